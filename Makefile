@@ -1,0 +1,37 @@
+# make demo: everything from nothing; make test: the checks. PYTHON=python3.12 picks another Python.
+PYTHON ?= python3
+EXTRAS ?= test
+VENV ?= .venv-$(notdir $(PYTHON))
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+comma := ,
+
+.PHONY: demo test lint install clean-demo
+
+install: $(STAMP)
+
+$(STAMP): setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data
+	$(BIN)/python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
+	$(BIN)/python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss
+	$(BIN)/python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss --mode=eval
+	$(BIN)/python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
+	$(BIN)/python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
+	@echo "Look at demo/ss/report/predictions.png and demo/cd/report/predictions.png"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean-demo:
+	rm -rf demo

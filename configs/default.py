@@ -1,0 +1,90 @@
+"""Every field of an experiment with its meaning; experiments start from here and change a few.
+
+Not an experiment by itself. Any field can be given on the command line:
+`--config.train.learning_rate=3e-4`, `--config.model.unet.block_out_channels=32,64,96`.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import create
+
+
+def get_config() -> ConfigDict:
+    """Return the paper's setting for segmentation on tiles of 256 pixels."""
+    return create(
+        task="ss",  # ss: image -> map; cd: pre, post -> change map; denoise: pretraining
+        seed=0,  # of the initial values, the order of the data, timesteps, augmentation
+        data=create(
+            dataset="",  # name of a dataset that data_prep wrote
+            data_dir="data",  # the folder that holds it
+            tile_size=256,  # side of the records in pixels
+            num_bands=3,  # of one image
+            dtype="uint8",  # of the records: uint8 or uint16
+            value_range=(0.0, 255.0),  # sensor values that become -1 and 1
+            classes=("background", "building"),  # class k is pixel value k; 255 is ignored
+            num_threads=2,  # threads that decode records, in each process
+            prefetch_size=32,  # records decoded ahead, in each process
+        ),
+        augment=create(
+            flips_and_turns=True,  # the eight symmetries of the square
+            crop_size=0,  # side in pixels of random crops; 0 = whole tiles
+            brightness=0.0,  # largest shift, in units of the scaled range [-1, 1]
+            contrast=0.0,  # largest relative change
+            exchange_dates=False,  # cd: swap pre and post of half of the pairs
+        ),
+        noise=create(
+            kind="structured",  # structured: as mixed below; clean: the input stays as it is
+            schedule="linear",  # a name in noise2map_jax/schedules.py
+            num_train_timesteps=1000,  # T
+            beta_start=1e-4,  # of linear, scaled_linear, sigmoid, zero_terminal_snr
+            beta_end=0.02,  # of the same
+            max_beta=0.999,  # of squaredcos_cap_v2
+            sigma_min=0.002,  # of karras
+            sigma_max=80.0,  # of karras
+            rho=7.0,  # of karras
+            mix="default",  # image, swap, gaussian; default = the paper's for the task
+            timestep_range=(0, 0),  # t of training from [first, last); (0, 0) = [0, T)
+            inference_timestep=-1,  # t of prediction; -1 = T - 1
+            use_timestep=True,  # whether t reaches the network
+        ),
+        model=create(
+            sample_size=256,  # the backbone's tile side; others are resampled to it; 0 = never
+            dtype="float32",  # of convolutions and activations: float32 or bfloat16
+            unet=create(
+                in_channels=3,  # of the backbone, after the task's first projection
+                out_channels=3,  # of the backbone, before the task's last projection
+                block_out_channels=(128, 128, 256, 256, 512, 512),  # from full resolution down
+                layers_per_block=2,
+                attention_levels=(4,),  # down blocks with attention; the up blocks mirror them
+                attention_head_dim=0,  # channels of a head; 0 = one head of all channels
+                norm_num_groups=32,
+                norm_eps=1e-6,
+                downsample_padding=0,  # 0: pad right and bottom by one; 1: all sides
+                flip_sin_to_cos=False,  # order within the timestep embedding
+                freq_shift=1.0,  # 1.0: the lowest frequency is 1/10000 exactly
+            ),
+        ),
+        train=create(
+            batch_size=8,  # rows of a global batch, over all devices
+            num_microbatches=1,  # the gradient is accumulated over this many parts of a batch
+            num_epochs=200.0,  # passes over the training split
+            num_steps=0,  # length in steps; 0 = from num_epochs
+            optimizer="adam",  # adam or adamw
+            learning_rate=1e-4,  # the peak
+            warmup_steps=0,  # steps of linear rise
+            cosine=False,  # fall to 0 along half a cosine; else constant
+            weight_decay=0.0,  # adamw only
+            max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
+            ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
+            class_weights=(1.0, 5.0),  # of each class in the loss
+            class_weights_from="config",  # config: those above; data: counted, balanced
+            log_every_steps=50,
+            eval_every_steps=0,  # evaluation on the validation split; 0 = once an epoch
+            checkpoint_every_steps=0,  # 0 = with every evaluation
+        ),
+        eval=create(
+            split="test",  # what --mode=eval evaluates
+            batch_size=8,  # rows of a global batch
+            num_pictures=8,  # rows of report/predictions.png
+            group_regex="",  # scores also by the first group of this pattern in the record id
+        ),
+    )

@@ -1,0 +1,21 @@
+"""Changed buildings on generated pairs with a thin backbone: runs on a CPU.
+
+    python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
+    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
+    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
+"""
+
+from ml_collections import ConfigDict
+
+from configs import demo_ss
+
+
+def get_config() -> ConfigDict:
+    """Return the experiment."""
+    config = demo_ss.get_config()
+    config.task = "cd"
+    config.data.dataset = "demo_cd"
+    config.data.classes = ("background", "change")
+    config.augment.exchange_dates = True
+    config.train.class_weights = (1.0, 2.0)
+    return config

@@ -1,0 +1,130 @@
+"""Augmentation inside the jitted step: the eight flips and turns, crops, radiometric jitter.
+
+Pure functions of a key; every image of a record (both dates, the mask) moves together.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is varied from step to step.
+
+    Attributes:
+        flips_and_turns: apply one of the eight symmetries of the square.
+        crop_size: side in pixels of a random crop; 0 = the whole tile.
+        brightness: largest shift of the image, in units of the scaled range [-1, 1].
+        contrast: largest relative change of the deviation from the mean, below 1.
+        exchange_dates: swap `pre` and `post` of half of the pairs: "changed" has no direction.
+    """
+
+    flips_and_turns: bool = True
+    crop_size: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    exchange_dates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 0:
+            raise UserError(f"crop_size is {self.crop_size}; expected 0 (none) or more pixels")
+        if self.brightness < 0 or not 0 <= self.contrast < 1:
+            raise UserError(
+                f"brightness is {self.brightness} and contrast {self.contrast}; expected "
+                "brightness >= 0 and 0 <= contrast < 1"
+            )
+
+
+def flip_and_turn(images: jax.Array, symmetry: jax.Array) -> jax.Array:
+    """Apply to each image one of the eight symmetries of the square.
+
+    Args:
+        images: [B, S, S, C].
+        symmetry: [B] int in [0, 8): bit 0 flips the rows, bit 1 the columns, bit 2 transposes;
+            0 leaves the image as it is.
+
+    Returns:
+        [B, S, S, C].
+    """
+
+    def choose(bit: int, changed: jax.Array, unchanged: jax.Array) -> jax.Array:
+        return jnp.where(((symmetry >> bit) & 1)[:, None, None, None] == 1, changed, unchanged)
+
+    images = choose(0, images[:, ::-1], images)
+    images = choose(1, images[:, :, ::-1], images)
+    return choose(2, jnp.swapaxes(images, 1, 2), images)
+
+
+def crop(images: jax.Array, corners: jax.Array, size: int) -> jax.Array:
+    """Cut a square out of each image.
+
+    Args:
+        images: [B, H, W, C].
+        corners: [B, 2] int, first row and column of each square.
+        size: side in pixels.
+
+    Returns:
+        [B, size, size, C].
+    """
+    return jax.vmap(
+        lambda image, corner: jax.lax.dynamic_slice(
+            image, (corner[0], corner[1], 0), (size, size, image.shape[-1])
+        )
+    )(images, corners)
+
+
+def augment_geometry(
+    augmentation: Augmentation, key: jax.Array, batch: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+    """Move all images of each record in the same way.
+
+    Args:
+        augmentation: what to do.
+        key: a PRNG key.
+        batch: arrays [B, S, S, *], square.
+
+    Returns:
+        The batch with the same keys and types, [B, crop_size, crop_size, *] where crops are on.
+    """
+    crop_key, symmetry_key, exchange_key = jax.random.split(key, 3)
+    num, height, width, _ = next(iter(batch.values())).shape
+    size = augmentation.crop_size
+    if size > min(height, width):
+        raise UserError(f"crop_size is {size}; the tiles have only {height} x {width} pixels")
+    if size:
+        limit = jnp.array([height - size + 1, width - size + 1])
+        corners = jax.random.randint(crop_key, (num, 2), 0, limit[None, :])
+        batch = {name: crop(images, corners, size) for name, images in batch.items()}
+    if augmentation.flips_and_turns:
+        symmetry = jax.random.randint(symmetry_key, (num,), 0, 8)
+        batch = {name: flip_and_turn(images, symmetry) for name, images in batch.items()}
+    if augmentation.exchange_dates and "pre" in batch:
+        swap = jax.random.bernoulli(exchange_key, 0.5, (num, 1, 1, 1))
+        pre, post = batch["pre"], batch["post"]
+        batch = batch | {"pre": jnp.where(swap, post, pre), "post": jnp.where(swap, pre, post)}
+    return batch
+
+
+def jitter(augmentation: Augmentation, key: jax.Array, images: jax.Array) -> jax.Array:
+    """Vary brightness and contrast of each image by itself, as light and season do.
+
+    Args:
+        augmentation: the largest shift and relative change.
+        key: a PRNG key; give each date its own, so that a pair gets different light.
+        images: [B, H, W, C] float32, scaled to [-1, 1].
+
+    Returns:
+        [B, H, W, C] float32, clipped to [-1, 1].
+    """
+    if augmentation.brightness == 0 and augmentation.contrast == 0:
+        return images
+    shape = (images.shape[0], 1, 1, 1)
+    brightness_key, contrast_key = jax.random.split(key)
+    shift = augmentation.brightness * jax.random.uniform(brightness_key, shape, minval=-1.0)
+    gain = 1 + augmentation.contrast * jax.random.uniform(contrast_key, shape, minval=-1.0)
+    mean = jnp.mean(images, axis=(1, 2), keepdims=True)
+    return jnp.clip((images - mean) * gain + mean + shift, -1.0, 1.0)

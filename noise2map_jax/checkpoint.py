@@ -1,0 +1,132 @@
+"""Saving and restoring with Orbax: the newest state to go on from, the best to predict with."""
+
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from noise2map_jax.errors import UserError
+
+
+class Checkpoints:
+    """The checkpoints of one run: `latest/<step>` and `best/<step>`.
+
+    Saving is asynchronous and atomic: a checkpoint that was cut off is not seen again.
+    """
+
+    def __init__(self, folder: str | pathlib.Path, *, max_to_keep: int = 1):
+        path = epath.Path(folder).resolve()
+        self._latest = ocp.CheckpointManager(
+            path / "latest",
+            item_handlers=ocp.StandardCheckpointHandler(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
+        )
+        self._best = ocp.CheckpointManager(
+            path / "best",
+            item_handlers=ocp.StandardCheckpointHandler(),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=1, best_fn=lambda metrics: metrics["score"], best_mode="max"
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        """Step of the newest state; None when there is none."""
+        return self._latest.latest_step()
+
+    def best_step(self) -> int | None:
+        """Step of the best parameters; None when there are none."""
+        return self._best.best_step()
+
+    def best_score(self) -> float:
+        """Score of the best parameters; minus infinity when there are none."""
+        step = self._best.best_step()
+        return self._best.metrics(step)["score"] if step is not None else float("-inf")
+
+    def save_latest(self, step: int, state: Any) -> None:
+        """Save the whole state, to go on from."""
+        if step != self.latest_step():
+            self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
+
+    def save_best(self, step: int, params: Any, score: float) -> None:
+        """Save the parameters to evaluate and predict with."""
+        # A run that was killed and restarted comes by the same step with the same parameters.
+        if step not in self._best.all_steps():
+            self._best.save(
+                step,
+                args=ocp.args.StandardSave({"params": params}),
+                metrics={"score": score},
+                force=True,
+            )
+
+    def restore_latest(self, abstract_state: Any) -> Any:
+        """Restore the newest state.
+
+        Args:
+            abstract_state: tree of `jax.ShapeDtypeStruct` with shardings.
+
+        Raises:
+            UserError: there is none, or it is of another architecture.
+        """
+        return self._restore(self._latest, self.latest_step(), abstract_state)
+
+    def restore_best(self, abstract_params: Any) -> Any:
+        """Restore the best parameters; arguments and errors as in `restore_latest`."""
+        tree = {"params": abstract_params}
+        return self._restore(self._best, self.best_step(), tree)["params"]
+
+    def wait(self) -> None:
+        """Block until everything is on disk."""
+        self._latest.wait_until_finished()
+        self._best.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait, then release the threads."""
+        self.wait()
+        self._latest.close()
+        self._best.close()
+
+    def _restore(self, manager: ocp.CheckpointManager, step: int | None, abstract: Any) -> Any:
+        if step is None:
+            raise UserError(f"no checkpoint in {str(manager.directory)!r}; train first")
+        saved = manager.item_metadata(step)
+        _check_same_architecture(saved, abstract, f"{manager.directory}/{step}")
+        return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+
+def abstract_like(tree: Any, sharding: jax.sharding.Sharding) -> Any:
+    """Describe a tree of arrays for restoring: shapes, types and where they go."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        tree,
+    )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path): (
+            tuple(leaf.shape)
+        )
+        for path, leaf in leaves
+        if hasattr(leaf, "shape")
+    }
+
+
+def _check_same_architecture(saved: Any, expected: Any, where: str) -> None:
+    """Compare names and shapes, and name the first difference."""
+    before, now = _shapes(saved), _shapes(expected)
+    problem = None
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            problem = f"has {name} {before[name]}, which this config's model has not"
+        elif name not in before:
+            problem = f"lacks {name} {now[name]} of this config's model"
+        elif before[name] != now[name]:
+            problem = f"has {name} {before[name]}, this config's model {now[name]}"
+        if problem:
+            raise UserError(
+                f"checkpoint {where} is of another architecture: it {problem}; "
+                "use its config or another --workdir"
+            )

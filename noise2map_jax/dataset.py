@@ -1,0 +1,139 @@
+"""A prepared dataset on disk: ArrayRecord shards described by TFDS, and their manifest."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from noise2map_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset that `python -m data_prep` wrote whole.
+
+    Attributes:
+        directory: the folder of its version, with shards, `features.json`, `manifest.json`.
+        manifest: what `data_prep` says of it.
+    """
+
+    directory: pathlib.Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.manifest["name"]
+
+    @property
+    def splits(self) -> dict[str, Any]:
+        """What the manifest says of each split that has records."""
+        return {k: v for k, v in self.manifest["splits"].items() if v["num_records"]}
+
+    def num_records(self, split: str) -> int:
+        """Number of records of a split."""
+        return int(self._split(split)["num_records"])
+
+    def class_pixels(self, split: str) -> list[int]:
+        """Number of pixels of each class in a split, ignored ones left out."""
+        return [int(n) for n in self._split(split)["class_pixels"]]
+
+    def protocol(self, split: str) -> str:
+        """Say in a line what a score on this split was measured on."""
+        info = self._split(split)
+        size = self.manifest["tile_size"]
+        return (
+            f"{self.name} {self.manifest['version']}, split {split}: {info['num_records']} tiles "
+            f"of {size} x {size} from {info['num_scenes']} scenes; {self.manifest['split_rule']}"
+        )
+
+    def source(self, split: str) -> Sequence[dict[str, Any]]:
+        """Open a split for random access; records are decoded when they are read."""
+        import tensorflow_datasets as tfds  # slow to import, and only readers need it
+
+        self._split(split)
+        return tfds.builder_from_directory(self.directory).as_data_source(split)
+
+    def _split(self, split: str) -> dict[str, Any]:
+        if split not in self.splits:
+            raise UserError(
+                f"dataset {self.name!r} has no {split!r} split; it has {', '.join(self.splits)}"
+            )
+        return self.splits[split]
+
+
+def open_dataset(name: str, data_dir: str) -> Dataset:
+    """Find a dataset that `data_prep` wrote.
+
+    Args:
+        name: its name.
+        data_dir: the folder that holds the datasets.
+
+    Returns:
+        The dataset, in its newest version.
+
+    Raises:
+        UserError: there is none, or it was not written to its end.
+    """
+    folder = pathlib.Path(data_dir) / name
+    versions = sorted(
+        (p for p in folder.glob("*.*.*") if p.is_dir()),
+        key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split(".")],
+    )
+    if not versions:
+        known = sorted(p.parents[1].name for p in pathlib.Path(data_dir).glob("*/*/manifest.json"))
+        has = f"it holds {', '.join(known)}" if known else "it holds no dataset"
+        raise UserError(
+            f"no dataset {name!r} in {data_dir!r} ({has}); build it with `python -m data_prep`"
+        )
+    path = versions[-1] / "manifest.json"
+    if not path.is_file():
+        raise UserError(
+            f"dataset {name!r} in {data_dir!r} has no manifest.json: its building was cut off; "
+            "run `python -m data_prep` again"
+        )
+    try:
+        manifest = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}); build the dataset again") from None
+    return Dataset(versions[-1], manifest)
+
+
+def check_dataset(
+    dataset: Dataset,
+    *,
+    task: str,
+    tile_size: int,
+    num_bands: int,
+    dtype: str,
+    classes: Sequence[str],
+) -> None:
+    """Compare what an experiment expects of its records with what the manifest says.
+
+    Raises:
+        UserError: the first difference, with both values.
+    """
+    expected = {
+        "task": task,
+        "tile_size": tile_size,
+        "num_bands": num_bands,
+        "dtype": dtype,
+        "classes": list(classes),
+    }
+    for key, value in expected.items():
+        found = dataset.manifest[key]
+        if key == "classes" and task == "denoise":
+            continue  # unlabelled records have no classes
+        if key == "task" and task == "denoise":
+            continue  # any image can be denoised
+        if found != value:
+            raise UserError(
+                f"dataset {dataset.name!r} has {key} {found!r}, but the config says {value!r}"
+            )
+
+
+def record_id(record: dict[str, Any]) -> str:
+    """The id of a record as text."""
+    value = record["id"]
+    return value.decode() if isinstance(value, bytes) else str(value)

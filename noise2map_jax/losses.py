@@ -1,0 +1,83 @@
+"""Losses as sums with their weights, so that shards and micro-batches add up exactly."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+IGNORE = 255
+
+
+class WeightedSum(NamedTuple):
+    """A loss as numerator and denominator; the loss itself is `total / weight`.
+
+    Means of means are wrong when parts weigh differently (ignored pixels, class weights): parts
+    are added first and divided once.
+    """
+
+    total: jax.Array  # []
+    weight: jax.Array  # []
+
+
+def pixel_weights(labels: jax.Array, class_weights: jax.Array) -> jax.Array:
+    """Return the class weight of each pixel, 0 where it is to be ignored.
+
+    Args:
+        labels: [...] uint8 or int, class indices, 255 = ignore.
+        class_weights: [K] float32.
+
+    Returns:
+        [...] float32.
+    """
+    valid = labels != IGNORE
+    return jnp.where(valid, class_weights[jnp.where(valid, labels, 0)], 0.0)
+
+
+def weighted_cross_entropy(
+    logits: jax.Array, labels: jax.Array, class_weights: jax.Array
+) -> WeightedSum:
+    """Cross-entropy in which class k weighs w_k and the value 255 nothing.
+
+    loss = sum_i w[y_i] * -log softmax(logits_i)[y_i] / sum_i w[y_i], over pixels i with
+    y_i != 255: the mean of PyTorch's `CrossEntropyLoss(weight=w, ignore_index=255)`.
+
+    Args:
+        logits: [..., K] float; taken to float32.
+        labels: [...] uint8 or int, class indices, 255 = ignore.
+        class_weights: [K] float32.
+
+    Returns:
+        Numerator and denominator. The denominator is 0 when every pixel is ignored.
+    """
+    weights = pixel_weights(labels, class_weights)
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)  # 255 -> zeros
+    return WeightedSum(-jnp.sum(weights[..., None] * one_hot * log_probs), jnp.sum(weights))
+
+
+def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> WeightedSum:
+    """Squared error, mean over all values: the loss of denoising (Ho et al. 2020, equation 14).
+
+    Args:
+        outputs: [B, ...] float; taken to float32.
+        targets: [B, ...] float32.
+
+    Returns:
+        Numerator and denominator (the number of values).
+    """
+    errors = jnp.square(outputs.astype(jnp.float32) - targets)
+    return WeightedSum(jnp.sum(errors), jnp.float32(errors.size))
+
+
+def balanced_class_weights(class_pixels: jax.Array) -> jax.Array:
+    """Weights that let every class count the same: w_k = N / (K * n_k).
+
+    Args:
+        class_pixels: [K] number of training pixels of each class; classes without any get 0.
+
+    Returns:
+        [K] float32; 1 for all when the classes are equally frequent.
+    """
+    counts = jnp.asarray(class_pixels, jnp.float32)
+    balanced = jnp.sum(counts) / (counts.shape[0] * jnp.maximum(counts, 1.0))
+    return jnp.where(counts > 0, balanced, 0.0)

@@ -1,0 +1,76 @@
+"""Command line: `python -m noise2map_jax.main --config=configs/demo_ss.py [--mode=...]`.
+
+Kept short: everything else can be imported.
+"""
+
+import pathlib
+import sys
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from noise2map_jax import evaluate, train
+from noise2map_jax.errors import UserError
+
+MODES = {"train": train.train, "eval": evaluate.evaluate}
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<name of the config>.")
+_MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes: found out by itself on TPU pods and Slurm."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator_address", None, "host:port of process 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
+
+
+def main(argv: list[str]) -> None:
+    """Start JAX and call the program."""
+    if len(argv) > 1:
+        raise UserError(f"unexpected argument {argv[1]!r}; options begin with --")
+    if _CONFIG.value is None:
+        raise UserError("--config is missing; for example --config=configs/demo_ss.py")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
+    name = pathlib.Path(_config_path().split(":")[0]).stem
+    if _DISTRIBUTED.value or _COORDINATOR.value:
+        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    MODES[_MODE.value](_CONFIG.value, pathlib.Path(_WORKDIR.value or f"runs/{name}"))
+
+
+def _config_path() -> str:
+    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    if not pathlib.Path(path.split(":")[0]).is_file():
+        raise UserError(f"no config file {path!r}; configs/ holds those that come with the project")
+    return path
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parse, and name a field or file that does not exist in one line."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    except (AttributeError, KeyError) as error:
+        field = str(error).strip("\"'")
+        given = next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field)
+        raise UserError(
+            f"{given}: no such config field ({field}); configs/default.py lists them"
+        ) from None
+    except OSError as error:  # overrides of a config that could not be loaded
+        raise UserError(str(error).replace("\n", " ")) from None
+
+
+def run() -> None:
+    """Call `main`; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app.run(main, flags_parser=_parse_flags)
+    except (UserError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

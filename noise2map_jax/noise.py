@@ -1,0 +1,170 @@
+"""The noise process of Noise2Map: data, not code, so that processes can be stacked and vmapped."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from noise2map_jax.errors import UserError
+
+
+class NoiseMix(struct.PyTreeNode):
+    """Weights of the three sources of noise, scalars each: n(x) = image*x + swap*swap(x) + ..."""
+
+    image: jax.Array  # the image itself: segmentation in the paper
+    swap: jax.Array  # the pair with its dates exchanged: change detection in the paper
+    gaussian: jax.Array  # standard normal: pretraining
+
+
+class NoiseProcess(struct.PyTreeNode):
+    """How an input is noised in training and in prediction; every field is an array.
+
+    Attributes:
+        signal: [T] factor of the clean input, sqrt(alphas_cumprod).
+        noise: [T] factor of the noise, sqrt(1 - alphas_cumprod).
+        mix: what the noise is made of.
+        timestep_weights: [T] relative frequency of each t in training; ones are the uniform draw
+            of the paper, a single one a fixed t, zeros leave a zone out.
+        inference_timestep: [] int32, the t of prediction.
+        use_timestep: [] bool, whether t reaches the network.
+    """
+
+    signal: jax.Array
+    noise: jax.Array
+    mix: NoiseMix
+    timestep_weights: jax.Array
+    inference_timestep: jax.Array
+    use_timestep: jax.Array
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """T."""
+        return self.signal.shape[-1]
+
+
+def create_noise_process(
+    alphas_cumprod: jax.Array,
+    *,
+    image: float = 0.0,
+    swap: float = 0.0,
+    gaussian: float = 0.0,
+    timestep_range: tuple[int, int] = (0, 0),
+    inference_timestep: int = -1,
+    use_timestep: bool = True,
+) -> NoiseProcess:
+    """Make a process from a schedule's table.
+
+    Args:
+        alphas_cumprod: [T], values in [0, 1].
+        image: weight of the image itself in the noise.
+        swap: weight of the pair with its dates exchanged.
+        gaussian: weight of standard normal noise.
+        timestep_range: t is drawn uniformly from [first, last); (0, 0) means all of [0, T).
+        inference_timestep: t of prediction; negative values count from the end, as in Python.
+        use_timestep: whether t reaches the network.
+
+    Returns:
+        The process. With all weights zero the input is only scaled by `signal`: for an input that
+        is not touched at all use `clean_noise_process`.
+
+    Raises:
+        UserError: a timestep outside of [0, T), or an empty range.
+    """
+    total = alphas_cumprod.shape[0]
+    first, last = timestep_range if tuple(timestep_range) != (0, 0) else (0, total)
+    if not 0 <= first < last <= total:
+        raise UserError(
+            f"timestep_range is [{first}, {last}); expected 0 <= first < last <= T = {total}"
+        )
+    if not -total <= inference_timestep < total:
+        raise UserError(
+            f"inference_timestep is {inference_timestep}; expected -T <= t < T with T = {total}"
+        )
+    steps = jnp.arange(total)
+    return NoiseProcess(
+        signal=jnp.sqrt(alphas_cumprod),
+        noise=jnp.sqrt(1 - alphas_cumprod),
+        mix=NoiseMix(
+            image=jnp.float32(image), swap=jnp.float32(swap), gaussian=jnp.float32(gaussian)
+        ),
+        timestep_weights=((steps >= first) & (steps < last)).astype(jnp.float32),
+        inference_timestep=jnp.int32(inference_timestep % total),
+        use_timestep=jnp.bool_(use_timestep),
+    )
+
+
+def clean_noise_process(num_train_timesteps: int, *, use_timestep: bool = False) -> NoiseProcess:
+    """The control: the network sees the clean input, whatever t is.
+
+    Args:
+        num_train_timesteps: T.
+        use_timestep: whether t, which then says nothing of the input, reaches the network.
+
+    Returns:
+        A process with signal 1 and noise 0 for all t.
+    """
+    return create_noise_process(jnp.ones(num_train_timesteps), use_timestep=use_timestep)
+
+
+def sample_timesteps(process: NoiseProcess, key: jax.Array, num: int) -> jax.Array:
+    """Draw t for a training batch.
+
+    Args:
+        process: its `timestep_weights` say how often each t comes.
+        key: a PRNG key.
+        num: batch size B.
+
+    Returns:
+        [B] int32.
+    """
+    logits = jnp.log(process.timestep_weights)
+    return jax.random.categorical(key, logits, shape=(num,)).astype(jnp.int32)
+
+
+def inference_timesteps(process: NoiseProcess, num: int) -> jax.Array:
+    """Repeat the t of prediction for a batch of `num` inputs: [B] int32."""
+    return jnp.broadcast_to(process.inference_timestep, (num,))
+
+
+def add_noise(
+    process: NoiseProcess,
+    original_samples: jax.Array,
+    swapped_samples: jax.Array,
+    gaussian_noise: jax.Array,
+    timesteps: jax.Array,
+) -> jax.Array:
+    """Mix an input with its noise: the forward process of Noise2Map (paper, section III).
+
+    x_t = signal[t] * x + noise[t] * (mix.image * x + mix.swap * swap(x) + mix.gaussian * eps)
+
+    Args:
+        process: the tables and the mix.
+        original_samples: x, [B, H, W, C], scaled to [-1, 1].
+        swapped_samples: swap(x), [B, H, W, C]; x itself for a task with a single image.
+        gaussian_noise: eps, [B, H, W, C], standard normal.
+        timesteps: t, [B] int.
+
+    Returns:
+        x_t, [B, H, W, C].
+    """
+    signal = process.signal[timesteps][:, None, None, None]
+    noise = process.noise[timesteps][:, None, None, None]
+    mix = process.mix
+    structured = (
+        mix.image * original_samples + mix.swap * swapped_samples + mix.gaussian * gaussian_noise
+    )
+    return signal * original_samples + noise * structured
+
+
+def contrast(process: NoiseProcess) -> jax.Array:
+    """How much of the difference of a swapped pair is left: |signal - noise| / (signal + noise).
+
+    0 means that both halves of x_t are identical and no change can be seen (t = 258 of the linear
+    schedule); 1 is a clean pair.
+
+    Args:
+        process: its tables.
+
+    Returns:
+        [T] float32.
+    """
+    return jnp.abs(process.signal - process.noise) / (process.signal + process.noise)

@@ -1,0 +1,54 @@
+"""The picture of a run's predictions on records of a split."""
+
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from noise2map_jax import report
+from noise2map_jax.dataset import record_id
+from noise2map_jax.evaluator import Evaluation
+from noise2map_jax.experiment import Experiment
+from noise2map_jax.step import predict_step
+
+
+def save_predictions(
+    experiment: Experiment, split: str, evaluation: Evaluation, params: Any, path: pathlib.Path
+) -> np.ndarray | None:
+    """Draw predictions of records spread over the split.
+
+    Records with foreground come first: a picture of empty tiles shows nothing. The process that
+    draws predicts by itself on its own first device.
+
+    Returns:
+        The picture, [H, W, 3] uint8; None when no pictures are wanted.
+    """
+    number = experiment.config.eval.num_pictures
+    if not number:
+        return None
+    foreground = np.flatnonzero(evaluation.has_foreground)
+    order = foreground if len(foreground) else np.arange(len(evaluation.confusions))
+    picks = order[np.unique(np.linspace(0, len(order) - 1, number).round().astype(int))]
+    source = experiment.dataset.source(split)
+    device = jax.local_devices()[0]
+    local = jax.device_put(jax.device_get((params, experiment.process)), device)
+    predict = jax.jit(functools.partial(predict_step, problem=experiment.problem))
+    rows = []
+    for i in picks:
+        record = source[int(i)]
+        batch = {key: record[key][None] for key in experiment.record_keys}
+        rows.append(
+            report.PredictedRecord(
+                images=tuple(record[key] for key in experiment.problem.task.image_keys),
+                mask=record["mask"][..., 0],
+                probabilities=np.asarray(predict(local[0], batch, local[1])[0]),
+                label=record_id(record),
+            )
+        )
+    f1 = evaluation.summary()["f1/foreground"]
+    title = f"{experiment.dataset.name}, {split}: foreground F1 {100 * f1:.2f} % over all tiles"
+    picture = report.draw_predictions(rows, experiment.problem.value_range, title)
+    report.save_png(picture, path)
+    return picture

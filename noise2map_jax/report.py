@@ -1,0 +1,116 @@
+"""Pictures of predictions: image or pair | truth | prediction | probability, a row a record."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from noise2map_jax.losses import IGNORE
+
+PANEL = 224  # least side of a panel in pixels
+GAP, HEADER = 6, 46
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+CLASS_COLOURS = np.array(
+    [(0, 0, 0), (255, 255, 255), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)],
+    np.uint8,
+)
+FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED = (213, 94, 0), (0, 114, 178), (128, 128, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictedRecord:
+    """One row of the picture.
+
+    Attributes:
+        images: one or two images, [H, W, C] as stored.
+        mask: [H, W] uint8 class indices, 255 = ignore.
+        probabilities: [H, W, K] float32.
+        label: what is written beside it, its id.
+    """
+
+    images: tuple[np.ndarray, ...]
+    mask: np.ndarray
+    probabilities: np.ndarray
+    label: str
+
+
+def draw_predictions(
+    records: Sequence[PredictedRecord], value_range: tuple[float, float], title: str
+) -> np.ndarray:
+    """Draw records as rows of panels.
+
+    Args:
+        records: what to draw, at least one, all of the same size.
+        value_range: (low, high) in sensor units, drawn as black and white.
+        title: a line above, such as what the records are from.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    num_classes = records[0].probabilities.shape[-1]
+    dates = ("image",) if len(records[0].images) == 1 else ("pre", "post")
+    names = (*dates, "truth", "prediction", "probability: black 0, white 1")
+    if num_classes == 2:
+        title += "; prediction: white right, orange false alarm, blue missed"
+    height, width = records[0].mask.shape
+    zoom = max(1, -(-PANEL // max(height, width)))
+    step_x, step_y = width * zoom + GAP, height * zoom + GAP
+    canvas = Image.new("RGB", (GAP + step_x * len(names), HEADER + step_y * len(records)), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((GAP, 5), title, fill="black", font=_font(15))
+    for column, name in enumerate(names):
+        draw.text((GAP + column * step_x, 27), name, fill="black", font=_font(12))
+    for row, record in enumerate(records):
+        for column, panel in enumerate(_panels(record, value_range)):
+            image = Image.fromarray(panel).resize((width * zoom, height * zoom), Image.NEAREST)
+            canvas.paste(image, (GAP + column * step_x, HEADER + row * step_y))
+        place = (GAP + 4, HEADER + row * step_y + height * zoom - 16)
+        draw.text(
+            place, record.label, fill="white", font=_font(11), stroke_width=2, stroke_fill="black"
+        )
+    return np.asarray(canvas)
+
+
+def _panels(record: PredictedRecord, value_range: tuple[float, float]) -> list[np.ndarray]:
+    prediction = np.argmax(record.probabilities, axis=-1)
+    truth = _colour(record.mask)
+    shown = _colour(prediction)
+    if record.probabilities.shape[-1] == 2:
+        shown[(prediction == 1) & (record.mask == 0)] = FALSE_POSITIVE
+        shown[(prediction == 0) & (record.mask == 1)] = FALSE_NEGATIVE
+    shown[record.mask == IGNORE] //= 2
+    foreground = 1 - record.probabilities[..., 0]
+    grey = np.round(255 * foreground).astype(np.uint8)
+    images = [_to_rgb(image, value_range) for image in record.images]
+    return [*images, truth, shown, np.repeat(grey[..., None], 3, axis=-1)]
+
+
+def _colour(classes: np.ndarray) -> np.ndarray:
+    """Class indices [H, W] -> colours [H, W, 3] uint8."""
+    coloured = CLASS_COLOURS[np.where(classes == IGNORE, 0, classes) % len(CLASS_COLOURS)]
+    coloured[classes == IGNORE] = IGNORED
+    return coloured
+
+
+def _to_rgb(image: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """The first three bands, or the first one as grey, as uint8."""
+    low, high = value_range
+    if image.dtype != np.uint8:
+        # Sensors of more than eight bits leave most of their range empty: stretch for the eye.
+        low, high = np.percentile(image, (2, 98))
+    bands = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+    scaled = (bands.astype(np.float32) - low) / max(high - low, 1e-6)
+    return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def save_png(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Write [H, W, 3] uint8 as a PNG, whole or not at all."""
+    temporary = f"{os.fspath(path)}.tmp"
+    Image.fromarray(picture).save(temporary, format="PNG")
+    os.replace(temporary, path)

@@ -1,0 +1,65 @@
+"""Where arrays live: one mesh over all devices of all processes, batches split along `data`."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from noise2map_jax.errors import UserError
+
+
+def create_mesh() -> Mesh:
+    """Make the mesh: one axis, `data`, over every device of every process."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows of a batch spread over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same array on each device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, *, num_microbatches: int = 1) -> int:
+    """Return the rows of a global batch that each device gets.
+
+    Args:
+        batch_size: rows of a global batch.
+        mesh: the devices.
+        num_microbatches: parts of a batch over which gradients are accumulated.
+
+    Raises:
+        UserError: the batch cannot be divided evenly.
+    """
+    parts = mesh.size * num_microbatches
+    if batch_size < 1 or num_microbatches < 1 or batch_size % parts:
+        raise UserError(
+            f"a batch of {batch_size} cannot be divided by {mesh.size} devices x "
+            f"{num_microbatches} micro-batches; choose a multiple of {max(parts, 1)}"
+        )
+    return batch_size // mesh.size
+
+
+def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Put this process's rows of a batch on its devices.
+
+    Args:
+        batch: arrays of the process's own rows, [B / number of processes, ...].
+        mesh: the devices.
+
+    Returns:
+        Global arrays, [B, ...].
+    """
+    sharding = batch_sharding(mesh)
+    return {
+        key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
+    }
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Put a tree of host arrays on every device."""
+    return jax.device_put(tree, replicated(mesh))

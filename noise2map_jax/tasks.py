@@ -1,0 +1,108 @@
+"""What is predicted from what: a task is a frozen record of names, sizes and pure functions."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.losses import WeightedSum, mean_squared_error, weighted_cross_entropy
+
+Batch = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task: the arrays that make its input, its noise, its target and its loss.
+
+    Attributes:
+        name: `ss`, `cd` or `denoise`.
+        image_keys: arrays of a record that are concatenated to x, in this order.
+        swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
+        targets: (batch, x, eps) -> what the outputs are compared with.
+        loss: (outputs, targets, class_weights [K]) -> loss as numerator and denominator.
+        has_mask: whether its records hold `mask`, and so classes and scores.
+        default_mix: the source of noise that the paper takes, by its name in `NoiseMix`.
+    """
+
+    name: str
+    image_keys: tuple[str, ...]
+    swap: Callable[[jax.Array], jax.Array]
+    targets: Callable[[Batch, jax.Array, jax.Array], jax.Array]
+    loss: Callable[[jax.Array, jax.Array, jax.Array], WeightedSum]
+    has_mask: bool
+    default_mix: str
+
+    def inputs(self, batch: Batch) -> jax.Array:
+        """Concatenate the images of a batch along the channels: [B, H, W, C * number of dates]."""
+        return jnp.concatenate([batch[key] for key in self.image_keys], axis=-1)
+
+    def num_outputs(self, num_bands: int, num_classes: int) -> int:
+        """Channels of the network's output: a logit a class, or the noise of every band."""
+        return num_classes if self.has_mask else num_bands * len(self.image_keys)
+
+
+def exchange_halves(x: jax.Array) -> jax.Array:
+    """Turn [pre, post] into [post, pre] along the channels, [B, H, W, 2 C]."""
+    pre, post = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([post, pre], axis=-1)
+
+
+def _unchanged(x: jax.Array) -> jax.Array:
+    return x
+
+
+def _mask(batch: Batch, x: jax.Array, eps: jax.Array) -> jax.Array:
+    return batch["mask"][..., 0]
+
+
+def _gaussian_noise(batch: Batch, x: jax.Array, eps: jax.Array) -> jax.Array:
+    return eps
+
+
+def _denoising_loss(
+    outputs: jax.Array, targets: jax.Array, class_weights: jax.Array
+) -> WeightedSum:
+    return mean_squared_error(outputs, targets)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name="ss",
+            image_keys=("image",),
+            swap=_unchanged,
+            targets=_mask,
+            loss=weighted_cross_entropy,
+            has_mask=True,
+            default_mix="image",
+        ),
+        Task(
+            name="cd",
+            image_keys=("pre", "post"),
+            swap=exchange_halves,
+            targets=_mask,
+            loss=weighted_cross_entropy,
+            has_mask=True,
+            default_mix="swap",
+        ),
+        Task(
+            name="denoise",
+            image_keys=("image",),
+            swap=_unchanged,
+            targets=_gaussian_noise,
+            loss=_denoising_loss,
+            has_mask=False,
+            default_mix="gaussian",
+        ),
+    )
+}
+
+
+def get_task(name: str) -> Task:
+    """Look a task up by its name, or raise a `UserError` that lists the names."""
+    if name not in TASKS:
+        raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")
+    return TASKS[name]

@@ -1,0 +1,72 @@
+"""The losses of a run, pulled one step late, so that the device never waits for the host."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from noise2map_jax.writer import MetricWriter
+
+
+class TrainLog:
+    """Collects what each step measured, checks it, and writes means over `every` steps."""
+
+    def __init__(
+        self,
+        writer: MetricWriter | None,
+        learning_rate: Callable[[int], Any],
+        batch_size: int,
+        every: int,
+    ):
+        self._writer, self._learning_rate = writer, learning_rate
+        self._batch_size, self._every = batch_size, max(1, every)
+        self._pending: tuple[int, Any] | None = None
+        self._window: list[dict[str, float]] = []
+        self.last_loss = float("nan")
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leave out of the speed what is not training."""
+        self._start, self._timed_steps = time.monotonic(), 0
+
+    def push(self, step: int, metrics: Any) -> None:
+        """Note the metrics of a dispatched step, and look at those of the one before."""
+        self.pull()
+        self._pending = (step, metrics)
+
+    def pull(self) -> None:
+        """Look at the metrics of the last dispatched step; waits for it.
+
+        Raises:
+            FloatingPointError: they are not finite.
+        """
+        if self._pending is None:
+            return
+        (step, metrics), self._pending = self._pending, None
+        values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+        if not all(np.isfinite(v) for v in values.values()):
+            shown = ", ".join(f"{k} {v}" for k, v in values.items())
+            raise FloatingPointError(
+                f"step {step}: {shown}; the last checkpoint is kept; lower the learning rate or "
+                "set train.max_gradient_norm, and run again"
+            )
+        self.last_loss = values["loss"]
+        self._window.append(values)
+        self._timed_steps += 1
+        if self._writer and step % self._every == 0:
+            means = {k: float(np.mean([w[k] for w in self._window])) for k in values}
+            seconds = time.monotonic() - self._start
+            with jax.transfer_guard("allow"):
+                rate = float(self._learning_rate(step - 1))
+            self._writer.write_scalars(
+                step,
+                {f"train/{k}": v for k, v in means.items()}
+                | {
+                    "train/learning_rate": rate,
+                    "train/images_per_second": self._timed_steps * self._batch_size / seconds,
+                },
+            )
+            self._window = []
+            self.restart_clock()

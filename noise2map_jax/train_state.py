@@ -1,0 +1,61 @@
+"""What training carries from step to step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+
+class TrainState(struct.PyTreeNode):
+    """Arrays only: no functions and no random keys, which follow from the seed and the step.
+
+    Attributes:
+        step: [] int32, the number of updates done: the only clock there is.
+        params: tree of parameters.
+        opt_state: state of the optimiser.
+        ema_params: exponential moving average of the parameters; None when it is not kept.
+    """
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+    ema_params: Any
+
+    @property
+    def eval_params(self) -> Any:
+        """The parameters that evaluation and prediction use: the averaged ones where kept."""
+        return self.params if self.ema_params is None else self.ema_params
+
+
+def create_train_state(
+    params: Any, tx: optax.GradientTransformation, *, use_ema: bool
+) -> TrainState:
+    """Make the state before the first step."""
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        opt_state=tx.init(params),
+        # A copy, not the same buffers: the step donates its state, and a buffer goes only once.
+        ema_params=jax.tree.map(jnp.copy, params) if use_ema else None,
+    )
+
+
+def update_ema(ema_params: Any, params: Any, step: jax.Array, decay: float) -> Any:
+    """Move the averaged parameters towards the new ones.
+
+    The decay is min(decay, (1 + step) / (10 + step)): early on the average forgets the random
+    start fast.
+
+    Args:
+        ema_params: tree of averaged parameters.
+        params: tree of parameters after the update.
+        step: [] int32, updates done before this one.
+        decay: the decay in the long run, in [0, 1).
+
+    Returns:
+        The new averages.
+    """
+    rate = 1 - jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda average, new: average + rate * (new - average), ema_params, params)

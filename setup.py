@@ -1,0 +1,54 @@
+"""Packaging of noise2map_jax."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "noise2map_jax" / "__init__.py").read_text()
+).group(1)
+
+TEST = ["pytest>=8", "pytest-timeout", "hypothesis", "ruff", "mypy"]
+
+setup(
+    name="noise2map_jax",
+    version=VERSION,
+    description="Noise2Map: maps of buildings and their changes from a diffusion U-Net, in JAX",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    packages=find_packages(
+        include=["noise2map_jax", "noise2map_jax.*", "data_prep", "data_prep.*"]
+    ),
+    install_requires=[
+        "absl-py",
+        "chex>=0.1.90",
+        "etils[epath]>=1.12",
+        "flax>=0.12",
+        "grain>=0.2.16",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "jax>=0.9",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.6",
+        "orbax-checkpoint>=0.12,<0.13",  # 0.13 may move CheckpointManager to its v1 API
+        "pillow>=11",
+        "protobuf",
+        "rasterio>=1.4",
+        "safetensors>=0.5",
+        "scipy>=1.14",
+        "tensorboardX>=2.6",
+        "tensorflow-datasets>=4.9.9",  # works without TensorFlow
+        "tqdm",
+    ],
+    extras_require={
+        "test": TEST,
+        # Compares live with the reference implementation; the only place that needs torch.
+        "parity": ["torch>=2.5", "diffusers>=0.35"],
+        "tensorboard": ["tensorboard"],
+        "cuda": ["jax[cuda12]>=0.9"],
+        "tpu": ["jax[tpu]>=0.9"],
+    },
+)
