@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.task = "cd"
     config.data.dataset = "spacenet7_cd"
     config.data.tile_size = 256
-    config.data.classes = ("background", "change")
+    config.data.classes = ("no_change", "change")
     config.train.batch_size = 16
     config.train.num_microbatches = 2
     config.train.num_epochs = 200.0

@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.task = "cd"
     config.data.dataset = "xview2_cd"
     config.data.tile_size = 1024
-    config.data.classes = ("background", "change")
+    config.data.classes = ("no_change", "change")
     config.train.batch_size = 4
     config.train.num_microbatches = 2
     config.train.num_epochs = 200.0

@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = demo_ss.get_config()
     config.task = "cd"
     config.data.dataset = "demo_cd"
-    config.data.classes = ("background", "change")
+    config.data.classes = ("no_change", "change")
     config.augment.exchange_dates = True
     config.train.class_weights = (1.0, 2.0)
     return config

@@ -17,8 +17,28 @@ from noise2map_jax.errors import UserError
 
 
 def _alphas_cumprod(betas: jax.Array) -> jax.Array:
-    """Return prod_{s <= t} (1 - betas[s]), [T]."""
-    return jnp.cumprod(1 - betas)
+    """Return prod_{s <= t} (1 - betas[s]), [T], each entry rounded once.
+
+    In float32 a plain product of 1000 factors near 1 is off by several units in the last place,
+    which 1 - alphas_cumprod at small t magnifies ten thousandfold. The rounding error of each
+    product is carried along beside it (Dekker 1971), as if the product had twice the digits.
+    """
+
+    def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        scaled = x * 4097.0  # 2**12 + 1: halves of 12 bits
+        high = scaled - (scaled - x)
+        return high, x - high
+
+    def multiply(carry: tuple[jax.Array, jax.Array], alpha: jax.Array) -> tuple:
+        product, error = carry
+        exact_high = product * alpha
+        (a, b), (c, d) = split(product), split(alpha)
+        exact_low = ((a * c - exact_high) + a * d + b * c) + b * d
+        error = error * alpha + exact_low
+        return (exact_high, error), exact_high + error
+
+    one = jnp.ones((), betas.dtype)
+    return jax.lax.scan(multiply, (one, one - one), 1 - betas)[1]
 
 
 def linear(

@@ -162,7 +162,7 @@ def train_step(
     new_state = TrainState(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
-    metrics = {"loss": loss.total / weight, "gradient_norm": optax.global_norm(gradient)}
+    metrics = {"loss": loss.total / weight, "gradient_norm": optax.tree.norm(gradient)}
     return new_state, metrics
 
 

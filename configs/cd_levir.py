@@ -1,0 +1,24 @@
+"""Changed buildings on real aerial pairs of LEVIR-CD, 0.5 m a pixel, with a thin backbone.
+
+    python -m data_prep folder --source=LEVIR_CD --name=levir_cd --data_dir=data
+    python -m noise2map_jax.main --config=configs/cd_levir.py
+    python -m noise2map_jax.main --config=configs/cd_levir.py --mode=eval
+
+LEVIR_CD has {train,val,test}/{A,B,label}.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import ss_buildings
+
+
+def get_config() -> ConfigDict:
+    """Return the experiment."""
+    config = ss_buildings.get_config()
+    config.task = "cd"
+    config.data.dataset = "levir_cd"
+    config.data.classes = ("no_change", "change")
+    config.augment.exchange_dates = True
+    config.train.class_weights = (1.0, 3.0)
+    config.eval.group_regex = ""
+    return config

@@ -1,0 +1,39 @@
+"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin backbone.
+
+    python -m data_prep folder --source=BUILDINGS --name=buildings --data_dir=data
+    python -m noise2map_jax.main --config=configs/ss_buildings.py
+    python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
+
+BUILDINGS has {train,val,test}/{images,masks}. The full backbone on an accelerator:
+--config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, as in default.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    """Return the experiment."""
+    config = default.get_config()
+    config.task = "ss"
+    config.data.dataset = "buildings"
+    config.augment.crop_size = 128
+    config.augment.brightness = 0.2
+    config.augment.contrast = 0.3
+    config.model.sample_size = 0
+    config.model.unet.block_out_channels = (16, 32, 64, 96)
+    config.model.unet.layers_per_block = 1
+    config.model.unet.attention_levels = ()
+    config.model.unet.norm_num_groups = 8
+    config.train.batch_size = 8
+    config.train.num_steps = 2000
+    config.train.learning_rate = 1e-3
+    config.train.warmup_steps = 50
+    config.train.cosine = True
+    config.train.max_gradient_norm = 1.0
+    config.train.ema_decay = 0.99
+    config.train.class_weights = (1.0, 2.0)
+    config.train.eval_every_steps = 200
+    config.eval.group_regex = r"([a-z0-9_]+?)__"  # the source, the first part of a file's name
+    return config

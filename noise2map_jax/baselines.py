@@ -1,0 +1,113 @@
+"""The program `--mode=baselines`: what a map is worth that needs no learning.
+
+Two trivial predictors on the split that the network is evaluated on: everything is foreground;
+and a threshold on brightness (one image) or on the mean absolute difference (a pair), with level
+and direction fitted on the training split.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from noise2map_jax import metrics
+from noise2map_jax.dataset import open_dataset
+from noise2map_jax.errors import UserError
+from noise2map_jax.losses import IGNORE
+from noise2map_jax.tasks import get_task
+
+NUM_LEVELS = 256
+
+Record = dict[str, Any]
+
+
+def brightness(record: Record, value_range: tuple[float, float]) -> np.ndarray:
+    """Mean over the bands in levels from 0 to `NUM_LEVELS` - 1, [H, W] int."""
+    return _levels(record["image"].astype(np.float32).mean(axis=-1), value_range)
+
+
+def difference(record: Record, value_range: tuple[float, float]) -> np.ndarray:
+    """Mean absolute difference of the dates over the bands in levels, [H, W] int."""
+    pre, post = (record[key].astype(np.float32) for key in ("pre", "post"))
+    return _levels(np.abs(post - pre).mean(axis=-1), (0.0, value_range[1] - value_range[0]))
+
+
+FEATURES: dict[str, Callable[[Record, tuple[float, float]], np.ndarray]] = {
+    "ss": brightness,
+    "cd": difference,
+}
+
+
+def count_levels(records: Sequence[Record], feature: Callable[[Record], np.ndarray]) -> np.ndarray:
+    """Count levels by class: [2, NUM_LEVELS] int64, background then foreground."""
+    counts = np.zeros((2, NUM_LEVELS), np.int64)
+    for record in records:
+        levels, mask = feature(record), record["mask"][..., 0]
+        for k in (0, 1):
+            chosen = (mask != IGNORE) & ((mask > 0) == bool(k))
+            counts[k] += np.bincount(levels[chosen], minlength=NUM_LEVELS)
+    return counts
+
+
+def confusion_of_threshold(counts: np.ndarray, threshold: int, above: bool) -> np.ndarray:
+    """Confusion matrix [2, 2] of "foreground = level >= threshold", or "< threshold"."""
+    chosen = (np.arange(NUM_LEVELS) >= threshold) == above
+    positive = counts[:, chosen].sum(axis=1)
+    return np.stack([counts.sum(axis=1) - positive, positive], axis=1)
+
+
+def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
+    """Find level and direction of the best foreground F1."""
+
+    def f1(option: tuple[int, bool]) -> float:
+        return float(np.nan_to_num(metrics.scores(confusion_of_threshold(counts, *option)).f1[1]))
+
+    return max(((t, above) for t in range(NUM_LEVELS + 1) for above in (True, False)), key=f1)
+
+
+def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+    """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`."""
+    task = get_task(config.task)
+    if task.name not in FEATURES:
+        raise UserError(f"task {task.name!r} has no baselines; expected one of {', '.join(FEATURES)}")
+    dataset, split = open_dataset(config.data.dataset, config.data.data_dir), config.eval.split
+    value_range = tuple(config.data.value_range)
+
+    def feature(record: Record) -> np.ndarray:
+        return FEATURES[task.name](record, value_range)
+
+    threshold, above = fit_threshold(count_levels(dataset.source("train"), feature))
+    counts = count_levels(dataset.source(split), feature)
+    rule = f"{feature_name(task.name)} {'>=' if above else '<'} {threshold} of {NUM_LEVELS} levels"
+    classes = ("background", "foreground")
+    result = {
+        "protocol": dataset.protocol(split),
+        "scores": {
+            "everything foreground": metrics.summary(
+                confusion_of_threshold(counts, 0, True), classes
+            ),
+            rule: metrics.summary(confusion_of_threshold(counts, threshold, above), classes),
+        },
+    }
+    folder = workdir / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"baselines_{split}.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(f"protocol: {result['protocol']}")
+    for name, scores in result["scores"].items():
+        f1, iou = (100 * scores[f"{m}/foreground"] for m in ("f1", "iou"))
+        print(f"{name}: foreground F1 {f1:.2f} %, IoU {iou:.2f} %")
+    return result
+
+
+def feature_name(task: str) -> str:
+    """What the threshold is put on."""
+    return FEATURES[task].__name__
+
+
+def _levels(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    low, high = value_range
+    levels = np.round((values - low) / (high - low) * (NUM_LEVELS - 1))
+    return np.clip(levels, 0, NUM_LEVELS - 1).astype(np.int64)

@@ -1,0 +1,55 @@
+"""A tiny problem that tests of the machinery share."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from noise2map_jax import noise, schedules
+from noise2map_jax.model import Head, Noise2Map, init_params
+from noise2map_jax.step import Problem
+from noise2map_jax.tasks import TASKS
+from noise2map_jax.unet import UNetConfig
+
+UNET = UNetConfig(
+    block_out_channels=(8, 16),
+    down_block_types=("DownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "UpBlock2D"),
+    layers_per_block=1,
+    norm_num_groups=4,
+    downsample_padding=0,
+    add_attention=False,
+)
+
+
+def tiny_problem(task="ss", dtype=jnp.float32):
+    """A network of a few thousand parameters for tiles of 16 pixels."""
+    task = TASKS[task]
+    num_inputs = 3 * len(task.image_keys)
+    head = Head(task.name, num_inputs, task.num_outputs(3, 2))
+    model = Noise2Map(unet=UNET, heads=(head,), dtype=dtype)
+    weights = (1.0, 3.0) if task.has_mask else ()
+    return Problem(model=model, task=task, value_range=(0.0, 255.0), class_weights=weights)
+
+
+@functools.cache
+def jitted_params(model, tile_size=16):
+    """The network's initial values; jitted, for op by op they take a minute."""
+    return jax.jit(init_params, static_argnums=(0, 2))(model, jax.random.key(0), tile_size)
+
+
+def tiny_process(task="ss", **options):
+    """The paper's noise for a task."""
+    mix = {TASKS[task].default_mix: 1.0}
+    return noise.create_noise_process(schedules.linear(1000), **(mix | options))
+
+
+def tiny_batch(task="ss", num=8, seed=0):
+    """Random tiles whose bright pixels are the foreground, a few of them ignored."""
+    rng = np.random.default_rng(seed)
+    keys = TASKS[task].image_keys
+    batch = {key: rng.integers(0, 256, (num, 16, 16, 3)).astype(np.uint8) for key in keys}
+    mask = (batch[keys[0]].mean(axis=-1, keepdims=True) > 150).astype(np.uint8)
+    mask[:, :2] = 255
+    return batch | {"mask": mask}

@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from noise2map_jax import augment
+from noise2map_jax.errors import UserError
+
+
+def a_batch(num=64, size=8):
+    image = jax.random.randint(jax.random.key(0), (num, size, size, 3), 0, 255).astype(jnp.uint8)
+    return {"image": image, "mask": image[..., :1]}
+
+
+def test_the_eight_symmetries_are_those_of_numpy():
+    image = np.arange(16).reshape(4, 4)
+    found = augment.flip_and_turn(
+        jnp.asarray(np.repeat(image[None, :, :, None], 8, axis=0)), jnp.arange(8)
+    )[..., 0]
+    turned = [np.rot90(image, k) for k in range(4)]
+    expected = turned + [t.T for t in turned]
+    assert {f.tobytes() for f in np.asarray(found, image.dtype)} == {
+        np.ascontiguousarray(e).tobytes() for e in expected
+    }
+    np.testing.assert_array_equal(found[0], image)
+
+
+def test_image_and_mask_move_together():
+    options = augment.Augmentation(crop_size=5)
+    out = augment.augment_geometry(options, jax.random.key(1), a_batch())
+    assert out["image"].shape == (64, 5, 5, 3)
+    assert out["image"].dtype == out["mask"].dtype == jnp.uint8
+    np.testing.assert_array_equal(out["image"][..., :1], out["mask"])
+    assert len({np.asarray(m).tobytes() for m in out["mask"]}) == 64
+
+
+def test_crops_reach_every_corner_and_nothing_else():
+    rows = jnp.broadcast_to(jnp.arange(8, dtype=jnp.uint8)[None, :, None, None], (500, 8, 8, 1))
+    options = augment.Augmentation(flips_and_turns=False, crop_size=6)
+    out = augment.augment_geometry(options, jax.random.key(0), {"image": rows})["image"]
+    assert set(np.unique(out[:, 0])) == {0, 1, 2}
+    np.testing.assert_array_equal(out[:, -1] - out[:, 0], np.full((500, 6, 1), 5))
+
+
+def test_nothing_asked_for_changes_nothing():
+    batch = a_batch()
+    options = augment.Augmentation(flips_and_turns=False)
+    out = augment.augment_geometry(options, jax.random.key(1), batch)
+    np.testing.assert_array_equal(out["image"], batch["image"])
+    images = batch["image"].astype(jnp.float32) / 127.5 - 1
+    np.testing.assert_array_equal(augment.jitter(options, jax.random.key(0), images), images)
+
+
+def test_dates_are_exchanged_for_about_half_of_the_pairs():
+    batch = {"pre": jnp.zeros((400, 2, 2, 3)), "post": jnp.ones((400, 2, 2, 3))}
+    options = augment.Augmentation(exchange_dates=True)
+    out = augment.augment_geometry(options, jax.random.key(0), batch)
+    np.testing.assert_array_equal(out["pre"] + out["post"], np.ones((400, 2, 2, 3)))
+    assert 150 < float(out["pre"][:, 0, 0, 0].sum()) < 250
+
+
+def test_jitter_stays_within_what_was_asked_for():
+    options = augment.Augmentation(brightness=0.2, contrast=0.5)
+    images = jnp.tile(jnp.array([-0.5, 0.5])[None, :, None, None], (200, 4, 8, 3))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    shift, gain = out.mean(axis=(1, 2, 3)), out.std(axis=(1, 2, 3)) / 0.5
+    assert np.abs(shift).max() <= 0.2 + 1e-6
+    assert np.abs(shift).max() > 0.15
+    assert gain.min() >= 0.5 - 1e-5
+    assert gain.min() < 0.6
+    assert np.abs(out).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"crop_size": -1}, "-1"), ({"contrast": 1.0}, "1.0"), ({"brightness": -0.1}, "-0.1")],
+)
+def test_impossible_options_are_refused(options, words):
+    with pytest.raises(UserError, match=words):
+        augment.Augmentation(**options)
+
+
+def test_a_crop_larger_than_the_tile_is_refused():
+    with pytest.raises(UserError, match=r"crop_size is 9.*8 x 8"):
+        augment.augment_geometry(augment.Augmentation(crop_size=9), jax.random.key(0), a_batch())

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+
+from noise2map_jax.dataset import check_dataset, open_dataset
+from noise2map_jax.errors import UserError
+
+MANIFEST = {
+    "name": "towns",
+    "version": "1.0.0",
+    "task": "ss",
+    "tile_size": 64,
+    "num_bands": 3,
+    "dtype": "uint8",
+    "classes": ["background", "building"],
+    "split_rule": "by scene",
+    "splits": {
+        "train": {"num_records": 9, "num_scenes": 3, "class_pixels": [70, 30]},
+        "val": {"num_records": 0, "num_scenes": 0, "class_pixels": [0, 0]},
+    },
+}
+EXPECTED = {
+    "task": "ss",
+    "tile_size": 64,
+    "num_bands": 3,
+    "dtype": "uint8",
+    "classes": ("background", "building"),
+}
+
+
+def write(folder, version="1.0.0", text=None):
+    path = folder / "towns" / version
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text(text or json.dumps(MANIFEST | {"version": version}))
+    return str(folder)
+
+
+def test_the_newest_version_is_opened(tmp_path):
+    for version in ("1.2.0", "1.10.0"):
+        write(tmp_path, version)
+    dataset = open_dataset("towns", str(tmp_path))
+    assert dataset.directory.name == "1.10.0"
+    assert dataset.num_records("train") == 9
+    assert dataset.class_pixels("train") == [70, 30]
+    protocol = dataset.protocol("train")
+    assert all(word in protocol for word in ("towns 1.10.0", "train", "9 tiles", "64", "by scene"))
+
+
+def test_an_empty_split_is_no_split(tmp_path):
+    dataset = open_dataset("towns", write(tmp_path))
+    with pytest.raises(UserError, match=r"'towns' has no 'val' split; it has train"):
+        dataset.num_records("val")
+
+
+def test_a_dataset_that_is_not_there_or_not_whole_is_named(tmp_path):
+    write(tmp_path)
+    with pytest.raises(UserError, match=r"no dataset 'tovns' .*holds towns.*data_prep"):
+        open_dataset("tovns", str(tmp_path))
+    (tmp_path / "half" / "1.0.0").mkdir(parents=True)
+    with pytest.raises(UserError, match="'half'.*cut off"):
+        open_dataset("half", str(tmp_path))
+    with pytest.raises(UserError, match="is not JSON"):
+        open_dataset("towns", write(tmp_path / "other", text="{"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task", "cd"),
+        ("tile_size", 256),
+        ("num_bands", 4),
+        ("dtype", "uint16"),
+        ("classes", ("background", "road")),
+    ],
+)
+def test_what_the_config_expects_must_be_there(tmp_path, field, value):
+    dataset = open_dataset("towns", write(tmp_path))
+    check_dataset(dataset, **EXPECTED)
+    with pytest.raises(UserError, match=rf"'towns' has {field} .* but the config says"):
+        check_dataset(dataset, **(EXPECTED | {field: value}))

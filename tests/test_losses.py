@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noise2map_jax import losses
+
+
+def test_cross_entropy_of_a_hand_computed_case():
+    # Two pixels of class 0 and 1 with probabilities 3/4 and 1/2 of being right; weights 1 and 5.
+    logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5]]]))
+    labels = jnp.array([[0, 1]], jnp.uint8)
+    total, weight = losses.weighted_cross_entropy(logits, labels, jnp.array([1.0, 5.0]))
+    np.testing.assert_allclose(total, -np.log(0.75) - 5 * np.log(0.5), rtol=1e-6)
+    assert weight == 6
+
+
+def test_ignored_pixels_change_neither_loss_nor_gradient():
+    logits = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+    labels = jax.random.randint(jax.random.key(1), (2, 4, 4), 0, 3).astype(jnp.uint8)
+    labels = labels.at[1].set(losses.IGNORE)
+    weights = jnp.array([1.0, 2.0, 3.0])
+
+    def loss(logits):
+        total, weight = losses.weighted_cross_entropy(logits, labels, weights)
+        return total / weight
+
+    alone = losses.weighted_cross_entropy(logits[:1], labels[:1], weights)
+    np.testing.assert_allclose(loss(logits), alone.total / alone.weight, rtol=1e-6)
+    gradient = jax.grad(loss)(logits)
+    assert np.all(np.asarray(gradient[1]) == 0)
+    assert np.any(np.asarray(gradient[0]) != 0)
+
+
+def test_everything_ignored_weighs_nothing():
+    labels = jnp.full((1, 2, 2), losses.IGNORE, jnp.uint8)
+    result = losses.weighted_cross_entropy(jnp.ones((1, 2, 2, 2)), labels, jnp.ones(2))
+    assert (result.total, result.weight) == (0, 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(cut=st.integers(1, 7), seed=st.integers(0, 100))
+def test_parts_add_up_to_the_whole(cut, seed):
+    keys = jax.random.split(jax.random.key(seed), 2)
+    logits = jax.random.normal(keys[0], (8, 3, 3, 2))
+    labels = jax.random.choice(keys[1], jnp.array([0, 1, 255], jnp.uint8), (8, 3, 3))
+    weights = jnp.array([1.0, 4.0])
+    whole = losses.weighted_cross_entropy(logits, labels, weights)
+    first = losses.weighted_cross_entropy(logits[:cut], labels[:cut], weights)
+    second = losses.weighted_cross_entropy(logits[cut:], labels[cut:], weights)
+    np.testing.assert_allclose(first.total + second.total, whole.total, rtol=1e-5)
+    np.testing.assert_allclose(first.weight + second.weight, whole.weight)
+
+
+def test_bfloat16_logits_are_reduced_in_float32():
+    logits = jnp.zeros((1, 300, 300, 2), jnp.bfloat16)
+    total, weight = losses.weighted_cross_entropy(
+        logits, jnp.zeros((1, 300, 300), jnp.uint8), jnp.ones(2)
+    )
+    np.testing.assert_allclose(total / weight, np.log(2), rtol=1e-5)
+
+
+def test_mean_squared_error():
+    total, weight = losses.mean_squared_error(jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 1.0]]))
+    assert (total, weight) == (5, 2)
+
+
+def test_balanced_weights_give_every_class_the_same_share():
+    counts = jnp.array([90.0, 10.0, 0.0])
+    weights = losses.balanced_class_weights(counts)
+    np.testing.assert_allclose(weights * counts, [100 / 3, 100 / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(losses.balanced_class_weights(jnp.array([7, 7])), [1, 1])

@@ -1,0 +1,58 @@
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from noise2map_jax import metrics
+
+LABELS = hnp.arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 1, 2, 255]))
+PREDICTIONS = hnp.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2))
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels=LABELS, predictions=PREDICTIONS)
+def test_matrices_equal_a_count_pixel_by_pixel(labels, predictions):
+    expected = np.zeros((3, 3, 3), int)
+    for i, y, x in np.ndindex(labels.shape):
+        if labels[i, y, x] != 255:
+            expected[i, labels[i, y, x], predictions[i, y, x]] += 1
+    found = metrics.confusion_matrices(jnp.asarray(predictions), jnp.asarray(labels), 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_scores_of_a_hand_computed_case():
+    # Class 1: 6 right, 2 false alarms, 4 missed.
+    result = metrics.scores(np.array([[88, 2], [4, 6]]))
+    np.testing.assert_allclose(result.f1[1], 12 / 18)
+    np.testing.assert_allclose(result.iou[1], 6 / 12)
+    np.testing.assert_allclose(result.precision[1], 6 / 8)
+    np.testing.assert_allclose(result.recall[1], 6 / 10)
+    np.testing.assert_allclose(result.f1[0], 176 / 182)
+    np.testing.assert_allclose(result.accuracy, 0.94)
+
+
+@settings(max_examples=50)
+@given(hnp.arrays(np.int64, (3, 3), elements=st.integers(0, 2**40)))
+def test_scores_are_consistent_and_within_bounds(confusion):
+    result = metrics.scores(confusion)
+    for values in (result.f1, result.iou, result.precision, result.recall):
+        known = values[~np.isnan(values)]
+        assert np.all((known >= 0) & (known <= 1))
+    np.testing.assert_allclose(result.f1, 2 * result.iou / (1 + result.iou), rtol=1e-9)
+
+
+def test_a_class_that_is_nowhere_has_no_score_rather_than_a_perfect_one():
+    result = metrics.scores(np.array([[10, 0], [0, 0]]))
+    assert np.isnan(result.f1[1])
+    named = metrics.summary(np.array([[10, 0], [0, 0]]), ("background", "building"))
+    assert np.isnan(named["f1/foreground"])
+    assert named["f1/mean"] == 1.0  # of the classes that occur
+
+
+def test_summary_names_every_class():
+    named = metrics.summary(np.array([[5, 1, 0], [1, 3, 0], [0, 2, 4]]), ("a", "b", "c"))
+    np.testing.assert_allclose(named["f1/b"], 6 / 10)
+    np.testing.assert_allclose(named["f1/foreground"], (6 / 10 + 8 / 10) / 2)
+    np.testing.assert_allclose(named["iou/mean"], np.mean([5 / 7, 3 / 7, 4 / 6]))
+    assert len(named) == 1 + 4 * 4 + 1

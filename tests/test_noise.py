@@ -1,0 +1,120 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noise2map_jax import noise, schedules
+from noise2map_jax.errors import UserError
+from noise2map_jax.tasks import TASKS
+
+
+def nhwc(array):
+    return jnp.asarray(np.moveaxis(array, 1, -1))
+
+
+def linear_process(**options):
+    return noise.create_noise_process(schedules.linear(1000), **options)
+
+
+def test_swapped_pair_equals_golden_values(golden):
+    g = golden["schedules"]
+    pair = jnp.concatenate([nhwc(g["add_noise_pre"]), nhwc(g["add_noise_post"])], axis=-1)
+    x_t = noise.add_noise(
+        linear_process(swap=1.0),
+        pair,
+        TASKS["cd"].swap(pair),
+        jnp.zeros_like(pair),
+        jnp.asarray(g["add_noise_timesteps"]),
+    )
+    np.testing.assert_allclose(x_t, nhwc(g["add_noise_cd"]), atol=1e-6)
+
+
+def test_image_as_its_own_noise_equals_golden_values(golden):
+    g = golden["schedules"]
+    x = nhwc(g["add_noise_pre"])
+    t = jnp.asarray(g["add_noise_timesteps"])
+    x_t = noise.add_noise(linear_process(image=1.0), x, x, jnp.zeros_like(x), t)
+    np.testing.assert_allclose(x_t, nhwc(g["add_noise_ss"]), atol=1e-6)
+
+
+def test_contrast_of_the_papers_schedule():
+    values = np.asarray(noise.contrast(linear_process(swap=1.0)))
+    assert values.argmin() == 258
+    np.testing.assert_allclose(values[500], 0.55, atol=5e-3)
+    np.testing.assert_allclose(values[999], 0.987, atol=5e-4)
+    np.testing.assert_allclose(np.mean(values < 0.2), 0.15, atol=5e-3)
+
+
+def test_gain_of_segmentation_noise_lies_between_1_and_root_2():
+    process = linear_process(image=1.0)
+    gain = np.asarray(process.signal + process.noise)
+    np.testing.assert_allclose([gain.min(), gain.max()], [1.006, 1.414], atol=1e-3)
+
+
+def test_gaussian_mix_keeps_the_variance():
+    x = jax.random.normal(jax.random.key(0), (4, 64, 64, 3))
+    eps = jax.random.normal(jax.random.key(1), x.shape)
+    t = jnp.array([0, 300, 600, 999])
+    x_t = noise.add_noise(linear_process(gaussian=1.0), x, x, eps, t)
+    np.testing.assert_allclose(jnp.var(x_t, axis=(1, 2, 3)), np.ones(4), atol=0.05)
+    np.testing.assert_allclose(x_t[3], eps[3], atol=0.05)  # nothing but noise at the end
+
+
+def test_clean_process_does_not_touch_the_input():
+    process = noise.clean_noise_process(1000)
+    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 6))
+    x_t = noise.add_noise(process, x, x[..., ::-1], x + 1, jnp.array([0, 258, 999]))
+    np.testing.assert_array_equal(x_t, x)
+    assert not process.use_timestep
+
+
+@settings(deadline=None, max_examples=30)
+@given(first=st.integers(0, 98), length=st.integers(1, 100), seed=st.integers(0, 10))
+def test_timesteps_stay_in_their_range(first, length, seed):
+    last = min(first + length, 100)
+    process = noise.create_noise_process(schedules.linear(100), timestep_range=(first, last))
+    t = np.asarray(noise.sample_timesteps(process, jax.random.key(seed), 64))
+    assert t.dtype == np.int32
+    assert np.all((t >= first) & (t < last))
+
+
+def test_timesteps_are_uniform_over_the_range():
+    process = noise.create_noise_process(schedules.linear(20), timestep_range=(5, 15))
+    t = np.asarray(noise.sample_timesteps(process, jax.random.key(0), 20_000))
+    counts = np.bincount(t, minlength=20)
+    np.testing.assert_allclose(counts[5:15], np.full(10, 2000), rtol=0.1)
+    assert counts[:5].sum() + counts[15:].sum() == 0
+
+
+def test_processes_stack_and_vmap():
+    processes = [linear_process(swap=w, image=1 - w) for w in (0.0, 0.5, 1.0)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *processes)
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 6))
+    args = (x, TASKS["cd"].swap(x), jnp.zeros_like(x), jnp.array([10, 700]))
+    together = jax.vmap(lambda p: noise.add_noise(p, *args))(stacked)
+    for i, process in enumerate(processes):
+        np.testing.assert_allclose(together[i], noise.add_noise(process, *args), rtol=1e-6)
+
+
+def test_inference_timestep_counts_from_the_end():
+    assert linear_process().inference_timestep == 999
+    assert linear_process(inference_timestep=-1000).inference_timestep == 0
+    t = noise.inference_timesteps(linear_process(inference_timestep=500), 3)
+    np.testing.assert_array_equal(t, [500, 500, 500])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"inference_timestep": 1000}, ["1000", "inference_timestep"]),
+        ({"timestep_range": (5, 5)}, ["[5, 5)"]),
+        ({"timestep_range": (0, 1001)}, ["1001", "1000"]),
+        ({"timestep_range": (-1, 10)}, ["-1"]),
+    ],
+)
+def test_timesteps_outside_of_the_table_are_refused(options, words):
+    with pytest.raises(UserError) as error:
+        linear_process(**options)
+    assert all(word in str(error.value) for word in words)

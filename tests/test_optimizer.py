@@ -1,0 +1,53 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from noise2map_jax import optimizer
+from noise2map_jax.errors import UserError
+
+
+def test_warm_up_rises_to_the_peak_and_a_cosine_falls_to_zero():
+    rate = optimizer.learning_rate_schedule(1.0, 110, warmup_steps=10, cosine=True)
+    np.testing.assert_allclose([rate(i) for i in range(10)], np.arange(1, 11) / 10, rtol=1e-6)
+    np.testing.assert_allclose([rate(10), rate(60), rate(110)], [1, 0.5, 0], atol=1e-6)
+
+
+def test_without_options_the_rate_is_constant():
+    rate = optimizer.learning_rate_schedule(0.3, 10, warmup_steps=0, cosine=False)
+    assert rate(0) == rate(9) == 0.3
+
+
+def step(name, gradient, **options):
+    tx = optimizer.create_optimizer(name, lambda count: 0.1, **options)
+    params = jnp.array([10.0])
+    updates, _ = tx.update(jnp.array([gradient]), tx.init(params), params)
+    return float(updates[0])
+
+
+def test_adam_moves_by_the_rate_and_adamw_decays():
+    np.testing.assert_allclose(step("adam", 3.0), -0.1, rtol=1e-5)
+    np.testing.assert_allclose(step("adamw", 3.0, weight_decay=0.5), -0.1 - 0.5, rtol=1e-5)
+
+
+def test_clipping_bounds_the_gradient_that_adam_remembers():
+    tx = optimizer.create_optimizer("adam", lambda count: 0.1, max_gradient_norm=1.0)
+    params = jnp.array([0.0])
+    state = tx.init(params)
+    _, state = tx.update(jnp.array([1000.0]), state, params)
+    np.testing.assert_allclose(state[1][0].mu, [0.1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: step("sgdd", 1.0), "'sgdd'.*adam, adamw"),
+        (lambda: step("adam", 1.0, weight_decay=0.1), "weight_decay is 0.1.*'adam'"),
+        (
+            lambda: optimizer.learning_rate_schedule(1.0, 5, warmup_steps=5, cosine=False),
+            "warmup_steps is 5.*num_steps = 5",
+        ),
+    ],
+)
+def test_mistakes_are_named(call, words):
+    with pytest.raises(UserError, match=words):
+        call()

@@ -1,0 +1,168 @@
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+
+from noise2map_jax.augment import Augmentation
+from noise2map_jax.step import eval_step, predict_step, train_step
+from noise2map_jax.train_state import create_train_state
+
+KEY = jax.random.key(7)
+PLAIN = Augmentation(flips_and_turns=False)
+
+
+def start(problem, tx, use_ema=False):
+    params = jitted_params(problem.model)
+    return create_train_state(params, tx, use_ema=use_ema)
+
+
+def run(task="ss", steps=1, batch=None, process=None, tx=None, use_ema=False, **options):
+    problem = tiny_problem(task)
+    tx = tx or optax.adam(1e-2)
+    step = jax.jit(
+        functools.partial(train_step, problem=problem, tx=tx, **({"augmentation": PLAIN} | options))
+    )
+    state, losses = start(problem, tx, use_ema), []
+    process = process or tiny_process(task)
+    for _ in range(steps):
+        state, metrics = step(state, batch or tiny_batch(task), process, KEY)
+        losses.append(float(metrics["loss"]))
+    return state, np.array(losses)
+
+
+@pytest.mark.parametrize("task", ["ss", "cd", "denoise"])
+def test_the_loss_of_every_task_falls(task):
+    batch = tiny_batch("ss" if task == "denoise" else task)
+    state, losses = run(task, steps=30, batch=batch)
+    assert state.step == 30
+    assert losses[-5:].mean() < 0.8 * losses[:5].mean()
+
+
+def test_first_losses_equal_what_they_were():
+    """If this moves on purpose (initial values, random streams, the loss), write the new values."""
+    _, losses = run("cd", steps=3, augmentation=Augmentation(brightness=0.1))
+    assert losses.shape == (3,)
+    np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=2e-4)
+
+
+@pytest.mark.parametrize("unroll", [True, False])
+def test_accumulation_equals_the_whole_batch(unroll):
+    # Plain gradient descent: its update is the gradient itself, without Adam's normalisation.
+    whole, loss = run(tx=optax.sgd(1.0))
+    parts, loss_of_parts = run(tx=optax.sgd(1.0), num_microbatches=4, unroll_microbatches=unroll)
+    np.testing.assert_allclose(loss_of_parts, loss, rtol=1e-5)
+    chex.assert_trees_all_close(parts.params, whole.params, rtol=1e-4, atol=1e-6)
+
+
+def test_accumulation_weighs_micro_batches_by_their_pixels():
+    batch = tiny_batch()
+    batch["mask"][4:, :12] = 255  # rows of very unequal weight
+    whole, _ = run(batch=batch, tx=optax.sgd(1.0))
+    parts, _ = run(batch=batch, tx=optax.sgd(1.0), num_microbatches=2)
+    chex.assert_trees_all_close(parts.params, whole.params, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_with_nothing_to_learn_from_moves_nothing():
+    batch = tiny_batch()
+    batch["mask"][:] = 255
+    before = start(tiny_problem(), optax.sgd(1.0))
+    after, losses = run(batch=batch, tx=optax.sgd(1.0))
+    assert losses[0] == 0
+    chex.assert_trees_all_equal(after.params, before.params)
+
+
+def test_randomness_depends_on_the_step_and_on_the_seed():
+    problem, tx = tiny_problem(), optax.sgd(0.0)
+    step = jax.jit(functools.partial(train_step, problem=problem, tx=tx, augmentation=PLAIN))
+    state = start(problem, tx)
+    args = (tiny_batch(), tiny_process())
+    first = step(state, *args, KEY)[1]["loss"]
+    assert first == step(state, *args, KEY)[1]["loss"]
+    assert first != step(state.replace(step=jnp.int32(1)), *args, KEY)[1]["loss"]
+    assert first != step(state, *args, jax.random.key(8))[1]["loss"]
+
+
+def test_one_executable_serves_all_processes():
+    problem, tx = tiny_problem("cd"), optax.adam(1e-3)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def step(*args):
+        return train_step(*args, problem=problem, tx=tx, augmentation=PLAIN)
+
+    state = start(problem, tx)
+    losses = {
+        float(step(state, tiny_batch("cd"), tiny_process("cd", **options), KEY)[1]["loss"])
+        for options in ({}, {"gaussian": 1.0}, {"use_timestep": False}, {"timestep_range": (0, 9)})
+    }
+    assert len(losses) == 4
+
+
+def test_averaged_weights_lag_behind():
+    state, _ = run(steps=5, use_ema=True, ema_decay=0.999)
+    problem = tiny_problem()
+    initial = start(problem, optax.adam(1e-2)).params
+    gap = optax.tree.norm(jax.tree.map(jnp.subtract, state.ema_params, state.params))
+    moved = optax.tree.norm(jax.tree.map(jnp.subtract, state.ema_params, initial))
+    assert gap > 0
+    assert moved > 0
+    assert state.eval_params is state.ema_params
+
+
+def test_evaluation_counts_every_valid_pixel_once():
+    problem, process = tiny_problem(), tiny_process()
+    params = jitted_params(problem.model)
+    batch = tiny_batch() | {"valid": np.arange(8) < 5}
+    out = jax.jit(functools.partial(eval_step, problem=problem))(params, batch, process)
+    counted = np.asarray(out["confusion"])
+    np.testing.assert_array_equal(counted.sum(axis=(1, 2)), [16 * 14] * 5 + [0] * 3)
+    predict = jax.jit(functools.partial(predict_step, problem=problem))
+    probabilities = np.asarray(predict(params, tiny_batch(), process))
+    np.testing.assert_allclose(probabilities.sum(axis=-1), np.ones((8, 16, 16)), rtol=1e-5)
+    predicted = probabilities.argmax(axis=-1)
+    for i in range(5):
+        keep = batch["mask"][i, ..., 0] != 255
+        expected = np.zeros((2, 2), int)
+        np.add.at(expected, (batch["mask"][i, ..., 0][keep], predicted[i][keep]), 1)
+        np.testing.assert_array_equal(counted[i], expected)
+
+
+def test_rows_that_fill_a_batch_change_nothing():
+    problem, process = tiny_problem(), tiny_process()
+    params = jitted_params(problem.model)
+    batch = tiny_batch(num=4)
+    evaluate = jax.jit(functools.partial(eval_step, problem=problem))
+    alone = evaluate(params, batch | {"valid": np.ones(4, bool)}, process)
+    filled = {k: np.concatenate([v, np.zeros_like(v)]) for k, v in batch.items()}
+    filled["valid"] = np.arange(8) < 4
+    padded = evaluate(params, filled, process)
+    np.testing.assert_array_equal(padded["confusion"][:4], alone["confusion"])
+    assert np.all(padded["confusion"][4:] == 0)
+    np.testing.assert_allclose(padded["loss_total"], alone["loss_total"], rtol=1e-6)
+    np.testing.assert_allclose(padded["loss_weight"], alone["loss_weight"])
+
+
+def test_prediction_uses_the_inference_timestep():
+    problem = tiny_problem("cd")
+    params = jitted_params(problem.model)
+    batch = tiny_batch("cd")
+    at_258 = tiny_process("cd", inference_timestep=258)
+    swapped = {"pre": batch["post"], "post": batch["pre"]}
+
+    jitted = jax.jit(functools.partial(predict_step, problem=problem))
+
+    def predict(batch, process):
+        return np.asarray(jitted(params, batch, process))
+
+    # At t = 258 both halves of the input are alike: the order of the dates cannot matter there.
+    blind = np.abs(predict(batch, at_258) - predict(swapped, at_258)).max()
+    seeing = np.abs(predict(batch, tiny_process("cd")) - predict(swapped, tiny_process("cd"))).max()
+    assert blind < 0.02 * seeing
+
+
+GOLDEN_LOSSES = [0.765476, 0.67577, 0.676534]

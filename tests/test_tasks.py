@@ -1,0 +1,40 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.tasks import TASKS, get_task
+
+
+def test_change_detection_stacks_the_dates_and_swaps_them():
+    pre, post = jnp.zeros((2, 4, 4, 3)), jnp.ones((2, 4, 4, 3))
+    task = get_task("cd")
+    x = task.inputs({"pre": pre, "post": post})
+    assert x.shape == (2, 4, 4, 6)
+    np.testing.assert_array_equal(task.swap(x), task.inputs({"pre": post, "post": pre}))
+    np.testing.assert_array_equal(task.swap(task.swap(x)), x)
+
+
+def test_sizes_follow_from_bands_and_classes():
+    assert TASKS["ss"].num_outputs(num_bands=4, num_classes=5) == 5
+    assert TASKS["cd"].num_outputs(num_bands=4, num_classes=2) == 2
+    assert TASKS["denoise"].num_outputs(num_bands=4, num_classes=2) == 4
+
+
+def test_denoising_is_scored_against_the_noise():
+    x, eps = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 2.0)
+    task = TASKS["denoise"]
+    targets = task.targets({"image": x}, x, eps)
+    total, weight = task.loss(jnp.zeros_like(x), targets, jnp.zeros(0))
+    assert total / weight == 4
+
+
+def test_segmentation_is_scored_against_the_mask():
+    mask = jnp.ones((1, 2, 2, 1), jnp.uint8)
+    x = jnp.zeros((1, 2, 2, 3))
+    np.testing.assert_array_equal(TASKS["ss"].targets({"mask": mask}, x, x), mask[..., 0])
+
+
+def test_unknown_task_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"'sss'.*ss, cd, denoise"):
+        get_task("sss")
