@@ -1,0 +1,23 @@
+"""Measure: `python -m benchmarks NAME [options]`; each prints the machine and writes JSON."""
+
+import argparse
+
+from benchmarks import input_pipeline, train_step
+
+BENCHMARKS = {"train_step": train_step, "input_pipeline": input_pipeline}
+
+
+def main() -> None:
+    """Call a benchmark by its name."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name, module in BENCHMARKS.items():
+        command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
+        module.add_arguments(command)
+        command.add_argument("--output", default="", help="write the result here as JSON")
+    arguments = parser.parse_args()
+    BENCHMARKS[arguments.name].run(arguments)
+
+
+if __name__ == "__main__":
+    main()

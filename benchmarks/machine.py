@@ -1,0 +1,93 @@
+"""What was measured on, and how measurements are summed up."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers")
+
+
+def describe() -> dict[str, Any]:
+    """Name the machine and the versions."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    device = jax.devices()[0]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": os.getloadavg()[0],
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def median_and_spread(seconds: list[float]) -> dict[str, float]:
+    """Sum up repeated timings, in seconds."""
+    return {
+        "median": statistics.median(seconds),
+        "least": min(seconds),
+        "most": max(seconds),
+        "repeats": len(seconds),
+    }
+
+
+def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Time a call that returns when its work is done, after one call to warm up."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return median_and_spread(seconds)
+
+
+def matmul_peak(dtype: Any, size: int = 0) -> float:
+    """Measure the best rate of a square matrix product, FLOP/s."""
+    size = size or (2048 if jax.default_backend() == "cpu" else 8192)
+    a = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda a: a @ a)
+    timing = time_calls(lambda: product(a).block_until_ready(), 10)
+    return 2 * size**3 / timing["least"]
+
+
+def peak_memory() -> int:
+    """Most memory held so far, bytes: of the device where it says so, else of the process."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def report(result: dict[str, Any], output: str) -> None:
+    """Print a result, and write it where asked for."""
+    text = json.dumps(result, indent=2)
+    print(text)
+    if output:
+        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(output).write_text(text + "\n")
