@@ -1,4 +1,4 @@
-"""The one exception for mistakes a user can mend: the command prints it as one line and exits with 2."""
+"""The one exception for mistakes a user can mend: the command prints one line, exits with 2."""
 
 
 class UserError(ValueError):

@@ -1,0 +1,101 @@
+"""`python -m data_prep NAME ...`: a dataset as its owner distributes it -> ArrayRecord shards."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from data_prep import folder, manifest, shards, synthetic
+from data_prep.errors import UserError
+from data_prep.options import check_name, positive
+
+# NAME -> a module with add_arguments, default_name, options and plan.
+BUILDERS: dict[str, ModuleType] = {"folder": folder, "synthetic": synthetic}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} ({self.prog} --help lists the options)")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+      argv: The arguments after `python -m data_prep`.
+
+    Raises:
+      UserError: An unknown name or option, or a wrong value.
+    """
+    parser = _Parser(prog="python -m data_prep", description=__doc__, allow_abbrev=False)
+    names = parser.add_subparsers(dest="builder", metavar="NAME", required=True)
+    for name, builder in BUILDERS.items():
+        summary = (builder.__doc__ or "").splitlines()[0]
+        one = names.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        builder.add_arguments(one)
+        one.add_argument("--data_dir", type=Path, required=True, help="folder of all datasets")
+        one.add_argument("--name", help="name of the dataset, snake case")
+        one.add_argument("--tile_size", type=positive, default=256, help="side in pixels")
+        one.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
+        one.add_argument(
+            "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
+        )
+    return parser.parse_args(argv)
+
+
+def build(args: argparse.Namespace) -> None:
+    """Build the dataset that the arguments describe, or keep the whole one that is there.
+
+    Args:
+      args: The parsed command line.
+
+    Raises:
+      UserError: A mistake of the user's.
+    """
+    builder = BUILDERS[args.builder]
+    name = args.name or builder.default_name(args)
+    check_name(name)
+    where = manifest.version_dir(args.data_dir, name)
+    existing = None if args.overwrite else manifest.read(where)
+    if existing is not None:
+        _check_same(existing, builder.options(args), where)
+        print(f"{where} is there already and whole; --overwrite builds it again")
+    else:
+        existing = shards.write(
+            builder.plan(args, name), args.data_dir, num_workers=args.num_workers
+        )
+    print(manifest.summary(existing, where))
+
+
+def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) -> None:
+    """Refuse to pass a dataset of other options off as the one asked for."""
+    built_with = existing.get("options", {})
+    for option, value in options.items():
+        if built_with.get(option) != value:
+            raise UserError(
+                f"{where} was built with {option}={built_with.get(option)}, asked is {value}:"
+                " --overwrite replaces it, --name keeps both"
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    try:
+        build(parse(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        print(f"data_prep: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # A full disk, a folder that may not be written, ...
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"data_prep: error: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What a builder hands to the writer: scenes, and how to load one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IGNORE = 255  # The mask value of pixels that count neither in the loss nor in the metrics.
+TASKS = {"ss": ("image",), "cd": ("pre", "post"), "denoise": ("image",)}  # Image features.
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A piece of ground, or a pair of pictures of it: what is read at once and never divided.
+
+    Attributes:
+      name: Unique in its split; appears in the id of each record.
+      split: train, val or test.
+      index: Position in its split.
+      height: Rows in pixels.
+      width: Columns in pixels.
+      files: Role (image, pre, post, mask) -> path; empty for scenes that are drawn.
+    """
+
+    name: str
+    split: str
+    index: int
+    height: int
+    width: int
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecordFormat:
+    """The shape of every record of a dataset.
+
+    Attributes:
+      task: ss, cd or denoise.
+      tile_size: Side of the tiles in pixels.
+      num_bands: Bands of each image.
+      dtype: uint8 or uint16, of the images.
+      classes: Names of the classes; empty for denoise.
+    """
+
+    task: str
+    tile_size: int
+    num_bands: int
+    dtype: str
+    classes: tuple[str, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the image features."""
+        return TASKS[self.task]
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether records carry a mask."""
+        return self.task != "denoise"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything the writer needs to know about a dataset.
+
+    Attributes:
+      name: Snake case; the folder's name and the TFDS name.
+      format: The shape of every record.
+      scenes: In the order in which they are written, split by split.
+      load: Scene -> {feature: [H, W, C]}, masks as class indices and 255. Must be picklable.
+      about: Further entries of the manifest.
+    """
+
+    name: str
+    format: RecordFormat
+    scenes: tuple[Scene, ...]
+    load: Callable[[Scene], Mapping[str, np.ndarray]]
+    about: Mapping[str, Any]

@@ -1,0 +1,235 @@
+"""`python -m data_prep folder`: any folder of images, with masks or in pairs with masks."""
+
+import argparse
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep import inspection, layout, masks, splits
+from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.errors import UserError
+from data_prep.inspection import FileFacts
+from data_prep.matching import Candidate, Rejection
+from data_prep.options import class_names, fractions, seed, snake_case
+from data_prep.parallel import ordered_map
+from data_prep.readers import ReadError, read_image, read_mask
+
+_CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
+
+_Key = tuple[str | None, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this builder."""
+    parser.add_argument("--source", type=Path, required=True, help="the folder to read")
+    parser.add_argument(
+        "--task",
+        choices=("auto", "ss", "cd", "denoise"),
+        default="auto",
+        help="auto: cd where there are A, B and label, ss where image and mask, else denoise",
+    )
+    parser.add_argument(
+        "--splits",
+        type=fractions,
+        default=(0.7, 0.1, 0.2),
+        help="shares of train,val,test where the source has no split folders (default"
+        " 0.7,0.1,0.2); where only val is missing, val/(train+val) of the train scenes",
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of the division into splits")
+    parser.add_argument(
+        "--classes",
+        type=class_names,
+        help="names in the order of the mask's values (default background,building;"
+        " no_change,change)",
+    )
+    parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
+    parser.add_argument("--dtype", choices=("uint8", "uint16"), default="uint8")
+    parser.add_argument(
+        "--on_error",
+        choices=("fail", "skip"),
+        default="fail",
+        help="files that cannot be used: list them and stop, or list them in the manifest",
+    )
+
+
+def default_name(args: argparse.Namespace) -> str:
+    """Return the name of a dataset whose user gave none: the source folder's."""
+    return snake_case(args.source.resolve().name)
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that decide what the records are."""
+    return {
+        "source": args.source.resolve().name,
+        "task": args.task,
+        "tile_size": args.tile_size,
+        "splits": list(args.splits),
+        "seed": args.seed,
+        "classes": list(args.classes) if args.classes else None,
+        "mask_encoding": args.mask_encoding,
+        "dtype": args.dtype,
+        "on_error": args.on_error,
+    }
+
+
+def plan(args: argparse.Namespace, name: str) -> Dataset:
+    """Find the scenes, read every file once, decide the mask encoding and list what is wrong.
+
+    Args:
+      args: The parsed options.
+      name: The dataset's name.
+
+    Returns:
+      The dataset, ready to be written.
+
+    Raises:
+      UserError: The folder's layout is wrong, or (--on_error=fail) files in it cannot be used.
+    """
+    found = layout.find(args.source, args.task)
+    classes = args.classes or _CLASSES[found.task]
+    if found.task == "denoise" and args.classes:
+        raise UserError("--classes: the task denoise has no mask")
+    split_of, split_rule = _divide(found, args.splits, args.seed)
+    files = [item for candidate in found.candidates for item in candidate.files.items()]
+    results = ordered_map(
+        inspection.inspect,
+        files,
+        num_workers=args.num_workers,
+        total=len(files),
+        description="reading",
+        unit=" files",
+    )
+    inspected = dict(zip((path for _, path in files), results, strict=True))
+    verdict = inspection.judge(
+        found.candidates,
+        inspected,
+        source=args.source,
+        dtype=args.dtype,
+        num_classes=len(classes),
+        mask_encoding=args.mask_encoding,
+    )
+    rejected = (*found.rejected, *verdict.rejected)
+    causes = [rejection for rejection in rejected if rejection.is_cause]
+    if causes and args.on_error == "fail":
+        raise UserError(_failure(causes, found.num_found))
+    scenes = _scenes(verdict.whole, inspected, split_of)
+    emptied = set(split_of.values()) - {scene.split for scene in scenes}
+    if emptied or not scenes:
+        where = " and ".join(sorted(emptied)) or "any split"
+        raise UserError(f"no scene is left for {where}: {_failure(causes, found.num_found)}")
+    notes = inspection.notes(verdict, inspected, found.task)
+    if found.num_unused:
+        notes.append(f"{found.num_unused} mask files are not needed for denoise")
+    has_mask = found.task != "denoise"
+    about = {
+        "source": args.source.resolve().name,
+        "options": options(args),
+        "layout": found.description,
+        "mask_encoding": verdict.encoding if has_mask else None,
+        "split_rule": split_rule,
+        "notes": notes,
+        "found": found.num_found,
+        "used": found.num_found - len(rejected),
+        "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
+    }
+    assert about["used"] == sum(len(scene.files) for scene in scenes)
+    if has_mask:
+        print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
+    for note in notes:
+        print(f"note: {note}")
+    num_bands = _facts(inspected, verdict.whole[0].files).num_bands
+    records = RecordFormat(found.task, args.tile_size, num_bands, args.dtype, tuple(classes))
+    return Dataset(name, records, scenes, functools.partial(load_scene, verdict.encoding), about)
+
+
+def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
+    """Read the files of a scene.
+
+    Args:
+      encoding: The mask encoding of the dataset.
+      scene: What to read.
+
+    Returns:
+      {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel.
+
+    Raises:
+      UserError: A file can no longer be read.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    invalid = np.zeros((scene.height, scene.width, 1), bool)
+    for role, path in scene.files.items():
+        try:
+            if role == "mask":
+                mask = read_mask(path)
+                arrays[role] = masks.to_index(mask.values, encoding, mask.is_boolean)
+            else:
+                image = read_image(path)
+                arrays[role] = image.pixels
+                if image.valid is not None:
+                    invalid |= ~image.valid[..., None]
+        except ReadError as error:
+            raise UserError(f"{path} {error}, though it was read before") from error
+    if "mask" in arrays:
+        arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
+    return arrays
+
+
+def _divide(
+    found: layout.Layout, shares: Sequence[float], seed: int
+) -> tuple[dict[_Key, str], str]:
+    """Give each candidate its split; return the rule as a sentence, too."""
+    candidates = found.candidates
+    if not found.has_splits:
+        split_of_group = splits.assign((c.group for c in candidates), shares, seed)
+        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(splits.NAMES, shares, strict=True))
+        rule = f"by scene, {percent}, in the order of a hash of seed {seed} and the scene's name"
+        return {c.key: split_of_group[c.group] for c in candidates}, rule
+    split_of = {c.key: c.split or "" for c in candidates}
+    names = set(split_of.values())
+    if "train" not in names or "val" in names:
+        return split_of, "the source's own split folders"
+    train = {c.group for c in candidates if c.split == "train"}
+    chosen = splits.cut_validation(train, shares, seed)
+    for candidate in candidates:
+        if candidate.split == "train" and candidate.group in chosen:
+            split_of[candidate.key] = "val"
+    rule = (
+        f"the source's own split folders; it has no val: {len(chosen)} of {len(train)} train scenes"
+        f" became val, in the order of a hash of seed {seed} and the scene's name"
+    )
+    return split_of, rule
+
+
+def _scenes(
+    whole: Sequence[Candidate],
+    inspected: Mapping[Path, FileFacts | str],
+    split_of: Mapping[_Key, str],
+) -> tuple[Scene, ...]:
+    scenes: list[Scene] = []
+    for split in splits.NAMES:
+        chosen = sorted((c for c in whole if split_of[c.key] == split), key=lambda c: c.name)
+        for index, candidate in enumerate(chosen):
+            facts = _facts(inspected, candidate.files)
+            scenes.append(
+                Scene(candidate.name, split, index, facts.height, facts.width, candidate.files)
+            )
+    return tuple(scenes)
+
+
+def _facts(inspected: Mapping[Path, FileFacts | str], files: Mapping[str, Path]) -> FileFacts:
+    facts = inspected[next(path for role, path in files.items() if role != "mask")]
+    assert isinstance(facts, FileFacts)
+    return facts
+
+
+def _failure(causes: Sequence[Rejection], num_found: int) -> str:
+    lines = [f"{rejection.path}: {rejection.reason}" for rejection in causes]
+    if len(lines) == 1:
+        return lines[0]
+    head = (
+        f"{len(lines)} of {num_found} files cannot be used (--on_error=skip goes on without them)"
+    )
+    return "\n".join([head, *lines])

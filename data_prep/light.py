@@ -1,0 +1,132 @@
+"""Sun, sky and sensor: from a canvas of materials and heights to a picture of 8 bits."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep.canvas import MARGIN, SUPERSAMPLING, Canvas
+
+_TURN = 8  # Shadows run along slopes of n / 8: whole samples after 8, 16 and 32 steps.
+
+
+class Light(NamedTuple):
+    """Sun, air and sensor of one date."""
+
+    azimuth: float  # Where the sun stands: radians from +x (right) towards +y (down).
+    elevation: float  # Radians above the horizon.
+    sky: tuple[float, float, float]  # The share of the light that reaches the shadows too.
+    gain: tuple[float, float, float]  # Exposure and tint.
+    haze: float  # Radiance added by the air.
+    blur: float  # 0 is sharp, 1 a 3 x 3 binomial filter.
+    noise: float  # Standard deviation, in grey levels.
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """Draw the light of one date: the sun in the southern half of the sky, any weather but cloud."""
+    sky, exposure = rng.uniform(0.22, 0.36), rng.uniform(0.8, 1.15)
+    tint = rng.uniform(0.95, 1.05, 3)
+    red, green, blue = (float(exposure * t) for t in tint)
+    return Light(
+        azimuth=math.radians(rng.uniform(20.0, 160.0)),
+        elevation=math.radians(rng.uniform(33.0, 60.0)),
+        sky=(0.90 * sky, sky, 1.18 * sky),
+        gain=(red, green, blue),
+        haze=rng.uniform(0.0, 0.02),
+        blur=rng.uniform(0.0, 0.4),
+        noise=rng.uniform(1.0, 3.0),
+    )
+
+
+def _raise_to(ceiling: np.ndarray, ground: np.ndarray, dx: int, dy: int, drop: float) -> None:
+    """Raise `ceiling[y, x]` to at least `ground[y + dy, x + dx] - drop`, in place."""
+    h, w = ground.shape
+    if abs(dx) >= w or abs(dy) >= h:
+        return
+    target = ceiling[max(0, -dy) : h - max(0, dy), max(0, -dx) : w - max(0, dx)]
+    source = ground[max(0, dy) : h + min(0, dy), max(0, dx) : w + min(0, dx)]
+    np.maximum(target, source - drop, out=target)
+
+
+def shadows(height: np.ndarray, azimuth: float, elevation: float) -> np.ndarray:
+    """Find the samples from which something higher hides the sun.
+
+    Args:
+        height: [h, w], in pixels.
+        azimuth, elevation: of the sun, in radians; the azimuth from +x towards +y.
+
+    Returns:
+        [h, w] bool; a shadow is at most 63 samples long.
+    """
+    x, y = math.cos(azimuth), math.sin(azimuth)
+    major = max(abs(x), abs(y))
+    x, y = round(x / major * _TURN), round(y / major * _TURN)  # The way of 8 steps, in samples.
+    drop = math.hypot(x, y) / _TURN / SUPERSAMPLING * math.tan(elevation)  # Pixels a step.
+    ceiling = height.copy()
+    for k in range(1, _TURN):
+        _raise_to(ceiling, height, round(k * x / _TURN), round(k * y / _TURN), k * drop)
+    for k in (1, 2, 4):  # The ceiling now holds 8 steps; each round doubles that.
+        _raise_to(ceiling, ceiling, k * x, k * y, k * _TURN * drop)
+    return ceiling > height + 0.25
+
+
+def expose(
+    canvas: Canvas,
+    light: Light,
+    fine: np.ndarray,
+    middle: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Light a canvas and take its picture.
+
+    Args:
+        canvas: the painted scene.
+        light: of the date.
+        fine, middle: [samples, samples] noise: the grain and the drift of the materials.
+        rng: draws the sensor's noise.
+
+    Returns:
+        [size, size, 3] uint8.
+    """
+    edge = MARGIN * SUPERSAMPLING
+    inner = (slice(edge, canvas.samples - edge),) * 2
+    albedo = np.array([m.albedo for m in canvas.materials], np.float32)
+    drift = np.array([m.drift for m in canvas.materials], np.float32)
+    grain = np.array([m.grain for m in canvas.materials], np.float32)
+
+    flat = math.cos(light.elevation) / math.sin(light.elevation)
+    towards_x = flat * math.cos(light.azimuth)
+    towards_y = flat * math.sin(light.azimuth)
+    slope_x, slope_y = canvas.slope_x[inner], canvas.slope_y[inner]
+    sun = (1 - slope_x * towards_x - slope_y * towards_y).clip(0)
+    sun /= np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+    sun[shadows(canvas.height, light.azimuth, light.elevation)[inner]] = 0
+
+    material, middle = canvas.material[inner], middle[inner]
+    texture = canvas.tone[inner] * (1 + grain[material] * fine[inner])
+    image = np.empty((canvas.size, canvas.size, 3), np.float32)
+    for band in range(3):
+        sky = light.sky[band]
+        radiance = albedo[material, band] + drift[material, band] * middle
+        radiance *= texture
+        radiance *= sky + (1 - sky) * sun
+        image[..., band] = _bin(radiance) * light.gain[band]
+    image += light.haze
+    image = _blur(image, light.blur)
+    # A square root for the display's gamma: exactly rounded, unlike a power.
+    image = 255 * np.sqrt(image.clip(0, 1))
+    image += light.noise * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+def _bin(plane: np.ndarray) -> np.ndarray:
+    rows = plane[0::2] + plane[1::2]
+    return (rows[:, 0::2] + rows[:, 1::2]) * 0.25
+
+
+def _blur(image: np.ndarray, amount: float) -> np.ndarray:
+    side = amount / 4
+    image = image.copy()
+    image[1:-1] += side * (image[2:] + image[:-2] - 2 * image[1:-1])
+    image[:, 1:-1] += side * (image[:, 2:] + image[:, :-2] - 2 * image[:, 1:-1])
+    return image

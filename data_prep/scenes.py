@@ -1,0 +1,205 @@
+"""Synthetic aerial scenes with exact masks: one date for segmentation, two for change detection.
+
+A pixel is about 0.8 m of ground. A mask is 1 where the pixel's centre lies in a footprint; the
+picture is rendered from the same geometry. A scene is a function of the generator's state and the size.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep.buildings import rebuild
+from data_prep.canvas import Canvas, Material, Noise
+from data_prep.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
+from data_prep.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
+from data_prep.light import draw_light, expose
+from data_prep.roofs import Building, footprint, paint
+from data_prep.site import Site, draw_blobs, draw_cars, draw_site, draw_trees
+
+SHARE = (0.05, 0.13)  # Least and most of a pair's pixels to change.
+_NO_CHANGE = 1 / 12  # The share of pairs in which no building changes.
+_SOWN = 0.4  # The share of crops that differ from date to date.
+_SHIFT = 0.4  # Pixels, at most, between two dates along each axis.
+
+
+class _Ground(NamedTuple):
+    """What a site keeps from date to date besides its plan."""
+
+    palette: list[Material]
+    base: Cover  # Between the lots.
+    fine: Noise
+    middle: Noise
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, size: int) -> "_Ground":
+        """Draw the ground of a tile of `size` pixels."""
+        base = Cover.LAWN if rng.random() < 0.5 else Cover.MEADOW
+        noises = Noise.draw(rng, size, 1.0), Noise.draw(rng, size, 7.0)
+        return cls(draw_palette(rng), base, *noises)
+
+
+class _Date(NamedTuple):
+    """What stands on a site on one day, and the season."""
+
+    patches: tuple[Patch, ...]
+    buildings: tuple[Building, ...]
+    trees: Trees
+    cars: Cars
+    dryness: float  # See `ground.season`.
+    bare: bool  # Whether leaves are shed.
+
+
+def segmentation_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an image and the footprints of its buildings.
+
+    Args:
+        rng: all that is random comes from here.
+        size: side of the tile, in pixels.
+
+    Returns:
+        image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
+    """
+    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    mask = _union(site.buildings, size)
+    patches = site.patches + draw_blobs(rng, size)
+    trees = _standing(draw_trees(rng, site), site, mask)
+    cars, bare = draw_cars(rng, site), bool(rng.random() < 0.2)
+    date = _Date(patches, site.buildings, trees, cars, rng.random(), bare)
+    image = _picture(rng, site, ground, date, (0.0, 0.0))
+    return image, mask.astype(np.uint8)[:, :, None]
+
+
+def change_scene(
+    rng: np.random.Generator, size: int, *, share: tuple[float, float] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw two dates of a site and the buildings that changed between them.
+
+    A pixel has changed where a building is new, gone or rebuilt (both footprints), or where a
+    wing was added to a building or taken from it. Light, season, cars, trees, crops, bare ground,
+    sensor and registration differ too, and are no change.
+
+    Args:
+        rng: all that is random comes from here.
+        size: side of the tile, in pixels.
+        share: least and most of the tile that is to change, as far as its buildings allow. By
+            default `SHARE`, and no change at all in one pair of twelve.
+
+    Returns:
+        pre, post uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = changed.
+    """
+    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    if share is None:
+        share = (0.0, 0.0) if rng.random() < _NO_CHANGE else SHARE
+    pre, post, mask = _alter(rng, site, rng.uniform(*share))
+    blobs, trees = draw_blobs(rng, size), draw_trees(rng, site)
+    shift, dryness = rng.uniform(-_SHIFT / 2, _SHIFT / 2, 2), rng.random()
+    images = []
+    for buildings, sign in ((pre, -1), (post, 1)):
+        cleared = _cleared(rng, site.buildings, buildings)
+        patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
+        patches += draw_blobs(rng, size) + cleared
+        kept = trees.keep(rng.random(len(trees.x)) < 0.9)
+        kept = _standing(kept, site, _union(buildings, size))
+        dry = dryness + rng.uniform(-0.35, 0.35)
+        bare = bool(rng.random() < 0.2)
+        date = _Date(patches, buildings, kept, draw_cars(rng, site), dry, bare)
+        offset = (sign * float(shift[0]), sign * float(shift[1]))
+        images.append(_picture(rng, site, ground, date, offset))
+    return images[0], images[1], mask.astype(np.uint8)[:, :, None]
+
+
+def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    for building in buildings:
+        mask |= footprint(building, size)
+    return mask
+
+
+def _alter(
+    rng: np.random.Generator, site: Site, target: float
+) -> tuple[tuple[Building, ...], tuple[Building, ...], np.ndarray]:
+    """Let buildings come, go and change until `target` of the tile has changed."""
+    pre: dict[int, Building] = dict(enumerate(site.buildings))
+    post = dict(pre)
+    mask = np.zeros((site.size, site.size), bool)
+    for index in rng.permutation(len(pre)):
+        if mask.mean() >= target:
+            break
+        building, kind = pre[index], rng.random()
+        changed = footprint(building, site.size)
+        if len(building.parts) > 1 and kind < 0.5:
+            smaller = building._replace(parts=building.parts[:-1])
+            (pre if rng.random() < 0.65 else post)[index] = smaller
+            changed &= ~footprint(smaller, site.size)
+        elif kind < 0.70:
+            del pre[index]
+        elif kind < 0.95:
+            del post[index]
+        else:
+            post[index] = rebuild(rng, building)
+            changed |= footprint(post[index], site.size)
+        mask |= changed
+    return tuple(pre.values()), tuple(post.values()), mask
+
+
+def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:
+    """Let some of the green be dug up, grow over or dry out."""
+    natural = (Cover.LAWN, Cover.MEADOW, Cover.SOIL)
+    worn = []
+    for patch in patches:
+        if patch.cover in natural and rng.random() < 0.12:
+            patch = patch._replace(cover=natural[rng.integers(3)])
+        worn.append(patch._replace(tone=patch.tone * rng.uniform(0.93, 1.07)))
+    return tuple(worn)
+
+
+def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
+    """Fell the trees on streets and in buildings; a few of those left overhang a roof."""
+    x, y = trees.x, trees.y
+    free = site.streets.clearance(x, y) > 0.2 * trees.radius
+    for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
+        column, row = (np.floor(c).astype(int) for c in (x + dx * trees.radius, y + dy * trees.radius))
+        within = (column >= 0) & (column < site.size) & (row >= 0) & (row < site.size)
+        column, row = column.clip(0, site.size - 1), row.clip(0, site.size - 1)
+        free &= ~(within & mask[row, column])
+    return trees.keep(free)
+
+
+def _cleared(
+    rng: np.random.Generator, buildings: tuple[Building, ...], standing: tuple[Building, ...]
+) -> tuple[Patch, ...]:
+    """Lay soil or green where a building is not yet, or no more."""
+    places = {(building.x, building.y) for building in standing}
+    patches = []
+    for building in buildings:
+        if (building.x, building.y) in places:
+            continue
+        a = max(abs(part.u) + part.a for part in building.parts) + rng.uniform(0.5, 2.0)
+        b = max(abs(part.v) + part.b for part in building.parts) + rng.uniform(0.5, 2.0)
+        cover = (Cover.SOIL, Cover.LAWN, Cover.MEADOW)[rng.choice(3, p=(0.4, 0.35, 0.25))]
+        tone = rng.uniform(0.9, 1.1)
+        patches.append(Patch(building.x, building.y, building.angle, a, b, cover, tone))
+    return tuple(patches)
+
+
+def _picture(
+    rng: np.random.Generator,
+    site: Site,
+    ground: _Ground,
+    date: _Date,
+    shift: tuple[float, float],
+) -> np.ndarray:
+    """Paint a date of a site, draw light and sensor, and take the picture."""
+    canvas = Canvas(site.size, shift)
+    for material in season(rng, ground.palette, date.dryness, _SOWN):
+        canvas.add_material(material)
+    fine, middle = ground.fine.sample(canvas), ground.middle.sample(canvas)
+    canvas.material[:] = ground.base
+    for patch in date.patches:
+        paint_patch(canvas, patch, middle)
+    paint_streets(canvas, site.streets)
+    for building in date.buildings:
+        paint(canvas, building)
+    paint_cars(canvas, date.cars)
+    paint_trees(canvas, date.trees, draw_foliage(rng, date.dryness), date.bare, fine)
+    return expose(canvas, draw_light(rng), fine, middle, rng)

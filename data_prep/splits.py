@@ -1,0 +1,76 @@
+"""Which scene belongs to which split (pure). Scenes are the unit: their tiles stay together."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from data_prep.errors import UserError
+
+NAMES = ("train", "val", "test")
+
+
+def shuffled(groups: Iterable[str], seed: int) -> list[str]:
+    """Return the groups in an order that depends on the seed and on each name alone.
+
+    Ordering by a hash (and not by a shuffle of the list) leaves the others in their order when a
+    scene is added, so a grown dataset keeps nearly all its scenes in their splits.
+    """
+    return sorted(
+        set(groups), key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name)
+    )
+
+
+def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+    """Divide groups of scenes among train, val and test.
+
+    Args:
+      groups: Names of what must stay together (usually scenes).
+      fractions: Shares of train, val and test; their sum is 1.
+      seed: Seed of the order.
+
+    Returns:
+      Group -> split. Every split with a share above 0 gets at least one group.
+
+    Raises:
+      UserError: There are fewer groups than splits.
+    """
+    order = shuffled(groups, seed)
+    wanted = [name for name, share in zip(NAMES, fractions, strict=True) if share > 0]
+    if len(order) < len(wanted):
+        raise UserError(
+            f"{len(order)} scene(s) cannot be divided into {', '.join(wanted)}: at least"
+            f" {len(wanted)} are needed (--splits=1,0,0 puts all in train)"
+        )
+    counts = {
+        name: max(1, round(share * len(order))) if share > 0 else 0
+        for name, share in zip(NAMES, fractions, strict=True)
+    }
+    # The largest split absorbs the rounding, so the small ones keep their minimum of one.
+    largest = max(wanted, key=lambda name: counts[name])
+    counts[largest] += len(order) - sum(counts.values())
+    names = [name for name in NAMES for _ in range(counts[name])]
+    return dict(zip(order, names, strict=True))
+
+
+def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) -> set[str]:
+    """Choose the groups of train that become val, where the source has no val folder.
+
+    Args:
+      train: Groups of the source's train folder.
+      fractions: Shares of train, val and test; val takes val / (train + val) of the groups.
+      seed: Seed of the order.
+
+    Returns:
+      The chosen groups: at least one, never all.
+
+    Raises:
+      UserError: Train has fewer than two groups.
+    """
+    order = shuffled(train, seed)
+    if len(order) < 2:
+        raise UserError(
+            f"no val folder, and train has {len(order)} scene(s): at least 2 are needed to cut a"
+            " val split from it"
+        )
+    share = fractions[1] / (fractions[0] + fractions[1])
+    number = min(len(order) - 1, max(1, round(share * len(order))))
+    return set(order[:number])

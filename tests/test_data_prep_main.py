@@ -1,0 +1,60 @@
+"""The command line: a user's mistake is one line and exit code 2."""
+
+import subprocess
+import sys
+
+import pytest
+
+from data_prep.__main__ import BUILDERS, main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: NAME"),
+        (["folders"], "invalid choice: 'folders'"),
+        (["folder", "--data_dir=x"], "required: --source"),
+        (["folder", "--source=x", "--data_dir=y", "--tile=3"], "unrecognized arguments: --tile=3"),
+        (["folder", "--source=x", "--data_dir=y", "--tile_size=0"], "'0' is not a whole number"),
+        (["folder", "--source=x", "--data_dir=y", "--task=sss"], "invalid choice: 'sss'"),
+        (["folder", "--source=x", "--data_dir=y", "--splits=1,1,1"], "whose sum is 1"),
+        (["folder", "--source=nowhere", "--data_dir=y"], "--source=nowhere: not found"),
+        (["folder", "--source=x", "--data_dir=y", "--name=A-b"], "--name=A-b: lower-case"),
+        (["synthetic", "--data_dir=y"], "required: --task"),
+        (["synthetic", "--data_dir=y", "--task=denoise"], "invalid choice: 'denoise'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("data_prep: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_the_process_exits_with_2_and_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "data_prep", "folder", f"--source={tmp_path}"]
+    done = subprocess.run([*command, f"--data_dir={tmp_path}"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"data_prep: error: --source={tmp_path}: no PNG, JPEG or TIFF in it\n"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    command = ["synthetic", "--task=ss", "--num_scenes=1,0,0", "--num_workers=1"]
+    assert main([*command, f"--data_dir={tmp_path / 'file'}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"data_prep: error: {tmp_path / 'file'}")
+    assert captured.err.endswith(": Not a directory\n")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_help_names_every_option(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--data_dir", "--name", "--tile_size", "--overwrite", "--num_workers", "--seed"):
+        assert option in text

@@ -1,0 +1,67 @@
+"""The encoding of masks is decided once, from all of them."""
+
+import numpy as np
+import pytest
+
+from data_prep import masks
+from data_prep.errors import UserError
+
+
+def histogram(**pixels: int) -> np.ndarray:
+    counts = np.zeros(256, np.int64)
+    for value, number in pixels.items():
+        counts[int(value[1:])] = number
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("pixels", "num_classes", "encoding"),
+    [
+        ({"v0": 900, "v255": 100}, 2, "binary255"),
+        ({"v0": 900, "v254": 1, "v255": 100}, 2, "binary255"),  # levir_cd
+        ({"v0": 9000, "v3": 20, "v128": 30, "v250": 30, "v255": 900}, 2, "binary255"),  # JPEG
+        ({"v0": 900, "v1": 100}, 2, "index"),
+        ({"v0": 900, "v1": 100, "v255": 30}, 2, "index"),
+        ({"v0": 900}, 2, "index"),
+        ({}, 2, "index"),
+        ({"v255": 10}, 2, "binary255"),
+        ({"v0": 900, "v1": 90, "v7": 10}, 2, "index"),  # 7 is then an error of its file.
+        ({"v0": 900, "v1": 90, "v7": 1, "v255": 30}, 2, "index"),
+        ({"v0": 500, "v128": 200, "v255": 300}, 2, "index"),
+        ({"v0": 900, "v1": 90, "v4": 10}, 5, "index"),
+        ({"v0": 900, "v255": 10}, 5, "index"),
+    ],
+)
+def test_decided_encoding(pixels, num_classes, encoding):
+    assert masks.decide_encoding(histogram(**pixels), num_classes) == encoding
+
+
+def test_one_slip_among_0_and_255_is_not_taken_for_a_class():
+    with pytest.raises(UserError, match=r"3 pixels of 1 and 100000 of 255.*--mask_encoding"):
+        masks.decide_encoding(histogram(v0=10**6, v1=3, v255=10**5), 2)
+
+
+def test_wrong_values_are_those_outside_the_classes():
+    counts = histogram(v0=1, v1=1, v2=1, v7=1, v255=1)
+    assert masks.wrong_values(counts, 2, "index") == [2, 7]
+    assert masks.wrong_values(counts, 8, "index") == []
+    assert masks.wrong_values(counts, 2, "binary255") == []
+
+
+def test_an_asked_encoding_that_the_values_contradict_is_refused():
+    with pytest.raises(UserError, match="largest value of the masks is 1"):
+        masks.check_encoding("binary255", histogram(v0=5, v1=5), 2)
+    with pytest.raises(UserError, match="two classes, --classes names 5"):
+        masks.check_encoding("binary255", histogram(v0=5, v255=5), 5)
+    masks.check_encoding("binary255", histogram(v0=5, v1=5, v255=5), 2)
+    masks.check_encoding("binary255", histogram(v0=5), 2)
+
+
+def test_to_index_thresholds_above_127_and_leaves_indices_and_bits_alone():
+    values = np.array([[0, 1, 127, 128, 254, 255]], np.uint8)
+    binary = masks.to_index(values, "binary255", is_boolean=False)
+    assert binary.shape == (1, 6, 1)
+    assert binary.ravel().tolist() == [0, 0, 0, 1, 1, 1]
+    assert masks.to_index(values, "index", is_boolean=False).ravel().tolist() == values[0].tolist()
+    bits = np.array([[0, 1]], np.uint8)
+    assert masks.to_index(bits, "binary255", is_boolean=True).ravel().tolist() == [0, 1]

@@ -1,0 +1,55 @@
+"""Scenes are divided by seed, never shared between splits, and stay where they were."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep import splits
+from data_prep.errors import UserError
+
+names = st.sets(st.text(min_size=1, max_size=6), min_size=3, max_size=60)
+parts = st.tuples(*[st.integers(0, 50)] * 3).filter(any)
+shares = parts.map(lambda whole: tuple(part / sum(whole) for part in whole))
+
+
+@given(names, shares, st.integers(0, 2**40))
+def test_every_group_has_one_split_and_no_wanted_split_is_empty(groups, fractions, seed):
+    split_of = splits.assign(groups, fractions, seed)
+    assert set(split_of) == groups
+    wanted = {name for name, share in zip(splits.NAMES, fractions, strict=True) if share}
+    assert set(split_of.values()) == wanted
+
+
+def test_shares_and_seed_are_kept():
+    groups = [f"scene{i}" for i in range(1000)]
+    first, again, other = (splits.assign(groups, (0.7, 0.1, 0.2), seed) for seed in (0, 0, 1))
+    counts = [list(first.values()).count(name) for name in splits.NAMES]
+    assert counts == [700, 100, 200]
+    assert first == again
+    moved = sum(first[name] != other[name] for name in groups)
+    assert 200 < moved < 800
+
+
+def test_order_of_the_names_does_not_matter_and_a_new_scene_moves_few():
+    groups = [f"scene{i}" for i in range(200)]
+    before = splits.assign(groups, (0.7, 0.1, 0.2), 0)
+    assert splits.assign(reversed(groups), (0.7, 0.1, 0.2), 0) == before
+    after = splits.assign([*groups, "new"], (0.7, 0.1, 0.2), 0)
+    assert sum(after[name] != before[name] for name in groups) <= 3
+
+
+def test_too_few_scenes_is_an_error_with_both_numbers():
+    with pytest.raises(UserError, match=r"^2 scene.* at least 3 "):
+        splits.assign(["a", "b"], (0.7, 0.1, 0.2), 0)
+
+
+@given(names, st.integers(0, 100))
+def test_a_cut_validation_is_a_proper_part_of_train(train, seed):
+    chosen = splits.cut_validation(train, (0.7, 0.1, 0.2), seed)
+    assert chosen < train
+    assert abs(len(chosen) - len(train) / 8) <= 1
+
+
+def test_one_train_scene_cannot_be_cut():
+    with pytest.raises(UserError, match="train has 1 scene"):
+        splits.cut_validation(["a"], (0.7, 0.1, 0.2), 0)

@@ -1,0 +1,76 @@
+"""Drawn datasets: a scene depends on the seed, its split and its number, and on nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep import scenes, synthetic
+from data_prep.__main__ import main
+from data_prep.dataset import Scene
+
+
+@pytest.fixture
+def simple(monkeypatch):
+    """Replace the drawing by something quick that shows the generator's state."""
+
+    def segmentation(rng, size):
+        image = rng.integers(0, 256, (size, size, 3), np.uint8)
+        return image, (image[..., :1] > 127).astype(np.uint8)
+
+    def change(rng, size):
+        pre, mask = segmentation(rng, size)
+        return pre, rng.integers(0, 256, pre.shape, np.uint8), mask
+
+    monkeypatch.setattr(scenes, "segmentation_scene", segmentation)
+    monkeypatch.setattr(scenes, "change_scene", change)
+
+
+def build(tmp_path, task, num_scenes, *options):
+    sizes = ["--scene_size=40", "--tile_size=32", "--num_workers=1", "--overwrite"]
+    command = ["synthetic", f"--task={task}", f"--data_dir={tmp_path}", *sizes, *options]
+    assert main([*command, f"--num_scenes={num_scenes}"]) == 0
+    folder = tmp_path / f"synthetic_{task}" / "1.0.0"
+    data = tfds.builder_from_directory(folder).as_data_source()
+    records = {r["id"].decode(): r for split in data.values() for r in split}
+    return json.loads((folder / "manifest.json").read_text()), records
+
+
+@pytest.mark.usefixtures("simple")
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_scenes_do_not_depend_on_how_many_there_are(tmp_path, task):
+    manifest, few = build(tmp_path, task, "2,1,1")
+    counts = {split: entry["num_records"] for split, entry in manifest["splits"].items()}
+    assert counts == {"train": 8, "val": 4, "test": 4}
+    _, many = build(tmp_path, task, "3,0,2")
+    shared = set(few) & set(many)
+    assert len(shared) == 8 + 4
+    for key in shared:
+        for name in set(few[key]) - {"id"}:
+            np.testing.assert_array_equal(few[key][name], many[key][name])
+    pictures = {record["image" if task == "ss" else "pre"].tobytes() for record in many.values()}
+    assert len(pictures) == len(many)  # No two scenes are alike, in no two splits either.
+    _, other = build(tmp_path, task, "2,1,1", "--seed=1")
+    name = "image" if task == "ss" else "pre"
+    assert all((other[key][name] != few[key][name]).any() for key in few)
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_the_real_drawing_keeps_the_contract(task):
+    arrays = synthetic.draw(task, 0, Scene("scene00000", "val", 0, 64, 64))
+    names = ("image",) if task == "ss" else ("pre", "post")
+    assert set(arrays) == {*names, "mask"}
+    for name in names:
+        assert arrays[name].shape == (64, 64, 3)
+        assert arrays[name].dtype == np.uint8
+    assert arrays["mask"].shape == (64, 64, 1)
+    assert arrays["mask"].dtype == np.uint8
+    assert set(np.unique(arrays["mask"])) <= {0, 1}
+
+
+@pytest.mark.usefixtures("simple")
+def test_the_seed_is_the_documented_one():
+    arrays = synthetic.draw("ss", 7, Scene("scene00003", "test", 3, 8, 8))
+    rng = np.random.default_rng(np.random.SeedSequence([7, 2, 3]))
+    np.testing.assert_array_equal(arrays["image"], rng.integers(0, 256, (8, 8, 3), np.uint8))
