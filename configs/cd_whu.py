@@ -5,10 +5,10 @@
 Needs the dataset `whu_cd` in data/, and an accelerator: the backbone has 113,673,219 parameters
 (about 1.49 TFLOP a training image of 256 x 256).
 
-Published F1 of the building class (authors' PyTorch code, selected on test): 95.27. Not yet measured
+Published F1 of the building class (the authors' code, selected on test): 95.27. Not yet measured
 here. Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep
-of prediction, and gradient accumulation uses every batch: 8 images accumulated twice are one update
-of 16.
+of prediction, and gradient accumulation uses every batch: 8 images accumulated twice
+are one update of 16.
 """
 
 from ml_collections import ConfigDict

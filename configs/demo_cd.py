@@ -1,8 +1,8 @@
 """Changed buildings on generated pairs with a thin backbone: runs on a CPU.
 
-    python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
-    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
-    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
+python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
+python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
+python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
 """
 
 from ml_collections import ConfigDict

@@ -72,7 +72,7 @@ def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`."""
     task = get_task(config.task)
     if task.name not in FEATURES:
-        raise UserError(f"task {task.name!r} has no baselines; expected one of {', '.join(FEATURES)}")
+        raise UserError(f"task {task.name!r} has no baselines; expected {' or '.join(FEATURES)}")
     dataset, split = open_dataset(config.data.dataset, config.data.data_dir), config.eval.split
     value_range = tuple(config.data.value_range)
 
@@ -83,21 +83,17 @@ def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     counts = count_levels(dataset.source(split), feature)
     rule = f"{feature_name(task.name)} {'>=' if above else '<'} {threshold} of {NUM_LEVELS} levels"
     classes = ("background", "foreground")
-    result = {
-        "protocol": dataset.protocol(split),
-        "scores": {
-            "everything foreground": metrics.summary(
-                confusion_of_threshold(counts, 0, True), classes
-            ),
-            rule: metrics.summary(confusion_of_threshold(counts, threshold, above), classes),
-        },
+    scores = {
+        "everything foreground": metrics.summary(confusion_of_threshold(counts, 0, True), classes),
+        rule: metrics.summary(confusion_of_threshold(counts, threshold, above), classes),
     }
+    result = {"protocol": dataset.protocol(split), "scores": scores}
     folder = workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"baselines_{split}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"protocol: {result['protocol']}")
-    for name, scores in result["scores"].items():
-        f1, iou = (100 * scores[f"{m}/foreground"] for m in ("f1", "iou"))
+    for name, values in scores.items():
+        f1, iou = (100 * values[f"{m}/foreground"] for m in ("f1", "iou"))
         print(f"{name}: foreground F1 {f1:.2f} %, IoU {iou:.2f} %")
     return result
 

@@ -64,7 +64,9 @@ def draw_predictions(
         draw.text((GAP + column * step_x, 27), name, fill="black", font=_font(12))
     for row, record in enumerate(records):
         for column, panel in enumerate(_panels(record, value_range)):
-            image = Image.fromarray(panel).resize((width * zoom, height * zoom), Image.NEAREST)
+            image = Image.fromarray(panel).resize(
+                (width * zoom, height * zoom), Image.Resampling.NEAREST
+            )
             canvas.paste(image, (GAP + column * step_x, HEADER + row * step_y))
         place = (GAP + 4, HEADER + row * step_y + height * zoom - 16)
         draw.text(

@@ -84,13 +84,15 @@ def _noised(
 def _apply(
     problem: Problem, process: NoiseProcess, params: Any, x_t: jax.Array, timesteps: jax.Array
 ) -> jax.Array:
-    return problem.model.apply(
+    outputs = problem.model.apply(
         {"params": params},
         x_t,
         timesteps,
         task=problem.task.name,
         use_timestep=process.use_timestep,
     )
+    assert isinstance(outputs, jax.Array)  # and not variables beside it: nothing is mutable
+    return outputs
 
 
 def train_step(

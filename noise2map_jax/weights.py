@@ -95,7 +95,7 @@ def read_config(path: pathlib.Path) -> UNetConfig:
     for name, value in content.items():
         if name in hints:
             if not _fits(value, hints[name]):
-                kind = getattr(hints[name], "__name__", None) or str(hints[name])
+                kind = str(hints[name]) if typing.get_args(hints[name]) else hints[name].__name__
                 raise UserError(f"{path}: {name}={value!r}: expected {kind}")
             fields[name] = tuple(value) if isinstance(value, list) else value
         elif name in FIXED_FIELDS:

@@ -4,6 +4,7 @@ import pathlib
 
 import jax
 import numpy as np
+import programs
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -18,3 +19,45 @@ def golden():
     """Values written with torch and diffusers; see tests/golden/README.md."""
     folder = ROOT / "tests" / "golden"
     return {name: dict(np.load(folder / f"{name}.npz")) for name in ("schedules", "resampling")}
+
+
+@pytest.fixture(scope="session")
+def thin_data(tmp_path_factory):
+    """A folder with two small datasets, `thin_ss` and `thin_cd`; 11 tiles are evaluated."""
+    folder = tmp_path_factory.mktemp("data")
+    for task in ("ss", "cd"):
+        programs.data_prep(
+            "synthetic",
+            f"--task={task}",
+            f"--name=thin_{task}",
+            f"--data_dir={folder}",
+            "--num_scenes=24,11,11",
+            "--scene_size=32",
+            "--tile_size=32",
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Where programs under test keep what they compiled."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def program(thin_data, cache, tmp_path):
+    """Run the main program on the thin config: `program(*options, num_devices=1, expect=0)`."""
+
+    def call(*options, num_devices=1, expect=0, workdir=tmp_path / "run"):
+        return programs.run(
+            (
+                "--config=tests/thin_config.py",
+                f"--workdir={workdir}",
+                f"--config.data.data_dir={thin_data}",
+                *options,
+            ),
+            programs.environment(cache, num_devices),
+            expect,
+        )
+
+    return call

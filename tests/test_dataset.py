@@ -57,7 +57,7 @@ def test_a_dataset_that_is_not_there_or_not_whole_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no dataset 'tovns' .*holds towns.*data_prep"):
         open_dataset("tovns", str(tmp_path))
     (tmp_path / "half" / "1.0.0").mkdir(parents=True)
-    with pytest.raises(UserError, match="'half'.*cut off"):
+    with pytest.raises(UserError, match=r"'half'.*cut off"):
         open_dataset("half", str(tmp_path))
     with pytest.raises(UserError, match="is not JSON"):
         open_dataset("towns", write(tmp_path / "other", text="{"))

@@ -1,0 +1,119 @@
+"""Every experiment that is shipped can be built, and does what its docstring says."""
+
+import functools
+import importlib
+import pathlib
+
+import jax
+import numpy as np
+import optax
+import programs
+import pytest
+
+from noise2map_jax.augment import Augmentation
+from noise2map_jax.experiment import count_params, create_model, create_process
+from noise2map_jax.model import init_params
+from noise2map_jax.step import Problem, train_step
+from noise2map_jax.tasks import get_task
+from noise2map_jax.train_state import create_train_state
+
+NAMES = sorted(
+    p.stem
+    for p in (programs.ROOT / "configs").glob("*.py")
+    if p.stem not in ("__init__", "default")
+)
+PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the positive class
+    "ss_spacenet7": (16, 200, 5),
+    "cd_spacenet7": (16, 200, 3),
+    "ss_whu": (16, 200, 10),
+    "cd_whu": (16, 500, 1),
+    "ss_xview2": (8, 200, 3),
+    "cd_xview2": (4, 200, 3),
+}
+
+
+def load(name):
+    module = importlib.import_module(f"configs.{name}")
+    return module, module.get_config()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_training_step_of_every_config_can_be_traced(name):
+    module, config = load(name)
+    assert f"--config=configs/{name}.py" in module.__doc__
+    task = get_task(config.task)
+    problem = Problem(
+        create_model(config), task, tuple(config.data.value_range), config.train.class_weights
+    )
+    tx = optax.adam(1e-4)
+    size = config.augment.crop_size or config.data.tile_size
+    state = jax.eval_shape(
+        lambda key: create_train_state(init_params(problem.model, key, size), tx, use_ema=False),
+        jax.random.key(0),
+    )
+    side, rows = config.data.tile_size, config.train.batch_size
+    batch = {
+        key: jax.ShapeDtypeStruct((rows, side, side, bands), np.uint8)
+        for key, bands in [*((k, config.data.num_bands) for k in task.image_keys), ("mask", 1)]
+    }
+    step = functools.partial(
+        train_step,
+        problem=problem,
+        tx=tx,
+        augmentation=Augmentation(**config.augment),
+        num_microbatches=config.train.num_microbatches,
+    )
+    new_state, metrics = jax.eval_shape(
+        step, state, batch, create_process(config), jax.random.key(0)
+    )
+    assert metrics["loss"].shape == ()
+    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_configs_hold_its_setting(name):
+    _, config = load(name)
+    rows, epochs, weight = PAPER[name]
+    assert (config.train.batch_size, config.train.num_epochs) == (rows, epochs)
+    assert config.train.class_weights == (1.0, float(weight))
+    assert (config.train.learning_rate, config.train.optimizer) == (1e-4, "adam")
+    assert config.model.sample_size == 256
+    params = jax.eval_shape(
+        lambda key: init_params(create_model(config), key, config.data.tile_size), jax.random.key(0)
+    )
+    assert count_params(params["unet"]) == 113_673_219
+    process = create_process(config)
+    assert process.inference_timestep == process.num_train_timesteps - 1 == 999
+    assert (process.mix.image, process.mix.swap) == ((1, 0) if config.task == "ss" else (0, 1))
+
+
+@pytest.mark.parametrize("name", ["demo_ss", "demo_cd", "ss_buildings", "cd_levir"])
+def test_small_configs_train_for_some_steps(name, cache, tmp_path):
+    _, config = load(name)
+    size = config.data.tile_size
+    programs.data_prep(
+        "synthetic",
+        f"--task={config.task}",
+        f"--name={config.data.dataset}",
+        f"--data_dir={tmp_path}",
+        "--num_scenes=8,2,2",
+        f"--scene_size={size}",
+        f"--tile_size={size}",
+    )
+    options = (
+        f"--config=configs/{name}.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path}",
+        "--config.train.num_steps=2",
+        "--config.train.warmup_steps=1",
+        "--config.train.batch_size=2",
+        "--config.eval.batch_size=2",
+    )
+    programs.run(options, programs.environment(cache))
+    done = programs.run((*options, "--mode=eval"), programs.environment(cache))
+    assert "split test: 2 tiles" in done.stdout
+
+
+def test_the_readme_names_every_config():
+    readme = (pathlib.Path(programs.ROOT) / "README.md").read_text()
+    assert [name for name in NAMES if name not in readme] == []

@@ -1,0 +1,98 @@
+"""A user's mistake is one line that names the thing, and an exit code of 2."""
+
+import pytest
+
+
+def error_line(done):
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.rstrip().endswith(lines[0])
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--config.trian.batch_size=8"], ["trian", "no such config field"]),
+        (["--config.train.bacth_size=8"], ["bacth_size", "no such config field"]),
+        (["--config.train.batch_size=eight"], ["batch_size", "eight"]),
+        (["--config.noise.schedule=lineer"], ["'lineer'", "scaled_linear"]),
+        (["--config.noise.mix=swap"], ["swap", "one image"]),
+        (["--config.noise.kind=dirty"], ["dirty", "structured or clean"]),
+        (["--config.noise.inference_timestep=1000"], ["1000", "T = 1000"]),
+        (["--config.task=segment"], ["'segment'", "ss, cd, denoise"]),
+        (["--config.task=cd"], ["task", "'ss'", "'cd'"]),
+        (["--config.task=denoise"], ["denoise", "ss or cd"]),
+        (["--config.data.dataset=nowhere"], ["'nowhere'", "thin_ss", "data_prep"]),
+        (["--config.data.dtype=uint16"], ["dtype", "'uint8'", "'uint16'"]),
+        (["--config.data.tile_size=64"], ["tile_size", "32", "64"]),
+        (["--config.data.value_range=9.0,3.0"], ["value_range", "9.0"]),
+        (["--config.train.batch_size=0"], ["batch of 0"]),
+        (["--config.train.num_microbatches=3"], ["batch of 8", "3 micro-batches"]),
+        (["--config.train.class_weights=1.0,2.0,3.0"], ["class_weights", "2 numbers"]),
+        (["--config.train.optimizer=sgdd"], ["'sgdd'", "adam, adamw"]),
+        (["--config.train.warmup_steps=20"], ["warmup_steps is 20", "num_steps = 20"]),
+        (["--config.train.ema_decay=1.0"], ["ema_decay is 1.0"]),
+        (["--config.augment.crop_size=33"], ["crop_size is 33", "32"]),
+        (["--config.augment.crop_size=31"], ["31", "divisible"]),
+        (["--config.model.dtype=float16"], ["'float16'", "bfloat16"]),
+        (["--config.model.unet.norm_num_groups=3"], ["norm_num_groups=3"]),
+        (["--config.model.unet.attention_levels=2,"], ["level 2", "0 to 1"]),
+        (["--mode=eval"], ["no checkpoint", "train first"]),
+        (["--mode=evaluate"], ["mode", "evaluate"]),
+        (["extra"], ["'extra'"]),
+    ],
+)
+def test_mistakes_on_the_command_line(program, options, words):
+    line = error_line(program(*options, expect=2))
+    assert all(word in line for word in words), line
+
+
+def test_a_batch_that_the_devices_cannot_share(program):
+    line = error_line(program("--config.train.batch_size=12", expect=2, num_devices=8))
+    assert "batch of 12" in line
+    assert "8 devices" in line
+
+
+def test_a_config_file_that_is_not_there(program):
+    line = error_line(program("--config=configs/nothing.py", expect=2))
+    assert "no config file 'configs/nothing.py'" in line
+
+
+def test_a_dataset_without_validation_split(program, thin_data, tmp_path):
+    import programs
+
+    programs.data_prep(
+        "synthetic",
+        "--task=ss",
+        "--name=no_val",
+        f"--data_dir={tmp_path}",
+        "--num_scenes=4,0,4",
+        "--scene_size=32",
+        "--tile_size=32",
+    )
+    line = error_line(
+        program("--config.data.dataset=no_val", f"--config.data.data_dir={tmp_path}", expect=2)
+    )
+    assert "no 'val' split; it has train, test" in line
+
+
+def test_a_checkpoint_of_another_architecture(program):
+    program("--config.train.num_steps=1")
+    line = error_line(program("--config.model.unet.block_out_channels=8,16", expect=2))
+    assert "another architecture" in line
+    assert "params/unet/" in line
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(program, tmp_path):
+    program("--config.train.num_steps=4")
+    line = error_line(
+        program("--config.train.num_steps=40", "--config.train.learning_rate=1e38", expect=2)
+    )
+    step = int(line.split("step ")[1].split(":")[0])
+    assert 4 < step <= 14
+    assert "nan" in line or "inf" in line
+    kept = [p.name for p in (tmp_path / "run" / "checkpoints" / "latest").iterdir()]
+    assert kept == ["4"]
+    program("--config.train.num_steps=6")  # and it can be gone on from

@@ -1,0 +1,119 @@
+"""Interrupted at any moment, a run ends as if it had not been."""
+
+import random
+import signal
+import subprocess
+import time
+
+import numpy as np
+import orbax.checkpoint as ocp
+import programs
+from programs import ROOT, metrics
+
+from noise2map_jax.preemption import EXIT_CODE
+
+OPTIONS = (
+    "--config.train.num_steps=60",
+    "--config.train.eval_every_steps=15",
+    "--config.train.checkpoint_every_steps=4",
+    "--config.train.ema_decay=0.9",
+    "--config.augment.crop_size=24",
+    "--config.augment.brightness=0.1",
+)
+
+
+def start(thin_data, cache, workdir):
+    arguments = programs.command(
+        "--config=tests/thin_config.py",
+        f"--workdir={workdir}",
+        f"--config.data.data_dir={thin_data}",
+        *OPTIONS,
+    )
+    return subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        env=programs.environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def latest_step(workdir):
+    steps = (workdir / "checkpoints" / "latest").glob("[0-9]*")
+    return max((int(p.name) for p in steps if p.name.isdigit()), default=0)
+
+
+def wait_for_steps(process, workdir, last):
+    """Wait until the run has written a step past `last`."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        path = workdir / "metrics.jsonl"
+        if path.exists() and max(metrics_so_far(path), default=0) > last:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no step past {last}: {process.communicate()[0][-3000:]}")
+
+
+def metrics_so_far(path):
+    return [int(line.split(",")[0][9:]) for line in path.read_text().splitlines() if "," in line]
+
+
+def state_of(workdir):
+    step = latest_step(workdir)
+    folder = workdir / "checkpoints" / "latest" / str(step) / "default"
+    return step, ocp.StandardCheckpointer().restore(folder.resolve())
+
+
+def test_five_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(thin_data, cache, whole)
+    assert process.wait(timeout=300) == 0
+
+    rng = random.Random(0)
+    for _ in range(5):
+        process = start(thin_data, cache, killed)
+        # From the very start of a run to the middle of a step, an evaluation or a save.
+        wait_for_steps(process, killed, latest_step(killed) + rng.randint(0, 3))
+        time.sleep(rng.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    process = start(thin_data, cache, killed)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output[-3000:]
+    assert "going on from" in output
+
+    (step, expected), (step_of_killed, found) = state_of(whole), state_of(killed)
+    assert step == step_of_killed == 60
+    leaves, tree = jax_flatten(expected)
+    leaves_found, tree_found = jax_flatten(found)
+    assert tree == tree_found
+    assert len(leaves) > 100
+    for a, b in zip(leaves, leaves_found, strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    assert metrics(killed) == metrics(whole)
+    assert metrics(killed, "val/f1/foreground") == metrics(whole, "val/f1/foreground")
+
+
+def jax_flatten(tree):
+    import jax
+
+    return jax.tree.flatten(tree)
+
+
+def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
+    run = tmp_path / "run"
+    process = start(thin_data, cache, run)
+    wait_for_steps(process, run, 1)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == EXIT_CODE, output[-3000:]
+    saved = latest_step(run)
+    assert 2 <= saved < 60
+    assert f"saved step {saved}" in output
+    assert "Traceback" not in output
+    process = start(thin_data, cache, run)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0
+    assert f"going on from {saved}" in output
+    assert list(metrics(run)) == list(range(1, 61))
