@@ -1,0 +1,58 @@
+"""From a finished run and images of any size to a map that opens in a GIS.
+
+    python -m noise2map_jax.predict --workdir=runs/ss --image=A.tif --output=MAP.tif
+    python -m noise2map_jax.predict --workdir=runs/cd --image=A.tif --post=B.tif --output=MAP.tif
+
+The map is a GeoTIFF of class indices on the image's grid, 255 where the image holds no data.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from absl import logging
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.mapping import map_scene
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m noise2map_jax.predict", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--workdir", required=True, help="work folder of a finished run")
+    parser.add_argument("--image", required=True, help="the image; for a pair the earlier one")
+    parser.add_argument("--post", help="the later image of a pair")
+    parser.add_argument("--output", required=True, help="GeoTIFF of class indices to write")
+    parser.add_argument("--probability", default="", help="GeoTIFF of foreground probability")
+    parser.add_argument("--batch_size", type=int, default=8, help="tiles predicted at once")
+    parser.add_argument(
+        "--margin", type=int, default=-1, help="unused pixels at tile edges; default: an eighth"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Map a scene; a user's mistake is one line on stderr and exit code 2."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    logging.set_verbosity(logging.ERROR)
+    paths = [arguments.image] + ([arguments.post] if arguments.post else [])
+    try:
+        map_scene(
+            pathlib.Path(arguments.workdir),
+            paths,
+            arguments.output,
+            probability=arguments.probability,
+            batch_size=arguments.batch_size,
+            margin=arguments.margin,
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"map: {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
