@@ -3,8 +3,9 @@ PYTHON ?= python3
 EXTRAS ?= test
 VENV ?= .venv-$(notdir $(PYTHON))
 BIN = $(VENV)/bin
-STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 comma := ,
+STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+DEMO_SCENES = --num_scenes=500,40,80 --scene_size=128 --tile_size=64
 
 .PHONY: demo test lint install clean-demo
 
@@ -17,8 +18,8 @@ $(STAMP): setup.py
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data
-	$(BIN)/python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
+	$(BIN)/python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data $(DEMO_SCENES)
+	$(BIN)/python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data $(DEMO_SCENES)
 	$(BIN)/python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss
 	$(BIN)/python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss --mode=eval
 	$(BIN)/python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd

@@ -25,16 +25,18 @@ def get_config() -> ConfigDict:
 def thin(config: ConfigDict) -> None:
     """Shrink backbone and run to minutes on two CPU cores."""
     config.model.sample_size = 64
+    config.model.unet.in_channels = 8
+    config.model.unet.out_channels = 8
     config.model.unet.block_out_channels = (16, 32, 48, 64)
     config.model.unet.layers_per_block = 1
     config.model.unet.attention_levels = ()
     config.model.unet.norm_num_groups = 8
     config.train.batch_size = 16
-    config.train.num_steps = 400
-    config.train.learning_rate = 2e-3
+    config.train.num_steps = 350
+    config.train.learning_rate = 3e-3
     config.train.warmup_steps = 20
     config.train.cosine = True
     config.train.max_gradient_norm = 1.0
     config.train.log_every_steps = 25
-    config.train.eval_every_steps = 100
+    config.train.eval_every_steps = 175
     config.eval.batch_size = 16

@@ -22,18 +22,20 @@ def get_config() -> ConfigDict:
     config.augment.brightness = 0.2
     config.augment.contrast = 0.3
     config.model.sample_size = 0
+    config.model.unet.in_channels = 8
+    config.model.unet.out_channels = 8
     config.model.unet.block_out_channels = (16, 32, 64, 96)
     config.model.unet.layers_per_block = 1
     config.model.unet.attention_levels = ()
     config.model.unet.norm_num_groups = 8
     config.train.batch_size = 8
-    config.train.num_steps = 2000
-    config.train.learning_rate = 1e-3
+    config.train.num_steps = 800
+    config.train.learning_rate = 2e-3
     config.train.warmup_steps = 50
     config.train.cosine = True
     config.train.max_gradient_norm = 1.0
     config.train.ema_decay = 0.99
     config.train.class_weights = (1.0, 2.0)
-    config.train.eval_every_steps = 200
+    config.train.eval_every_steps = 100
     config.eval.group_regex = r"([a-z0-9_]+?)__"  # the source, the first part of a file's name
     return config

@@ -69,6 +69,11 @@ def create_experiment(config: ConfigDict) -> Experiment:
     )
     if not data.value_range[0] < data.value_range[1]:
         raise UserError(f"value_range is {data.value_range}; expected low < high")
+    if data.dtype == "uint16" and data.value_range[1] <= 255:
+        raise UserError(
+            f"data.value_range is {data.value_range} for uint16 images, which would be clipped to "
+            "white; set it to the range of the sensor, such as 0.0,10000.0"
+        )
     problem = Problem(
         model=create_model(config),
         task=task,

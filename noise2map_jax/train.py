@@ -68,10 +68,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
     replicated = sharding.replicated(mesh)
     root_key = jax.device_put(jax.random.key(config.seed), replicated)
-    state = init_fn(root_key)
-    if (first_step := checkpoints.latest_step()) is not None:
-        state = checkpoints.restore_latest(checkpoint.abstract_like(state, replicated))
-    first_step = first_step or 0
+    first_step = checkpoints.latest_step() or 0
+    if first_step:
+        abstract_state = checkpoint.abstract_like(jax.eval_shape(init_fn, root_key), replicated)
+        state = checkpoints.restore_latest(abstract_state)
+    else:
+        state = init_fn(root_key)
     process = jax.device_put(experiment.process, replicated)
 
     is_first = jax.process_index() == 0
