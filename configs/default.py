@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
             exchange_dates=False,  # cd: swap pre and post of half of the pairs
         ),
         noise=create(
-            kind="structured",  # structured: as mixed below; clean: the input stays as it is
+            kind="structured",  # as below; clean: input and t left out; clean_timestep: t kept
             schedule="linear",  # a name in noise2map_jax/schedules.py
             num_train_timesteps=1000,  # T
             beta_start=1e-4,  # of linear, scaled_linear, sigmoid, zero_terminal_snr

@@ -25,8 +25,8 @@ def get_config() -> ConfigDict:
 def thin(config: ConfigDict) -> None:
     """Shrink backbone and run to minutes on two CPU cores."""
     config.model.sample_size = 64
-    config.model.unet.in_channels = 8
-    config.model.unet.out_channels = 8
+    config.model.unet.in_channels = 16
+    config.model.unet.out_channels = 16
     config.model.unet.block_out_channels = (16, 32, 48, 64)
     config.model.unet.layers_per_block = 1
     config.model.unet.attention_levels = ()

@@ -2,7 +2,7 @@
 
     python -m noise2map_jax.main --config=configs/ss_spacenet7.py
 
-Needs the dataset `spacenet7_ss` in data/, and an accelerator: the backbone has 113,673,219 parameters
+Needs the dataset `spacenet7_ss` in data/, and an accelerator: 113,673,219 parameters
 (about 1.49 TFLOP a training image of 256 x 256).
 
 Published F1 of the building class (the authors' code): 72.02. Not yet measured

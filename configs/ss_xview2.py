@@ -2,7 +2,7 @@
 
     python -m noise2map_jax.main --config=configs/ss_xview2.py
 
-Needs the dataset `xview2_ss` in data/, and an accelerator: the backbone has 113,673,219 parameters
+Needs the dataset `xview2_ss` in data/, and an accelerator: 113,673,219 parameters in the backbone
 (about 1.49 TFLOP a training image of 256 x 256).
 As in the paper the 1024 pixel tiles are resized to 256 (masks by nearest neighbour). To keep their
 pixels, prepare tiles of 1024 and add --config.data.tile_size=1024: the network then resamples to

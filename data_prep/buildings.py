@@ -29,7 +29,7 @@ def _covering(rng: np.random.Generator, colours: list[tuple[int, int, int]]) -> 
     warm = rng.uniform(0.96, 1.04)
     albedo = linear(red * bright * warm, green * bright, blue * bright / warm)
     weathering = rng.uniform(0.01, 0.04)
-    drift = tuple(weathering * a for a in albedo)
+    drift = (weathering * albedo[0], weathering * albedo[1], weathering * albedo[2])
     return Material(albedo, drift, rng.uniform(0.02, 0.045))
 
 
@@ -40,7 +40,8 @@ def _with_wings(
 
     Args:
         rng: draws the plan.
-        width, depth: of the ground it may cover, in pixels.
+        width: of the ground it may cover, in pixels.
+        depth: of the ground it may cover, in pixels.
         least: depth of the core and of a wing's reach, in pixels, at the least.
     """
     rectangle = (Part(0.0, 0.0, width / 2, depth / 2),)
@@ -82,7 +83,7 @@ def draw_house(
     rng: np.random.Generator, x: float, y: float, angle: float, width: float, depth: float
 ) -> Building:
     """Draw a house of one to three storeys within `width` x `depth` pixels about (x, y)."""
-    parts = _with_wings(rng, width, depth, least=5.5)
+    parts = _with_wings(rng, width, depth, least=6.0)
     roof = ("gable", "hip", "flat", "shed")[rng.choice(4, p=(0.42, 0.32, 0.18, 0.08))]
     if roof == "shed":
         parts = parts[:1]

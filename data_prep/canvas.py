@@ -1,8 +1,8 @@
 """A 2.5-D canvas: what the ground is made of and how high it stands, on a supersampled grid.
 
-Objects paint material, height and slope; `light.expose` turns these into a picture. Arrays meet only
-+, -, *, / and square roots, which are exactly rounded: the bytes do not depend on vector units or
-on the number of threads.
+Objects paint material, height and slope; `light.expose` turns these into a picture. Arrays meet
+only +, -, *, / and square roots, which are exactly rounded: the bytes do not depend on vector
+units or on the number of threads.
 """
 
 import math
@@ -89,7 +89,8 @@ class Canvas:
         """Return the samples around many small objects at once.
 
         Args:
-            x, y: centres [n], in pixels.
+            x: centres [n], in pixels.
+            y: centres [n], in pixels.
             reach: samples on either side of a centre.
 
         Returns:

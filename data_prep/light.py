@@ -23,8 +23,8 @@ class Light(NamedTuple):
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light of one date: the sun in the southern half of the sky, any weather but cloud."""
-    sky, exposure = rng.uniform(0.22, 0.36), rng.uniform(0.8, 1.15)
+    """Draw the light of one date: a sun in the south, and any weather without clouds."""
+    sky, exposure = rng.uniform(0.22, 0.36), rng.uniform(0.72, 1.18)
     tint = rng.uniform(0.95, 1.05, 3)
     red, green, blue = (float(exposure * t) for t in tint)
     return Light(
@@ -33,7 +33,7 @@ def draw_light(rng: np.random.Generator) -> Light:
         sky=(0.90 * sky, sky, 1.18 * sky),
         gain=(red, green, blue),
         haze=rng.uniform(0.0, 0.02),
-        blur=rng.uniform(0.0, 0.4),
+        blur=rng.uniform(0.0, 0.3),
         noise=rng.uniform(1.0, 3.0),
     )
 
@@ -53,7 +53,8 @@ def shadows(height: np.ndarray, azimuth: float, elevation: float) -> np.ndarray:
 
     Args:
         height: [h, w], in pixels.
-        azimuth, elevation: of the sun, in radians; the azimuth from +x towards +y.
+        azimuth: of the sun, in radians from +x towards +y.
+        elevation: of the sun, in radians above the horizon.
 
     Returns:
         [h, w] bool; a shadow is at most 63 samples long.
@@ -82,7 +83,8 @@ def expose(
     Args:
         canvas: the painted scene.
         light: of the date.
-        fine, middle: [samples, samples] noise: the grain and the drift of the materials.
+        fine: [samples, samples] noise for the grain of the materials.
+        middle: [samples, samples] noise for their drift.
         rng: draws the sensor's noise.
 
     Returns:
@@ -103,11 +105,11 @@ def expose(
     sun[shadows(canvas.height, light.azimuth, light.elevation)[inner]] = 0
 
     material, middle = canvas.material[inner], middle[inner]
-    texture = canvas.tone[inner] * (1 + grain[material] * fine[inner])
+    texture = canvas.tone[inner] * (1 + np.take(grain, material) * fine[inner])
     image = np.empty((canvas.size, canvas.size, 3), np.float32)
     for band in range(3):
         sky = light.sky[band]
-        radiance = albedo[material, band] + drift[material, band] * middle
+        radiance = np.take(albedo[:, band], material) + np.take(drift[:, band], material) * middle
         radiance *= texture
         radiance *= sky + (1 - sky) * sun
         image[..., band] = _bin(radiance) * light.gain[band]

@@ -49,14 +49,9 @@ class Building(NamedTuple):
         return max(math.hypot(abs(p.u) + p.a, abs(p.v) + p.b) for p in self.parts)
 
 
-def footprint(building: Building, size: int) -> np.ndarray:
-    """Return which pixel centres of a tile lie in a building's footprint: [size, size] bool."""
-    return parts_footprint(building, building.parts, size)
-
-
-def parts_footprint(building: Building, parts: tuple[Part, ...], size: int) -> np.ndarray:
-    """Return which pixel centres of a tile lie in some parts of a building: [size, size] bool."""
-    covered = np.zeros((size, size), bool)
+def mark_footprint(mask: np.ndarray, building: Building) -> None:
+    """Set a bool mask [size, size] where the pixel's centre lies in a building's footprint."""
+    size = len(mask)
     reach = building.radius + 1
     rows, columns = (
         slice(max(0, math.floor(c - reach)), max(0, min(size, math.ceil(c + reach))))
@@ -66,9 +61,8 @@ def parts_footprint(building: Building, parts: tuple[Part, ...], size: int) -> n
     dy = np.arange(rows.start, max(rows.start, rows.stop))[:, None] + 0.5 - building.y
     c, s = math.cos(building.angle), math.sin(building.angle)
     u, v = dx * c + dy * s, dy * c - dx * s
-    for part in parts:
-        covered[rows, columns] |= _edge_distance(u - part.u, v - part.v, part) >= 0
-    return covered
+    for part in building.parts:
+        mask[rows, columns] |= _edge_distance(u - part.u, v - part.v, part) >= 0
 
 
 def _edge_distance(du: np.ndarray, dv: np.ndarray, part: Part) -> np.ndarray:
@@ -77,8 +71,8 @@ def _edge_distance(du: np.ndarray, dv: np.ndarray, part: Part) -> np.ndarray:
     return np.minimum(part.a - abs(du), part.b - abs(dv))
 
 
-# A roof: offsets from the part's centre and the part -> rise over the eave for pitch 1, its slopes.
-_Surface = tuple[np.ndarray | float, np.ndarray | float, np.ndarray | float]
+# The rise over the eave, and its slopes along u and v, for pitch 1.
+_Surface = tuple[np.ndarray, np.ndarray | float, np.ndarray | float]
 
 
 def _flat(du: np.ndarray, dv: np.ndarray, part: Part) -> _Surface:
@@ -126,11 +120,11 @@ def paint(canvas: Canvas, building: Building) -> None:
     top = np.zeros(u.shape, np.float32)
     for part in building.parts:
         du, dv = u - part.u, v - part.v
-        rise, slope_u, slope_v = ROOFS[building.roof](du, dv, part)
+        rise, along_u, along_v = ROOFS[building.roof](du, dv, part)
         surface = building.eave + building.pitch * rise
         seen = (_edge_distance(du, dv, part) >= 0) & (surface > top)
         top[seen] = surface[seen]
-        slope_u, slope_v = building.pitch * slope_u, building.pitch * slope_v
+        slope_u, slope_v = building.pitch * along_u, building.pitch * along_v
         np.copyto(canvas.slope_x[view], slope_u * c - slope_v * s, where=seen)
         np.copyto(canvas.slope_y[view], slope_u * s + slope_v * c, where=seen)
         if building.seam:  # Seams run down the slope, and along a flat roof.

@@ -1,7 +1,8 @@
 """Synthetic aerial scenes with exact masks: one date for segmentation, two for change detection.
 
 A pixel is about 0.8 m of ground. A mask is 1 where the pixel's centre lies in a footprint; the
-picture is rendered from the same geometry. A scene is a function of the generator's state and the size.
+picture is rendered from the same geometry. A scene is a function of the generator's state and
+the size.
 """
 
 from typing import NamedTuple
@@ -13,10 +14,10 @@ from data_prep.canvas import Canvas, Material, Noise
 from data_prep.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
 from data_prep.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
 from data_prep.light import draw_light, expose
-from data_prep.roofs import Building, footprint, paint
-from data_prep.site import Site, draw_blobs, draw_cars, draw_site, draw_trees
+from data_prep.roofs import Building, mark_footprint, paint
+from data_prep.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
 
-SHARE = (0.05, 0.13)  # Least and most of a pair's pixels to change.
+SHARE = (0.06, 0.14)  # Least and most of a pair's pixels to change.
 _NO_CHANGE = 1 / 12  # The share of pairs in which no building changes.
 _SOWN = 0.4  # The share of crops that differ from date to date.
 _SHIFT = 0.4  # Pixels, at most, between two dates along each axis.
@@ -111,7 +112,7 @@ def change_scene(
 def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:
     mask = np.zeros((size, size), bool)
     for building in buildings:
-        mask |= footprint(building, size)
+        mark_footprint(mask, building)
     return mask
 
 
@@ -126,18 +127,18 @@ def _alter(
         if mask.mean() >= target:
             break
         building, kind = pre[index], rng.random()
-        changed = footprint(building, site.size)
-        if len(building.parts) > 1 and kind < 0.5:
+        changed = _union((building,), site.size)
+        if len(building.parts) > 1 and kind < 0.4:
             smaller = building._replace(parts=building.parts[:-1])
             (pre if rng.random() < 0.65 else post)[index] = smaller
-            changed &= ~footprint(smaller, site.size)
-        elif kind < 0.70:
+            changed &= ~_union((smaller,), site.size)
+        elif kind < 0.65:
             del pre[index]
         elif kind < 0.95:
             del post[index]
         else:
             post[index] = rebuild(rng, building)
-            changed |= footprint(post[index], site.size)
+            mark_footprint(changed, post[index])
         mask |= changed
     return tuple(pre.values()), tuple(post.values()), mask
 
@@ -158,7 +159,9 @@ def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
     x, y = trees.x, trees.y
     free = site.streets.clearance(x, y) > 0.2 * trees.radius
     for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
-        column, row = (np.floor(c).astype(int) for c in (x + dx * trees.radius, y + dy * trees.radius))
+        column, row = (
+            np.floor(c).astype(int) for c in (x + dx * trees.radius, y + dy * trees.radius)
+        )
         within = (column >= 0) & (column < site.size) & (row >= 0) & (row < site.size)
         column, row = column.clip(0, site.size - 1), row.clip(0, site.size - 1)
         free &= ~(within & mask[row, column])

@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax import metrics
-from noise2map_jax.dataset import open_dataset
+from noise2map_jax.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import IGNORE
 from noise2map_jax.tasks import get_task
@@ -74,6 +74,11 @@ def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     if task.name not in FEATURES:
         raise UserError(f"task {task.name!r} has no baselines; expected {' or '.join(FEATURES)}")
     dataset, split = open_dataset(config.data.dataset, config.data.data_dir), config.eval.split
+    if len(config.data.classes) != 2:
+        raise UserError(
+            f"baselines tell foreground from background; data.classes are {config.data.classes}"
+        )
+    check_dataset(dataset, task=task.name, **{k: config.data[k] for k in DATA_FIELDS})
     value_range = tuple(config.data.value_range)
 
     def feature(record: Record) -> np.ndarray:

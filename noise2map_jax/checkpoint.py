@@ -31,6 +31,12 @@ class Checkpoints:
             ),
         )
 
+        best = self._best.best_step()
+        # Kept here: Orbax reads it from the disk, where it is not before the save is done.
+        self._best_score = (
+            float("-inf") if best is None else float(self._best.metrics(best)["score"])
+        )
+
     def latest_step(self) -> int | None:
         """Step of the newest state; None when there is none."""
         return self._latest.latest_step()
@@ -41,8 +47,7 @@ class Checkpoints:
 
     def best_score(self) -> float:
         """Score of the best parameters; minus infinity when there are none."""
-        step = self._best.best_step()
-        return self._best.metrics(step)["score"] if step is not None else float("-inf")
+        return self._best_score
 
     def save_latest(self, step: int, state: Any) -> None:
         """Save the whole state, to go on from."""
@@ -55,6 +60,7 @@ class Checkpoints:
     def save_best(self, step: int, params: Any, score: float) -> None:
         """Save the parameters to evaluate and predict with."""
         # A run that was killed and restarted comes by the same step with the same parameters.
+        self._best_score = score
         if step not in self._best.all_steps():
             self._best.save(
                 step,

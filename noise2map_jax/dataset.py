@@ -8,6 +8,9 @@ from typing import Any
 
 from noise2map_jax.errors import UserError
 
+# What a config says of the records, and the manifest under the same names.
+DATA_FIELDS = ("tile_size", "num_bands", "dtype", "classes")
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:

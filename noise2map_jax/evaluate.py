@@ -10,15 +10,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from noise2map_jax import checkpoint
 from noise2map_jax.dataset import record_id
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluator import Evaluation, Evaluator
 from noise2map_jax.experiment import Experiment, create_experiment
-from noise2map_jax.model import init_params
 from noise2map_jax.predictions import save_predictions
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.sharding import replicated
+from noise2map_jax.run import differences_in_prediction, load_config, restore_best
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -29,12 +27,10 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     Returns:
         What `scores_<split>.json` holds: `protocol`, `step` and groups of scores.
     """
+    trained = load_config(workdir)
     experiment, split = create_experiment(config), config.eval.split
-    checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-    abstract = abstract_params(experiment)
-    step = checkpoints.best_step()
-    params = checkpoints.restore_best(abstract)
-    checkpoints.close()
+    step, params = restore_best(workdir, config, experiment.problem.model, experiment.mesh)
+    changed = differences_in_prediction(trained, config)
 
     evaluator = Evaluator(experiment, split)
     with progress_bar(experiment.dataset.num_records(split), f"eval {split}") as bar:
@@ -43,6 +39,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         "protocol": experiment.dataset.protocol(split),
         "step": step,
         "inference_timestep": int(experiment.process.inference_timestep),
+        "differs_from_training": changed,
         "scores": grouped_summary(experiment, split, evaluation),
     }
     if jax.process_index() == 0:
@@ -94,22 +91,15 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
     return {name: np.array([n == name for n in names]) for name in sorted(set(names))}
 
 
-def abstract_params(experiment: Experiment) -> Any:
-    """Describe the parameters of the experiment's network, for restoring them."""
-    model, tile_size = experiment.problem.model, step_tile_size(experiment.config)
-    shapes = jax.eval_shape(lambda key: init_params(model, key, tile_size), jax.random.key(0))
-    return checkpoint.abstract_like(shapes, replicated(experiment.mesh))
-
-
-def step_tile_size(config: ConfigDict) -> int:
-    """Side in pixels of what the network sees in training."""
-    return config.augment.crop_size or config.data.tile_size
-
-
 def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
     """Write scores as a table for people, labelled with what they were measured on."""
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
-    lines = [f"protocol: {result['protocol']}", f"checkpoint of step {result['step']}"]
+    lines = [
+        f"protocol: {result['protocol']}",
+        f"checkpoint of step {result['step']}, predicted at t = {result['inference_timestep']}",
+    ]
+    if result["differs_from_training"]:
+        lines.append(f"not as trained: {', '.join(result['differs_from_training'])}")
     for group, scores in result["scores"].items():
         accuracy = 100 * scores["accuracy"]
         lines += [f"{group} ({scores['tiles']} tiles), accuracy {accuracy:.2f} %, in %:", head]

@@ -80,11 +80,12 @@ class Evaluator:
             num_threads=config.data.num_threads,
             prefetch_size=config.data.prefetch_size,
         )
-        process = jax.device_put(self._experiment.process, replicated(mesh))
         confusions = np.zeros((len(self._source), *[len(config.data.classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
         for batch in batches:
-            out = jax.device_get(self._step(params, shard_batch(batch, mesh), process))
+            out = jax.device_get(
+                self._step(params, shard_batch(batch, mesh), self._experiment.process)
+            )
             rows = out["index"] >= 0  # others only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])

@@ -12,11 +12,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import noise, schedules
-from noise2map_jax.dataset import Dataset, check_dataset, open_dataset
+from noise2map_jax.dataset import DATA_FIELDS, Dataset, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import balanced_class_weights
-from noise2map_jax.model import Head, Noise2Map
-from noise2map_jax.sharding import create_mesh
+from noise2map_jax.model import Head, Noise2Map, init_params
+from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.step import Problem
 from noise2map_jax.tasks import get_task
 from noise2map_jax.unet import UNetConfig, block_types
@@ -33,7 +33,7 @@ class Experiment:
         config: what it was made from.
         dataset: the records.
         problem: network, task and scaling: the static part of a step.
-        process: how inputs are noised: an argument of a step.
+        process: how inputs are noised: an argument of a step; on every device.
         mesh: the devices.
     """
 
@@ -59,14 +59,7 @@ def create_experiment(config: ConfigDict) -> Experiment:
     task = get_task(config.task)
     data = config.data
     dataset = open_dataset(data.dataset, data.data_dir)
-    check_dataset(
-        dataset,
-        task=task.name,
-        tile_size=data.tile_size,
-        num_bands=data.num_bands,
-        dtype=data.dtype,
-        classes=data.classes,
-    )
+    check_dataset(dataset, task=task.name, **{name: data[name] for name in DATA_FIELDS})
     if not data.value_range[0] < data.value_range[1]:
         raise UserError(f"value_range is {data.value_range}; expected low < high")
     if data.dtype == "uint16" and data.value_range[1] <= 255:
@@ -74,13 +67,35 @@ def create_experiment(config: ConfigDict) -> Experiment:
             f"data.value_range is {data.value_range} for uint16 images, which would be clipped to "
             "white; set it to the range of the sensor, such as 0.0,10000.0"
         )
+    if config.seed < 0:
+        raise UserError(f"seed is {config.seed}; expected 0 or more")
+    crop_size, sample_size = config.augment.crop_size, config.model.sample_size
+    if sample_size and crop_size not in (0, data.tile_size):
+        raise UserError(
+            f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "
+            f"whole tiles of {data.tile_size} would be resampled differently; set "
+            "model.sample_size=0"
+        )
     problem = Problem(
         model=create_model(config),
         task=task,
         value_range=tuple(data.value_range),
         class_weights=class_weights(config, dataset),
     )
-    return Experiment(config, dataset, problem, create_process(config), create_mesh())
+    # Traced, not run: a tile that the network cannot take is named now, not after an epoch.
+    abstract_params(problem.model, data.tile_size)
+    mesh = create_mesh()
+    return Experiment(config, dataset, problem, replicate(create_process(config), mesh), mesh)
+
+
+def trained_size(config: ConfigDict) -> int:
+    """Side in pixels of what the network sees in training."""
+    return config.augment.crop_size or config.data.tile_size
+
+
+def abstract_params(model: Noise2Map, tile_size: int) -> Any:
+    """Shapes and types of a network's parameters."""
+    return jax.eval_shape(lambda key: init_params(model, key, tile_size), jax.random.key(0))
 
 
 def create_model(config: ConfigDict) -> Noise2Map:
@@ -118,12 +133,15 @@ def create_model(config: ConfigDict) -> Noise2Map:
 def create_process(config: ConfigDict) -> noise.NoiseProcess:
     """Build the noise process that a config describes."""
     task, options = get_task(config.task), config.noise
-    if options.kind == "clean":
+    if options.kind in ("clean", "clean_timestep"):
         return noise.clean_noise_process(
-            options.num_train_timesteps, use_timestep=options.use_timestep
+            options.num_train_timesteps, use_timestep=options.kind == "clean_timestep"
         )
     if options.kind != "structured":
-        raise UserError(f"unknown noise.kind {options.kind!r}; expected structured or clean")
+        raise UserError(
+            f"unknown noise.kind {options.kind!r}; expected structured, clean or clean_timestep"
+        )
+    _check_ranges(options)
     mix = task.default_mix if options.mix == "default" else options.mix
     names = noise.NoiseMix.__dataclass_fields__
     if mix not in names:
@@ -142,6 +160,21 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         inference_timestep=options.inference_timestep,
         use_timestep=options.use_timestep,
     )
+
+
+def _check_ranges(options: ConfigDict) -> None:
+    """Refuse schedule parameters outside of their ranges."""
+    ranges = {
+        "beta_start, beta_end": (options.beta_start, options.beta_end, 1.0),
+        "max_beta": (options.max_beta, options.max_beta, 1.0),
+        "sigma_min, sigma_max": (options.sigma_min, options.sigma_max, math.inf),
+        "rho": (options.rho, options.rho, math.inf),
+    }
+    for names, (low, high, limit) in ranges.items():
+        if not 0 < low <= high < limit:
+            raise UserError(
+                f"noise.{names}: {low:g} to {high:g}; expected 0 < first <= last < {limit:g}"
+            )
 
 
 def class_weights(config: ConfigDict, dataset: Dataset) -> tuple[float, ...]:

@@ -35,9 +35,14 @@ def main(argv: list[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
     name = pathlib.Path(_config_path().split(":")[0]).stem
+    if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
+        raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
+    workdir = _WORKDIR.value or f"runs/{name}"
+    if "://" in workdir or pathlib.Path(workdir).is_file():
+        raise UserError(f"--workdir={workdir} is no folder; expected a local or mounted path")
     if _DISTRIBUTED.value or _COORDINATOR.value:
         jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    MODES[_MODE.value](_CONFIG.value, pathlib.Path(_WORKDIR.value or f"runs/{name}"))
+    MODES[_MODE.value](_CONFIG.value, pathlib.Path(workdir))
 
 
 def _config_path() -> str:

@@ -6,39 +6,20 @@ Memory does not grow with the scene.
 import contextlib
 import functools
 import itertools
-import json
-import os
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
-import rasterio
 from ml_collections import ConfigDict
 
-from noise2map_jax import checkpoint, scene, sharding
+from noise2map_jax import scene, sharding
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import create_model, create_process
 from noise2map_jax.losses import IGNORE
-from noise2map_jax.model import init_params
 from noise2map_jax.progress import progress_bar
+from noise2map_jax.run import load_config, restore_best
 from noise2map_jax.step import Problem, predict_step
 from noise2map_jax.tasks import get_task
-
-
-def load_run(workdir: pathlib.Path) -> ConfigDict:
-    """Read the config of a run, or raise a `UserError` if there is none."""
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise UserError(f"no run in {str(workdir)!r}: it has no config.json; train first")
-    config = json.loads(path.read_text())
-
-    def tuples(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: tuples(v) for key, v in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
-    return ConfigDict(tuples(config))
 
 
 class Predictor:
@@ -50,15 +31,8 @@ class Predictor:
         weights = (1.0,) * len(config.data.classes)
         problem = Problem(model, task, tuple(config.data.value_range), weights)
         mesh = sharding.create_mesh()
-        replicated = sharding.replicated(mesh)
-        trained_size = config.augment.crop_size or config.data.tile_size
-        shapes = jax.eval_shape(
-            functools.partial(init_params, model, tile_size=trained_size), jax.random.key(0)
-        )
-        checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-        self._params = checkpoints.restore_best(checkpoint.abstract_like(shapes, replicated))
-        checkpoints.close()
-        self._process = jax.device_put(create_process(config), replicated)
+        _, self._params = restore_best(workdir, config, model, mesh)
+        self._process = sharding.replicate(create_process(config), mesh)
         self._step = jax.jit(functools.partial(predict_step, problem=problem))
         self._mesh = mesh
         self.image_keys = task.image_keys
@@ -98,7 +72,7 @@ def map_scene(
     Raises:
         UserError: images that do not fit the run or each other.
     """
-    config = load_run(workdir)
+    config = load_config(workdir)
     task, data = get_task(config.task), config.data
     if len(paths) != len(task.image_keys):
         raise UserError(
@@ -109,19 +83,22 @@ def map_scene(
     margin = size // 8 if margin < 0 else margin
     if not 0 <= 2 * margin < size:
         raise UserError(f"margin is {margin}; expected less than half of the tile, {size} pixels")
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}; expected at least 1")
+    targets = [path for path in (output, probability) if path]
+    _check_targets(paths, targets)
     with contextlib.ExitStack() as stack:
         images = [stack.enter_context(scene.open_image(path)) for path in paths]
         scene.check_images(images, data.num_bands, data.dtype)
         predictor = Predictor(config, workdir)
         batch_size = -(-batch_size // jax.device_count()) * jax.device_count()
         first = images[0]
-        # Written beside the target and renamed: a map that is there is whole.
         written = {output: scene.map_profile(first, "uint8", IGNORE)}
         if probability:
-            written[probability] = scene.map_profile(first, "float32", None)
+            written[probability] = scene.map_profile(first, "float32", float("nan"))
         with contextlib.ExitStack() as outputs:
             writers = [
-                outputs.enter_context(rasterio.open(f"{path}.part", "w", **profile))
+                outputs.enter_context(scene.create_map(path, profile))
                 for path, profile in written.items()
             ]
             scene.describe_map(writers[0], tuple(data.classes))
@@ -129,16 +106,27 @@ def map_scene(
             remaining = scene.blocks(first.height, first.width, size, margin)
             while batch := list(itertools.islice(remaining, batch_size)):
                 read = [
-                    [scene.read_block(image, block.read, data.num_bands) for image in images]
-                    for block in batch
+                    [scene.read_block(image, block.read) for image in images] for block in batch
                 ]
                 tiles = [tuple(pixels for pixels, _ in dates) for dates in read]
                 for block, dates, p in zip(batch, read, predictor(tiles, batch_size), strict=True):
                     valid = np.all([mask for _, mask in dates], axis=0)
                     classes = np.where(valid, p.argmax(axis=-1), IGNORE).astype(np.uint8)
-                    layers = (classes, 1 - p[..., 0])
+                    layers = (classes, np.where(valid, 1 - p[..., 0], np.float32("nan")))
                     for writer, layer in zip(writers, layers, strict=False):
                         writer.write(layer[block.inner], 1, window=block.core)
                     bar.update(block.core.height * block.core.width)
-        for path in written:
-            os.replace(f"{path}.part", path)
+
+
+def _check_targets(sources: list[str], targets: list[str]) -> None:
+    """Refuse to write over an input, or two outputs to one file."""
+    seen = {pathlib.Path(path).resolve(): path for path in sources}
+    for target in targets:
+        place = pathlib.Path(target).resolve()
+        if place in seen:
+            raise UserError(
+                f"{target!r} would be written over {seen[place]!r}; choose another name"
+            )
+        if not place.parent.is_dir():
+            raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
+        seen[place] = target

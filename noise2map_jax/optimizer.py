@@ -71,7 +71,6 @@ def create_optimizer(
         raise UserError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if weight_decay and name != "adamw":
         raise UserError(f"weight_decay is {weight_decay}, which {name!r} has not; use 'adamw'")
-    tx = OPTIMIZERS[name](schedule, weight_decay)
-    if max_gradient_norm:
-        tx = optax.chain(optax.clip_by_global_norm(max_gradient_norm), tx)
-    return tx
+    # Always a chain of two: a run can be gone on from with clipping switched on.
+    clip = optax.clip_by_global_norm(max_gradient_norm) if max_gradient_norm else optax.identity()
+    return optax.chain(clip, OPTIMIZERS[name](schedule, weight_decay))

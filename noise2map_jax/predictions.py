@@ -19,7 +19,7 @@ def save_predictions(
 ) -> np.ndarray | None:
     """Draw predictions of records spread over the split.
 
-    Records with foreground come first: a picture of empty tiles shows nothing. The process that
+    Only records with foreground, where there are any: empty tiles show nothing. The process that
     draws predicts by itself on its own first device.
 
     Returns:

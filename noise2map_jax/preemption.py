@@ -17,10 +17,10 @@ class Preempted(SystemExit):
 
 
 class PreemptionWatch:
-    """Listens for SIGTERM and Ctrl-C while training runs.
+    """Listens for SIGTERM and Ctrl-C while training steps run.
 
-    With several processes the coordination service of JAX makes all of them stop at the same step,
-    whichever was told to; it listens for SIGTERM by itself.
+    With several processes Ctrl-C is not listened to; the coordination service of JAX, which listens
+    for SIGTERM by itself, makes all of them stop at the same step, whichever was told to.
     """
 
     def __init__(self) -> None:

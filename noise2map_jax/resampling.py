@@ -32,8 +32,7 @@ def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
 def resize_align_corners(images: jax.Array, height: int, width: int) -> jax.Array:
     """Resample images bilinearly, corners aligned.
 
-    Two matrix products instead of a gather: differentiable, exact on every backend, and the form
-    accelerators are made for.
+    Two matrix products instead of a gather: the form that accelerators are made for.
 
     Args:
         images: [B, H, W, C] float.

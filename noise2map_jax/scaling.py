@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 
-def scale_to_unit_range(images: jax.Array, value_range: tuple[float, float]) -> jax.Array:
+def scale_images(images: jax.Array, value_range: tuple[float, float]) -> jax.Array:
     """Map [low, high] linearly to [-1, 1]; values outside are clipped.
 
     Args:

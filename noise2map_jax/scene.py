@@ -65,7 +65,7 @@ def open_image(path: str) -> Iterator[rasterio.DatasetReader]:
     """Open an image for reading windows of it.
 
     Raises:
-        UserError: it is not there or cannot be read.
+        UserError: it is not there or cannot be opened.
     """
     if not pathlib.Path(path).is_file():
         raise UserError(f"no image {path!r}")
@@ -73,10 +73,29 @@ def open_image(path: str) -> Iterator[rasterio.DatasetReader]:
         # PNG, JPEG and plain TIFF have no georeference: their maps then have none either.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            with rasterio.open(path) as image:
-                yield image
+            image = rasterio.open(path)
         except RasterioError as error:
             raise UserError(f"cannot read image {path!r}: {error}") from None
+        with image:
+            yield image
+
+
+@contextlib.contextmanager
+def create_map(path: str, profile: dict[str, Any]) -> Iterator[rasterio.io.DatasetWriter]:
+    """Write a GeoTIFF beside its place and move it there when it is whole."""
+    part = pathlib.Path(f"{path}.part")
+    try:
+        with rasterio.open(part, "w", **profile) as output:
+            yield output
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def colour_bands(image: rasterio.DatasetReader) -> list[int]:
+    """Numbers of the bands that are not alpha, from 1."""
+    alpha = rasterio.enums.ColorInterp.alpha
+    return [i for i, kind in enumerate(image.colorinterp, start=1) if kind != alpha]
 
 
 def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: str) -> None:
@@ -86,12 +105,13 @@ def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: st
         UserError: the first difference, with both values.
     """
     for image in images:
-        alpha = rasterio.enums.ColorInterp.alpha in image.colorinterp
-        if image.count - alpha != num_bands:
+        found = len(colour_bands(image))
+        if found != num_bands:
             raise UserError(
-                f"image {image.name!r} has {image.count - alpha} bands; the network expects "
-                f"{num_bands}"
+                f"image {image.name!r} has {found} bands; the network expects {num_bands}"
             )
+        if image.colorinterp[0] == rasterio.enums.ColorInterp.palette:
+            raise UserError(f"image {image.name!r} has a palette; convert it to {num_bands} bands")
         if image.dtypes[0] != dtype:
             raise UserError(
                 f"image {image.name!r} is {image.dtypes[0]}; the network was trained on {dtype}"
@@ -109,9 +129,7 @@ def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: st
         )
 
 
-def read_block(
-    image: rasterio.DatasetReader, window: Window, num_bands: int
-) -> tuple[np.ndarray, np.ndarray]:
+def read_block(image: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Read a window, mirrored where it reaches past the scene.
 
     Returns:
@@ -120,8 +138,11 @@ def read_block(
     rows = mirrored(window.row_off, window.height, image.height)
     cols = mirrored(window.col_off, window.width, image.width)
     inside = Window(int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1)
-    pixels = image.read(list(range(1, num_bands + 1)), window=inside)
-    valid = image.dataset_mask(window=inside) > 0
+    try:
+        pixels = image.read(colour_bands(image), window=inside)
+        valid = image.dataset_mask(window=inside) > 0
+    except RasterioError as error:
+        raise UserError(f"cannot read image {image.name!r}: {error}") from None
     take = np.ix_(rows - rows.min(), cols - cols.min())
     return np.moveaxis(pixels, 0, -1)[take], valid[take]
 

@@ -55,11 +55,18 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
         Global arrays, [B, ...].
     """
     sharding = batch_sharding(mesh)
-    return {
-        key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
-    }
+    with jax.transfer_guard("allow"):  # meant, though with several processes JAX takes it for not
+        return {
+            key: jax.make_array_from_process_local_data(sharding, value)
+            for key, value in batch.items()
+        }
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Put a tree of host arrays on every device."""
-    return jax.device_put(tree, replicated(mesh))
+    """Put a tree of arrays, the same in every process, on every device of every process."""
+
+    def put(host: np.ndarray) -> jax.Array:
+        # `device_put` refuses devices of other processes.
+        return jax.make_array_from_callback(host.shape, replicated(mesh), lambda index: host[index])
+
+    return jax.tree.map(lambda leaf: put(np.asarray(jax.device_get(leaf))), tree)

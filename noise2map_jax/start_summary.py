@@ -1,12 +1,11 @@
 """What a training run says before it begins."""
 
-import json
 import pathlib
-from typing import Any
 
 import jax
 
 from noise2map_jax.experiment import Experiment, count_params
+from noise2map_jax.run import differences, load_config
 from noise2map_jax.train_state import TrainState
 
 
@@ -31,17 +30,7 @@ def start_summary(
         f"work folder {workdir}",
     ]
     if (workdir / "config.json").exists():
-        before = json.loads((workdir / "config.json").read_text())
-        changed = sorted(_differences(before, json.loads(config.to_json_best_effort())))
+        changed = differences(load_config(workdir), config)
         if changed:
             lines.append(f"changed since this run was started: {', '.join(changed)}")
     return "\n".join(lines)
-
-
-def _differences(before: Any, now: Any, prefix: str = "") -> set[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        found: set[str] = set()
-        for key in before.keys() | now.keys():
-            found |= _differences(before.get(key), now.get(key), f"{prefix}{key}.")
-        return found
-    return set() if before == now else {prefix.rstrip(".")}

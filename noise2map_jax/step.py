@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import optax
 
 from noise2map_jax.augment import Augmentation, augment_geometry, jitter
-from noise2map_jax.losses import WeightedSum
+from noise2map_jax.losses import IGNORE, WeightedSum
 from noise2map_jax.metrics import confusion_matrices
 from noise2map_jax.model import Noise2Map
 from noise2map_jax.noise import NoiseProcess, add_noise, inference_timesteps, sample_timesteps
-from noise2map_jax.scaling import scale_to_unit_range
+from noise2map_jax.scaling import scale_images
 from noise2map_jax.tasks import Task
 from noise2map_jax.train_state import TrainState, update_ema
 
@@ -58,9 +58,7 @@ class Problem:
 
 
 def _scaled(problem: Problem, batch: Batch) -> Batch:
-    images = {
-        key: scale_to_unit_range(batch[key], problem.value_range) for key in problem.task.image_keys
-    }
+    images = {key: scale_images(batch[key], problem.value_range) for key in problem.task.image_keys}
     return batch | images
 
 
@@ -125,7 +123,8 @@ def train_step(
         ema_decay: decay of the averaged parameters, where the state holds them.
 
     Returns:
-        The state after the update, and `loss` and `gradient_norm`, [] float32.
+        The state after the update, and `loss`, `gradient_norm` and `params_norm` (of the new
+        parameters), [] float32.
     """
     step_key = jax.random.fold_in(key, state.step)
     keys = {stream: jax.random.fold_in(step_key, stream) for stream in Stream}
@@ -164,7 +163,11 @@ def train_step(
     new_state = TrainState(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
-    metrics = {"loss": loss.total / weight, "gradient_norm": optax.tree.norm(gradient)}
+    metrics = {
+        "loss": loss.total / weight,
+        "gradient_norm": optax.tree.norm(gradient),
+        "params_norm": optax.tree.norm(params),  # not finite as soon as a parameter is not
+    }
     return new_state, metrics
 
 
@@ -184,7 +187,7 @@ def eval_step(
         are not valid; `loss_total` and `loss_weight`, [] float32, whose quotient is the loss.
     """
     logits, batch = _predict_logits(params, batch, process, problem)
-    labels = jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], 255)
+    labels = jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], IGNORE)
     loss = problem.task.loss(logits, labels, jnp.asarray(problem.class_weights, jnp.float32))
     predictions = jnp.argmax(logits, axis=-1)
     return {
@@ -208,7 +211,7 @@ def _predict_logits(
     batch = _scaled(problem, batch)
     x = problem.task.inputs(batch)
     timesteps = inference_timesteps(process, x.shape[0])
-    # A fixed key: a process with Gaussian noise gives the same prediction each time.
+    # A fixed key: with Gaussian noise a batch of the same shape gives the same prediction again.
     x_t, _ = _noised(problem, process, jax.random.key(0), x, timesteps)
     return _apply(problem, process, params, x_t, timesteps), batch
 

@@ -1,5 +1,6 @@
 """The program `--mode=train`: from a config to a trained network, resuming where it stopped."""
 
+import contextlib
 import functools
 import pathlib
 from typing import Any
@@ -16,6 +17,7 @@ from noise2map_jax.experiment import (
     create_experiment,
     num_train_steps,
     save_config,
+    trained_size,
 )
 from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.model import init_params
@@ -67,14 +69,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     evaluator = Evaluator(experiment, "val")
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
     replicated = sharding.replicated(mesh)
-    root_key = jax.device_put(jax.random.key(config.seed), replicated)
+    root_key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated)()
     first_step = checkpoints.latest_step() or 0
     if first_step:
         abstract_state = checkpoint.abstract_like(jax.eval_shape(init_fn, root_key), replicated)
         state = checkpoints.restore_latest(abstract_state)
     else:
         state = init_fn(root_key)
-    process = jax.device_put(experiment.process, replicated)
 
     is_first = jax.process_index() == 0
     if is_first:
@@ -93,7 +94,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         prefetch_size=config.data.prefetch_size,
     )
     bar = progress_bar(num_steps * batch_size, "train", initial=first_step * batch_size)
-    log = TrainLog(writer, learning_rate, batch_size, config.train.log_every_steps)
+    log = TrainLog(
+        writer, learning_rate, batch_size, config.train.log_every_steps, last_step=num_steps
+    )
 
     def evaluate_and_keep_best(step: int) -> float:
         evaluation = evaluator(state.eval_params)
@@ -106,9 +109,14 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         bar.set_postfix_str(f"loss {log.last_loss:.4f}, val F1 {100 * f1:.2f} %")
         return f1
 
-    with PreemptionWatch() as watch, jax.transfer_guard("disallow"):
+    with (
+        contextlib.closing(bar),
+        contextlib.closing(checkpoints),  # waits for a save that is under way
+        PreemptionWatch() as watch,
+        jax.transfer_guard("disallow"),
+    ):
         # The order is a contract: evaluate, save, read, step, write. A checkpoint is saved only
-        # when the losses of all its steps have been seen to be finite.
+        # when loss, gradient and parameters of all its steps have been seen to be finite.
         for step in range(first_step, num_steps):
             stop = watch.reached(step)
             if step > first_step and (step % eval_every == 0 or step % save_every == 0 or stop):
@@ -119,22 +127,22 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
                 if step % save_every == 0 or stop:
                     checkpoints.save_latest(step, state)
             if stop:
-                checkpoints.close()
-                bar.close()
+                checkpoints.wait()
                 if is_first:
-                    print(f"stopped by a signal; saved step {step}; the same command goes on")
+                    print(
+                        f"stopped by a signal at step {step}; the same command goes on from "
+                        f"step {checkpoints.latest_step() or 0}"
+                    )
                 raise Preempted
             batch = sharding.shard_batch(next(batches), mesh)
-            state, metrics = step_fn(state, batch, process, root_key)
+            state, metrics = step_fn(state, batch, experiment.process, root_key)
             log.push(step + 1, metrics)  # pulls the metrics of the step before this one
             bar.update(batch_size)
         log.pull()
         if first_step < num_steps:
             evaluate_and_keep_best(num_steps)
             checkpoints.save_latest(num_steps, state)
-    bar.close()
-    checkpoints.wait()
-    finish(experiment, evaluator, checkpoints, state, writer, workdir)
+    finish(experiment, evaluator, state, writer, workdir)
     return state
 
 
@@ -158,8 +166,8 @@ def compile_functions(experiment: Experiment, learning_rate: Any) -> tuple[Any, 
         raise UserError(f"train.ema_decay is {config.train.ema_decay}; expected 0 <= decay < 1")
 
     def init(key: jax.Array) -> TrainState:
-        tile_size = augmentation.crop_size or config.data.tile_size
-        params = init_params(problem.model, jax.random.fold_in(key, 2**31 - 1), tile_size)
+        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
+        params = init_params(problem.model, init_key, trained_size(config))
         return create_train_state(params, tx, use_ema=config.train.ema_decay > 0)
 
     step = functools.partial(
@@ -180,14 +188,14 @@ def compile_functions(experiment: Experiment, learning_rate: Any) -> tuple[Any, 
 def finish(
     experiment: Experiment,
     evaluator: Evaluator,
-    checkpoints: checkpoint.Checkpoints,
     state: TrainState,
     writer: MetricWriter | None,
     workdir: pathlib.Path,
 ) -> None:
     """Draw the best network's predictions on the validation split, and close the run."""
     abstract = checkpoint.abstract_like(state.eval_params, sharding.replicated(experiment.mesh))
-    step, params = checkpoints.best_step(), checkpoints.restore_best(abstract)
+    with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
+        step, params = checkpoints.best_step(), checkpoints.restore_best(abstract)
     evaluation = evaluator(params)
     if writer:
         path = workdir / "report" / "predictions.png"
@@ -200,4 +208,3 @@ def finish(
             f"best step {step}: foreground F1 {100 * evaluation.foreground_f1:.2f} % on "
             f"{experiment.dataset.protocol('val')}\npictures: {path}"
         )
-    checkpoints.close()

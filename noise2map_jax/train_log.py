@@ -19,12 +19,16 @@ class TrainLog:
         learning_rate: Callable[[int], Any],
         batch_size: int,
         every: int,
+        *,
+        last_step: int,
     ):
         self._writer, self._learning_rate = writer, learning_rate
         self._batch_size, self._every = batch_size, max(1, every)
+        self._last_step = last_step
         self._pending: tuple[int, Any] | None = None
         self._window: list[dict[str, float]] = []
         self.last_loss = float("nan")
+        self.num_pulled = 0
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -55,7 +59,10 @@ class TrainLog:
         self.last_loss = values["loss"]
         self._window.append(values)
         self._timed_steps += 1
-        if self._writer and step % self._every == 0:
+        if self.num_pulled == 0:
+            self.restart_clock()  # the first step was compiled first
+        self.num_pulled += 1
+        if self._writer and (step % self._every == 0 or step == self._last_step):
             means = {k: float(np.mean([w[k] for w in self._window])) for k in values}
             seconds = time.monotonic() - self._start
             with jax.transfer_guard("allow"):
@@ -65,7 +72,9 @@ class TrainLog:
                 {f"train/{k}": v for k, v in means.items()}
                 | {
                     "train/learning_rate": rate,
-                    "train/images_per_second": self._timed_steps * self._batch_size / seconds,
+                    "train/images_per_second": self._timed_steps
+                    * self._batch_size
+                    / max(seconds, 1e-9),
                 },
             )
             self._window = []

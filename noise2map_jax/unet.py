@@ -99,7 +99,12 @@ class UpBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """The U-Net of denoising diffusion (Ho et al. 2020)."""
+    """The U-Net of denoising diffusion (Ho et al. 2020).
+
+    Initial values are Flax's: kernels of variance 1/fan_in, biases 0. Zeros in the last
+    convolution, as Ho et al. have them, suit an output that is the loss's own; here a head
+    follows, which would see nothing until they have grown.
+    """
 
     config: UNetConfig
     dtype: Any = jnp.float32

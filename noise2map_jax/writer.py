@@ -12,8 +12,8 @@ from tensorboardX import SummaryWriter
 class MetricWriter:
     """Writes scalars and images of a run; only the first process of several makes one.
 
-    A run that goes on from step s first drops what an earlier, cut-off attempt wrote past s: each
-    step is in `metrics.jsonl` once.
+    A run that goes on from step s first drops what an earlier, cut-off attempt wrote past s:
+    nothing is in `metrics.jsonl` twice.
     """
 
     def __init__(self, workdir: pathlib.Path, *, first_step: int = 0):
@@ -22,9 +22,7 @@ class MetricWriter:
         _drop_after(self._path, first_step)
         self._file = self._path.open("a")
         # purge_step hides TensorBoard events of the cut-off attempt in the same way.
-        self._tensorboard = SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=first_step + 1 if first_step else None
-        )
+        self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write named numbers of a step; a number that is not finite becomes null in JSON."""

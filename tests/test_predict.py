@@ -83,6 +83,7 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
     assert known.sum() > 70 * 100 - 200
     assert set(np.unique(classes[known])) == {0, 1}
     np.testing.assert_array_equal(classes[known] == 1, p[known] > 0.5)
+    assert np.all(np.isnan(p[~known]))
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -101,7 +102,9 @@ def test_tiles_leave_no_seams(run, geotiff, cache, tmp_path):
         with rasterio.open(path) as image:
             maps.append(image.read(1))
     # Two ways of tiling agree nearly everywhere: what is used of a tile does not feel its edge.
-    assert np.mean(np.abs(maps[0] - maps[1]) < 0.15) > 0.9
+    difference = np.abs(maps[0] - maps[1])[10:, 10:]
+    assert difference.max() > 0  # the margin does something
+    assert np.mean(difference < 0.15) > 0.9
 
 
 def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
@@ -120,6 +123,9 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     [
         (["--image=none.tif", "--output=m.tif"], ["no image 'none.tif'"]),
         (["--image=a.tif", "--post=b.tif", "--output=m.tif"], ["'ss' takes 1 image", "2 given"]),
+        (["--image=a.tif", "--output=a.tif"], ["'a.tif' would be written over"]),
+        (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
+        (["--image=a.tif", "--output=m.tif", "--batch_size=0"], ["batch_size is 0"]),
         (["--workdir=nowhere", "--image=a.tif", "--output=m.tif"], ["no run in 'nowhere'"]),
     ],
 )

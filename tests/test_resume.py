@@ -5,11 +5,13 @@ import signal
 import subprocess
 import time
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import programs
 from programs import ROOT, metrics
 
+from noise2map_jax.checkpoint import Checkpoints
 from noise2map_jax.preemption import EXIT_CODE
 
 OPTIONS = (
@@ -18,6 +20,7 @@ OPTIONS = (
     "--config.train.checkpoint_every_steps=4",
     "--config.train.ema_decay=0.9",
     "--config.augment.crop_size=24",
+    "--config.model.sample_size=0",
     "--config.augment.brightness=0.1",
 )
 
@@ -85,20 +88,22 @@ def test_five_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path)
 
     (step, expected), (step_of_killed, found) = state_of(whole), state_of(killed)
     assert step == step_of_killed == 60
-    leaves, tree = jax_flatten(expected)
-    leaves_found, tree_found = jax_flatten(found)
+    leaves, tree = jax.tree.flatten(expected)
+    leaves_found, tree_found = jax.tree.flatten(found)
     assert tree == tree_found
     assert len(leaves) > 100
     for a, b in zip(leaves, leaves_found, strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    assert best_of(killed) == best_of(whole)
     assert metrics(killed) == metrics(whole)
     assert metrics(killed, "val/f1/foreground") == metrics(whole, "val/f1/foreground")
 
 
-def jax_flatten(tree):
-    import jax
-
-    return jax.tree.flatten(tree)
+def best_of(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    best = checkpoints.best_step(), checkpoints.best_score()
+    checkpoints.close()
+    return best
 
 
 def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
@@ -110,7 +115,7 @@ def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_pat
     assert process.returncode == EXIT_CODE, output[-3000:]
     saved = latest_step(run)
     assert 2 <= saved < 60
-    assert f"saved step {saved}" in output
+    assert f"goes on from step {saved}" in output
     assert "Traceback" not in output
     process = start(thin_data, cache, run)
     output = process.communicate(timeout=300)[0]

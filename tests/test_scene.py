@@ -59,7 +59,7 @@ def test_windows_hold_the_pixels_and_know_where_there_is_no_data(tmp_path):
     path = write(tmp_path / "a.tif", pixels, nodata=0)
     block = next(scene.blocks(10, 12, 8, 2))
     with scene.open_image(path) as image:
-        tile, valid = scene.read_block(image, block.read, 3)
+        tile, valid = scene.read_block(image, block.read)
     np.testing.assert_array_equal(tile[block.inner], pixels[:4, :4])
     np.testing.assert_array_equal(tile[0], tile[4])  # mirrored at the scene's edge
     assert not valid[4, 5]

@@ -1,7 +1,10 @@
 import json
+import socket
+import subprocess
 
 import jax
 import numpy as np
+import programs
 from PIL import Image
 from programs import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -68,16 +71,63 @@ def test_eight_devices_and_one_give_the_same_run(program, tmp_path):
         options = ("--config.train.num_steps=10", "--config.train.eval_every_steps=10")
         done = program(*options, num_devices=num, workdir=workdir)
         assert f"devices     {num} x cpu" in done.stdout
-        program("--mode=eval", num_devices=num, workdir=workdir)
-        scores = json.loads((workdir / "report" / "scores_test.json").read_text())
-        results.append((list(metrics(workdir).values()), scores["scores"]["all tiles"]))
-    (one, scores_of_one), (eight, scores_of_eight) = results
+        results.append(list(metrics(workdir).values()))
+    one, eight = results
     assert len(one) == 10
     np.testing.assert_allclose(eight, one, rtol=1e-5)
-    # 11 tiles on 8 devices: the last batch does not divide; every pixel is counted once.
-    for name, value in scores_of_one.items():
-        np.testing.assert_allclose(scores_of_eight[name], value, atol=1e-3, err_msg=name)
+    scores = []
+    for num in (1, 8):  # one checkpoint; 11 tiles, so that the last batch does not divide
+        program("--mode=eval", num_devices=num, workdir=tmp_path / "on8")
+        path = tmp_path / "on8" / "report" / "scores_test.json"
+        scores.append(json.loads(path.read_text())["scores"])
+    assert scores[0] == scores[1]
 
 
 def test_tests_see_eight_devices():
     assert jax.device_count() == 8
+
+
+def test_eval_says_what_is_not_as_trained(program):
+    program("--config.train.num_steps=2")
+    done = program("--mode=eval", "--config.noise.inference_timestep=500")
+    assert "not as trained: noise.inference_timestep" in done.stdout
+    assert "predicted at t = 500" in done.stdout
+
+
+def test_two_processes_and_one_give_the_same_run(thin_data, cache, tmp_path):
+    options = (
+        "--config=tests/thin_config.py",
+        f"--config.data.data_dir={thin_data}",
+        "--config.train.num_steps=6",
+        "--config.train.eval_every_steps=3",
+    )
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    programs.run((*options, f"--workdir={alone}"), programs.environment(cache, 8))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            programs.command(
+                *options,
+                f"--workdir={together}",
+                f"--coordinator_address=127.0.0.1:{port}",
+                "--num_processes=2",
+                f"--process_id={i}",
+            ),
+            cwd=programs.ROOT,
+            env=programs.environment(cache, 4),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs[0][-3000:]
+    assert "devices     8 x cpu in 2 process(es)" in outputs[0]
+    expected, found = metrics(alone), metrics(together)
+    assert list(found) == list(expected)
+    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5)
+    for step, f1 in metrics(alone, "val/f1/foreground").items():
+        np.testing.assert_allclose(metrics(together, "val/f1/foreground")[step], f1, atol=1e-3)

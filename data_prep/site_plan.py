@@ -11,8 +11,7 @@ from data_prep.clutter import CAR_PAINTS, SPECIES, Cars, Trees
 from data_prep.ground import Cover, Patch, Streets, draw_streets
 from data_prep.roofs import Building
 
-_USES = ("houses", "terraces", "halls", "field", "park", "parking")
-# How often a block has each use: a suburb, a trading estate, a village.
+# How often a block has each of `_USES`: in a suburb, a trading estate, a village.
 _KINDS = (
     (0.72, 0.08, 0.06, 0.02, 0.07, 0.05),
     (0.16, 0.16, 0.44, 0.04, 0.06, 0.14),
@@ -51,19 +50,28 @@ class _Plan:
         low, high = -MARGIN - reach, self.size + MARGIN + reach
         return not (low < x < high and low < y < high)
 
-    def patch(self, u: float, v: float, a: float, b: float, cover: Cover, **look: float) -> None:
-        """Lay a patch at (u, v) of the street frame."""
+    def patch(
+        self,
+        u: float,
+        v: float,
+        a: float,
+        b: float,
+        cover: Cover,
+        stripe: float = 0.0,
+        contrast: float = 0.0,
+    ) -> None:
+        """Lay a patch at (u, v) of the street frame; see `Patch`."""
         x, y, angle = self.streets.place(u, v)
         tone = self.rng.uniform(0.88, 1.12)
-        self.patches.append(Patch(x, y, angle, a, b, cover, tone, **look))
+        self.patches.append(Patch(x, y, angle, a, b, cover, tone, stripe, contrast))
 
     def houses(self, u0: float, u1: float, v0: float, v1: float) -> None:
         """Fill a block with two rows of lots, back to back, each with a house."""
         rng, depth = self.rng, (v1 - v0) / 2
         for row, front in ((0.0, 1.0), (1.0, -1.0)):
             u, v = u0, v0 + (0.5 + row) * depth
-            while u + 15 < u1:
-                width = min(rng.uniform(16.0, 25.0), u1 - u)
+            while u + 16 < u1:
+                width = min(rng.uniform(17.0, 26.0), u1 - u)
                 self._house(u + width / 2, v, width, depth, front)
                 u += width
 
@@ -73,10 +81,10 @@ class _Plan:
             return
         cover = _YARDS[rng.choice(4, p=(0.52, 0.24, 0.20, 0.04))]
         self.patch(u, v, width / 2 - 0.5, depth / 2 - 0.3, cover)
-        if rng.random() < 0.14:
+        if rng.random() < 0.17:
             return
-        wide = min(width - rng.uniform(3.5, 6.5), 21.0)
-        deep = min(depth - rng.uniform(4.0, 9.0), 18.0)
+        wide = min(width - rng.uniform(3.5, 6.5), 22.0)
+        deep = min(depth - rng.uniform(4.0, 9.0), 19.0)
         setback = rng.uniform(0.3, 0.7) * (depth - deep)
         v_house = v + front * ((deep - depth) / 2 + setback)
         x, y, angle = self.streets.place(u, v_house)
@@ -164,9 +172,7 @@ class _Plan:
             stripe = rng.uniform(2.0, 5.0) if rng.random() < 0.7 else 0.0
             contrast = rng.uniform(0.04, 0.16)
             half = (right - left) / 2
-            self.patch(
-                left + half, v, half, (v1 - v0) / 2, cover, stripe=stripe, contrast=contrast
-            )
+            self.patch(left + half, v, half, (v1 - v0) / 2, cover, stripe, contrast)
 
     def park(self, u0: float, u1: float, v0: float, v1: float) -> None:
         """Lay out a green with a grove, and sometimes a court or pitch."""
@@ -178,7 +184,9 @@ class _Plan:
             self.groves.append((x, y, rng.uniform(8.0, 20.0)))
         if rng.random() < 0.5:
             cover = (Cover.PAVED, Cover.SOIL, Cover.ASPHALT)[rng.integers(3)]
-            self.patch(rng.uniform(u0 + 10, u1 - 10), v, rng.uniform(5, 9), rng.uniform(4, 7), cover)
+            self.patch(
+                rng.uniform(u0 + 10, u1 - 10), v, rng.uniform(5, 9), rng.uniform(4, 7), cover
+            )
 
     def parking(self, u0: float, u1: float, v0: float, v1: float) -> None:
         """Pave a block and mark rows of bays on it."""
@@ -189,6 +197,9 @@ class _Plan:
         while v < v1 - 4:
             self._row_of_bays(u, v, half - 2)
             v += 10
+
+
+_USES = (_Plan.houses, _Plan.terraces, _Plan.halls, _Plan.field, _Plan.park, _Plan.parking)
 
 
 def draw_site(rng: np.random.Generator, size: int) -> Site:
@@ -210,7 +221,7 @@ def draw_site(rng: np.random.Generator, size: int) -> Site:
             u1 = (column + 1) * streets.cross_period - streets.cross_width / 2 - _PAD
             half = math.hypot(u1 - u0, v1 - v0) / 2
             if not plan.outside((u0 + u1) / 2, (v0 + v1) / 2, half):
-                getattr(plan, use)(u0, u1, v0, v1)
+                use(plan, u0, u1, v0, v1)
     return Site(
         size,
         streets,
@@ -243,12 +254,12 @@ def draw_trees(rng: np.random.Generator, site: Site) -> Trees:
         x = np.concatenate([x, gx + radius * rng.normal(0.0, 0.5, n)])
         y = np.concatenate([y, gy + radius * rng.normal(0.0, 0.5, n)])
     n = len(x)
-    radius = rng.uniform(1.8, 5.2, n)
+    crown = rng.uniform(1.8, 5.2, n)
     return Trees(
         x,
         y,
-        radius,
-        height=radius * rng.uniform(1.2, 1.8, n) + 2,
+        crown,
+        height=crown * rng.uniform(1.2, 1.8, n) + 2,
         tone=rng.uniform(0.8, 1.2, n),
         species=rng.integers(SPECIES, size=n),
     )

@@ -1,0 +1,82 @@
+"""A run that was trained: its config and its best parameters."""
+
+import contextlib
+import json
+import pathlib
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from noise2map_jax import checkpoint, sharding
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import abstract_params, trained_size
+from noise2map_jax.model import Noise2Map
+
+# Fields that may differ between training and using a run without changing what it predicts.
+FREE_FIELDS = ("data.data_dir", "data.num_threads", "data.prefetch_size", "train.", "eval.", "seed")
+
+
+def load_config(workdir: pathlib.Path) -> ConfigDict:
+    """Read the config that a run was trained with.
+
+    Raises:
+        UserError: there is no run, or its config is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise UserError(f"no run in {str(workdir)!r}: it has no config.json; train first")
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
+
+    def with_tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: with_tuples(v) for key, v in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return ConfigDict(with_tuples(content))
+
+
+def restore_best(
+    workdir: pathlib.Path, config: ConfigDict, model: Noise2Map, mesh: Mesh
+) -> tuple[int, Any]:
+    """Restore the best parameters of a run onto every device.
+
+    Returns:
+        The step that they are of, and the tree of parameters.
+
+    Raises:
+        UserError: there are none, or they are of another architecture.
+    """
+    shapes = abstract_params(model, trained_size(config))
+    abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))
+    with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
+        params = checkpoints.restore_best(abstract)
+        step = checkpoints.best_step()
+    assert step is not None  # restoring would have failed
+    return step, params
+
+
+def differences(before: ConfigDict, now: ConfigDict) -> list[str]:
+    """Name the fields in which two configs differ, sorted."""
+    return sorted(_differences(_plain(before), _plain(now)))
+
+
+def differences_in_prediction(before: ConfigDict, now: ConfigDict) -> list[str]:
+    """Name the fields that differ and bear on what is predicted."""
+    return [name for name in differences(before, now) if not name.startswith(FREE_FIELDS)]
+
+
+def _plain(config: ConfigDict) -> Any:
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> set[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        found: set[str] = set()
+        for key in before.keys() | now.keys():
+            found |= _differences(before.get(key), now.get(key), f"{prefix}{key}.")
+        return found
+    return set() if before == now else {prefix.rstrip(".")}
