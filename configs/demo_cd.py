@@ -1,8 +1,9 @@
-"""Changed buildings on generated pairs with a thin backbone: runs on a CPU.
+r"""Changed buildings on generated pairs with a thin backbone: runs on a CPU.
 
-python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data
-python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
-python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
+    python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data \
+        --num_scenes=500,40,80 --scene_size=128 --tile_size=64
+    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd
+    python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd --mode=eval
 """
 
 from ml_collections import ConfigDict

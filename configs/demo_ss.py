@@ -1,8 +1,9 @@
-"""Buildings on generated scenes with a thin backbone: the first thing to run, on a CPU.
+r"""Buildings on generated scenes with a thin backbone: the first thing to run, on a CPU.
 
-python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data
-python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss
-python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss --mode=eval
+    python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data \
+        --num_scenes=500,40,80 --scene_size=128 --tile_size=64
+    python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss
+    python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss --mode=eval
 """
 
 from ml_collections import ConfigDict
