@@ -70,6 +70,10 @@ def create_experiment(config: ConfigDict) -> Experiment:
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; expected 0 or more")
     crop_size, sample_size = config.augment.crop_size, config.model.sample_size
+    if crop_size > data.tile_size:
+        raise UserError(
+            f"augment.crop_size is {crop_size}; the tiles have only {data.tile_size} pixels a side"
+        )
     if sample_size and crop_size not in (0, data.tile_size):
         raise UserError(
             f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "

@@ -48,8 +48,12 @@ def main(argv: list[str]) -> None:
 def _config_path() -> str:
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     if not pathlib.Path(path.split(":")[0]).is_file():
-        raise UserError(f"no config file {path!r}; configs/ holds those that come with the project")
+        raise UserError(_no_config(path))
     return path
+
+
+def _no_config(path: str) -> str:
+    return f"no config file {path!r}; configs/ holds those that come with the project"
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -64,8 +68,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
         raise UserError(
             f"{given}: no such config field ({field}); configs/default.py lists them"
         ) from None
-    except OSError as error:  # overrides of a config that could not be loaded
-        raise UserError(str(error).replace("\n", " ")) from None
+    except OSError:  # raised where an option overrides a field of a config that is not there
+        given = [a.partition("=")[2] for a in argv if a.startswith("--config=")]
+        raise UserError(_no_config(given[-1] if given else "")) from None
 
 
 def run() -> None:
