@@ -69,8 +69,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
             f"{given}: no such config field ({field}); configs/default.py lists them"
         ) from None
     except OSError:  # raised where an option overrides a field of a config that is not there
-        given = [a.partition("=")[2] for a in argv if a.startswith("--config=")]
-        raise UserError(_no_config(given[-1] if given else "")) from None
+        paths = [a.partition("=")[2] for a in argv if a.startswith("--config=")]
+        raise UserError(_no_config(paths[-1] if paths else "")) from None
 
 
 def run() -> None:
