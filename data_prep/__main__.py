@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from data_prep import folder, manifest, shards, synthetic
+from data_prep import manifest, shards
+from data_prep.builders import folder, synthetic
 from data_prep.errors import UserError
 from data_prep.options import check_name, positive
 

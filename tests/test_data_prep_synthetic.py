@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import scenes, synthetic
 from data_prep.__main__ import main
+from data_prep.builders import synthetic
 from data_prep.dataset import Scene
+from data_prep.drawing import scenes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from data_prep.scenes import segmentation_scene
+from data_prep.drawing.scenes import segmentation_scene
 
 TRANSFORM = from_origin(500_000, 4_000_000, 0.5, 0.5)
 

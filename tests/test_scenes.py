@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from data_prep.canvas import MARGIN, SUPERSAMPLING, Canvas, Material
-from data_prep.light import Light, expose, shadows
-from data_prep.roofs import Building, Part, mark_footprint, paint
-from data_prep.scenes import SHARE, _alter, change_scene, segmentation_scene
-from data_prep.site_plan import draw_site
+from data_prep.drawing.canvas import MARGIN, SUPERSAMPLING, Canvas, Material
+from data_prep.drawing.light import Light, expose, shadows
+from data_prep.drawing.roofs import Building, Part, mark_footprint, paint
+from data_prep.drawing.scenes import SHARE, _alter, change_scene, segmentation_scene
+from data_prep.drawing.site_plan import draw_site
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCENES = {"ss": segmentation_scene, "cd": change_scene}

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from data_prep.canvas import Material, linear
-from data_prep.roofs import Building, Fixture, Part
+from data_prep.drawing.canvas import Material, linear
+from data_prep.drawing.roofs import Building, Fixture, Part
 
 # Roof coverings as they look in an aerial image, in grey levels of sRGB-like bands.
 _TILES = [(180, 102, 80), (154, 84, 70), (172, 108, 92), (104, 102, 112), (80, 80, 92)]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.canvas import SUPERSAMPLING, Canvas, Material, linear
+from data_prep.drawing.canvas import SUPERSAMPLING, Canvas, Material, linear
 
 SPECIES = 4
 # Foliage from spring to drought, one row a species, and what bare twigs look like.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import scenes as drawing
 from data_prep import splits
 from data_prep.dataset import Dataset, RecordFormat, Scene
+from data_prep.drawing import scenes as drawing
 from data_prep.options import counts, positive, seed
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.canvas import MARGIN, Canvas, Material, linear
+from data_prep.drawing.canvas import MARGIN, Canvas, Material, linear
 
 
 class Cover(enum.IntEnum):

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.buildings import rebuild
-from data_prep.canvas import Canvas, Material, Noise
-from data_prep.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
-from data_prep.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
-from data_prep.light import draw_light, expose
-from data_prep.roofs import Building, mark_footprint, paint
-from data_prep.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
+from data_prep.drawing.buildings import rebuild
+from data_prep.drawing.canvas import Canvas, Material, Noise
+from data_prep.drawing.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
+from data_prep.drawing.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
+from data_prep.drawing.light import draw_light, expose
+from data_prep.drawing.roofs import Building, mark_footprint, paint
+from data_prep.drawing.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
 
 SHARE = (0.06, 0.14)  # Least and most of a pair's pixels to change.
 _NO_CHANGE = 1 / 12  # The share of pairs in which no building changes.

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.buildings import draw_hall, draw_house, draw_tank
-from data_prep.canvas import MARGIN
-from data_prep.clutter import CAR_PAINTS, SPECIES, Cars, Trees
-from data_prep.ground import Cover, Patch, Streets, draw_streets
-from data_prep.roofs import Building
+from data_prep.drawing.buildings import draw_hall, draw_house, draw_tank
+from data_prep.drawing.canvas import MARGIN
+from data_prep.drawing.clutter import CAR_PAINTS, SPECIES, Cars, Trees
+from data_prep.drawing.ground import Cover, Patch, Streets, draw_streets
+from data_prep.drawing.roofs import Building
 
 # How often a block has each of `_USES`: in a suburb, a trading estate, a village.
 _KINDS = (

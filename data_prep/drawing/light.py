@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.canvas import MARGIN, SUPERSAMPLING, Canvas
+from data_prep.drawing.canvas import MARGIN, SUPERSAMPLING, Canvas
 
 _TURN = 8  # Shadows run along slopes of n / 8: whole samples after 8, 16 and 32 steps.
 

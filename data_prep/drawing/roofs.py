@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.canvas import Canvas, Material
+from data_prep.drawing.canvas import Canvas, Material
 
 _SEAM = np.float32(0.12)  # Contrast of seams and parapets.
 
