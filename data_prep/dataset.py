@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.rejection import Rejection
+
 IGNORE = 255  # The mask value of pixels that count neither in the loss nor in the metrics.
 TASKS = {"ss": ("image",), "cd": ("pre", "post"), "denoise": ("image",)}  # Image features.
 
@@ -21,7 +23,8 @@ class Scene:
       index: Position in its split.
       height: Rows in pixels.
       width: Columns in pixels.
-      files: Role (image, pre, post, mask) -> path; empty for scenes that are drawn.
+      files: Role (image, pre, post, mask, ...) -> path; empty for scenes that are drawn.
+      window: (row, column) of its top-left pixel in its files; None: it is all of them.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Scene:
     height: int
     width: int
     files: Mapping[str, Path] = field(default_factory=dict)
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,13 @@ class Dataset:
       name: Snake case; the folder's name and the TFDS name.
       format: The shape of every record.
       scenes: In the order in which they are written, split by split.
-      load: Scene -> {feature: [H, W, C]}, masks as class indices and 255. Must be picklable.
+      load: Scene -> {feature: [H, W, C]}, masks as class indices and 255; raises `Unusable` where
+        a file of the scene turns out to be damaged. Must be picklable.
       about: Further entries of the manifest.
+      source: Folder that paths in the manifest are relative to; None: nothing is read.
+      num_found: Number of source files found.
+      rejected: Those that are known not to be used before anything is loaded.
+      on_error: fail or skip: what happens where files cannot be used.
     """
 
     name: str
@@ -78,3 +87,7 @@ class Dataset:
     scenes: tuple[Scene, ...]
     load: Callable[[Scene], Mapping[str, np.ndarray]]
     about: Mapping[str, Any]
+    source: Path | None = None
+    num_found: int = 0
+    rejected: tuple[Rejection, ...] = ()
+    on_error: str = "fail"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import masks
-from data_prep.matching import Candidate, Rejection
+from data_prep.matching import Candidate
 from data_prep.readers import ReadError, read_image, read_mask
+from data_prep.rejection import Rejection
 
 _MANY_ALPHA_LEVELS = 16
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from data_prep import splits
 from data_prep.dataset import TASKS
 from data_prep.errors import UserError
-from data_prep.matching import ROLE_FOLDERS, Candidate, Entry, Rejection, by_file, by_stem
+from data_prep.matching import ROLE_FOLDERS, Candidate, Entry, by_file, by_stem
+from data_prep.rejection import Rejection
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # Rasters that are not read: they are counted and rejected by name, not passed over.

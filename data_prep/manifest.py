@@ -1,63 +1,35 @@
 """`manifest.json`: what a dataset holds, where it comes from, and what was rejected and why."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data_prep.dataset import IGNORE, Dataset, RecordFormat
+from data_prep.dataset import IGNORE, Dataset
 from data_prep.errors import UserError
-from data_prep.records import SceneRecords
+from data_prep.tally import Tally
 
 VERSION = "1.0.0"
 FILE_NAME = "manifest.json"
 
 
-class Tally:
-    """Sums the counts of each split while its scenes pass by."""
+def make(
+    dataset: Dataset, tally: Tally, sources: Mapping[str, str], shards: Mapping[str, str]
+) -> dict[str, Any]:
+    """Compose the manifest of a dataset that was written.
 
-    def __init__(self, layout: RecordFormat) -> None:
-        self._layout = layout
-        self._scenes: dict[str, list[str]] = defaultdict(list)
-        self._num_records: dict[str, int] = defaultdict(int)
-        self._num_with_change: dict[str, int] = defaultdict(int)
-        self._ignore_pixels: dict[str, int] = defaultdict(int)
-        self._class_pixels: dict[str, np.ndarray] = defaultdict(
-            lambda: np.zeros(len(layout.classes), np.int64)
-        )
+    Args:
+      dataset: Its plan.
+      tally: What was written and what was rejected.
+      sources: Source file, relative -> SHA-256.
+      shards: Shard file -> SHA-256.
 
-    def add(self, result: SceneRecords) -> None:
-        """Count one scene."""
-        split = result.scene.split
-        self._scenes[split].append(result.scene.name)
-        self._num_records[split] += len(result.records)
-        self._num_with_change[split] += result.num_with_change
-        self._ignore_pixels[split] += result.ignore_pixels
-        self._class_pixels[split] += result.class_pixels
-
-    def splits(self) -> dict[str, dict[str, Any]]:
-        """Return the entries of the manifest's `splits`."""
-        entries: dict[str, dict[str, Any]] = {}
-        for split, scenes in self._scenes.items():
-            entry: dict[str, Any] = {
-                "num_scenes": len(scenes),
-                "num_records": self._num_records[split],
-            }
-            if self._layout.has_mask:
-                entry["class_pixels"] = self._class_pixels[split].tolist()
-                entry["ignore_pixels"] = self._ignore_pixels[split]
-            if self._layout.task == "cd":
-                entry["num_with_change"] = self._num_with_change[split]
-            entries[split] = entry | {"scenes": scenes}
-        return entries
-
-
-def make(dataset: Dataset, splits: Mapping[str, Any]) -> dict[str, Any]:
-    """Compose the manifest of a dataset from its plan and the counts of its splits."""
+    Returns:
+      The manifest. Every file that was found is either used or listed as rejected.
+    """
     layout = dataset.format
+    rejected, used = tally.rejections(dataset), tally.num_used()
+    assert used + len(rejected) == dataset.num_found, (used, len(rejected), dataset.num_found)
     return {
         "name": dataset.name,
         "version": VERSION,
@@ -68,7 +40,12 @@ def make(dataset: Dataset, splits: Mapping[str, Any]) -> dict[str, Any]:
         "classes": list(layout.classes),
         "ignore_value": IGNORE,
         **dataset.about,
-        "splits": dict(splits),
+        "found": dataset.num_found,
+        "used": used,
+        "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
+        "splits": tally.splits(),
+        "shards": dict(shards),
+        "files": dict(sources),
     }
 
 

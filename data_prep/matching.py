@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.rejection import Rejection
+
 ROLE_FOLDERS = {
     "image": "image",
     "images": "image",
@@ -20,21 +22,6 @@ ROLE_FOLDERS = {
     "labels": "mask",
     "out": "mask",
 }
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A file that is not used.
-
-    Attributes:
-      path: Relative to the source.
-      reason: Why.
-      is_cause: False where only its partner is at fault.
-    """
-
-    path: str
-    reason: str
-    is_cause: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from data_prep import tiles
 from data_prep.dataset import IGNORE, RecordFormat, Scene
+from data_prep.rejection import Unusable
 
 # TFDS decodes PNG without TensorFlow through Pillow, which reads these and no 16-bit colour; the
 # other images are stored as zlib-compressed arrays.
@@ -28,6 +30,8 @@ class SceneRecords:
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value, padding included.
       num_with_change: Records with at least one pixel of a class above 0.
+      reasons: Files that cannot be used -> why; empty where the scene is good. Then there are no
+        records.
     """
 
     scene: Scene
@@ -35,6 +39,7 @@ class SceneRecords:
     class_pixels: np.ndarray
     ignore_pixels: int
     num_with_change: int
+    reasons: Mapping[Path, str] = field(default_factory=dict)
 
 
 def is_png(num_bands: int, dtype: str) -> bool:
@@ -62,10 +67,13 @@ def scene_records(
 
     Returns:
       Its records and counts. The id of a record is "split/scene/rROW_cCOLUMN" with the position
-      of its top-left pixel in the scene.
+      of its top-left pixel in the scene. A scene that cannot be used has reasons instead.
     """
-    arrays = load(scene)
     size, num_classes = layout.tile_size, len(layout.classes)
+    try:
+        arrays = load(scene)
+    except Unusable as error:
+        return SceneRecords(scene, [], np.zeros(num_classes, np.int64), 0, 0, error.reasons)
     records: list[tuple[str, dict[str, Any]]] = []
     histogram = np.zeros(256, np.int64)
     num_with_change = 0
@@ -79,8 +87,11 @@ def scene_records(
             mask = tiles.cut(arrays["mask"], row, column, size, fill=IGNORE)
             counts = np.bincount(mask.ravel(), minlength=256)
             histogram += counts
-            num_with_change += bool(counts[1:num_classes].any())
+            has_change = bool(counts[1:num_classes].any())
+            num_with_change += has_change
             record["mask"] = encode_png(mask)
+            if layout.task == "cd":
+                record["has_change"] = has_change
         key = f"{scene.split}/{scene.name}/r{row:05d}_c{column:05d}"
         record["id"] = key
         records.append((key, record))

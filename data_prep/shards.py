@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import manifest, tiles
+from data_prep import checksums, manifest, rejection, tiles
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
 from data_prep.records import SceneRecords, is_png, scene_records
+from data_prep.tally import Tally
 
 with warnings.catch_warnings():
     # Libraries below TFDS use what the standard library or NumPy have deprecated; neither the
@@ -48,6 +49,8 @@ def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
             )
     if layout.has_mask:
         entries["mask"] = tfds.features.Image(shape=(*shape[:2], 1), encoding_format="png")
+    if layout.task == "cd":
+        entries["has_change"] = tfds.features.Scalar(np.bool_)
     return tfds.features.FeaturesDict(entries)
 
 
@@ -98,11 +101,14 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
 
     VERSION = tfds.core.Version(manifest.VERSION)
 
-    def __init__(self, dataset: Dataset, data_dir: Path, results: Iterator[SceneRecords]) -> None:
+    def __init__(
+        self, dataset: Dataset, data_dir: Path, results: Iterator[SceneRecords], num_workers: int
+    ) -> None:
         self.name = dataset.name
         self._dataset = dataset
         self._results = results
-        self._tally = manifest.Tally(dataset.format)
+        self._num_workers = num_workers
+        self._tally = Tally(dataset.format)
         self.manifest: dict[str, Any] = {}
         super().__init__(data_dir=data_dir)
 
@@ -140,10 +146,25 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
         super()._download_and_prepare(dl_manager, download_config)
+        dataset, tally = self._dataset, self._tally
+        rejections = tally.rejections(dataset)
+        rejection.check(rejections, dataset.num_found, dataset.on_error)
+        if emptied := tally.emptied(dataset):
+            raise UserError(
+                f"no scene is left for {' and '.join(emptied)}:"
+                f" {rejection.listing(rejections, dataset.num_found)}"
+            )
+        sources: dict[str, str] = {}
+        if dataset.source is not None:
+            sources = checksums.of_files(tally.used, dataset.source, num_workers=self._num_workers)
         # TFDS works in a temporary folder and renames it at the end: with the manifest inside, the
         # shards and the manifest appear together or not at all.
-        self.manifest = manifest.make(self._dataset, self._tally.splits())
-        manifest.write(Path(self.data_dir), self.manifest)
+        folder = Path(self.data_dir)
+        written = {
+            path.name: checksums.of_file(path) for path in sorted(folder.glob("*.array_record*"))
+        }
+        self.manifest = manifest.make(dataset, tally, sources, written)
+        manifest.write(folder, self.manifest)
 
 
 def write(dataset: Dataset, data_dir: Path, *, num_workers: int) -> dict[str, Any]:
@@ -158,7 +179,8 @@ def write(dataset: Dataset, data_dir: Path, *, num_workers: int) -> dict[str, An
       The manifest.
 
     Raises:
-      UserError: Another process is writing the same dataset, or the folder holds something else.
+      UserError: Another process is writing the same dataset, the folder holds something else, or
+        files cannot be used and the dataset's `on_error` is fail: they are listed at the end.
     """
     folder = manifest.version_dir(data_dir, dataset.name)
     with _locked(folder.parent):
@@ -171,7 +193,7 @@ def write(dataset: Dataset, data_dir: Path, *, num_workers: int) -> dict[str, An
             description="writing",
             unit=" scenes",
         )
-        builder = _Builder(dataset, data_dir, results)
+        builder = _Builder(dataset, data_dir, results, num_workers)
         with tempfile.TemporaryDirectory() as unused:  # TFDS insists on a folder for downloads.
             builder.download_and_prepare(file_format="array_record", download_dir=unused)
         assert next(results, None) is None  # Every scene is written; this also ends the bar.

@@ -1,5 +1,7 @@
 """Shards: the same bytes every time, whole or not there, readable without data_prep."""
 
+import dataclasses
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -7,14 +9,16 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_prep import manifest, parallel, shards
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
+from data_prep.rejection import Unusable
 
 ROOT = pathlib.Path(__file__).parents[1]
-ABOUT = {"source": "toy", "found": 0, "used": 0, "rejected": []}
+ABOUT = {"source": "toy"}
 
 
 def draw(scene):
@@ -33,14 +37,30 @@ def broken(scene):
     return draw(scene)
 
 
-def dataset(load=draw, num_scenes=5):
+def damaged(scene):
+    """Some scenes have a damaged image; each has a file of its own, and one common to all."""
+    if scene.index in (2, 3):
+        raise Unusable({scene.files["image"]: "is cut off"})
+    return draw(scene)
+
+
+def dataset(load=draw, num_scenes=5, source=None, on_error="fail"):
     layout = RecordFormat("ss", 16, 3, "uint8", ("background", "building"))
+
+    def files(split, i):
+        if source is None:
+            return {}
+        return {"image": source / f"{split}_{i}.png", "mask": source / "masks.png"}
+
+    found = {path for s in ("train", "test") for i in range(5) for path in files(s, i).values()}
+    for path in found:
+        path.write_bytes(path.name.encode())
     scenes = tuple(
-        Scene(f"s{i}", split, i, 30, 20 + i)
+        Scene(f"s{i}", split, i, 30, 20 + i, files(split, i))
         for split in ("train", "test")
         for i in range(num_scenes)
     )
-    return Dataset("toy", layout, scenes, load, ABOUT)
+    return Dataset("toy", layout, scenes, load, ABOUT, source, len(found), on_error=on_error)
 
 
 def contents(folder):
@@ -73,6 +93,46 @@ def test_an_error_leaves_nothing_behind(tmp_path):
             shards.write(dataset(broken), tmp_path, num_workers=workers)
         assert [path.name for path in (tmp_path / "toy").iterdir()] == [".lock"]
         assert manifest.read(tmp_path / "toy/1.0.0") is None
+
+
+def test_damage_is_listed_at_the_end_and_leaves_nothing(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    with pytest.raises(UserError) as error:
+        shards.write(dataset(damaged, source=source), tmp_path / "out", num_workers=1)
+    names = [f"{split}_{i}.png: is cut off" for split in ("test", "train") for i in (2, 3)]
+    assert str(error.value).splitlines()[1:] == names
+    assert [path.name for path in (tmp_path / "out/toy").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_skipped_damage_is_accounted_for(tmp_path, monkeypatch, workers):
+    """Also where all scenes of a shard are damaged: here every shard holds two scenes."""
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2 * 4 * 16 * 16 * 3)
+    source = tmp_path / "source"
+    source.mkdir()
+    plan = dataset(damaged, source=source, on_error="skip")
+    written = shards.write(plan, tmp_path / "out", num_workers=workers)
+    assert written["splits"]["train"]["scenes"] == ["s0", "s1", "s4"]
+    assert written["splits"]["test"]["rejected_scenes"] == ["s2", "s3"]
+    assert (written["found"], written["used"], len(written["rejected"])) == (11, 7, 4)
+    assert written["files"]["masks.png"] == hashlib.sha256(b"masks.png").hexdigest()
+    assert set(written["files"]) & {entry["path"] for entry in written["rejected"]} == set()
+    data = tfds.builder("toy", data_dir=tmp_path / "out").as_data_source("train")
+    assert [record["id"].decode().split("/")[1] for record in data][::4] == ["s0", "s1", "s4"]
+    folder = tmp_path / "out/toy/1.0.0"
+    for name, digest in written["shards"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert len(written["shards"]) == 6
+
+
+def test_a_split_without_a_usable_scene_is_an_error(tmp_path):
+    def damaged_train(scene):
+        return damaged(dataclasses.replace(scene, index=2 if scene.split == "train" else 0))
+
+    plan = dataset(damaged_train, source=tmp_path, on_error="skip", num_scenes=1)
+    with pytest.raises(UserError, match=r"no scene is left for train: train_0\.png: is cut off"):
+        shards.write(plan, tmp_path / "out", num_workers=1)
 
 
 def test_two_writers_do_not_meet(tmp_path):

@@ -12,10 +12,11 @@ from data_prep import inspection, layout, masks, splits
 from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
-from data_prep.matching import Candidate, Rejection
+from data_prep.matching import Candidate
 from data_prep.options import class_names, fractions, seed, snake_case
 from data_prep.parallel import ordered_map
 from data_prep.readers import ReadError, read_image, read_mask
+from data_prep.rejection import Unusable, check, listing
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 
@@ -112,14 +113,12 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    causes = [rejection for rejection in rejected if rejection.is_cause]
-    if causes and args.on_error == "fail":
-        raise UserError(_failure(causes, found.num_found))
+    check(rejected, found.num_found, args.on_error)
     scenes = _scenes(verdict.whole, inspected, split_of)
     emptied = set(split_of.values()) - {scene.split for scene in scenes}
     if emptied or not scenes:
         where = " and ".join(sorted(emptied)) or "any split"
-        raise UserError(f"no scene is left for {where}: {_failure(causes, found.num_found)}")
+        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
     notes = inspection.notes(verdict, inspected, found.task)
     if found.num_unused:
         notes.append(f"{found.num_unused} mask files are not needed for denoise")
@@ -131,18 +130,24 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "mask_encoding": verdict.encoding if has_mask else None,
         "split_rule": split_rule,
         "notes": notes,
-        "found": found.num_found,
-        "used": found.num_found - len(rejected),
-        "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
     }
-    assert about["used"] == sum(len(scene.files) for scene in scenes)
     if has_mask:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
     for note in notes:
         print(f"note: {note}")
     num_bands = _facts(inspected, verdict.whole[0].files).num_bands
     records = RecordFormat(found.task, args.tile_size, num_bands, args.dtype, tuple(classes))
-    return Dataset(name, records, scenes, functools.partial(load_scene, verdict.encoding), about)
+    return Dataset(
+        name,
+        records,
+        scenes,
+        functools.partial(load_scene, verdict.encoding),
+        about,
+        source=args.source,
+        num_found=found.num_found,
+        rejected=rejected,
+        on_error=args.on_error,
+    )
 
 
 def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
@@ -156,7 +161,7 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
       {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel.
 
     Raises:
-      UserError: A file can no longer be read.
+      Unusable: A file can no longer be read.
     """
     arrays: dict[str, np.ndarray] = {}
     invalid = np.zeros((scene.height, scene.width, 1), bool)
@@ -171,7 +176,7 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
                 if image.valid is not None:
                     invalid |= ~image.valid[..., None]
         except ReadError as error:
-            raise UserError(f"{path} {error}, though it was read before") from error
+            raise Unusable({path: f"{error}, though it was read before"}) from error
     if "mask" in arrays:
         arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
     return arrays
@@ -223,13 +228,3 @@ def _facts(inspected: Mapping[Path, FileFacts | str], files: Mapping[str, Path])
     facts = inspected[next(path for role, path in files.items() if role != "mask")]
     assert isinstance(facts, FileFacts)
     return facts
-
-
-def _failure(causes: Sequence[Rejection], num_found: int) -> str:
-    lines = [f"{rejection.path}: {rejection.reason}" for rejection in causes]
-    if len(lines) == 1:
-        return lines[0]
-    head = (
-        f"{len(lines)} of {num_found} files cannot be used (--on_error=skip goes on without them)"
-    )
-    return "\n".join([head, *lines])

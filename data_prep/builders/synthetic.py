@@ -60,9 +60,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "mask_encoding": "index",
         "split_rule": "every scene is drawn for one split, from a seed of its own",
         "notes": [],
-        "found": 0,
-        "used": 0,
-        "rejected": [],
     }
     layout = RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task])
     return Dataset(name, layout, scenes, functools.partial(draw, args.task, args.seed), about)

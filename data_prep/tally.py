@@ -1,0 +1,95 @@
+"""What was written, split by split, and which files were used or not: summed while scenes pass."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.dataset import Dataset, RecordFormat
+from data_prep.records import SceneRecords
+from data_prep.rejection import Rejection
+
+
+class Tally:
+    """Sums the counts of each split, and keeps account of every file.
+
+    Attributes:
+      used: Files of the scenes that were written.
+      reasons: Files at fault -> why.
+      partners: The other files of the scenes they belong to -> the file at fault.
+    """
+
+    def __init__(self, layout: RecordFormat) -> None:
+        self.used: set[Path] = set()
+        self.reasons: dict[Path, str] = {}
+        self.partners: dict[Path, Path] = {}
+        self._layout = layout
+        self._scenes: dict[str, list[str]] = defaultdict(list)
+        self._rejected_scenes: dict[str, list[str]] = defaultdict(list)
+        self._num_records: dict[str, int] = defaultdict(int)
+        self._num_with_change: dict[str, int] = defaultdict(int)
+        self._ignore_pixels: dict[str, int] = defaultdict(int)
+        self._class_pixels: dict[str, np.ndarray] = defaultdict(
+            lambda: np.zeros(len(layout.classes), np.int64)
+        )
+
+    def add(self, result: SceneRecords) -> None:
+        """Count one scene, or note why it is left out."""
+        split, files = result.scene.split, result.scene.files.values()
+        if result.reasons:
+            self._rejected_scenes[split].append(result.scene.name)
+            cause = next(iter(result.reasons))
+            for path, reason in result.reasons.items():
+                self.reasons.setdefault(path, reason)
+            for path in files:
+                self.partners.setdefault(path, cause)
+            return
+        self.used.update(files)
+        self._scenes[split].append(result.scene.name)
+        self._num_records[split] += len(result.records)
+        self._num_with_change[split] += result.num_with_change
+        self._ignore_pixels[split] += result.ignore_pixels
+        self._class_pixels[split] += result.class_pixels
+
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of the manifest's `splits`."""
+        entries: dict[str, dict[str, Any]] = {}
+        for split, scenes in self._scenes.items():
+            entry: dict[str, Any] = {
+                "num_scenes": len(scenes),
+                "num_records": self._num_records[split],
+            }
+            if self._layout.has_mask:
+                entry["class_pixels"] = self._class_pixels[split].tolist()
+                entry["ignore_pixels"] = self._ignore_pixels[split]
+            if self._layout.task == "cd":
+                entry["num_with_change"] = self._num_with_change[split]
+            entry["scenes"] = scenes
+            if self._rejected_scenes[split]:
+                entry["rejected_scenes"] = self._rejected_scenes[split]
+            entries[split] = entry
+        return entries
+
+    def emptied(self, dataset: Dataset) -> list[str]:
+        """Name the splits that have scenes, of which none could be used."""
+        return sorted({scene.split for scene in dataset.scenes} - self._scenes.keys())
+
+    def num_used(self) -> int:
+        """Number of files that were used; one that is at fault in any scene is not one of them."""
+        return len(self.used - self.reasons.keys())
+
+    def rejections(self, dataset: Dataset) -> tuple[Rejection, ...]:
+        """Return all files that were not used, those known before the writing first."""
+
+        def name(path: Path) -> str:
+            assert dataset.source is not None  # Where files are read, there is a source.
+            return path.relative_to(dataset.source).as_posix()
+
+        causes = [Rejection(name(path), reason) for path, reason in sorted(self.reasons.items())]
+        partners = [
+            Rejection(name(path), f"its partner {name(cause)} is rejected", is_cause=False)
+            for path, cause in sorted(self.partners.items())
+            if path not in self.used and path not in self.reasons
+        ]
+        return (*dataset.rejected, *causes, *partners)
