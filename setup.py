@@ -39,6 +39,7 @@ setup(
         "rasterio>=1.4",
         "safetensors>=0.5",
         "scipy>=1.14",
+        "shapely>=2.0",
         "tensorboardX>=2.6",
         "tensorflow-datasets>=4.9.9",  # works without TensorFlow
         "tqdm",

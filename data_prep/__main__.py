@@ -11,10 +11,13 @@ from typing import Any, NoReturn
 from data_prep import manifest, shards
 from data_prep.builders import folder, synthetic
 from data_prep.errors import UserError
+from data_prep.miniatures import command as miniature
 from data_prep.options import check_name, positive
 
 # NAME -> a module with add_arguments, default_name, options and plan.
 BUILDERS: dict[str, ModuleType] = {"folder": folder, "synthetic": synthetic}
+# NAME -> a module with add_arguments and run.
+TOOLS: dict[str, ModuleType] = {"miniature": miniature}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,11 +37,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
       UserError: An unknown name or option, or a wrong value.
     """
     parser = _Parser(prog="python -m data_prep", description=__doc__, allow_abbrev=False)
-    names = parser.add_subparsers(dest="builder", metavar="NAME", required=True)
-    for name, builder in BUILDERS.items():
-        summary = (builder.__doc__ or "").splitlines()[0]
+    names = parser.add_subparsers(dest="command", metavar="NAME", required=True)
+    for name, module in (BUILDERS | TOOLS).items():
+        summary = (module.__doc__ or "").splitlines()[0]
         one = names.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        builder.add_arguments(one)
+        module.add_arguments(one)
+        if name in TOOLS:
+            continue
         one.add_argument("--data_dir", type=Path, required=True, help="folder of all datasets")
         one.add_argument("--name", help="name of the dataset, snake case")
         one.add_argument("--tile_size", type=positive, default=256, help="side in pixels")
@@ -58,7 +63,7 @@ def build(args: argparse.Namespace) -> None:
     Raises:
       UserError: A mistake of the user's.
     """
-    builder = BUILDERS[args.builder]
+    builder = BUILDERS[args.command]
     name = args.name or builder.default_name(args)
     check_name(name)
     where = manifest.version_dir(args.data_dir, name)
@@ -87,7 +92,11 @@ def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     try:
-        build(parse(sys.argv[1:] if argv is None else argv))
+        args = parse(sys.argv[1:] if argv is None else argv)
+        if args.command in TOOLS:
+            TOOLS[args.command].run(args)
+        else:
+            build(args)
     except UserError as error:
         print(f"data_prep: error: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """What a builder hands to the writer: scenes, and how to load one."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.rejection import Rejection
 
 IGNORE = 255  # The mask value of pixels that count neither in the loss nor in the metrics.
+SPLITS = ("train", "val", "test")
 TASKS = {"ss": ("image",), "cd": ("pre", "post"), "denoise": ("image",)}  # Image features.
 
 
@@ -91,3 +92,12 @@ class Dataset:
     num_found: int = 0
     rejected: tuple[Rejection, ...] = ()
     on_error: str = "fail"
+
+
+def in_order(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """Sort scenes by split and name, and number them within their splits."""
+    ordered: list[Scene] = []
+    for split in SPLITS:
+        chosen = sorted((s for s in scenes if s.split == split), key=lambda scene: scene.name)
+        ordered += [replace(scene, index=index) for index, scene in enumerate(chosen)]
+    return tuple(ordered)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep import splits
-from data_prep.dataset import TASKS
+from data_prep.dataset import SPLITS, TASKS
 from data_prep.errors import UserError
 from data_prep.matching import ROLE_FOLDERS, Candidate, Entry, by_file, by_stem
 from data_prep.rejection import Rejection
@@ -229,7 +228,7 @@ def _check_roles(entries: list[Entry], roles: tuple[str, ...]) -> None:
 
 def _description(entries: list[Entry]) -> str:
     found = {entry.split for entry in entries if entry.split}
-    split_names = ",".join(name for name in splits.NAMES if name in found)
+    split_names = ",".join(name for name in SPLITS if name in found)
     folders = ",".join(sorted({entry.role_folder for entry in entries if entry.role_folder}))
     parts = [f"{{{split_names}}}"] if split_names else []
     parts += [f"{{{folders}}}"] if folders else ["images"]

@@ -2,10 +2,23 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from data_prep.errors import UserError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every builder that reads files: --source, --seed and --on_error."""
+    parser.add_argument("--source", type=Path, required=True, help="the folder to read")
+    parser.add_argument("--seed", type=seed, default=0, help="of a division into splits")
+    parser.add_argument(
+        "--on_error",
+        choices=("fail", "skip"),
+        default="fail",
+        help="files that cannot be used: list them and stop, or list them in the manifest",
+    )
 
 
 def fractions(text: str) -> tuple[float, float, float]:

@@ -82,6 +82,20 @@ def _reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result
 
 
 @_reasoned
+def read_size(path: Path) -> tuple[int, int]:
+    """Read height and width of an image or mask from its header, in pixels.
+
+    Raises:
+      ReadError: The header is damaged or of a kind that is not read.
+    """
+    if _needs_rasterio(path):
+        with _opened_raster(path) as source:
+            return source.height, source.width
+    with _opened_picture(path) as picture:
+        return picture.height, picture.width
+
+
+@_reasoned
 def read_image(path: Path) -> ImageRaster:
     """Read an image.
 

@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
-
-NAMES = ("train", "val", "test")
 
 
 def shuffled(groups: Iterable[str], seed: int) -> list[str]:
@@ -34,7 +33,7 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
       UserError: There are fewer groups than splits.
     """
     order = shuffled(groups, seed)
-    wanted = [name for name, share in zip(NAMES, fractions, strict=True) if share > 0]
+    wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
     if len(order) < len(wanted):
         raise UserError(
             f"{len(order)} scene(s) cannot be divided into {', '.join(wanted)}: at least"
@@ -42,12 +41,12 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
         )
     counts = {
         name: max(1, round(share * len(order))) if share > 0 else 0
-        for name, share in zip(NAMES, fractions, strict=True)
+        for name, share in zip(SPLITS, fractions, strict=True)
     }
     # The largest split absorbs the rounding, so the small ones keep their minimum of one.
     largest = max(wanted, key=lambda name: counts[name])
     counts[largest] += len(order) - sum(counts.values())
-    names = [name for name in NAMES for _ in range(counts[name])]
+    names = [name for name in SPLITS for _ in range(counts[name])]
     return dict(zip(order, names, strict=True))
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import splits
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 
 names = st.sets(st.text(min_size=1, max_size=6), min_size=3, max_size=60)
@@ -16,14 +17,14 @@ shares = parts.map(lambda whole: tuple(part / sum(whole) for part in whole))
 def test_every_group_has_one_split_and_no_wanted_split_is_empty(groups, fractions, seed):
     split_of = splits.assign(groups, fractions, seed)
     assert set(split_of) == groups
-    wanted = {name for name, share in zip(splits.NAMES, fractions, strict=True) if share}
+    wanted = {name for name, share in zip(SPLITS, fractions, strict=True) if share}
     assert set(split_of.values()) == wanted
 
 
 def test_shares_and_seed_are_kept():
     groups = [f"scene{i}" for i in range(1000)]
     first, again, other = (splits.assign(groups, (0.7, 0.1, 0.2), seed) for seed in (0, 0, 1))
-    counts = [list(first.values()).count(name) for name in splits.NAMES]
+    counts = [list(first.values()).count(name) for name in SPLITS]
     assert counts == [700, 100, 200]
     assert first == again
     moved = sum(first[name] != other[name] for name in groups)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from data_prep import inspection, layout, masks, splits
-from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.dataset import IGNORE, SPLITS, Dataset, RecordFormat, Scene, in_order
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
-from data_prep.options import class_names, fractions, seed, snake_case
+from data_prep.options import add_source_arguments, class_names, fractions, snake_case
 from data_prep.parallel import ordered_map
 from data_prep.readers import ReadError, read_image, read_mask
 from data_prep.rejection import Unusable, check, listing
@@ -25,7 +25,7 @@ _Key = tuple[str | None, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
-    parser.add_argument("--source", type=Path, required=True, help="the folder to read")
+    add_source_arguments(parser)
     parser.add_argument(
         "--task",
         choices=("auto", "ss", "cd", "denoise"),
@@ -39,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shares of train,val,test where the source has no split folders (default"
         " 0.7,0.1,0.2); where only val is missing, val/(train+val) of the train scenes",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of the division into splits")
     parser.add_argument(
         "--classes",
         type=class_names,
@@ -48,12 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
     parser.add_argument("--dtype", choices=("uint8", "uint16"), default="uint8")
-    parser.add_argument(
-        "--on_error",
-        choices=("fail", "skip"),
-        default="fail",
-        help="files that cannot be used: list them and stop, or list them in the manifest",
-    )
 
 
 def default_name(args: argparse.Namespace) -> str:
@@ -189,7 +182,7 @@ def _divide(
     candidates = found.candidates
     if not found.has_splits:
         split_of_group = splits.assign((c.group for c in candidates), shares, seed)
-        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(splits.NAMES, shares, strict=True))
+        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
         rule = f"by scene, {percent}, in the order of a hash of seed {seed} and the scene's name"
         return {c.key: split_of_group[c.group] for c in candidates}, rule
     split_of = {c.key: c.split or "" for c in candidates}
@@ -213,15 +206,12 @@ def _scenes(
     inspected: Mapping[Path, FileFacts | str],
     split_of: Mapping[_Key, str],
 ) -> tuple[Scene, ...]:
-    scenes: list[Scene] = []
-    for split in splits.NAMES:
-        chosen = sorted((c for c in whole if split_of[c.key] == split), key=lambda c: c.name)
-        for index, candidate in enumerate(chosen):
-            facts = _facts(inspected, candidate.files)
-            scenes.append(
-                Scene(candidate.name, split, index, facts.height, facts.width, candidate.files)
-            )
-    return tuple(scenes)
+    scenes = []
+    for candidate in whole:
+        facts = _facts(inspected, candidate.files)
+        split = split_of[candidate.key]
+        scenes.append(Scene(candidate.name, split, 0, facts.height, facts.width, candidate.files))
+    return in_order(scenes)
 
 
 def _facts(inspected: Mapping[Path, FileFacts | str], files: Mapping[str, Path]) -> FileFacts:

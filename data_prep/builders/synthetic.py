@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import splits
-from data_prep.dataset import Dataset, RecordFormat, Scene
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.drawing import scenes as drawing
 from data_prep.options import counts, positive, seed
 
@@ -50,7 +49,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     size = args.scene_size
     scenes = tuple(
         Scene(f"scene{index:05d}", split, index, size, size)
-        for split, number in zip(splits.NAMES, args.num_scenes, strict=True)
+        for split, number in zip(SPLITS, args.num_scenes, strict=True)
         for index in range(number)
     )
     about = {
@@ -76,7 +75,7 @@ def draw(task: str, seed: int, scene: Scene) -> dict[str, np.ndarray]:
     Returns:
       {feature: [S, S, C] uint8}.
     """
-    sequence = np.random.SeedSequence([seed, splits.NAMES.index(scene.split), scene.index])
+    sequence = np.random.SeedSequence([seed, SPLITS.index(scene.split), scene.index])
     rng = np.random.default_rng(sequence)
     if task == "ss":
         image, mask = drawing.segmentation_scene(rng, scene.height)

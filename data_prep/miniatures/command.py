@@ -1,0 +1,35 @@
+"""`python -m data_prep miniature NAME`: a small generated dataset in its owner's exact layout."""
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+
+from data_prep.errors import UserError
+from data_prep.options import positive, seed
+
+# NAME -> a module with write(output, *, seed, size): it fills a folder that is there and empty.
+MINIATURES: dict[str, ModuleType] = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("dataset", choices=sorted(MINIATURES), help="whose layout")
+    parser.add_argument("--output", type=Path, required=True, help="a folder, new or empty")
+    parser.add_argument("--seed", type=seed, default=0, help="of all scenes")
+    parser.add_argument(
+        "--size", type=positive, default=128, help="side of an image in pixels (default 128)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the miniature.
+
+    Raises:
+      UserError: The output is not an empty folder.
+    """
+    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+        raise UserError(f"--output={args.output}: exists and is not an empty folder")
+    args.output.mkdir(parents=True, exist_ok=True)
+    MINIATURES[args.dataset].write(args.output, seed=args.seed, size=args.size)
+    files = [path for path in args.output.rglob("*") if path.is_file()]
+    print(f"{args.output}: {len(files)} files in the layout of {args.dataset}, generated")
