@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     """Return the paper's setting for segmentation on tiles of 256 pixels."""
     return create(
         task="ss",  # ss: image -> map; cd: pre, post -> change map; denoise: pretraining
+        init_from="",  # folder of a finished run or of diffusers to start from; "" = random values
+        init_parts="backbone",  # what is read from it: backbone, or all (the projections too)
         seed=0,  # of the initial values, the order of the data, timesteps, augmentation
         data=create(
             dataset="",  # name of a dataset that data_prep wrote

@@ -14,7 +14,10 @@ from noise2map_jax.experiment import abstract_params, trained_size
 from noise2map_jax.model import Noise2Map
 
 # Fields that may differ between training and using a run without changing what it predicts.
-FREE_FIELDS = ("data.data_dir", "data.num_threads", "data.prefetch_size", "train.", "eval.", "seed")
+FREE_FIELDS = (
+    *("data.data_dir", "data.num_threads", "data.prefetch_size"),
+    *("train.", "eval.", "seed", "init_from", "init_parts"),
+)
 
 
 def load_config(workdir: pathlib.Path) -> ConfigDict:

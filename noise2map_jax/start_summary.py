@@ -10,9 +10,14 @@ from noise2map_jax.train_state import TrainState
 
 
 def start_summary(
-    experiment: Experiment, state: TrainState, workdir: pathlib.Path, num_steps: int, first: int
+    experiment: Experiment,
+    state: TrainState,
+    workdir: pathlib.Path,
+    num_steps: int,
+    first: int,
+    origin: str,
 ) -> str:
-    """Say what is about to happen."""
+    """Say what is about to happen; `origin` tells where initial values come from, if not random."""
     config, mesh, data = experiment.config, experiment.mesh, experiment.dataset
     backbone = count_params(state.params["unet"])
     rows = config.train.batch_size // mesh.size
@@ -23,6 +28,7 @@ def start_summary(
         f"data        {data.protocol('train')}; val: {data.num_records('val')} tiles",
         f"parameters  {count_params(state.params):,}, of which backbone {backbone:,}; "
         f"compute {config.model.dtype}",
+        *([f"initial     {origin}"] if origin else []),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images, {rows} a device, "
         f"{config.train.num_microbatches} micro-batch(es)",

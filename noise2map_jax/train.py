@@ -19,6 +19,7 @@ from noise2map_jax.experiment import (
     save_config,
     trained_size,
 )
+from noise2map_jax.initialization import initialize
 from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.model import init_params
 from noise2map_jax.predictions import save_predictions
@@ -27,7 +28,7 @@ from noise2map_jax.progress import progress_bar
 from noise2map_jax.start_summary import start_summary
 from noise2map_jax.step import train_step
 from noise2map_jax.train_log import TrainLog
-from noise2map_jax.train_state import TrainState, create_train_state
+from noise2map_jax.train_state import TrainState, create_train_state, start_from
 from noise2map_jax.writer import MetricWriter
 
 
@@ -76,10 +77,14 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         state = checkpoints.restore_latest(abstract_state)
     else:
         state = init_fn(root_key)
+    origin = ""
+    if config.init_from and not first_step:
+        initial = initialize(experiment, state.params)
+        state, origin = start_from(state, initial.params), initial.summary()
 
     is_first = jax.process_index() == 0
     if is_first:
-        print(start_summary(experiment, state, workdir, num_steps, first_step), flush=True)
+        print(start_summary(experiment, state, workdir, num_steps, first_step, origin), flush=True)
         save_config(config, workdir)
     writer = MetricWriter(workdir, first_step=first_step) if is_first else None
     batches = train_batches(

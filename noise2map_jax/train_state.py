@@ -42,6 +42,12 @@ def create_train_state(
     )
 
 
+def start_from(state: TrainState, params: Any) -> TrainState:
+    """Return the state of step 0 with other initial parameters."""
+    ema_params = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
+    return state.replace(params=params, ema_params=ema_params)
+
+
 def update_ema(ema_params: Any, params: Any, step: jax.Array, decay: float) -> Any:
     """Move the averaged parameters towards the new ones.
 

@@ -1,0 +1,150 @@
+"""Training starts from the tensors asked for, and says which ones stayed random."""
+
+import contextlib
+
+import jax
+import numpy as np
+import pytest
+import thin_config
+from flax import traverse_util
+from programs import ROOT, metrics
+from safetensors.numpy import load_file, save_file
+
+from noise2map_jax import checkpoint, weights
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import create_experiment, save_config
+from noise2map_jax.initialization import initialize
+from noise2map_jax.model import init_params
+
+CHURCH = ROOT / "tests" / "golden" / "church_thin"
+
+
+def flat(tree):
+    return {k: np.asarray(v) for k, v in traverse_util.flatten_dict(tree, sep="/").items()}
+
+
+def config_of(thin_data, task="ss"):
+    config = thin_config.get_config()
+    config.data.data_dir = str(thin_data)
+    config.task, config.data.dataset = task, f"thin_{task}"
+    if task == "cd":
+        config.data.classes = ("no_change", "change")
+    return config
+
+
+def experiment_of(config):
+    """The experiment, and parameters at random."""
+    experiment = create_experiment(config)
+    params = jax.jit(lambda key: init_params(experiment.problem.model, key, 32))(jax.random.key(1))
+    return experiment, params
+
+
+@pytest.fixture(scope="module")
+def finished_run(thin_data, tmp_path_factory):
+    """A run of segmentation with its best parameters, which are not those of the first step."""
+    workdir = tmp_path_factory.mktemp("run")
+    config = config_of(thin_data)
+    _, params = experiment_of(config)
+    params = jax.tree.map(lambda p: p + 1, params)
+    save_config(config, workdir)
+    with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
+        checkpoints.save_best(7, params, 0.5)
+    return workdir, flat(params)
+
+
+def test_the_backbone_of_a_run_serves_another_task(finished_run, thin_data):
+    workdir, trained = finished_run
+    config = config_of(thin_data, "cd")
+    config.init_from = str(workdir)
+    experiment, params = experiment_of(config)
+    initial = initialize(experiment, params)
+    before, after = flat(params), flat(initial.params)
+    assert before.keys() == after.keys()
+    for name, value in after.items():
+        expected = trained[name] if name.startswith("unet/") else before[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+    assert set(initial.drawn) == {name for name in after if name.startswith("cd_")}
+    assert initial.num_taken + len(initial.drawn) == len(after)
+    assert "step 7" in initial.summary()
+    assert "cd_output_conv/kernel" in initial.summary()
+
+
+def test_all_of_a_run_is_taken_for_the_same_task(finished_run, thin_data):
+    workdir, trained = finished_run
+    config = config_of(thin_data)
+    config.init_from, config.init_parts = str(workdir), "all"
+    initial = initialize(*experiment_of(config))
+    for name, value in flat(initial.params).items():
+        np.testing.assert_array_equal(value, trained[name], err_msg=name)
+    assert initial.drawn == ()
+
+
+def test_every_wrong_tensor_is_named(finished_run, thin_data):
+    config = config_of(thin_data, "cd")
+    config.init_from, config.init_parts = str(finished_run[0]), "all"
+    with pytest.raises(UserError) as error:
+        initialize(*experiment_of(config))
+    for word in (
+        "ss_input_conv/kernel is left over",
+        "cd_input_conv/kernel is missing",
+        "cd_output_conv/bias is missing",
+        "init_parts=backbone",
+    ):
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("model.unet.block_out_channels", (8, 16), r"block_out_channels is \(8, 8\), here \(8, 16"),
+        ("model.unet.norm_num_groups", 2, "norm_num_groups is 4, here 2"),
+        ("init_parts", "head", "unknown init_parts 'head'; expected one of backbone, all"),
+        ("init_from", "nowhere", "nowhere: neither a finished run nor a diffusers folder"),
+    ],
+)
+def test_another_backbone_or_nothing_is_refused(finished_run, thin_data, field, value, words):
+    config = config_of(thin_data)
+    config.init_from = str(finished_run[0])
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=words):
+        initialize(*experiment_of(config))
+
+
+def church_config(thin_data, folder):
+    config = config_of(thin_data)
+    config.model.unet.update(
+        block_out_channels=(16, 16, 32, 32, 48, 48),
+        layers_per_block=2,
+        attention_levels=(4,),
+        norm_num_groups=8,
+    )
+    config.init_from = str(folder)
+    return config
+
+
+def test_a_diffusers_folder_is_a_backbone(thin_data):
+    initial = initialize(*experiment_of(church_config(thin_data, CHURCH)))
+    _, expected = weights.load_diffusers(CHURCH)
+    taken = flat(initial.params["unet"])
+    for name, value in flat(expected).items():
+        np.testing.assert_array_equal(taken[name], value, err_msg=name)
+    assert set(initial.drawn) == {n for n in flat(initial.params) if not n.startswith("unet/")}
+
+
+def test_a_diffusers_folder_without_a_tensor_is_refused(thin_data, tmp_path):
+    tensors = load_file(CHURCH / weights.WEIGHTS_FILE)
+    del tensors["conv_in.bias"]
+    save_file(tensors, tmp_path / weights.WEIGHTS_FILE)
+    (tmp_path / "config.json").write_text((CHURCH / "config.json").read_text())
+    with pytest.raises(UserError, match=r"conv_in\.bias"):
+        initialize(*experiment_of(church_config(thin_data, tmp_path)))
+
+
+def test_training_starts_there_and_a_restart_does_not(finished_run, program, tmp_path):
+    options = (f"--config.init_from={finished_run[0]}", "--config.init_parts=all")
+    started = program(*options, "--config.train.num_steps=2")
+    assert f"tensors from the run {finished_run[0]}, step 7; random: none" in started.stdout
+    fresh = program("--config.train.num_steps=2", workdir=tmp_path / "fresh")
+    assert "initial " not in fresh.stdout
+    assert abs(metrics(tmp_path / "run")[1] - metrics(tmp_path / "fresh")[1]) > 1e-3
+    assert "initial " not in program(*options, "--config.train.num_steps=3").stdout
