@@ -5,6 +5,7 @@ Kept short: everything else can be imported.
 
 import pathlib
 import sys
+import traceback
 
 import jax
 from absl import app, flags, logging
@@ -62,15 +63,30 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except flags.Error as error:
         raise UserError(str(error)) from None
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
     except (AttributeError, KeyError) as error:
+        config = _option(argv, "--config").split(":")[0]
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == config
+        ]
+        if lines:  # raised by the config's own code
+            raise UserError(
+                f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
+            ) from None
         field = str(error).strip("\"'")
         given = next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field)
         raise UserError(
             f"{given}: no such config field ({field}); configs/default.py lists them"
         ) from None
     except OSError:  # raised where an option overrides a field of a config that is not there
-        paths = [a.partition("=")[2] for a in argv if a.startswith("--config=")]
-        raise UserError(_no_config(paths[-1] if paths else "")) from None
+        raise UserError(_no_config(_option(argv, "--config"))) from None
+
+
+def _option(argv: list[str], name: str) -> str:
+    """Return the last value of an option on the command line, or an empty string."""
+    values = [a.partition("=")[2] for a in argv if a.startswith(f"{name}=")]
+    return values[-1] if values else ""
 
 
 def run() -> None:

@@ -107,3 +107,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(p
     kept = [p.name for p in (tmp_path / "run" / "checkpoints" / "latest").iterdir()]
     assert kept == ["4"]
     program("--config.train.num_steps=6")  # and it can be gone on from
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def get_config(:\n", ["line 1", "invalid syntax"]),
+        (
+            "from configs import default\n\n\ndef get_config():\n"
+            "    return default.get_config().trian\n",
+            ["line 5", "trian"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_config_file_is_named_with_its_line(program, tmp_path, text, words):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    line = error_line(program(f"--config={path}", expect=2))
+    assert all(word in line for word in [str(path), *words]), line
+    assert "no such config field" not in line
