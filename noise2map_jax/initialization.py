@@ -50,8 +50,9 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
         The parameters to train from.
 
     Raises:
-        UserError: there is nothing to read, or a tensor of the parts asked for is missing, left
-            over or of another shape; each of them is named.
+        UserError: there is nothing to read, or tensors of the parts asked for are left over or of
+            another shape; each of them is named. Those that are missing stay random, such as the
+            convolutions around a resampling that the other run did not need, and are named, too.
     """
     config = experiment.config
     if config.init_parts not in PARTS:
@@ -75,8 +76,6 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
     ]
     wrong += [f"{name} is left over" for name in new if name not in now]
     drawn = tuple(name for name in now if name not in new)
-    if config.init_parts == "all":
-        wrong += [f"{name} is missing" for name in drawn]
     if wrong:
         hint = "; init_parts=backbone leaves the projections out"
         raise UserError(f"init_from={folder}: {'; '.join(wrong)}{hint}")
@@ -88,7 +87,8 @@ def _read(experiment: Experiment, folder: pathlib.Path) -> tuple[dict[str, Any],
     """Return the parameters, their backbone's shape, and where they come from."""
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"init_from={folder}: neither a finished run nor a diffusers folder (no config.json)"
+            f"init_from={folder}: neither a finished run nor a diffusers folder (no config.json); "
+            "train that run first, or start from random values with --config.init_from="
         )
     if "_class_name" in weights.read_json(folder / "config.json"):
         unet, params = weights.load_diffusers(folder)
