@@ -1,22 +1,32 @@
 """Image files -> arrays: TIFF through rasterio, PNG and JPEG through Pillow.
 
 The kind of a file is read from its first bytes, for names lie. Whatever stops a file from being
-used is a `ReadError` with the reason; the caller lists it.
+used is a `ReadError` with the reason; the caller lists it. Of a TIFF that is read by windows only
+the blocks that a window touches are decoded, so a mosaic of any size needs little memory.
 """
 
 import functools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import rasterio
+import rasterio.windows
 from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
+
+from data_prep.bands import (
+    ImageRaster,
+    MaskRaster,
+    ReadError,
+    grey_mask,
+    palette_mask,
+    split_alpha,
+)
 
 # A damaged header may claim any size; read whole, this many pixels of three bands stay under
 # 2 GiB with all copies.
@@ -24,39 +34,7 @@ MAX_PIXELS = 2**27
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
-
-class ReadError(Exception):
-    """This file cannot be used; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class ImageRaster:
-    """An image as stored, without its alpha band.
-
-    Attributes:
-      pixels: [H, W, C] uint8 or uint16.
-      valid: [H, W] bool, False where alpha is 0, no-data or masked; None: everywhere valid.
-      alpha_levels: Number of values of the alpha band other than 0 and its maximum; None: there is
-        none. Many of them hint at a spectral band that is declared alpha by mistake.
-    """
-
-    pixels: np.ndarray
-    valid: np.ndarray | None = None
-    alpha_levels: int | None = None
-
-
-@dataclass(frozen=True)
-class MaskRaster:
-    """A mask as stored.
-
-    Attributes:
-      values: [H, W] uint8.
-      is_boolean: The file has one bit a pixel: 1 is class 1, whatever the others' encoding.
-    """
-
-    values: np.ndarray
-    is_boolean: bool = False
-
+Window = tuple[int, int, int, int]  # Row and column of the first pixel, height, width.
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -82,25 +60,30 @@ def _reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result
 
 
 @_reasoned
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path, *, by_windows: bool = False) -> tuple[int, int]:
     """Read height and width of an image or mask from its header, in pixels.
+
+    Args:
+      path: A PNG, JPEG or TIFF.
+      by_windows: It will be read by windows: a TIFF may then have any size.
 
     Raises:
       ReadError: The header is damaged or of a kind that is not read.
     """
     if _needs_rasterio(path):
-        with _opened_raster(path) as source:
+        with _opened_raster(path, by_windows=by_windows) as source:
             return source.height, source.width
     with _opened_picture(path) as picture:
         return picture.height, picture.width
 
 
 @_reasoned
-def read_image(path: Path) -> ImageRaster:
+def read_image(path: Path, window: Window | None = None) -> ImageRaster:
     """Read an image.
 
     Args:
       path: A PNG, JPEG or TIFF.
+      window: (row, column, height, width) of what to read; None: all of it.
 
     Returns:
       Its pixels as stored, alpha apart.
@@ -109,18 +92,19 @@ def read_image(path: Path) -> ImageRaster:
       ReadError: The file is damaged or of a kind that is not read.
     """
     if _needs_rasterio(path):
-        with _opened_raster(path) as source:
-            return _image_from_rasterio(source)
+        with _opened_raster(path, by_windows=window is not None) as source:
+            return _image_from_rasterio(source, _window_of(source, window))
     with _opened_picture(path) as picture:
-        return _image_from_pillow(picture)
+        return _image_from_pillow(_cropped(picture, window))
 
 
 @_reasoned
-def read_mask(path: Path) -> MaskRaster:
+def read_mask(path: Path, window: Window | None = None) -> MaskRaster:
     """Read a mask.
 
     Args:
       path: A PNG, JPEG or TIFF with one value a pixel (grey, palette, or grey stored as RGB).
+      window: (row, column, height, width) of what to read; None: all of it.
 
     Returns:
       Its values; palette indices where it has a palette.
@@ -129,10 +113,10 @@ def read_mask(path: Path) -> MaskRaster:
       ReadError: The file is damaged or holds no single value a pixel between 0 and 255.
     """
     if _needs_rasterio(path):
-        with _opened_raster(path) as source:
-            return _mask_from_rasterio(source)
+        with _opened_raster(path, by_windows=window is not None) as source:
+            return _mask_from_rasterio(source, _window_of(source, window))
     with _opened_picture(path) as picture:
-        return _mask_from_pillow(picture, _png_bit_depth(path))
+        return _mask_from_pillow(_cropped(picture, window), _png_bit_depth(path))
 
 
 def _head(path: Path) -> bytes:
@@ -164,14 +148,47 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
+def _check_window(window: Window, height: int, width: int) -> None:
+    row, column, rows, columns = window
+    if rows * columns > MAX_PIXELS:
+        raise ReadError(f"is read by {columns} x {rows} pixels, more than {MAX_PIXELS}")
+    inside = 0 <= row < row + rows <= height and 0 <= column < column + columns <= width
+    if not inside:  # rasterio and Pillow would answer with another shape, or with zeros.
+        raise ReadError(
+            f"has {width} x {height} pixels; the {columns} x {rows} at row {row}, column {column}"
+            " are not among them"
+        )
+
+
+def _window_of(source: Any, window: Window | None) -> rasterio.windows.Window | None:
+    if window is None:
+        return None
+    _check_window(window, source.height, source.width)
+    row, column, rows, columns = window
+    return rasterio.windows.Window(column, row, columns, rows)
+
+
+def _cropped(picture: Image.Image, window: Window | None) -> Image.Image:
+    """Cut a window out of a picture; Pillow decodes all of it, its size is checked."""
+    if window is None:
+        return picture
+    _check_window(window, picture.height, picture.width)
+    row, column, rows, columns = window
+    return picture.crop((column, row, column + columns, row + rows))
+
+
 @contextmanager
-def _opened_raster(path: Path) -> Iterator[Any]:
+def _opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
     with warnings.catch_warnings():
         # Training needs no coordinates, so a plain TIFF is as good as a GeoTIFF.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         source = rasterio.open(path, driver="GTiff" if _is_tiff(path) else "PNG")
     with source:
-        _check_size(source.width, source.height)
+        if not by_windows:
+            _check_size(source.width, source.height)
+        for height, width in source.block_shapes:
+            if height * width > MAX_PIXELS:  # Decoded at once, however little of it is wanted.
+                raise ReadError(f"has blocks of {width} x {height} pixels, more than {MAX_PIXELS}")
         yield source
 
 
@@ -191,16 +208,6 @@ def _opened_picture(path: Path) -> Iterator[Image.Image]:
             yield picture
 
 
-def _split_alpha(bands: np.ndarray) -> ImageRaster:
-    """[H, W, C + 1] with alpha last -> image and valid pixels."""
-    alpha = bands[..., -1]
-    levels = np.unique(alpha)
-    valid = alpha > 0
-    num_between = int(((levels > 0) & (levels < np.iinfo(alpha.dtype).max)).sum())
-    pixels = np.ascontiguousarray(bands[..., :-1])
-    return ImageRaster(pixels, None if valid.all() else valid, num_between)
-
-
 def _image_from_pillow(picture: Image.Image) -> ImageRaster:
     has_alpha = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
     if picture.mode not in ("L", "RGB", "P", "LA", "RGBA", "PA"):
@@ -209,26 +216,26 @@ def _image_from_pillow(picture: Image.Image) -> ImageRaster:
         )
     mode = "L" if picture.mode in ("L", "LA") else "RGB"
     if has_alpha:
-        return _split_alpha(np.array(picture.convert("LA" if mode == "L" else "RGBA")))
+        return split_alpha(np.array(picture.convert("LA" if mode == "L" else "RGBA")))
     pixels = np.array(picture.convert(mode))
     return ImageRaster(pixels[..., None] if pixels.ndim == 2 else pixels)
 
 
-def _image_from_rasterio(source: Any) -> ImageRaster:
+def _image_from_rasterio(source: Any, window: rasterio.windows.Window | None) -> ImageRaster:
     dtypes = set(source.dtypes)
     if dtypes - {"uint8", "uint16"} or len(dtypes) > 1:
         raise ReadError(f"has pixels of type {', '.join(sorted(dtypes))}; uint8 or uint16 is read")
-    bands = np.moveaxis(source.read(), 0, -1)
+    bands = np.moveaxis(source.read(window=window), 0, -1)
     if source.colorinterp[0] == ColorInterp.palette:
         table = np.zeros((256, 4), np.uint8)
         for index, colour in source.colormap(1).items():
             table[index] = colour
-        return _split_alpha(table[bands[..., 0]])
+        return split_alpha(table[bands[..., 0]])
     if ColorInterp.alpha in source.colorinterp and bands.shape[-1] > 1:
         alpha = source.colorinterp.index(ColorInterp.alpha)
         others = np.delete(bands, alpha, axis=-1)
-        return _split_alpha(np.concatenate([others, bands[..., alpha : alpha + 1]], axis=-1))
-    valid = source.dataset_mask() > 0
+        return split_alpha(np.concatenate([others, bands[..., alpha : alpha + 1]], axis=-1))
+    valid = source.dataset_mask(window=window) > 0
     return ImageRaster(np.ascontiguousarray(bands), None if valid.all() else valid)
 
 
@@ -238,53 +245,23 @@ def _mask_from_pillow(picture: Image.Image, bit_depth: int | None) -> MaskRaster
     if picture.mode == "P":
         indices = np.array(picture)
         colours = np.array(picture.getpalette("RGB")).reshape(-1, 3)
-        return _palette_mask(indices, colours, bit_depth == 1)
+        return palette_mask(indices, colours, bit_depth == 1)
     if picture.mode == "L" and bit_depth in (2, 4):
         # Pillow spreads 2 and 4 bits over 0..255, which is right for pictures, not for indices.
         return MaskRaster(np.array(picture) // (255 // (2**bit_depth - 1)))
     if picture.mode not in ("L", "RGB", "LA", "RGBA"):
         raise ReadError(f"has pixels of mode {picture.mode}, which is not read as a mask")
     bands = np.array(picture)
-    return _grey_mask(bands[..., None] if bands.ndim == 2 else bands, picture.mode.endswith("A"))
+    return grey_mask(bands[..., None] if bands.ndim == 2 else bands, picture.mode.endswith("A"))
 
 
-def _mask_from_rasterio(source: Any) -> MaskRaster:
+def _mask_from_rasterio(source: Any, window: rasterio.windows.Window | None) -> MaskRaster:
     one_bit = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
-    bands = np.moveaxis(source.read(), 0, -1)
+    bands = np.moveaxis(source.read(window=window), 0, -1)
     if source.colorinterp[0] == ColorInterp.palette:
         table = source.colormap(1)
         colours = np.array([table.get(index, (0, 0, 0, 0))[:3] for index in range(256)])
-        return _palette_mask(bands[..., 0], colours[: 2 if one_bit else 256], one_bit)
+        return palette_mask(bands[..., 0], colours[: 2 if one_bit else 256], one_bit)
     # No-data is not looked at: tools declare 0, 1 or 255 as no-data of masks with no such meaning.
-    mask = _grey_mask(bands, source.colorinterp[-1] == ColorInterp.alpha and bands.shape[-1] > 1)
+    mask = grey_mask(bands, source.colorinterp[-1] == ColorInterp.alpha and bands.shape[-1] > 1)
     return MaskRaster(mask.values, is_boolean=one_bit)
-
-
-def _palette_mask(indices: np.ndarray, colours: np.ndarray, one_bit: bool) -> MaskRaster:
-    """Palette indices are classes; one bit of black and white is what it looks like."""
-    if one_bit and np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all():
-        white = (colours[:, 0] == 255).astype(np.uint8)
-        return MaskRaster(white[indices], is_boolean=True)
-    return MaskRaster(indices.astype(np.uint8), is_boolean=one_bit)
-
-
-def _grey_mask(bands: np.ndarray, has_alpha: bool) -> MaskRaster:
-    if has_alpha:
-        if not (bands[..., -1] == np.iinfo(bands.dtype).max).all():
-            raise ReadError("is a mask with transparent pixels, whose meaning is not known")
-        bands = bands[..., :-1]
-    first = bands[..., 0]
-    if bands.shape[-1] not in (1, 3):
-        raise ReadError(f"has {bands.shape[-1]} bands; a mask has one")
-    if (bands != first[..., None]).any():
-        row, column = np.argwhere((bands != first[..., None]).any(-1))[0]
-        colour = tuple(bands[row, column].tolist())
-        raise ReadError(
-            f"is a mask of colours (row {row}, column {column} holds {colour}); one value a pixel"
-            " is read"
-        )
-    values = first.astype(np.uint8)
-    if first.dtype != np.uint8 and (values != first).any():
-        wrong = first[values != first].ravel()[0]
-        raise ReadError(f"is a mask that holds {wrong}; values 0 to 255 are read")
-    return MaskRaster(values)

@@ -1,0 +1,275 @@
+"""The tiles of WHU segmentation and the crops of change detection: a file for each image."""
+
+import argparse
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep import inspection, layout, masks, splits
+from data_prep.builders.folder import load_scene
+from data_prep.builders.whu_areas import SEEDED_NOTE, seeded_rule
+from data_prep.builders.whu_layout import images
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.errors import UserError
+from data_prep.inspection import FileFacts
+from data_prep.matching import Candidate
+from data_prep.parallel import ordered_map
+from data_prep.readers import ReadError, read_size
+from data_prep.rejection import Rejection, Unusable, check, listing
+
+CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
+_FIRST_ROLES = {"ss": "image", "cd": "pre"}
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which tile goes where.
+
+    Attributes:
+      candidates: The tiles, with names that are unique in their splits.
+      split_of: Key of a tile -> split.
+      rule: One sentence.
+      notes: What a user may not expect, one sentence each.
+    """
+
+    candidates: tuple[Candidate, ...]
+    split_of: Mapping[tuple[str | None, str], str]
+    rule: str
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    args: argparse.Namespace, name: str, options: Mapping[str, Any], root: Path, resize: int
+) -> Dataset:
+    """Find the tiles, read every file once, decide the mask encoding and list what is wrong.
+
+    Args:
+      args: The parsed options of `whu`.
+      name: The dataset's name.
+      options: What decides the records, for the manifest.
+      root: The folder of the tiles, see `find_root`.
+      resize: Side that every tile is brought to, in pixels; 0 keeps them.
+
+    Raises:
+      UserError: The folder's layout is wrong, or (--on_error=fail) files in it cannot be used.
+    """
+    found = layout.find(root, args.task)
+    classes = CLASSES[args.task]
+    division = divide(found.candidates, args)
+    files = [item for candidate in division.candidates for item in candidate.files.items()]
+    results = ordered_map(
+        inspection.inspect,
+        files,
+        num_workers=args.num_workers,
+        total=len(files),
+        description="reading",
+        unit=" files",
+    )
+    inspected = dict(zip((path for _, path in files), results, strict=True))
+    if resize:
+        inspected = {path: _resizable(fact, resize) for path, fact in inspected.items()}
+    verdict = inspection.judge(
+        division.candidates,
+        inspected,
+        source=root,
+        dtype="uint8",
+        num_classes=2,
+        mask_encoding=args.mask_encoding,
+    )
+    rejected = (*found.rejected, *verdict.rejected)
+    check(rejected, found.num_found, args.on_error)
+    scenes = _scenes(verdict.whole, inspected, division.split_of, resize)
+    _check_not_emptied(division, scenes, rejected, found.num_found)
+    where, outside = found.description, 0
+    if root != args.source:
+        where += f" in {root.relative_to(args.source).as_posix()}"
+        outside = len(images(args.source)) - len(images(root))
+    notes = [f"{outside} image files lie outside {root.name} and are not read"] if outside else []
+    notes += [*division.notes, *inspection.notes(verdict, inspected, args.task)]
+    if resize:
+        sizes = sorted(
+            {(f.width, f.height) for f in inspected.values() if isinstance(f, FileFacts)}
+        )
+        written = ", ".join(f"{width} x {height}" for width, height in sizes)
+        notes.append(
+            f"tiles of {written} pixels became {resize} x {resize}: images by the mean of areas,"
+            " masks by the nearest pixel"
+        )
+    print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
+    for note in notes:
+        print(f"note: {note}")
+    about = {
+        "source": args.source.resolve().name,
+        "options": dict(options),
+        "layout": where,
+        "mask_encoding": verdict.encoding,
+        "split_rule": division.rule,
+        "notes": notes,
+    }
+    first = inspected[verdict.whole[0].files[_FIRST_ROLES[args.task]]]
+    assert isinstance(first, FileFacts)
+    return Dataset(
+        name,
+        RecordFormat(args.task, args.tile_size, first.num_bands, "uint8", classes),
+        scenes,
+        functools.partial(load_tile, verdict.encoding, resize),
+        about,
+        source=root,
+        num_found=found.num_found,
+        rejected=rejected,
+        on_error=args.on_error,
+    )
+
+
+def divide(candidates: Sequence[Candidate], args: argparse.Namespace) -> Division:
+    """Divide the tiles as their folders or names say, or by a seeded random split.
+
+    Args:
+      candidates: The tiles.
+      args: --split, --splits and --seed.
+
+    Raises:
+      UserError: Neither folders nor names say train, val or test.
+    """
+    if args.split == "seeded":
+        # One name may be in two of the source's folders, and both tiles in one split.
+        renamed = tuple(
+            replace(c, name=f"{c.split}_{c.name}" if c.split else c.name) for c in candidates
+        )
+        assigned = splits.assign((c.name for c in renamed), args.splits, args.seed)
+        split_of = {c.key: assigned[c.name] for c in renamed}
+        rule = seeded_rule("tiles", args.splits, args.seed)
+        return Division(renamed, split_of, rule, (SEEDED_NOTE,))
+    by_folder = {candidate.split for candidate in candidates} != {None}
+    split_of = {}
+    for candidate in candidates:
+        split = candidate.split if by_folder else split_in_name(candidate.name)
+        if split is None:
+            raise UserError(
+                f"--source={args.source}: no split folders, and the name {candidate.name} does not"
+                " say train, val or test: --split=seeded divides the tiles at random"
+            )
+        split_of[candidate.key] = split
+    rule = "the source's own split folders" if by_folder else "train, val or test in the names"
+    names = set(split_of.values())
+    if "train" not in names or "val" in names:
+        return Division(tuple(candidates), split_of, rule)
+    train = {c.name for c in candidates if split_of[c.key] == "train"}
+    val = splits.cut_validation(train, args.splits, args.seed)
+    for candidate in candidates:
+        if split_of[candidate.key] == "train" and candidate.name in val:
+            split_of[candidate.key] = "val"
+    rule += (
+        f"; there is no val: {len(val)} of {len(train)} train tiles became val, in the order of a"
+        f" hash of seed {args.seed} and the name"
+    )
+    note = "val was cut from train by tile: tiles of both may be neighbours"
+    return Division(tuple(candidates), split_of, rule, (note,))
+
+
+def split_in_name(name: str) -> str | None:
+    """Return the split that a crop's name begins with, as in train_12; None where it has none."""
+    first = name.rsplit("/", 1)[-1].replace("-", "_").split("_")[0].lower()
+    return layout.SPLIT_FOLDERS.get(first)
+
+
+def _resizable(fact: FileFacts | str, resize: int) -> FileFacts | str:
+    if isinstance(fact, str):
+        return fact
+    sides = fact.height, fact.width
+    if sides[0] == sides[1] and (sides[0] % resize == 0 or resize % sides[0] == 0):
+        return fact
+    return (
+        f"has {fact.width} x {fact.height} pixels; --resize={resize} takes squares whose side is a"
+        f" multiple or a divisor of {resize} (--resize=0 keeps the pixels)"
+    )
+
+
+def _scenes(
+    whole: Sequence[Candidate],
+    inspected: Mapping[Path, FileFacts | str],
+    split_of: Mapping[tuple[str | None, str], str],
+    resize: int,
+) -> tuple[Scene, ...]:
+    scenes = []
+    for candidate in whole:
+        facts = inspected[next(iter(candidate.files.values()))]
+        assert isinstance(facts, FileFacts)
+        height, width = (resize, resize) if resize else (facts.height, facts.width)
+        split = split_of[candidate.key]
+        scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
+    return in_order(scenes)
+
+
+def _check_not_emptied(
+    division: Division, scenes: Sequence[Scene], rejected: Sequence[Rejection], num_found: int
+) -> None:
+    left = {scene.split for scene in scenes}
+    emptied = [s for s in SPLITS if s in division.split_of.values() and s not in left]
+    if emptied or not scenes:
+        where = " and ".join(emptied) or "any split"
+        raise UserError(f"no scene is left for {where}: {listing(rejected, num_found)}")
+
+
+def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]:
+    """Read the files of a tile, and bring them to the side asked for.
+
+    Args:
+      encoding: The mask encoding of the dataset.
+      resize: Side in pixels; 0 keeps the tile as it is.
+      scene: What to read.
+
+    Returns:
+      {feature: [H, W, C]}.
+
+    Raises:
+      Unusable: A file can no longer be read.
+    """
+    if not resize:
+        return load_scene(encoding, scene)
+    path = next(iter(scene.files.values()))
+    try:
+        height, width = read_size(path)  # The scene's are those of its records.
+    except ReadError as error:
+        raise Unusable({path: f"{error}, though it was read before"}) from error
+    arrays = load_scene(encoding, replace(scene, height=height, width=width))
+    return {
+        role: nearest(array, resize) if role == "mask" else area_mean(array, resize)
+        for role, array in arrays.items()
+    }
+
+
+def area_mean(image: np.ndarray, side: int) -> np.ndarray:
+    """Resize a square image by whole factors; a pixel is the mean of its area, halves up.
+
+    Args:
+      image: [S, S, C] uint8.
+      side: A divisor or a multiple of S.
+
+    Returns:
+      [side, side, C] uint8.
+    """
+    if side >= len(image):
+        return nearest(image, side)
+    factor = len(image) // side
+    blocks = image.reshape(side, factor, side, factor, -1).astype(np.uint32)
+    area = factor * factor
+    return ((2 * blocks.sum((1, 3)) + area) // (2 * area)).astype(np.uint8)
+
+
+def nearest(array: np.ndarray, side: int) -> np.ndarray:
+    """Resize a square array by whole factors; a pixel is the one at the centre of its area.
+
+    Args:
+      array: [S, S, C].
+      side: A divisor or a multiple of S.
+
+    Returns:
+      [side, side, C]. Where the centre lies between pixels, the lower right one is taken.
+    """
+    places = (2 * np.arange(side) + 1) * len(array) // (2 * side)
+    return array[places][:, places]

@@ -1,0 +1,80 @@
+"""What the tests of `data_prep whu` share: a build, what it wrote, and its comparison."""
+
+import json
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data_prep.__main__ import main
+
+SIZE = 64
+IMAGES = "1. The two-period image data"
+
+
+def run(source, data_dir, *options, task="cd", num_workers=1):
+    defaults = [f"--task={task}", f"--source={source}", f"--data_dir={data_dir}"]
+    if not any(option.startswith("--tile_size") for option in options):
+        defaults.append("--tile_size=32")
+    return main(["whu", *defaults, f"--num_workers={num_workers}", *options])
+
+
+def load(data_dir, name="whu_cd"):
+    folder = data_dir / name / "1.0.0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["used"] + len(manifest["rejected"]) == manifest["found"]
+    data = tfds.builder_from_directory(folder).as_data_source()
+    records = {split: {r["id"].decode(): r for r in rs} for split, rs in data.items()}
+    return manifest, records
+
+
+def error(capsys):
+    """The error lines, without the progress bar."""
+    text = capsys.readouterr().err.split("data_prep: error: ")[1]
+    return [line for line in text.splitlines() if "scenes/s]" not in line and line]
+
+
+def places(records):
+    """Yield (split, part, row, column in the part, record) of records of mosaics."""
+    for split, of_split in records.items():
+        for key, record in of_split.items():
+            _, scene, tile = key.split("/")
+            part, row, column = scene.split("_")
+            tile_row, tile_column = (int(text[1:]) for text in tile.split("_"))
+            yield split, part, int(row[1:]) + tile_row, int(column[1:]) + tile_column, record
+
+
+def check_against(ground, records, first_column, ends):
+    """Compare every tile with the ground, and return the split of each pixel, [H, W].
+
+    Args:
+      ground: The truth.
+      records: Of all splits.
+      first_column: Part -> column of the ground where it begins.
+      ends: (split, part) -> column of the part where the area of the split ends.
+    """
+    height, width = ground.change.shape
+    owner = np.full((height, width), "", object)
+    for split, part, row, column, record in places(records):
+        size = len(record["mask"])
+        valid_columns = min(size, ends[split, part] - column)
+        valid_rows = min(size, height - row)
+        left = column + first_column[part]
+        rows, columns = slice(row, row + valid_rows), slice(left, left + valid_columns)
+        inside = (slice(0, valid_rows), slice(0, valid_columns))
+        np.testing.assert_array_equal(record["pre"][inside], ground.pre[rows, columns])
+        np.testing.assert_array_equal(record["post"][inside], ground.post[rows, columns])
+        np.testing.assert_array_equal(record["mask"][inside][..., 0], ground.change[rows, columns])
+        outside = np.ones((size, size), bool)
+        outside[inside] = False
+        assert (record["mask"][outside] == 255).all()
+        assert not record["pre"][outside].any()
+        assert bool(record["has_change"]) == bool(ground.change[rows, columns].any())
+        assert (owner[rows, columns] == "").all()  # No pixel in two tiles.
+        owner[rows, columns] = split
+    return owner
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
