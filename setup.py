@@ -44,11 +44,13 @@ setup(
         "tensorflow-datasets>=4.9.9",  # works without TensorFlow
         "tqdm",
     ],
+    package_data={"data_prep.protocols": ["*.json"]},
     extras_require={
         "test": TEST,
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "tensorboard": ["tensorboard"],
+        "beam": ["apache-beam>=2.77"],  # data_prep --beam_runner
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],
     },

@@ -1,4 +1,4 @@
-"""Synthetic aerial scenes with exact masks: one date for segmentation, two for change detection.
+"""Synthetic aerial scenes with exact masks: one date, two with their change, or a series of dates.
 
 A pixel is about 0.8 m of ground. A mask is 1 where the pixel's centre lies in a footprint; the
 picture is rendered from the same geometry. A scene is a function of the generator's state and
@@ -96,17 +96,67 @@ def change_scene(
     shift, dryness = rng.uniform(-_SHIFT / 2, _SHIFT / 2, 2), rng.random()
     images = []
     for buildings, sign in ((pre, -1), (post, 1)):
-        cleared = _cleared(rng, site.buildings, buildings)
-        patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
-        patches += draw_blobs(rng, size) + cleared
-        kept = trees.keep(rng.random(len(trees.x)) < 0.9)
-        kept = _standing(kept, site, _union(buildings, size))
-        dry = dryness + rng.uniform(-0.35, 0.35)
-        bare = bool(rng.random() < 0.2)
-        date = _Date(patches, buildings, kept, draw_cars(rng, site), dry, bare)
         offset = (sign * float(shift[0]), sign * float(shift[1]))
-        images.append(_picture(rng, site, ground, date, offset))
+        images.append(_revisit(rng, site, ground, buildings, blobs, trees, dryness, offset))
     return images[0], images[1], mask.astype(np.uint8)[:, :, None]
+
+
+def series(
+    rng: np.random.Generator, size: int, num_dates: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw a site at several dates, over which it is built up.
+
+    About a fifth of the buildings stand from the first date to the last, most of the others are
+    built at one of the dates, and a few are pulled down. What else differs between dates is as in
+    `change_scene`.
+
+    Args:
+        rng: all that is random comes from here.
+        size: side of the tile, in pixels.
+        num_dates: how many dates.
+
+    Returns:
+        For each date: image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
+    """
+    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    number = len(site.buildings)
+    built = np.where(rng.random(number) < 0.2, 0, rng.integers(1, num_dates + 1, number))
+    gone = np.where(rng.random(number) < 0.1, rng.integers(1, num_dates + 1, number), num_dates)
+    blobs, trees, dryness = draw_blobs(rng, size), draw_trees(rng, site), rng.random()
+    dates = []
+    for date in range(num_dates):
+        standing = tuple(
+            building
+            for building, first, last in zip(site.buildings, built, gone, strict=True)
+            if first <= date < last
+        )
+        shift = rng.uniform(-_SHIFT / 2, _SHIFT / 2, 2)
+        offset = (float(shift[0]), float(shift[1]))
+        image = _revisit(rng, site, ground, standing, blobs, trees, dryness, offset)
+        dates.append((image, _union(standing, size).astype(np.uint8)[:, :, None]))
+    return dates
+
+
+def _revisit(
+    rng: np.random.Generator,
+    site: Site,
+    ground: _Ground,
+    buildings: tuple[Building, ...],
+    blobs: tuple[Patch, ...],
+    trees: Trees,
+    dryness: float,
+    shift: tuple[float, float],
+) -> np.ndarray:
+    """Picture one date of a site of several: what comes and goes is drawn anew."""
+    cleared = _cleared(rng, site.buildings, buildings)
+    patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
+    patches += draw_blobs(rng, site.size) + cleared
+    kept = trees.keep(rng.random(len(trees.x)) < 0.9)
+    kept = _standing(kept, site, _union(buildings, site.size))
+    dry = dryness + rng.uniform(-0.35, 0.35)
+    bare = bool(rng.random() < 0.2)
+    date = _Date(patches, buildings, kept, draw_cars(rng, site), dry, bare)
+    return _picture(rng, site, ground, date, shift)
 
 
 def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:

@@ -1,0 +1,299 @@
+"""`python -m data_prep spacenet7`: SpaceNet7, monthly 4 m mosaics with building footprints."""
+
+import argparse
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep import splits
+from data_prep.builders.spacenet7_layout import (
+    LABEL_FOLDERS,
+    Layout,
+    Month,
+    find,
+    pair,
+    paper_split,
+    select,
+)
+from data_prep.builders.spacenet7_months import (
+    MonthFacts,
+    inspect,
+    judge,
+    load_scene,
+    reject_other_grids,
+)
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.errors import UserError
+from data_prep.options import add_source_arguments, fractions, positive
+from data_prep.parallel import ordered_map
+from data_prep.rejection import Rejection, check, listing
+
+_CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
+# What the paper's authors do: cloud-free months for segmentation, all months for pairs.
+_MONTHS = {"ss": "cloud_free", "cd": "all"}
+_MIN_GAP_DAYS = 180
+_SHARES = (0.5, 0.25, 0.25)  # As the paper's split of 30, 15 and 14 areas.
+
+
+def _months(text: str) -> str:
+    if text in ("all", "last", "cloud_free") or re.fullmatch(r"every:[1-9]\d{0,3}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not cloud_free, all, last or every:N")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this builder."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--task", choices=("ss", "cd"), default="ss", help="ss: a month; cd: two (default ss)"
+    )
+    parser.add_argument(
+        "--months",
+        type=_months,
+        help="cloud_free (no UDM), all, last, every:N; default as the paper's authors: cloud_free"
+        " for ss, all for cd",
+    )
+    parser.add_argument(
+        "--pairing",
+        choices=("consecutive", "first_last", "gap"),
+        help="of cd: which of these months are compared (default consecutive)",
+    )
+    parser.add_argument(
+        "--min_gap_days",
+        type=positive,
+        help="of --pairing=gap: each month is compared with the next one at least so much later"
+        f" (default {_MIN_GAP_DAYS})",
+    )
+    parser.add_argument(
+        "--change",
+        choices=("xor", "new"),
+        help="of cd: footprints of either date alone, or of the later date alone (default xor)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("paper", "seeded"),
+        default="paper",
+        help="areas divided as by Hafner et al. 2023 (default), or by --splits and --seed",
+    )
+    parser.add_argument(
+        "--splits", type=fractions, help="of --split=seeded: shares (default 0.5,0.25,0.25)"
+    )
+    parser.add_argument(
+        "--labels",
+        choices=("auto", *LABEL_FOLDERS),
+        default="auto",
+        help="folder of the labels (default auto: the first there is of"
+        f" {', '.join(LABEL_FOLDERS)})",
+    )
+
+
+def default_name(args: argparse.Namespace) -> str:
+    """Return the name of a dataset whose user gave none."""
+    return f"spacenet7_{args.task}"
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that decide what the records are.
+
+    Raises:
+      UserError: They do not fit together.
+    """
+    _check_options(args)
+    is_pair, is_seeded = args.task == "cd", args.split == "seeded"
+    pairing = (args.pairing or "consecutive") if is_pair else None
+    return {
+        "source": args.source.resolve().name,
+        "task": args.task,
+        "tile_size": args.tile_size,
+        "months": args.months or _MONTHS[args.task],
+        "pairing": pairing,
+        "min_gap_days": (args.min_gap_days or _MIN_GAP_DAYS) if pairing == "gap" else None,
+        "change": (args.change or "xor") if is_pair else None,
+        "split": args.split,
+        "splits": list(args.splits or _SHARES) if is_seeded else None,
+        "seed": args.seed if is_seeded else None,
+        "labels": args.labels,
+        "on_error": args.on_error,
+    }
+
+
+def plan(args: argparse.Namespace, name: str) -> Dataset:
+    """Choose months or pairs, divide the areas, check every file and list what is wrong.
+
+    Args:
+      args: The parsed options.
+      name: The dataset's name.
+
+    Returns:
+      The dataset, ready to be written.
+
+    Raises:
+      UserError: The layout is wrong, or files cannot be used and --on_error=fail.
+    """
+    chosen = options(args)
+    found = find(args.source, args.labels)
+    if chosen["months"] == "cloud_free" and not found.knows_clouds:
+        raise UserError(
+            f"--source={args.source}: neither metadata_train.json nor UDM_masks, so nothing says"
+            " which months are cloudy; --months=all takes every month"
+        )
+    split_of, split_rule, notes = _divide(found, chosen)
+    groups = [
+        group
+        for area, months in found.areas.items()
+        if split_of[area] != "unused"
+        for group in _groups(months, chosen)
+    ]
+    asked = list(dict.fromkeys(month for group in groups for month in group))
+    results = ordered_map(
+        functools.partial(inspect, found.labels),
+        asked,
+        num_workers=args.num_workers,
+        total=len(asked),
+        description="reading",
+        unit=" months",
+    )
+    facts = dict(zip(asked, results, strict=True))
+    if args.task == "cd":
+        for months in found.areas.values():
+            reject_other_grids(months, facts)
+    scenes: list[Scene] = []
+    reasons, partners = dict(found.strays), dict[Path, Path]()
+    for group in groups:
+        files = _files(group, found)
+        grid, at_fault = judge(group, facts)
+        if grid is None:
+            reasons |= at_fault
+            partners |= dict.fromkeys(files.values(), next(iter(at_fault)))
+            continue
+        area, dates = group[0].area, "-".join(month.name for month in group)
+        scene = Scene(f"{area}/{dates}", split_of[area], 0, grid.height, grid.width, files)
+        scenes.append(scene)
+    used = {path for scene in scenes for path in scene.files.values()}
+    rejected = _rejections(found.source, reasons, partners, used)
+    num_found = len(used | partners.keys() | reasons.keys())
+    check(rejected, num_found, args.on_error)
+    emptied = {split_of[group[0].area] for group in groups} - {s.split for s in scenes}
+    if emptied or not scenes:
+        where = " and ".join(sorted(emptied)) or "any split"
+        why = listing(rejected, num_found) if rejected else "no area has the months asked for"
+        raise UserError(f"no scene is left for {where}: {why}")
+    notes += _notes(found, asked, facts)
+    for note in notes:
+        print(f"note: {note}")
+    about = {
+        "source": args.source.resolve().name,
+        "options": chosen,
+        "layout": found.description,
+        "mask_encoding": "index",
+        "split_rule": split_rule,
+        "notes": notes,
+    }
+    return Dataset(
+        name,
+        RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task]),
+        in_order(scenes),
+        functools.partial(load_scene, args.task, found.labels, chosen["change"]),
+        about,
+        source=found.source,
+        num_found=num_found,
+        rejected=rejected,
+        on_error=args.on_error,
+    )
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    for option in ("pairing", "change", "min_gap_days"):
+        if getattr(args, option) is not None and args.task != "cd":
+            raise UserError(f"--{option} is for --task=cd, not for --task={args.task}")
+    if args.min_gap_days is not None and args.pairing != "gap":
+        raise UserError("--min_gap_days is for --pairing=gap")
+    if args.splits is not None and args.split != "seeded":
+        raise UserError("--splits is for --split=seeded")
+
+
+def _divide(found: Layout, chosen: Mapping[str, Any]) -> tuple[dict[str, str], str, list[str]]:
+    """Give each area its split; return the rule as a sentence and notes, too."""
+    if chosen["split"] == "seeded":
+        shares, seed = chosen["splits"], chosen["seed"]
+        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+        rule = f"by area, {percent}, in the order of a hash of seed {seed} and the area's name"
+        return splits.assign(found.areas, shares, seed), rule, []
+    known = paper_split()
+    unknown = [area for area in found.areas if area not in known]
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} area(s) are not in the paper's split ({', '.join(unknown[:5])}"
+            f"{', ...' if len(unknown) > 5 else ''}): --split=seeded divides any areas"
+        )
+    split_of = {area: known[area] for area in found.areas}
+    counts = ", ".join(f"{sum(s == n for s in split_of.values())} {n}" for n in SPLITS)
+    rule = f"by area as Hafner et al. 2023 (doi 10.3390/rs15215135), of which found: {counts}"
+    unused = [area for area, split in split_of.items() if split == "unused"]
+    notes = [f"the paper's split leaves out the area {area}" for area in unused]
+    return split_of, rule, notes
+
+
+def _groups(months: Sequence[Month], chosen: Mapping[str, Any]) -> list[tuple[Month, ...]]:
+    months = select(months, chosen["months"])
+    if chosen["task"] == "ss":
+        return [(month,) for month in months]
+    return [*pair(months, chosen["pairing"], chosen["min_gap_days"] or 0)]
+
+
+def _files(group: Sequence[Month], found: Layout) -> dict[str, Path]:
+    prefixes = ("",) if len(group) == 1 else ("pre_", "post_")
+    files = {
+        prefix + role: path
+        for prefix, month in zip(prefixes, group, strict=True)
+        for role, path in month.files.items()
+    }
+    return files | ({"metadata": found.metadata} if found.metadata else {})
+
+
+def _rejections(
+    source: Path,
+    reasons: Mapping[Path, str],
+    partners: Mapping[Path, Path],
+    used: set[Path],
+) -> tuple[Rejection, ...]:
+    def name(path: Path) -> str:
+        return path.relative_to(source).as_posix()
+
+    causes = [Rejection(name(path), reason) for path, reason in sorted(reasons.items())]
+    others = [
+        Rejection(name(path), f"its partner {name(cause)} is rejected", is_cause=False)
+        for path, cause in sorted(partners.items())
+        if path not in used and path not in reasons
+    ]
+    return (*causes, *others)
+
+
+def _notes(
+    found: Layout, asked: Sequence[Month], facts: Mapping[Month, MonthFacts | dict[Path, str]]
+) -> list[str]:
+    """Return what a user may not expect, one sentence each."""
+    left_out: dict[str, int] = defaultdict(int)
+    for months in found.areas.values():
+        for month in set(months) - set(asked):
+            left_out["months"] += 1
+            left_out["files"] += len(month.files)
+    lines = []
+    if left_out:
+        left = f"{left_out['months']} months ({left_out['files']} files)"
+        lines.append(f"{left} are not asked for by the options")
+    good = [fact for fact in facts.values() if isinstance(fact, MonthFacts)]
+    readings = sorted({fact.reading for fact in good if fact.reading})
+    if readings:
+        lines.append(f"the coordinates of {found.labels} are {' and '.join(readings)}")
+    for count, what in (
+        (sum(fact.num_repaired for fact in good), "footprints were invalid and repaired"),
+        (sum(fact.num_empty for fact in good), "footprints cover no area and are left out"),
+        (sum(fact.num_outside for fact in good), "footprints lie outside of their image"),
+    ):
+        if count:
+            lines.append(f"{count} {what}")
+    return lines

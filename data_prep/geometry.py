@@ -1,0 +1,219 @@
+"""Polygons -> a mask on the grid of an image.
+
+A polygon is reprojected from its CRS to the image's, then turned into pixel coordinates
+(x = column, y = row, (0, 0) is the outer corner of the first pixel). A pixel belongs to it where
+its centre does.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import shapely
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.warp import transform as reproject
+
+from data_prep import rasters
+from data_prep.geojson import Vectors
+from data_prep.readers import MAX_PIXELS, ReadError
+
+# Real footprints have tens of corners. What has more is damage, whose repair may take minutes.
+MAX_CORNERS_REPAIRED = 500
+# Farther off, a corner of a polygon that meets the image is damage, not a building.
+_FARTHEST = 1e6  # Pixels.
+# A file of pixel coordinates extends farther. WGS84 degrees of an image are at most about 0.1
+# apart, so those of another place are not taken for pixels.
+_LEAST_PIXEL_EXTENT = 0.2
+_ALIGNED = 0.01  # Pixels that two grids may be apart: far less than what is seen in an image.
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of an image lie.
+
+    Attributes:
+      height: Rows.
+      width: Columns.
+      transform: (column, row) -> coordinates.
+      crs: What the coordinates mean; None where the file does not say.
+      nodata: Value of pixels without data; None where the file declares none.
+    """
+
+    height: int
+    width: int
+    transform: rasterio.Affine
+    crs: CRS | None
+    nodata: float | None = None
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Polygons placed on a grid.
+
+    Attributes:
+      polygons: Valid polygons in pixel coordinates that meet the grid.
+      reading: What the coordinates of the file turned out to be: its CRS, or "pixels".
+      num_outside: Polygons that do not meet the grid.
+      num_repaired: Invalid polygons that were repaired.
+      num_empty: Features and polygons that cover no area.
+    """
+
+    polygons: tuple[shapely.Polygon | shapely.MultiPolygon, ...]
+    reading: str
+    num_outside: int
+    num_repaired: int
+    num_empty: int
+
+
+def read_grid(path: Path) -> Grid:
+    """Read where the pixels of a GeoTIFF lie, from its header.
+
+    Args:
+      path: A GeoTIFF.
+
+    Raises:
+      ReadError: It is none, or its georeference is degenerate.
+    """
+    try:
+        with rasterio.open(path, driver="GTiff") as source:
+            grid = Grid(source.height, source.width, source.transform, source.crs, source.nodata)
+    except (RasterioError, ValueError, OSError) as error:
+        text = " ".join(str(error).split()).replace(str(path), "file")
+        raise ReadError(f"cannot be read ({text})") from error
+    if grid.width * grid.height > MAX_PIXELS:
+        raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
+    if not np.isfinite(grid.transform[:6]).all() or grid.transform.is_degenerate:
+        raise ReadError(f"has the degenerate georeference {tuple(grid.transform[:6])}")
+    return grid
+
+
+def same_origin(first: Grid, second: Grid) -> bool:
+    """Return whether two grids have the same CRS, first pixel and pixel size; sizes may differ."""
+    if first.crs != second.crs:
+        return False
+    height, width = min(first.height, second.height), min(first.width, second.width)
+    to_first = ~first.transform
+    return all(
+        math.dist(corner, to_first * (second.transform * corner)) < _ALIGNED
+        for corner in ((0, 0), (width, 0), (0, height))
+    )
+
+
+def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footprints:
+    """Place polygons on the grid of an image.
+
+    Args:
+      vectors: The polygons.
+      grid: Of the image.
+      may_be_pixels: Whether the coordinates may be pixels whatever CRS the file names: they are
+        taken for pixels where more polygons meet the grid that way.
+
+    Returns:
+      Those that meet the grid, repaired where they were invalid, and counts of the others.
+
+    Raises:
+      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, or there are
+        polygons and none of them meets the grid.
+    """
+    num_polygons = len(vectors.polygon_ends)
+    if grid.crs is None:
+        raise ReadError("cannot be placed: the image has no CRS")
+    points, reading = _to_pixels(vectors, grid), vectors.crs.to_string()
+    meets = _meets(points, vectors, grid)
+    if may_be_pixels and num_polygons:
+        meets_as_pixels = _meets(vectors.points, vectors, grid)
+        extent = np.ptp(vectors.points, axis=0).max()
+        if meets_as_pixels.sum() > meets.sum() and extent >= _LEAST_PIXEL_EXTENT:
+            points, meets, reading = vectors.points, meets_as_pixels, "pixels"
+    lost = ~np.isfinite(points).all(axis=1)
+    if lost.any():
+        x, y = vectors.points[lost][0]
+        raise ReadError(f"has a corner ({x:g}, {y:g}) that is nowhere in {reading}")
+    if num_polygons and not meets.any():
+        raise ReadError(f"has {num_polygons} polygons, none of which meets the image")
+    placed, num_repaired, num_empty = [], 0, vectors.num_empty
+    for polygon in _build(points, vectors, meets):
+        if not polygon.is_valid:
+            repaired = _repair(polygon)
+            num_repaired += repaired is not None
+            num_empty += repaired is None
+            polygon = repaired
+        if polygon is not None:
+            placed.append(polygon)
+    num_outside = num_polygons - int(meets.sum())
+    return Footprints(tuple(placed), reading, num_outside, num_repaired, num_empty)
+
+
+def rasterise(footprints: Footprints, height: int, width: int) -> np.ndarray:
+    """Draw footprints.
+
+    Args:
+      footprints: What to draw.
+      height: Rows of the grid.
+      width: Columns of the grid.
+
+    Returns:
+      [H, W] uint8: 1 where the centre of the pixel lies in a footprint, else 0.
+    """
+    shapes = [(polygon, 1) for polygon in footprints.polygons]
+    return rasters.rasterise(shapes, height, width, rasterio.Affine.identity())
+
+
+def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
+    """Reproject the corners and return their pixel coordinates; what fails is NaN."""
+    x, y = vectors.points.T
+    if vectors.crs != grid.crs and len(x):
+        good = np.ones(len(x), bool)
+        if vectors.crs.is_geographic:  # PROJ refuses all corners for one that is nowhere.
+            good = (abs(x) <= 360) & (abs(y) <= 90)
+        x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
+        try:
+            x[good], y[good] = reproject(vectors.crs, grid.crs, x[good], y[good])
+        except Exception:  # The errors of PROJ and GDAL have no public class in common.
+            x[:], y[:] = np.nan, np.nan
+    columns, rows = ~grid.transform * (x, y)
+    return np.stack([columns, rows], axis=1)
+
+
+def _meets(points: np.ndarray, vectors: Vectors, grid: Grid) -> np.ndarray:
+    """Return [P] bool: whether the box around each polygon meets the grid."""
+    if not len(vectors.polygon_ends):
+        return np.zeros(0, bool)
+    ends = vectors.ring_ends[vectors.polygon_ends - 1]
+    starts = np.concatenate([[0], ends[:-1]])
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    return np.all((high > 0) & (low < (grid.width, grid.height)), axis=1)
+
+
+def _build(points: np.ndarray, vectors: Vectors, wanted: np.ndarray) -> Iterator[shapely.Polygon]:
+    """Yield the wanted polygons."""
+    ring_starts = np.concatenate([[0], vectors.ring_ends[:-1]])
+    polygon_starts = np.concatenate([[0], vectors.polygon_ends[:-1]])
+    for index in np.flatnonzero(wanted):
+        rings = [
+            points[ring_starts[ring] : vectors.ring_ends[ring]]
+            for ring in range(polygon_starts[index], vectors.polygon_ends[index])
+        ]
+        farthest = max(float(abs(ring).max()) for ring in rings)
+        if farthest > _FARTHEST:
+            raise ReadError(f"has a building with a corner {farthest:.3g} pixels off the image")
+        yield shapely.Polygon(rings[0], rings[1:])
+
+
+def _repair(polygon: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon | None:
+    """Make a polygon valid; None where no area is left."""
+    corners = shapely.get_num_coordinates(polygon)
+    if corners > MAX_CORNERS_REPAIRED:
+        raise ReadError(
+            f"has an invalid polygon of {corners} corners; up to {MAX_CORNERS_REPAIRED} are"
+            " repaired"
+        )
+    # "structure" takes loops of the outline as area and holes out of it; the other method also
+    # takes minutes for damage of two hundred corners.
+    valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+    parts = [part for part in shapely.get_parts(valid) if part.area > 0]
+    return shapely.MultiPolygon(parts) if parts else None

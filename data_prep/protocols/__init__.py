@@ -1,0 +1,1 @@
+"""Protocols of datasets: facts that say how their scenes are divided."""
