@@ -5,10 +5,16 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.errors import UserError
+from data_prep.miniatures import aid, spacenet7, whu, xview2
 from data_prep.options import positive, seed
 
 # NAME -> a module with write(output, *, seed, size): it fills a folder that is there and empty.
-MINIATURES: dict[str, ModuleType] = {}
+MINIATURES: dict[str, ModuleType] = {
+    "aid": aid,
+    "spacenet7": spacenet7,
+    "whu": whu,
+    "xview2": xview2,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,221 @@
+"""`python -m data_prep aid`: AID, 10,000 aerial images of 600 x 600 in 30 folders, for pretraining.
+
+A record is a whole image by default, so that training can draw 256 x 256 crops anywhere in it.
+There is no mask that could say "ignore", so nothing is padded: tiles lie inside the images.
+"""
+
+import argparse
+import functools
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep import layout, splits
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.errors import UserError
+from data_prep.matching import Candidate
+from data_prep.options import add_source_arguments, fractions, seed
+from data_prep.parallel import ordered_map
+from data_prep.rasters import resize_image
+from data_prep.readers import ReadError, read_image, read_size
+from data_prep.rejection import Rejection, Unusable, check, listing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this builder."""
+    add_source_arguments(parser)
+    parser.set_defaults(tile_size=600)
+    parser.add_argument(
+        "--resize",
+        type=seed,  # A whole number, 0 or above.
+        default=0,
+        help="side of the images in pixels, by the mean of areas (default 0: as they are)",
+    )
+    parser.add_argument(
+        "--splits",
+        type=fractions,
+        default=(0.9, 0.05, 0.05),
+        help="shares of train,val,test in every class folder (default 0.9,0.05,0.05)",
+    )
+
+
+def default_name(args: argparse.Namespace) -> str:
+    """Return the name of a dataset whose user gave none."""
+    return "aid"
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that decide what the records are."""
+    return {
+        "source": args.source.resolve().name,
+        "resize": args.resize,
+        "tile_size": args.tile_size,
+        "splits": list(args.splits),
+        "seed": args.seed,
+        "on_error": args.on_error,
+    }
+
+
+def plan(args: argparse.Namespace, name: str) -> Dataset:
+    """Find the images and read their sizes.
+
+    Args:
+      args: The parsed options.
+      name: The dataset's name.
+
+    Returns:
+      The dataset, ready to be written.
+
+    Raises:
+      UserError: The options do not fit, the folder holds no images, or (--on_error=fail) files in
+        it cannot be used.
+    """
+    if 0 < args.resize < args.tile_size:
+        raise UserError(f"--resize={args.resize} is below --tile_size={args.tile_size}")
+    found = layout.find(args.source, "denoise")
+    if found.has_splits:
+        raise UserError(
+            f"--source={args.source}: has split folders, AID has none (`folder --task=denoise`"
+            " keeps them)"
+        )
+    names = _names(found.candidates)
+    split_of, split_rule = _divide(names, args.splits, args.seed)
+    sizes = ordered_map(
+        functools.partial(measure, args.tile_size, args.resize),
+        [candidate.files["image"] for candidate in found.candidates],
+        num_workers=args.num_workers,
+        total=len(found.candidates),
+        description="reading",
+        unit=" files",
+    )
+    scenes, rejected, num_cut, num_pixels = [], list(found.rejected), 0, 0
+    for candidate, scene_name, size in zip(found.candidates, names, sizes, strict=True):
+        path = candidate.files["image"]
+        if isinstance(size, str):
+            rejected.append(Rejection(path.relative_to(args.source).as_posix(), size))
+            continue
+        height, width = (length - length % args.tile_size for length in size)
+        window = ((size[0] - height) // 2, (size[1] - width) // 2)
+        split = split_of[scene_name]
+        scenes.append(Scene(scene_name, split, 0, height, width, candidate.files, window))
+        num_pixels += size[0] * size[1]
+        num_cut += size[0] * size[1] - height * width
+    check(rejected, found.num_found, args.on_error)
+    if emptied := sorted(set(split_of.values()) - {scene.split for scene in scenes}):
+        where = " and ".join(emptied)
+        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
+    notes = []
+    if num_cut:
+        notes.append(
+            f"{num_cut} of {num_pixels} pixels ({100 * num_cut / num_pixels:.1f} %) lie beside the"
+            f" tiles of {args.tile_size}, along the edges of the images, and are cut off"
+        )
+    about = {
+        "source": args.source.resolve().name,
+        "options": options(args),
+        "layout": _description(names),
+        "mask_encoding": None,
+        "split_rule": split_rule,
+        "notes": notes,
+    }
+    print(f"layout: {about['layout']}")
+    for note in notes:
+        print(f"note: {note}")
+    return Dataset(
+        name,
+        RecordFormat("denoise", args.tile_size, 3, "uint8", ()),
+        in_order(scenes),
+        functools.partial(load, args.resize),
+        about,
+        source=args.source,
+        num_found=found.num_found,
+        rejected=tuple(rejected),
+        on_error=args.on_error,
+    )
+
+
+def measure(tile_size: int, resize: int, path: Path) -> tuple[int, int] | str:
+    """Return height and width of an image at the size it is used at, or why it cannot be used."""
+    try:
+        height, width = read_size(path)
+    except ReadError as error:
+        return str(error)
+    if resize and height != width:
+        return f"has {width} x {height} pixels; --resize={resize} takes squares, 0 any size"
+    if resize:
+        return resize, resize
+    if min(height, width) < tile_size:
+        return (
+            f"has {width} x {height} pixels, less than --tile_size={tile_size} (a smaller one takes"
+            " it, --resize enlarges it)"
+        )
+    return height, width
+
+
+def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
+    """Read an image.
+
+    Args:
+      resize: Its side in pixels; 0: as it is.
+      scene: What to read: a window of whole tiles.
+
+    Returns:
+      {"image": [H, W, 3] uint8}.
+
+    Raises:
+      Unusable: The file cannot be read.
+    """
+    path = scene.files["image"]
+    try:
+        image = read_image(path)
+        bands, dtype = image.pixels.shape[-1], image.pixels.dtype
+        if bands != 3 or dtype != np.uint8:
+            raise ReadError(f"has {bands} band(s) of {dtype}; three of uint8 are expected")
+        if image.valid is not None:
+            raise ReadError("has pixels without data, which denoising cannot leave out")
+    except ReadError as error:
+        raise Unusable({path: str(error)}) from error
+    pixels = resize_image(image.pixels, resize, resize) if resize else image.pixels
+    assert scene.window is not None
+    row, column = scene.window
+    return {"image": pixels[row : row + scene.height, column : column + scene.width]}
+
+
+def _names(candidates: Sequence[Candidate]) -> list[str]:
+    """Return the names of the scenes, without the folders that all of them lie in."""
+    folders = [os.path.dirname(candidate.name) for candidate in candidates]
+    shared = os.path.commonpath(folders) if folders else ""
+    if shared and all(folder == shared for folder in folders):
+        shared = os.path.dirname(shared)  # One class folder alone keeps its name.
+    return [os.path.relpath(c.name, shared) if shared else c.name for c in candidates]
+
+
+def _divide(names: Sequence[str], shares: Sequence[float], seed: int) -> tuple[dict[str, str], str]:
+    """Give each image its split, in every class folder by the same shares."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        classes[os.path.dirname(name)].append(name)
+    needed = sum(share > 0 for share in shares)
+    for folder, members in classes.items():
+        if len(members) < needed:
+            raise UserError(
+                f"{folder or 'the source'}: {len(members)} image(s) cannot be divided into"
+                f" {needed} splits (--splits=1,0,0 puts all in train)"
+            )
+    split_of: dict[str, str] = {}
+    for members in classes.values():
+        split_of |= splits.assign(members, shares, seed)
+    percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+    where = "in each class folder" if len(classes) > 1 else "by image"
+    return split_of, f"{where}, {percent}, in the order of a hash of seed {seed} and the name"
+
+
+def _description(names: Sequence[str]) -> str:
+    folders = {os.path.dirname(name) for name in names}
+    if len(folders) > 1:
+        return f"{len(folders)} class folders of images (the owner's layout)"
+    return "one folder of images"

@@ -1,0 +1,247 @@
+"""`python -m data_prep xview2`: xView2 / xBD, buildings before a disaster or their damage."""
+
+import argparse
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep import masks, splits, xbd_layout, xbd_scenes
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.errors import UserError
+from data_prep.matching import Candidate
+from data_prep.options import add_source_arguments, fractions, seed
+from data_prep.parallel import ordered_map
+from data_prep.rejection import Rejection, check, listing
+
+_LEVEL_NAMES = ("background", "no_damage", "minor_damage", "major_damage", "destroyed")
+# target -> task, default name of the dataset, classes, class of each of the levels 0 to 4.
+_TARGETS = {
+    "buildings": ("ss", "xview2_ss", ("background", "building"), (0, 1, 1, 1, 1)),
+    "damage": ("cd", "xview2_cd", ("no_change", "change"), (0, 0, 1, 1, 1)),
+    "damage_levels": ("cd", "xview2_levels", _LEVEL_NAMES, (0, 1, 2, 3, 4)),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this builder."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--disasters",
+        type=_names,
+        default=("santa-rosa-wildfire",),
+        help="names, comma between, or all (default santa-rosa-wildfire, as in the paper)",
+    )
+    parser.add_argument(
+        "--target",
+        choices=tuple(_TARGETS),
+        default="buildings",
+        help="buildings (task ss): footprints on the image before; damage (cd): minor, major or"
+        " destroyed is change; damage_levels (cd): a class for each level. Un-classified buildings"
+        " are ignored in both (default buildings)",
+    )
+    parser.add_argument(
+        "--resize",
+        type=seed,  # A whole number, 0 or above.
+        default=256,
+        help="side of the scenes in pixels: images by the mean of areas, polygons drawn on the"
+        " smaller grid (default 256, as in the paper); 0 keeps the pixels and cuts --tile_size",
+    )
+    parser.add_argument(
+        "--truth",
+        choices=("auto", "labels", "masks"),
+        default="auto",
+        help="labels: the owner's polygons; masks: rasters beside the images, as the paper's"
+        " authors have them; auto: labels where there are any",
+    )
+    parser.add_argument(
+        "--no_mask",
+        choices=("reject", "background"),
+        default="reject",
+        help="images without a mask file (the owner's preparation writes none where there is no"
+        " building): reject, or take them as background",
+    )
+    parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
+    parser.add_argument(
+        "--splits",
+        type=fractions,
+        default=(0.7, 0.1, 0.2),
+        help="shares of train,val,test where the source has train alone, or no split folders"
+        " (default 0.7,0.1,0.2); where only val is missing, val/(train+val) of the train scenes",
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Parse --disasters."""
+    names = tuple(sorted({name.strip() for name in text.split(",")}))
+    if not all(names) or ("all" in names and len(names) > 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME,NAME,... or all")
+    return names
+
+
+def default_name(args: argparse.Namespace) -> str:
+    """Return the name of a dataset whose user gave none."""
+    return _TARGETS[args.target][1]
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that decide what the records are."""
+    return {
+        "source": args.source.resolve().name,
+        "disasters": list(args.disasters),
+        "target": args.target,
+        "resize": args.resize,
+        "tile_size": args.tile_size,
+        "truth": args.truth,
+        "no_mask": args.no_mask,
+        "mask_encoding": args.mask_encoding,
+        "splits": list(args.splits),
+        "seed": args.seed,
+        "on_error": args.on_error,
+    }
+
+
+def plan(args: argparse.Namespace, name: str) -> Dataset:
+    """Find the scenes, read sizes and labels, and list what is wrong.
+
+    Args:
+      args: The parsed options.
+      name: The dataset's name.
+
+    Returns:
+      The dataset, ready to be written.
+
+    Raises:
+      UserError: The options do not fit, the layout is none of the known ones, or
+        (--on_error=fail) files cannot be used.
+    """
+    if 0 < args.resize < args.tile_size:
+        raise UserError(
+            f"--resize={args.resize} is below --tile_size={args.tile_size}: every record would be"
+            " padded"
+        )
+    task, _, classes, class_of_level = _TARGETS[args.target]
+    found = xbd_layout.find(
+        args.source,
+        args.disasters,
+        args.target,
+        args.truth,
+        needs_mask=args.no_mask == "reject",
+    )
+    inspected = ordered_map(
+        functools.partial(xbd_scenes.inspect, args.target != "buildings", args.resize),
+        found.candidates,
+        num_workers=args.num_workers,
+        total=len(found.candidates),
+        description="reading",
+        unit=" scenes",
+    )
+    facts = {c.name: one for c, one in zip(found.candidates, inspected, strict=True)}
+    reading = xbd_scenes.decide(
+        facts.values(), found.truth, args.target, args.mask_encoding, class_of_level
+    )
+    rejected, whole = list(found.rejected), []
+    for candidate in found.candidates:
+        if reasons := reading.complaints(candidate, facts[candidate.name]):
+            rejected += _rejections(args.source, candidate, reasons)
+        else:
+            whole.append(candidate)
+    check(rejected, found.num_found, args.on_error)
+    if not whole:
+        raise UserError(f"no scene is left: {listing(rejected, found.num_found)}")
+    split_of, split_rule = _divide(found, args.splits, args.seed)
+    scenes = []
+    for candidate in whole:
+        one = facts[candidate.name]
+        height, width = one.height, one.width
+        if args.resize:
+            height = width = args.resize
+        split = split_of[candidate.name]
+        scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
+    if emptied := sorted(set(split_of.values()) - {scene.split for scene in scenes}):
+        where = " and ".join(emptied)
+        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
+    notes = [*found.notes, *_notes(args, [facts[c.name] for c in whole], reading)]
+    about = {
+        "source": args.source.resolve().name,
+        "options": options(args),
+        "layout": found.description,
+        "disasters": list(found.disasters),
+        "mask_encoding": reading.encoding,
+        "split_rule": split_rule,
+        "notes": notes,
+    }
+    print(f"layout: {found.description}; masks: {reading.describe()}")
+    for note in notes:
+        print(f"note: {note}")
+    return Dataset(
+        name,
+        RecordFormat(task, args.tile_size, 3, "uint8", classes),
+        in_order(scenes),
+        functools.partial(xbd_scenes.load, reading),
+        about,
+        source=args.source,
+        num_found=found.num_found,
+        rejected=tuple(rejected),
+        on_error=args.on_error,
+    )
+
+
+def _rejections(
+    source: Path, candidate: Candidate, reasons: Mapping[Path, str]
+) -> Iterator[Rejection]:
+    cause = next(iter(reasons)).relative_to(source).as_posix()
+    for path in candidate.files.values():
+        reason = reasons.get(path, f"its partner {cause} is rejected")
+        yield Rejection(path.relative_to(source).as_posix(), reason, is_cause=path in reasons)
+
+
+def _divide(
+    found: xbd_layout.Layout, shares: Sequence[float], seed: int
+) -> tuple[dict[str, str], str]:
+    """Give each pair its split; return the rule as a sentence, too."""
+    names = [candidate.name for candidate in found.candidates]
+    by = f"in the order of a hash of seed {seed} and the pair's name"
+    split_of = {c.name: c.split for c in found.candidates if c.split}
+    present = set(split_of.values())
+    if not present or present == {"train"}:
+        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+        rule = f"the source has one split: by pair, {percent}, {by}"
+        return splits.assign(names, shares, seed), rule
+    rule = "the owner's splits (train and tier3 are train, hold is val, test is test)"
+    if "val" in present or "train" not in present:
+        return split_of, rule
+    train = [name for name, split in split_of.items() if split == "train"]
+    chosen = splits.cut_validation(train, shares, seed)
+    split_of |= dict.fromkeys(chosen, "val")
+    return (
+        split_of,
+        f"{rule}; there is no hold: {len(chosen)} of {len(train)} train pairs are val, {by}",
+    )
+
+
+def _notes(
+    args: argparse.Namespace, facts: Sequence[xbd_scenes.Facts], reading: xbd_scenes.Reading
+) -> Iterator[str]:
+    """Say what was done to pixels that a user may not expect."""
+    counts = sum((one.counts for one in facts), Counter())
+    if reading.encoding == xbd_scenes.POLYGONS:
+        yield f"{counts['polygons']} footprints in {len(facts)} labels"
+    for what, consequence in (
+        ("crossed themselves", "and were repaired"),
+        ("have no area", "and cover no pixel"),
+        ("lie outside their image", "and are left out"),
+        ("are un-classified", "and 255 (ignore)"),
+    ):
+        if counts[what] and not (what == "are un-classified" and args.target == "buildings"):
+            yield f"{counts[what]} polygons {what} {consequence}"
+    if args.resize and (enlarged := sum(one.height < args.resize for one in facts)):
+        yield f"{enlarged} scenes are smaller than --resize={args.resize} and were enlarged"
+    if empty := sum(not one.has_truth for one in facts):
+        yield f"{empty} scenes have no mask file and were taken as background"
+    if args.target == "damage" and reading.is_binary:
+        yield (
+            "the masks have two values, taken as change as the paper's authors do; the owner's"
+            " preparation of this layout draws all buildings there, damaged or not"
+        )

@@ -1,0 +1,54 @@
+"""Building xView2 in tests, and damaging its files."""
+
+import json
+
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data_prep.__main__ import main
+
+SIZE = 64  # Of the miniatures.
+
+
+def run(source, data_dir, *options, resize=0, tile_size=SIZE):
+    command = ["xview2", f"--source={source}", f"--data_dir={data_dir}", "--name=x"]
+    return main(
+        [*command, "--num_workers=1", f"--resize={resize}", f"--tile_size={tile_size}", *options]
+    )
+
+
+def build(source, tmp_path, *options, **sizes):
+    """Build; return the manifest and the records by id."""
+    assert run(source, tmp_path / "shards", "--overwrite", *options, **sizes) == 0
+    folder = tmp_path / "shards/x/1.0.0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["used"] + len(manifest["rejected"]) == manifest["found"]
+    data = tfds.builder_from_directory(folder).as_data_source()
+    records = [record for split in data.values() for record in split]
+    return manifest, {record["id"].decode(): record for record in records}
+
+
+def refuse(source, tmp_path, capsys, *options, **sizes):
+    """Fail to build; return the lines of the error."""
+    capsys.readouterr()
+    assert run(source, tmp_path / "shards", *options, **sizes) == 2
+    return capsys.readouterr().err.split("data_prep: error: ")[1].splitlines()
+
+
+def edit(path, change):
+    label = json.loads(path.read_text())
+    changed = change(label)
+    path.write_text(json.dumps(label if changed is None else changed))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def resave(convert):
+    def change(path):
+        with Image.open(path) as picture:
+            changed = convert(picture)
+        changed.save(path)
+
+    return change
