@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import input_pipeline, train_step
+from benchmarks import data_prep, input_pipeline, train_step
 
-BENCHMARKS = {"train_step": train_step, "input_pipeline": input_pipeline}
+BENCHMARKS = {"train_step": train_step, "input_pipeline": input_pipeline, "data_prep": data_prep}
 
 
 def main() -> None:

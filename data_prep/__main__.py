@@ -8,16 +8,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from data_prep import manifest, shards
-from data_prep.builders import folder, synthetic
+from data_prep import beam, describe, manifest, shards, verify
+from data_prep.builders import aid, folder, spacenet7, synthetic, whu, xview2
 from data_prep.errors import UserError
 from data_prep.miniatures import command as miniature
 from data_prep.options import check_name, positive
 
 # NAME -> a module with add_arguments, default_name, options and plan.
-BUILDERS: dict[str, ModuleType] = {"folder": folder, "synthetic": synthetic}
+BUILDERS: dict[str, ModuleType] = {
+    "folder": folder,
+    "synthetic": synthetic,
+    "spacenet7": spacenet7,
+    "aid": aid,
+    "whu": whu,
+    "xview2": xview2,
+}
 # NAME -> a module with add_arguments and run.
-TOOLS: dict[str, ModuleType] = {"miniature": miniature}
+TOOLS: dict[str, ModuleType] = {"miniature": miniature, "verify": verify, "describe": describe}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,8 +48,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for name, module in (BUILDERS | TOOLS).items():
         summary = (module.__doc__ or "").splitlines()[0]
         one = names.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        module.add_arguments(one)
         if name in TOOLS:
+            module.add_arguments(one)
             continue
         one.add_argument("--data_dir", type=Path, required=True, help="folder of all datasets")
         one.add_argument("--name", help="name of the dataset, snake case")
@@ -51,6 +58,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         one.add_argument(
             "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
         )
+        beam.add_arguments(one)
+        module.add_arguments(one)  # Last, for it may set another default of the options above.
     return parser.parse_args(argv)
 
 
@@ -66,6 +75,7 @@ def build(args: argparse.Namespace) -> None:
     builder = BUILDERS[args.command]
     name = args.name or builder.default_name(args)
     check_name(name)
+    runner = beam.runner(args.beam_runner, args.beam_options)
     where = manifest.version_dir(args.data_dir, name)
     existing = None if args.overwrite else manifest.read(where)
     if existing is not None:
@@ -73,7 +83,7 @@ def build(args: argparse.Namespace) -> None:
         print(f"{where} is there already and whole; --overwrite builds it again")
     else:
         existing = shards.write(
-            builder.plan(args, name), args.data_dir, num_workers=args.num_workers
+            builder.plan(args, name), args.data_dir, num_workers=args.num_workers, runner=runner
         )
     print(manifest.summary(existing, where))
 

@@ -2,10 +2,9 @@
 
 import fcntl
 import functools
-import io
+import itertools
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,45 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, manifest, rejection, tiles
-from data_prep.dataset import Dataset, RecordFormat, Scene
+from data_prep import beam, checksums, manifest, rejection, tiles
+from data_prep.dataset import Dataset, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
-from data_prep.records import SceneRecords, is_png, scene_records
+from data_prep.records import SceneRecords, scene_records
+from data_prep.shard_file import (
+    DeterministicWriter,
+    Records,
+    ShardFile,
+    examples,
+    features,
+    tfds,
+    write_shard,
+)
 from data_prep.tally import Tally
-
-with warnings.catch_warnings():
-    # Libraries below TFDS use what the standard library or NumPy have deprecated; neither the
-    # user nor we can mend it. This is the only place where data_prep imports TFDS.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    warnings.simplefilter("ignore", FutureWarning)
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core import writer as tfds_writer
-    from tensorflow_datasets.proto import tf_example_pb2
 
 # Raw pixels per shard. A shard is held in memory while it is written (as PNG, about half of it),
 # and a dataset of the paper's size still has tens of shards, not thousands.
 SHARD_BYTES = 128 * 2**20
-
-Records = Iterator[tuple[str, dict[str, Any]]]
-
-
-def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
-    """Return the TFDS features of a dataset's records."""
-    shape = (layout.tile_size, layout.tile_size, layout.num_bands)
-    entries: dict[str, Any] = {"id": tfds.features.Text()}
-    for name in layout.images:
-        if is_png(layout.num_bands, layout.dtype):
-            entries[name] = tfds.features.Image(shape=shape, encoding_format="png")
-        else:
-            entries[name] = tfds.features.Tensor(
-                shape=shape, dtype=np.dtype(layout.dtype), encoding=tfds.features.Encoding.ZLIB
-            )
-    if layout.has_mask:
-        entries["mask"] = tfds.features.Image(shape=(*shape[:2], 1), encoding_format="png")
-    if layout.task == "cd":
-        entries["has_change"] = tfds.features.Scalar(np.bool_)
-    return tfds.features.FeaturesDict(entries)
 
 
 def shard_plan(dataset: Dataset) -> dict[str, list[list[Scene]]]:
@@ -79,19 +58,11 @@ def shard_plan(dataset: Dataset) -> dict[str, list[list[Scene]]]:
     return plan
 
 
-class _DeterministicWriter(tfds_writer.ExampleWriter):
-    """Writes the same bytes for the same records.
+class _Info(tfds.core.DatasetInfo):
+    """A dataset that only its owner knows."""
 
-    A record is a protobuf map, whose entries TFDS serialises in an order that changes from process
-    to process; here they are sorted.
-    """
-
-    def write(self, path: Any, examples: Any) -> Any:
-        ordered = (
-            (key, tf_example_pb2.Example.FromString(text).SerializeToString(deterministic=True))
-            for key, text in examples
-        )
-        return super().write(path, ordered)
+    def initialize_from_bucket(self) -> None:
+        """Do not look it up among the public ones (TFDS leaves a temporary folder at each look)."""
 
 
 # Not tfds.core.GeneratorBasedBuilder: its shuffling writer spills to disk through TensorFlow once
@@ -102,21 +73,27 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
     VERSION = tfds.core.Version(manifest.VERSION)
 
     def __init__(
-        self, dataset: Dataset, data_dir: Path, results: Iterator[SceneRecords], num_workers: int
+        self,
+        dataset: Dataset,
+        data_dir: Path,
+        results: Iterator[SceneRecords],
+        num_workers: int,
+        runner: beam.Runner | None,
     ) -> None:
         self.name = dataset.name
         self._dataset = dataset
         self._results = results
         self._num_workers = num_workers
+        self._runner = runner
         self._tally = Tally(dataset.format)
         self.manifest: dict[str, Any] = {}
         super().__init__(data_dir=data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=features(self._dataset.format))
+        return _Info(builder=self, features=features(self._dataset.format))
 
-    def _example_writer(self) -> tfds_writer.ExampleWriter:
-        return _DeterministicWriter(file_format=self.info.file_format)
+    def _example_writer(self) -> Any:
+        return DeterministicWriter(file_format=self.info.file_format)
 
     def _log_download_bytes(self) -> None:
         """Say nothing: nothing is downloaded, and the summary says where the dataset lies."""
@@ -132,20 +109,57 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
 
     def _shard_records(self, num_scenes: int) -> Records:
         # The results come in the order of the scenes, and TFDS asks for the shards in that order.
-        for _ in range(num_scenes):
-            result = next(self._results)
-            self._tally.add(result)
-            for key, record in result.records:
-                yield (
-                    key,
-                    {
-                        name: io.BytesIO(value) if isinstance(value, bytes) else value
-                        for name, value in record.items()
-                    },
+        yield from examples(itertools.islice(self._results, num_scenes), self._tally)
+
+    def _write_with_beam(self, runner: beam.Runner) -> None:
+        # Not TFDS's own Beam path (4.9.10): it sorts the lengths of the shards as text, so that
+        # from the eleventh shard on records are looked up in the wrong file, writes the first of
+        # three splits three times, and leaves its notes in the folder.
+        shards = {
+            split: [
+                ShardFile(Path(path), tuple(scenes))
+                for path, scenes in zip(
+                    self._get_filename_template(split).sharded_filepaths(len(plan)),
+                    plan,
+                    strict=True,
                 )
+            ]
+            for split, plan in shard_plan(self._dataset).items()
+        }
+        results = iter(
+            beam.ordered_results(
+                functools.partial(write_shard, self._dataset.load, self._dataset.format),
+                [shard for of_split in shards.values() for shard in of_split],
+                runner=runner,
+                folder=Path(self.data_dir),
+                description="writing",
+                unit=" shards",
+            )
+        )
+        infos = []
+        for split, of_split in shards.items():
+            lengths = []
+            for _ in of_split:
+                result = next(results)
+                lengths.append(result["num_records"])
+                self._tally.merge(result["tally"])
+            infos.append(
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=lengths,
+                    num_bytes=sum(shard.path.stat().st_size for shard in of_split),
+                    filename_template=self._get_filename_template(split),
+                )
+            )
+        for leftover in Path(self.data_dir).glob("attempt-*"):  # Of an attempt that was given up.
+            leftover.unlink()
+        self.info.set_splits(tfds.core.SplitDict(infos))
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
-        super()._download_and_prepare(dl_manager, download_config)
+        if self._runner is None:
+            super()._download_and_prepare(dl_manager, download_config)
+        else:
+            self._write_with_beam(self._runner)
         dataset, tally = self._dataset, self._tally
         rejections = tally.rejections(dataset)
         rejection.check(rejections, dataset.num_found, dataset.on_error)
@@ -167,13 +181,17 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
         manifest.write(folder, self.manifest)
 
 
-def write(dataset: Dataset, data_dir: Path, *, num_workers: int) -> dict[str, Any]:
+def write(
+    dataset: Dataset, data_dir: Path, *, num_workers: int, runner: beam.Runner | None = None
+) -> dict[str, Any]:
     """Write a dataset to DATA_DIR/NAME/1.0.0, replacing what is there.
 
     Args:
       dataset: What to write.
       data_dir: Folder of all datasets.
       num_workers: Number of processes that load and encode; the bytes do not depend on it.
+      runner: Apache Beam's, which then loads and encodes in their place; the bytes do not depend
+        on it either. All its machines must see the source and `data_dir` under the same paths.
 
     Returns:
       The manifest.
@@ -185,18 +203,23 @@ def write(dataset: Dataset, data_dir: Path, *, num_workers: int) -> dict[str, An
     folder = manifest.version_dir(data_dir, dataset.name)
     with _locked(folder.parent):
         _clear(folder)
+        scenes = [scene for shards in shard_plan(dataset).values() for s in shards for scene in s]
         results = ordered_map(
             functools.partial(scene_records, dataset.load, dataset.format),
-            [scene for shards in shard_plan(dataset).values() for s in shards for scene in s],
+            scenes,
             num_workers=num_workers,
-            total=len(dataset.scenes),
+            total=len(scenes),
             description="writing",
             unit=" scenes",
         )
-        builder = _Builder(dataset, data_dir, results, num_workers)
-        with tempfile.TemporaryDirectory() as unused:  # TFDS insists on a folder for downloads.
+        builder = _Builder(dataset, data_dir, results, num_workers, runner)
+        # TFDS insists on a folder for downloads; named so that `_clear` finds it after a kill.
+        with tempfile.TemporaryDirectory(
+            prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
+        ) as unused:
             builder.download_and_prepare(file_format="array_record", download_dir=unused)
-        assert next(results, None) is None  # Every scene is written; this also ends the bar.
+        # Every scene is written; this also ends the bar.
+        assert runner is not None or next(results, None) is None
     return builder.manifest
 
 
@@ -220,4 +243,8 @@ def _clear(folder: Path) -> None:
         known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
         if not known and any(folder.iterdir()):
             raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
-        shutil.rmtree(folder)
+        # In one step out of the way: killed in the middle of the removal, a part of it with its
+        # manifest would be taken for a whole dataset.
+        doomed = folder.with_name(f"incomplete.replaced_{folder.name}")
+        folder.rename(doomed)
+        shutil.rmtree(doomed)

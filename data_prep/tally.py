@@ -1,6 +1,7 @@
 """What was written, split by split, and which files were used or not: summed while scenes pass."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,44 @@ class Tally:
         self._num_with_change[split] += result.num_with_change
         self._ignore_pixels[split] += result.ignore_pixels
         self._class_pixels[split] += result.class_pixels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything that was counted, as what JSON can hold."""
+        return {
+            "used": sorted(map(str, self.used)),
+            "reasons": {str(path): reason for path, reason in self.reasons.items()},
+            "partners": {str(path): str(cause) for path, cause in self.partners.items()},
+            "scenes": dict(self._scenes),
+            "rejected_scenes": dict(self._rejected_scenes),
+            "num_records": dict(self._num_records),
+            "num_with_change": dict(self._num_with_change),
+            "ignore_pixels": dict(self._ignore_pixels),
+            "class_pixels": {split: n.tolist() for split, n in self._class_pixels.items()},
+        }
+
+    def merge(self, part: Mapping[str, Any]) -> None:
+        """Add what another tally counted, as its `to_json` gave it.
+
+        Merged in the order of their scenes, parts give what one tally of all scenes holds.
+        """
+        self.used.update(map(Path, part["used"]))
+        for path, reason in part["reasons"].items():
+            self.reasons.setdefault(Path(path), reason)
+        for path, cause in part["partners"].items():
+            self.partners.setdefault(Path(path), Path(cause))
+        for split, names in part["scenes"].items():
+            self._scenes[split] += names
+        for split, names in part["rejected_scenes"].items():
+            self._rejected_scenes[split] += names
+        for counts, summed in (
+            ("num_records", self._num_records),
+            ("num_with_change", self._num_with_change),
+            ("ignore_pixels", self._ignore_pixels),
+        ):
+            for split, number in part[counts].items():
+                summed[split] += number
+        for split, pixels in part["class_pixels"].items():
+            self._class_pixels[split] += np.array(pixels, np.int64)
 
     def splits(self) -> dict[str, dict[str, Any]]:
         """Return the entries of the manifest's `splits`."""

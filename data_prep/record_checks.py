@@ -1,0 +1,161 @@
+"""One shard of a prepared dataset: its records re-read and checked."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from data_prep.dataset import IGNORE
+from data_prep.prepared import Prepared, Shard
+
+_ID = re.compile(r"([^/]+)/(.+)/r(\d{5,})_c(\d{5,})")
+
+
+@dataclass
+class Report:
+    """What the records of one shard hold.
+
+    Attributes:
+      findings: What is not as it must be, a sentence each.
+      scenes: Their names in order.
+      num_unreadable: Records that cannot be read; the counts are of the others.
+      foreground: Indices of the records with a pixel of a class above 0.
+      class_pixels: Pixels of each class, [K].
+      ignore_pixels: Pixels with the ignore value.
+      num_with_change: Records that say `has_change`.
+    """
+
+    findings: list[str] = field(default_factory=list)
+    scenes: list[str] = field(default_factory=list)
+    num_unreadable: int = 0
+    foreground: list[int] = field(default_factory=list)
+    class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    ignore_pixels: int = 0
+    num_with_change: int = 0
+
+
+def check_shard(dataset: Prepared, shard: Shard) -> Report:
+    """Read and check the records of one shard.
+
+    Args:
+      dataset: The dataset.
+      shard: Which one.
+
+    Returns:
+      What it holds and what is wrong with it.
+    """
+    report = Report()
+    listed = set(dataset.manifest["splits"].get(shard.split, {}).get("scenes", []))
+    tile_size = dataset.manifest["tile_size"]
+    records = dataset.records(shard)
+    positions: list[tuple[int, int]] = []
+    scene, previous, reason = None, "", ""
+
+    def end_scene() -> None:
+        if scene is not None and not report.num_unreadable:
+            report.findings += _check_grid(f"{shard.split}/{scene}", positions, tile_size)
+
+    for index in range(len(records)):
+        try:
+            record = records[index]
+        # ArrayRecord, protobuf, zlib and Pillow meet damage with nearly any exception type.
+        except Exception as error:
+            report.num_unreadable += 1
+            reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            continue
+        key = _text(record.get("id"))
+        where = key or f"{shard.split} record {index} of {dataset.path(shard).name}"
+        report.findings += [f"{where}: {text}" for text in _check_arrays(dataset, record)]
+        _count(report, record, index)
+        match = _ID.fullmatch(key)
+        if match is None or match[1] != shard.split:
+            report.findings.append(f"{where}: its id is not {shard.split}/SCENE/rROW_cCOLUMN")
+            continue
+        if key == previous:
+            report.findings.append(f"{where}: is there twice")
+        previous = key
+        if match[2] != scene:
+            end_scene()
+            scene, positions = match[2], []
+            report.scenes.append(scene)
+            if scene not in listed:
+                report.findings.append(
+                    f"{where}: the manifest lists no scene {scene} in this split"
+                )
+        positions.append((int(match[3]), int(match[4])))
+    end_scene()
+    if report.num_unreadable:
+        report.findings.append(
+            f"{dataset.path(shard).name}: {report.num_unreadable} of {len(records)} records cannot"
+            f" be read ({reason})"
+        )
+    return report
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int) -> Iterator[str]:
+    """The tiles of a scene cover it once, row by row."""
+    rows, columns = zip(*positions, strict=True)
+    expected = [
+        (r, c)
+        for r in range(min(rows), max(rows) + 1, tile_size)
+        for c in range(min(columns), max(columns) + 1, tile_size)
+    ]
+    if list(positions) == expected:
+        return
+    counts = Counter(positions)
+    lost = sorted(set(expected) - counts.keys())
+    many = sorted(position for position, number in counts.items() if number > 1)
+    other = sorted(counts.keys() - set(expected))
+    for found, what in ((lost, "is missing"), (many, "is there twice"), (other, "is off the grid")):
+        yield from (f"{scene}: tile r{r:05d}_c{c:05d} {what}" for r, c in found)
+    if not (lost or many or other):
+        yield f"{scene}: its tiles are not in the order of rows and columns"
+
+
+def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]:
+    about = dataset.manifest
+    size, num_classes = about["tile_size"], len(about["classes"])
+    for name in dataset.images:
+        yield from _check_array(name, record, (size, size, about["num_bands"]), about["dtype"])
+    if not dataset.has_mask:
+        return
+    yield from _check_array("mask", record, (size, size, 1), "uint8")
+    if not isinstance(record.get("mask"), np.ndarray):
+        return
+    values = np.unique(record["mask"])
+    wrong = [int(value) for value in values if value >= num_classes and value != IGNORE]
+    if wrong:
+        yield f"mask holds {', '.join(map(str, wrong))}; {num_classes} classes and 255 are known"
+    if about["task"] == "cd":
+        has_change = bool(((values > 0) & (values < num_classes)).any())
+        if "has_change" not in record:
+            yield "has no has_change"
+        elif bool(record["has_change"]) != has_change:
+            yield f"has_change is {bool(record['has_change'])}, its mask says {has_change}"
+
+
+def _check_array(
+    name: str, record: Mapping[str, Any], shape: tuple[int, ...], dtype: str
+) -> Iterator[str]:
+    array = record.get(name)
+    if not isinstance(array, np.ndarray):
+        yield f"has no {name}"
+    elif array.shape != shape or str(array.dtype) != dtype:
+        yield f"{name} is {array.dtype} {list(array.shape)}, not {dtype} {list(shape)}"
+
+
+def _count(report: Report, record: Mapping[str, Any], index: int) -> None:
+    if isinstance(record.get("mask"), np.ndarray):
+        histogram = np.bincount(record["mask"].ravel().astype(np.int64), minlength=256)[:256]
+        report.class_pixels += histogram
+        report.ignore_pixels += int(histogram[IGNORE])
+        if histogram[1:IGNORE].any():
+            report.foreground.append(index)
+    report.num_with_change += bool(record.get("has_change", False))

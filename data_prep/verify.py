@@ -1,0 +1,176 @@
+"""`python -m data_prep verify DIR`: re-read every record and check it against the manifest."""
+
+import argparse
+import functools
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep import checksums, contact_sheet, prepared
+from data_prep.errors import UserError
+from data_prep.options import positive
+from data_prep.parallel import ordered_map
+from data_prep.prepared import Prepared
+from data_prep.record_checks import Report, check_shard
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    prepared.add_arguments(parser)
+    parser.add_argument("--source", type=Path, help="check the source files in this folder, too")
+    parser.add_argument(
+        "--output", type=Path, help="the contact sheet (default DIR/1.0.0/contact_sheet.png)"
+    )
+    parser.add_argument(
+        "--num_tiles", type=positive, default=16, help="of each split on the sheet (default 16)"
+    )
+    parser.add_argument(
+        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the dataset, draw its contact sheet, name everything that is wrong.
+
+    Args:
+      args: The parsed options.
+
+    Raises:
+      UserError: There is no dataset, or it is not as its manifest says: the message lists how.
+    """
+    dataset = prepared.open_prepared(args.directory)
+    findings = [*_check_shard_files(dataset, args.num_workers), *_check_account(dataset.manifest)]
+    if args.source is not None:
+        findings += _check_sources(dataset, args.source, args.num_workers)
+    shards = dataset.every_shard()
+    # Without the list of files, which may be long and is sent to the workers with every shard.
+    light = replace(dataset, manifest={**dataset.manifest, "files": {}, "rejected": []})
+    reports = ordered_map(
+        functools.partial(check_shard, light),
+        shards,
+        num_workers=args.num_workers,
+        total=len(shards),
+        description="reading",
+        unit=" shards",
+    )
+    by_shard = dict(zip(shards, reports, strict=True))
+    for split in dict.fromkeys([*dataset.manifest["splits"], *dataset.shards]):
+        of_split = [report for shard, report in by_shard.items() if shard.split == split]
+        findings += _check_split(dataset, split, of_split)
+    output = args.output or dataset.folder / "contact_sheet.png"
+    foreground = {shard: report.foreground for shard, report in by_shard.items()}
+    if contact_sheet.draw(dataset, foreground, args.num_tiles, output):
+        print(f"{output}: look at it")
+    if findings:
+        raise UserError("\n".join([f"{dataset.folder}: {len(findings)} finding(s)", *findings]))
+    records = sum(sum(sizes) for sizes in dataset.shards.values())
+    print(f"{dataset.folder}: {records} records in {len(shards)} shards are as the manifest says")
+    if args.source is not None:
+        print(f"{args.source}: {len(dataset.manifest['files'])} files are those it was built from")
+
+
+def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> Iterator[str]:
+    """Compare the sums over the shards of a split with the manifest."""
+    entry = dataset.manifest["splits"].get(split)
+    if not isinstance(entry, dict):
+        yield f"{split}: the shards have this split, the manifest has not"
+        return
+    if split not in dataset.shards:
+        yield f"{split}: the manifest has this split, the shards have not"
+        return
+    yield from (finding for report in reports for finding in report.findings)
+    number = sum(dataset.shards[split])
+    if number != entry.get("num_records"):
+        yield f"{split}: {number} records, the manifest says {entry.get('num_records')}"
+    if entry.get("num_scenes") != len(entry.get("scenes", [])):
+        yield (
+            f"{split}: the manifest says {entry.get('num_scenes')} scenes and lists"
+            f" {len(entry.get('scenes', []))}"
+        )
+    if sum(report.num_unreadable for report in reports):
+        return  # Sums over the rest would only repeat that.
+    scenes = [scene for report in reports for scene in report.scenes]
+    yield from _check_scenes(split, scenes, entry.get("scenes", []))
+    found: dict[str, Any] = {}
+    if dataset.has_mask:
+        pixels = sum((report.class_pixels for report in reports), np.zeros(256, np.int64))
+        found["class_pixels"] = pixels[: len(dataset.manifest["classes"])].tolist()
+        found["ignore_pixels"] = sum(report.ignore_pixels for report in reports)
+    if dataset.manifest["task"] == "cd":
+        found["num_with_change"] = sum(report.num_with_change for report in reports)
+    for key, value in found.items():
+        if value != entry.get(key):
+            yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
+
+
+def _check_scenes(split: str, found: Sequence[str], listed: Sequence[str]) -> Iterator[str]:
+    counts = Counter(found)
+    lost = [scene for scene in listed if scene not in counts]
+    twice = [scene for scene, number in counts.items() if number > 1]
+    yield from (f"{split}: scene {scene} has no record" for scene in lost)
+    yield from (f"{split}: the records of scene {scene} are in two places" for scene in twice)
+    if not lost and not twice and set(found) == set(listed) and list(found) != list(listed):
+        yield f"{split}: the scenes are not in the order of the manifest"
+
+
+def _check_shard_files(dataset: Prepared, num_workers: int) -> Iterator[str]:
+    listed = dataset.manifest["shards"]
+    on_disk = {path.name for path in dataset.folder.glob("*.array_record*")}
+    expected = {dataset.path(shard).name for shard in dataset.every_shard()}
+    for name in sorted(on_disk | expected | listed.keys()):
+        if name not in listed:
+            yield f"{name}: the manifest does not list this shard"
+        if name not in expected:
+            yield f"{name}: TFDS's description does not know this shard"
+    yield from _compare_digests(dataset.folder, listed, num_workers)
+
+
+def _check_sources(dataset: Prepared, source: Path, num_workers: int) -> Iterator[str]:
+    if not source.is_dir():
+        raise UserError(f"--source={source}: {'not a folder' if source.exists() else 'not found'}")
+    listed = dataset.manifest["files"]
+    if not listed:
+        raise UserError(f"--source={source}: {dataset.folder} was not built from files")
+    yield from _compare_digests(source, listed, num_workers)
+
+
+def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) -> Iterator[str]:
+    names = sorted(listed)
+    digests = ordered_map(
+        _digest,
+        [folder / name for name in names],
+        num_workers=num_workers if len(names) > 2 * num_workers else 1,
+        total=len(names),
+        description="checksums",
+        unit=" files",
+    )
+    for name, (digest, reason) in zip(names, digests, strict=True):
+        if reason:
+            yield f"{name}: {reason}"
+        elif digest != listed[name]:
+            yield f"{name}: its SHA-256 is {digest}, the manifest says {listed[name]}"
+
+
+def _digest(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of a file, or the reason why there is none."""
+    try:
+        return checksums.of_file(path), ""
+    except OSError as error:
+        return "", "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def _check_account(about: Mapping[str, Any]) -> Iterator[str]:
+    """Every file that was found is used or rejected."""
+    used, rejected = about["used"], {entry["path"] for entry in about["rejected"]}
+    if used + len(about["rejected"]) != about["found"]:
+        yield (
+            f"manifest: {used} files used + {len(about['rejected'])} rejected is not"
+            f" {about['found']} found"
+        )
+    if used != len(about["files"].keys() - rejected):
+        yield f"manifest: {used} files used, {len(about['files'].keys() - rejected)} have a SHA-256"
