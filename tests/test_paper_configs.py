@@ -1,0 +1,71 @@
+"""The paper's experiments, from the owner's layout to scores and pictures, on miniatures."""
+
+import json
+
+import programs
+import pytest
+
+from data_prep.miniatures import whu
+
+PREPARE = {  # config -> miniature, source within it, data_prep
+    "ss_spacenet7": ("spacenet7", ".", ("spacenet7", "--task=ss")),
+    "cd_spacenet7": ("spacenet7", ".", ("spacenet7", "--task=cd")),
+    "ss_whu": ("whu", whu.TILES, ("whu", "--task=ss", "--resize=64")),
+    "cd_whu": ("whu", whu.WHOLE, ("whu", "--task=cd")),
+    "ss_xview2": ("xview2", ".", ("xview2", "--target=buildings", "--resize=64")),
+    "cd_xview2": ("xview2", ".", ("xview2", "--target=damage", "--resize=64")),
+}
+THIN = (
+    "--config.data.tile_size=64",
+    "--config.model.sample_size=64",
+    "--config.model.unet.block_out_channels=8,8",
+    "--config.model.unet.layers_per_block=1",
+    "--config.model.unet.attention_levels=()",
+    "--config.model.unet.norm_num_groups=4",
+    "--config.train.num_steps=3",
+    "--config.train.log_every_steps=1",
+)
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory):
+    """Write each miniature once: `miniature(name) -> folder`."""
+    folder = tmp_path_factory.mktemp("miniatures")
+
+    def write(name):
+        if not (folder / name).exists():
+            programs.data_prep("miniature", name, f"--output={folder / name}")
+        return folder / name
+
+    return write
+
+
+@pytest.mark.parametrize("name", PREPARE)
+def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
+    source, below, builder = PREPARE[name]
+    programs.data_prep(
+        *builder,
+        f"--source={miniature(source) / below}",
+        f"--data_dir={tmp_path / 'data'}",
+        "--tile_size=64",
+        "--num_workers=1",
+    )
+    options = (
+        f"--config=configs/{name}.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}",
+        *THIN,
+    )
+    trained = programs.run(options, programs.environment(cache))
+    assert "val F1" in trained.stderr
+    assert list(programs.metrics(tmp_path / "run")) == [1, 2, 3]
+    done = programs.run((*options, "--mode=eval"), programs.environment(cache))
+    (manifest,) = (tmp_path / "data").glob("*/1.0.0/manifest.json")
+    split = json.loads(manifest.read_text())["splits"]["test"]
+    assert f"split test: {split['num_records']} tiles of 64 x 64" in done.stdout
+    scores = json.loads((tmp_path / "run/report/scores_test.json").read_text())
+    assert scores["scores"]["all tiles"]["tiles"] == split["num_records"]
+    assert 0 <= scores["scores"]["all tiles"]["f1/foreground"] <= 1
+    if builder[-1] in ("--task=cd", "--target=damage"):
+        assert scores["scores"]["tiles with change"]["tiles"] == split["num_with_change"]
+    assert (tmp_path / "run/report/predictions.png").stat().st_size > 10_000
