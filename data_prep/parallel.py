@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -27,7 +27,7 @@ def ordered_map(
     total: int,
     description: str,
     unit: str,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield function(item) for each item, in order, under a progress bar.
 
     Args:

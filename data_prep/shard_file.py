@@ -1,7 +1,6 @@
 """One shard: records -> an ArrayRecord file that TFDS reads, the same bytes every time."""
 
 import functools
-import io
 import os
 import uuid
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.dataset import RecordFormat, Scene
-from data_prep.records import SceneRecords, is_png, scene_records
+from data_prep.records import SceneRecords, scene_records
 from data_prep.tally import Tally
 
 with warnings.catch_warnings():
@@ -31,17 +30,19 @@ Records = Iterator[tuple[str, dict[str, Any]]]
 
 def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
     """Return the TFDS features of a dataset's records."""
-    shape = (layout.tile_size, layout.tile_size, layout.num_bands)
+    side = layout.tile_size
+
+    # As plain bytes: a reader takes them four times as fast as PNG (`python -m benchmarks
+    # data_prep`), and the compression of ArrayRecord keeps files within 30 % of PNG's size.
+    def array(bands: int, dtype: str) -> tfds.features.Tensor:
+        return tfds.features.Tensor(
+            shape=(side, side, bands), dtype=np.dtype(dtype), encoding=tfds.features.Encoding.BYTES
+        )
+
     entries: dict[str, Any] = {"id": tfds.features.Text()}
-    for name in layout.images:
-        if is_png(layout.num_bands, layout.dtype):
-            entries[name] = tfds.features.Image(shape=shape, encoding_format="png")
-        else:
-            entries[name] = tfds.features.Tensor(
-                shape=shape, dtype=np.dtype(layout.dtype), encoding=tfds.features.Encoding.ZLIB
-            )
+    entries |= {name: array(layout.num_bands, layout.dtype) for name in layout.images}
     if layout.has_mask:
-        entries["mask"] = tfds.features.Image(shape=(*shape[:2], 1), encoding_format="png")
+        entries["mask"] = array(1, "uint8")
     if layout.task == "cd":
         entries["has_change"] = tfds.features.Scalar(np.bool_)
     return tfds.features.FeaturesDict(entries)
@@ -51,14 +52,7 @@ def examples(results: Iterable[SceneRecords], tally: Tally) -> Records:
     """Yield the records of scenes as TFDS takes them, and count them."""
     for result in results:
         tally.add(result)
-        for key, record in result.records:
-            yield (
-                key,
-                {
-                    name: io.BytesIO(value) if isinstance(value, bytes) else value
-                    for name, value in record.items()
-                },
-            )
+        yield from result.records
 
 
 class DeterministicWriter(tfds_writer.ExampleWriter):

@@ -1,12 +1,12 @@
 """Dataset -> ArrayRecord shards described by TFDS, without TensorFlow."""
 
+import contextlib
 import fcntl
 import functools
 import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from data_prep.shard_file import (
 )
 from data_prep.tally import Tally
 
-# Raw pixels per shard. A shard is held in memory while it is written (as PNG, about half of it),
-# and a dataset of the paper's size still has tens of shards, not thousands.
+# Raw pixels per shard. A shard is held in memory while it is written (compressed, about three
+# quarters of it), and a dataset of the paper's size still has tens of shards, not thousands.
 SHARD_BYTES = 128 * 2**20
 
 
@@ -213,17 +213,20 @@ def write(
             unit=" scenes",
         )
         builder = _Builder(dataset, data_dir, results, num_workers, runner)
-        # TFDS insists on a folder for downloads; named so that `_clear` finds it after a kill.
-        with tempfile.TemporaryDirectory(
-            prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
-        ) as unused:
+        with (
+            contextlib.closing(results),  # Ends the bar's line before an error is printed.
+            # TFDS insists on a folder for downloads; named so that `_clear` finds it after a kill.
+            tempfile.TemporaryDirectory(
+                prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
+            ) as unused,
+        ):
             builder.download_and_prepare(file_format="array_record", download_dir=unused)
-        # Every scene is written; this also ends the bar.
-        assert runner is not None or next(results, None) is None
+            # Every scene is written; this also ends the bar.
+            assert runner is not None or next(results, None) is None
     return builder.manifest
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the dataset's folder; the lock ends with the process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -63,3 +63,8 @@ def write(folder, monkeypatch, **options):
     monkeypatch.setattr(shards, "SHARD_BYTES", 2 * scene_bytes * len(layout.images))
     shards.write(dataset, folder, num_workers=1)
     return dataset, folder / "toy/1.0.0"
+
+
+def first_record(data):
+    """Position of a byte within the first record of a shard: of its id."""
+    return data.index(b"train/s" if b"train/s" in data else b"test/s")

@@ -99,7 +99,7 @@ def test_a_damaged_record_is_one_line(tmp_path, monkeypatch, capsys):
     _, folder = prepared_datasets.write(tmp_path, monkeypatch)
     path = folder / "toy-test.array_record-00000-of-00001"
     data = bytearray(path.read_bytes())
-    data[data.index(b"\x89PNG") + 40] ^= 4
+    data[prepared_datasets.first_record(data)] ^= 4
     path.write_bytes(data)
     assert main(["describe", str(folder), "--num_workers=1"]) == 2
     error = capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
