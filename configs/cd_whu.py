@@ -1,9 +1,11 @@
 """The paper's setting for changed buildings on WHU Building (aerial, 2012 and 2016).
 
+    python -m data_prep whu --source=WHU_CHANGE --task=cd --data_dir=data
     python -m noise2map_jax.main --config=configs/cd_whu.py
+    python -m noise2map_jax.main --config=configs/cd_whu.py --mode=eval
 
-Needs the dataset `whu_cd` in data/, and an accelerator: 113,673,219 parameters in the backbone
-(about 1.49 TFLOP a training image of 256 x 256).
+WHU_CHANGE holds the two mosaics and their change label, or crops {A,B,OUT}. Needs an accelerator:
+113,673,219 parameters (about 1.49 TFLOP a training image of 256 x 256).
 
 Published F1 of the building class (the authors' code, selected on test): 95.27. Not yet measured
 here. Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep

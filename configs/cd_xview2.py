@@ -1,12 +1,17 @@
 """The paper's setting for damaged buildings on xView2 (Santa Rosa wildfire).
 
+    python -m data_prep xview2 --source=XBD --target=damage --data_dir=data
     python -m noise2map_jax.main --config=configs/cd_xview2.py
+    python -m noise2map_jax.main --config=configs/cd_xview2.py --mode=eval
 
-Needs the dataset `xview2_cd` in data/, and an accelerator: 113,673,219 parameters in the backbone
-(about 1.49 TFLOP a training image of 256 x 256).
-As in the paper the 1024 pixel tiles are resized to 256 (masks by nearest neighbour). To keep their
-pixels, prepare tiles of 1024 and add --config.data.tile_size=1024: the network then resamples to
-256 and back on the device.
+XBD has {train,tier3,hold,test}/{images,labels}. Needs an accelerator:
+113,673,219 parameters (about 1.49 TFLOP a training image of 256 x 256).
+As in the paper the 1024 pixel images are resized to 256; the footprints are drawn on the smaller
+grid. To keep their pixels, prepare with --resize=0 --tile_size=1024 and train with
+--config.data.tile_size=1024: the network then resamples to 256 and back on the device.
+
+The change here is damage: minor, major or destroyed. The authors' loader reads one mask for both
+tasks, named after the image before, so their published change score may be of footprints.
 
 Published F1 of the building class (the authors' code, selected on test): 86.91. Not yet measured
 here. Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep

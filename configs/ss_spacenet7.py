@@ -1,9 +1,11 @@
 """The paper's setting for buildings on SpaceNet7 (Planet mosaics, 4 m).
 
+    python -m data_prep spacenet7 --source=SPACENET7 --task=ss --data_dir=data
     python -m noise2map_jax.main --config=configs/ss_spacenet7.py
+    python -m noise2map_jax.main --config=configs/ss_spacenet7.py --mode=eval
 
-Needs the dataset `spacenet7_ss` in data/, and an accelerator: 113,673,219 parameters
-(about 1.49 TFLOP a training image of 256 x 256).
+SPACENET7 is the folder that holds the owner's `train`. Needs an accelerator:
+113,673,219 parameters (about 1.49 TFLOP a training image of 256 x 256).
 
 Published F1 of the building class (the authors' code): 72.02. Not yet measured
 here. Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep
