@@ -5,12 +5,13 @@
     python -m noise2map_jax.main --config=configs/cd_levir.py
     python -m noise2map_jax.main --config=configs/cd_levir.py --mode=eval
 
-LEVIR_CD has {train,val,test}/{A,B,label}. Training starts from the network of `demo_cd`, which has
-learned on drawn scenes what a changed building is: after 300 steps on 35 pairs its validation F1 was
-36 %, that of a network of this size begun with random values (--config.init_from=) 1 %.
+LEVIR_CD has {train,val,test}/{A,B,label}. Training starts from the network of `demo_cd`, which
+has learned on drawn scenes what a changed building is: after 300 steps on 35 pairs its validation
+F1 was 36 %, that of a network of this size begun with random values (--config.init_from=) 1 %.
 
-Scored, trained on 35 pairs (a subset of LEVIR-CD): test F1 42.53 % with seed 0, 34.15 % with seed 1;
-everything changed gives 18.81, a threshold on the difference 21.88. 18 minutes on two CPU cores.
+Scored, trained on 35 pairs (a subset of LEVIR-CD): test F1 42.53 % with seed 0, 34.15 % with
+seed 1; everything changed gives 18.81, a threshold on the difference 21.88. 18 minutes on two CPU
+cores.
 """
 
 from ml_collections import ConfigDict

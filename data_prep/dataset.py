@@ -47,6 +47,7 @@ class RecordFormat:
       num_bands: Bands of each image.
       dtype: uint8 or uint16, of the images.
       classes: Names of the classes; empty for denoise.
+      first_change_class: Of cd: this class and those after it are change, those before it are not.
     """
 
     task: str
@@ -54,6 +55,7 @@ class RecordFormat:
     num_bands: int
     dtype: str
     classes: tuple[str, ...]
+    first_change_class: int = 1
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def make(
         "dtype": layout.dtype,
         "classes": list(layout.classes),
         "ignore_value": IGNORE,
+        **({"first_change_class": layout.first_change_class} if layout.task == "cd" else {}),
         **dataset.about,
         "found": dataset.num_found,
         "used": used,

@@ -134,7 +134,8 @@ def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]
     if wrong:
         yield f"mask holds {', '.join(map(str, wrong))}; {num_classes} classes and 255 are known"
     if about["task"] == "cd":
-        has_change = bool(((values > 0) & (values < num_classes)).any())
+        first = about.get("first_change_class", 1)
+        has_change = bool(((values >= first) & (values < num_classes)).any())
         if "has_change" not in record:
             yield "has no has_change"
         elif bool(record["has_change"]) != has_change:

@@ -21,7 +21,7 @@ class SceneRecords:
       records: (id, {feature: array or value}).
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value, padding included.
-      num_with_change: Records with at least one pixel of a class above 0.
+      num_with_change: Records with at least one pixel of a class that is a change.
       reasons: Files that cannot be used -> why; empty where the scene is good. Then there are no
         records.
     """
@@ -65,7 +65,7 @@ def scene_records(
             mask = tiles.cut(arrays["mask"], row, column, size, fill=IGNORE)
             counts = np.bincount(mask.ravel(), minlength=256)
             histogram += counts
-            has_change = bool(counts[1:num_classes].any())
+            has_change = bool(counts[layout.first_change_class : num_classes].any())
             num_with_change += has_change
             record["mask"] = mask
             if layout.task == "cd":

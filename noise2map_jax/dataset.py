@@ -42,6 +42,11 @@ class Dataset:
         """Number of pixels of each class in a split, ignored ones left out."""
         return [int(n) for n in self._split(split)["class_pixels"]]
 
+    @property
+    def first_change_class(self) -> int:
+        """The first class that is a change, for change detection."""
+        return int(self.manifest.get("first_change_class", 1))
+
     def protocol(self, split: str) -> str:
         """Say in a line what a score on this split was measured on."""
         info = self._split(split)

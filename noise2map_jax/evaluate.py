@@ -67,7 +67,8 @@ def grouped_summary(
     """
     chosen: dict[str, np.ndarray] = {"all tiles": np.ones(len(evaluation.confusions), bool)}
     if experiment.problem.task.name == "cd":
-        chosen["tiles with change"] = evaluation.has_foreground
+        first = experiment.dataset.first_change_class
+        chosen["tiles with change"] = evaluation.has_class_from(first)
     if pattern := experiment.config.eval.group_regex:
         chosen |= _groups(experiment.dataset.source(split), pattern)
     return {

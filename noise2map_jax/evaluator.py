@@ -35,10 +35,9 @@ class Evaluation:
         chosen = self.confusions if rows is None else self.confusions[rows]
         return metrics.summary(chosen.sum(axis=0), self.classes)
 
-    @property
-    def has_foreground(self) -> np.ndarray:
-        """[N] bool: whether the truth of a record holds any class but the first."""
-        return self.confusions[:, 1:].sum(axis=(1, 2)) > 0
+    def has_class_from(self, first: int) -> np.ndarray:
+        """Return [N] bool: whether the truth of a record holds class `first` or one after it."""
+        return self.confusions[:, first:].sum(axis=(1, 2)) > 0
 
     @property
     def foreground_f1(self) -> float:

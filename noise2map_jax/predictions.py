@@ -28,7 +28,7 @@ def save_predictions(
     number = experiment.config.eval.num_pictures
     if not number:
         return None
-    foreground = np.flatnonzero(evaluation.has_foreground)
+    foreground = np.flatnonzero(evaluation.has_class_from(1))
     order = foreground if len(foreground) else np.arange(len(evaluation.confusions))
     picks = order[np.unique(np.linspace(0, len(order) - 1, number).round().astype(int))]
     source = experiment.dataset.source(split)

@@ -10,8 +10,8 @@ import shapely
 from PIL import Image
 from xview2_builds import SIZE, build, cut, edit, refuse, resave
 
-from data_prep import xbd_labels
 from data_prep.__main__ import main
+from data_prep.builders import xbd_labels
 from data_prep.miniatures import xview2 as miniature
 
 WILDFIRE = "santa-rosa-wildfire"
@@ -96,6 +96,9 @@ def test_a_resized_mask_has_the_value_under_each_pixel_centre(originals, tmp_pat
         pair = pairs[key.split("/")[1]]
         truth = pair.levels[np.ix_(under, under)]
         np.testing.assert_array_equal(record["mask"], of_levels(truth, "damage_levels"))
+        # A building that stands undamaged is a class, but no change.
+        damaged = (record["mask"] >= 2) & (record["mask"] != 255)
+        assert record["has_change"] == damaged.any()
         if SIZE % resize == 0:
             step = SIZE // resize
             mean = pair.post.reshape(resize, step, resize, step, 3).mean((1, 3))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xview2_builds import SIZE, build, cut, edit, refuse, resave
 
-from data_prep import xbd_labels
+from data_prep.builders import xbd_labels
 from data_prep.miniatures import xview2 as miniature
 from data_prep.readers import ReadError
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep import masks, splits, xbd_layout, xbd_scenes
+from data_prep import masks, splits
+from data_prep.builders import xbd_layout, xbd_scenes
 from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
 from data_prep.errors import UserError
 from data_prep.matching import Candidate
@@ -22,6 +23,9 @@ _TARGETS = {
     "damage": ("cd", "xview2_cd", ("no_change", "change"), (0, 0, 1, 1, 1)),
     "damage_levels": ("cd", "xview2_levels", _LEVEL_NAMES, (0, 1, 2, 3, 4)),
 }
+
+# The first class that is damage; those before it stand as they stood.
+_FIRST_DAMAGE = {"buildings": 1, "damage": 1, "damage_levels": 2}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +181,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         print(f"note: {note}")
     return Dataset(
         name,
-        RecordFormat(task, args.tile_size, 3, "uint8", classes),
+        RecordFormat(task, args.tile_size, 3, "uint8", classes, _FIRST_DAMAGE[args.target]),
         in_order(scenes),
         functools.partial(xbd_scenes.load, reading),
         about,

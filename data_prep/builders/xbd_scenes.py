@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import masks, xbd_labels
+from data_prep import masks
+from data_prep.builders import xbd_labels
 from data_prep.dataset import IGNORE, Scene
 from data_prep.errors import UserError
 from data_prep.matching import Candidate
