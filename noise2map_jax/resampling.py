@@ -21,7 +21,7 @@ def interpolation_matrix(size_in: int, size_out: int) -> np.ndarray:
     step = (size_in - 1) / (size_out - 1) if size_out > 1 else 0.0
     position = np.arange(size_out) * step
     left = np.minimum(np.floor(position).astype(int), max(size_in - 2, 0))
-    fraction = position - left
+    fraction = np.clip(position - left, 0, 1)  # rounding may put the last sample beyond its place
     matrix = np.zeros((size_out, size_in))
     rows = np.arange(size_out)
     matrix[rows, left] = 1 - fraction
