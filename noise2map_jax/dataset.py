@@ -48,7 +48,11 @@ class Dataset:
         return int(self.manifest.get("first_change_class", 1))
 
     def protocol(self, split: str) -> str:
-        """Say in a line what a score on this split was measured on."""
+        """Say in a line what a score on this split was measured on, and what its means are over."""
+        return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
+
+    def describe(self, split: str) -> str:
+        """Say in a line what a split is."""
         info = self._split(split)
         size = self.manifest["tile_size"]
         return (

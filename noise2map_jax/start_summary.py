@@ -25,7 +25,7 @@ def start_summary(
     lines = [
         f"task        {config.task}: {' | '.join(config.data.classes)}, class weights "
         + ", ".join(f"{w:.3g}" for w in experiment.problem.class_weights),
-        f"data        {data.protocol('train')}; val: {data.num_records('val')} tiles",
+        f"data        {data.describe('train')}; val: {data.num_records('val')} tiles",
         f"parameters  {count_params(state.params):,}, of which backbone {backbone:,}; "
         f"compute {config.model.dtype}",
         *([f"initial     {origin}"] if origin else []),

@@ -44,6 +44,7 @@ def test_the_newest_version_is_opened(tmp_path):
     assert dataset.class_pixels("train") == [70, 30]
     protocol = dataset.protocol("train")
     assert all(word in protocol for word in ("towns 1.10.0", "train", "9 tiles", "64", "by scene"))
+    assert protocol.endswith("; means over " + ", ".join(MANIFEST["classes"]))
 
 
 def test_an_empty_split_is_no_split(tmp_path):
