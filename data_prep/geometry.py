@@ -198,7 +198,7 @@ def _build(points: np.ndarray, vectors: Vectors, wanted: np.ndarray) -> Iterator
             points[ring_starts[ring] : vectors.ring_ends[ring]]
             for ring in range(polygon_starts[index], vectors.polygon_ends[index])
         ]
-        farthest = max(float(abs(ring).max()) for ring in rings)
+        farthest = max(float(np.abs(ring).max()) for ring in rings)
         if farthest > _FARTHEST:
             raise ReadError(f"has a building with a corner {farthest:.3g} pixels off the image")
         yield shapely.Polygon(rings[0], rings[1:])

@@ -70,7 +70,7 @@ def scores(confusion: np.ndarray) -> Scores:
         iou=_ratio(tp, tp + fp + fn),
         precision=_ratio(tp, tp + fp),
         recall=_ratio(tp, tp + fn),
-        accuracy=float(_ratio(tp.sum(), counts.sum())),
+        accuracy=float(_ratio(np.asarray(tp.sum()), np.asarray(counts.sum()))),
     )
 
 
