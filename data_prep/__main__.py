@@ -80,7 +80,13 @@ def build(args: argparse.Namespace) -> None:
     existing = None if args.overwrite else manifest.read(where)
     if existing is not None:
         _check_same(existing, builder.options(args), where)
-        print(f"{where} is there already and whole; --overwrite builds it again")
+        lost = [name for name in existing.get("shards", {}) if not (where / name).is_file()]
+        if lost:
+            raise UserError(f"{where}: {', '.join(lost)} is missing; --overwrite builds it again")
+        print(
+            f"{where} is there already and whole, built from a folder named {existing['source']};"
+            " --overwrite builds it again"
+        )
     else:
         existing = shards.write(
             builder.plan(args, name), args.data_dir, num_workers=args.num_workers, runner=runner
@@ -92,7 +98,8 @@ def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) 
     """Refuse to pass a dataset of other options off as the one asked for."""
     built_with = existing.get("options", {})
     for option, value in options.items():
-        if built_with.get(option) != value:
+        # What could not be used is in the manifest: how it was met does not change the records.
+        if option != "on_error" and built_with.get(option) != value:
             raise UserError(
                 f"{where} was built with {option}={built_with.get(option)}, asked is {value}:"
                 " --overwrite replaces it, --name keeps both"
@@ -110,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"data_prep: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("data_prep: interrupted; the same command starts again", file=sys.stderr)
+        return 130
     except OSError as error:  # A full disk, a folder that may not be written, ...
         where = f"{error.filename}: " if error.filename else ""
         print(f"data_prep: error: {where}{error.strerror or error}", file=sys.stderr)

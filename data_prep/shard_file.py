@@ -32,7 +32,7 @@ def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
     """Return the TFDS features of a dataset's records."""
     side = layout.tile_size
 
-    # As plain bytes: a reader takes them four times as fast as PNG (`python -m benchmarks
+    # As plain bytes: a reader takes them five times as fast as PNG (`python -m benchmarks
     # data_prep`), and the compression of ArrayRecord keeps files within 30 % of PNG's size.
     def array(bands: int, dtype: str) -> tfds.features.Tensor:
         return tfds.features.Tensor(

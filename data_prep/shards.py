@@ -212,17 +212,20 @@ def write(
             description="writing",
             unit=" scenes",
         )
-        builder = _Builder(dataset, data_dir, results, num_workers, runner)
         with (
             contextlib.closing(results),  # Ends the bar's line before an error is printed.
-            # TFDS insists on a folder for downloads; named so that `_clear` finds it after a kill.
+            # Beside the old version, which stays until the new one is whole; named so that
+            # `_clear` finds it after a kill.
             tempfile.TemporaryDirectory(
                 prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
-            ) as unused,
+            ) as new,
         ):
-            builder.download_and_prepare(file_format="array_record", download_dir=unused)
+            builder = _Builder(dataset, Path(new), results, num_workers, runner)
+            # TFDS insists on a folder for downloads.
+            builder.download_and_prepare(file_format="array_record", download_dir=f"{new}/unused")
             # Every scene is written; this also ends the bar.
             assert runner is not None or next(results, None) is None
+            _put(manifest.version_dir(Path(new), dataset.name), folder)
     return builder.manifest
 
 
@@ -239,15 +242,25 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a half-written or replaced version; the lock says that nobody is writing it."""
+    """Remove what a killed build left; the lock says that nobody is writing it."""
+    replaced = _replaced(folder)
+    if replaced.exists() and not folder.exists():  # Killed between the two steps of `_put`.
+        replaced.rename(folder)
     for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
         shutil.rmtree(leftover)
+    known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
+    if folder.exists() and not known and any(folder.iterdir()):
+        raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
+
+
+def _put(built: Path, folder: Path) -> None:
+    """Put a whole version in its place; each step is one that cannot be cut in two."""
     if folder.exists():
-        known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
-        if not known and any(folder.iterdir()):
-            raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
-        # In one step out of the way: killed in the middle of the removal, a part of it with its
-        # manifest would be taken for a whole dataset.
-        doomed = folder.with_name(f"incomplete.replaced_{folder.name}")
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+        folder.rename(_replaced(folder))
+    built.rename(folder)
+    if _replaced(folder).exists():
+        shutil.rmtree(_replaced(folder))
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f"incomplete.replaced_{folder.name}")

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +137,14 @@ def _check_sources(dataset: Prepared, source: Path, num_workers: int) -> Iterato
     listed = dataset.manifest["files"]
     if not listed:
         raise UserError(f"--source={source}: {dataset.folder} was not built from files")
-    yield from _compare_digests(source, listed, num_workers)
+    yield from _compare_digests(_root(source, next(iter(listed))), listed, num_workers)
+
+
+def _root(source: Path, first: str) -> Path:
+    """Find what the manifest's paths are relative to: the source, its parent, or a folder in it."""
+    below = (path for path in sorted(source.rglob("*")) if path.is_dir())
+    places = itertools.chain((source, source.parent), below)
+    return next((place for place in places if (place / first).is_file()), source)
 
 
 def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) -> Iterator[str]:

@@ -53,6 +53,8 @@ def restore_best(
     Raises:
         UserError: there are none, or they are of another architecture.
     """
+    if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would make it
+        raise UserError(f"no checkpoint in {str(workdir / 'checkpoints')!r}; train first")
     shapes = abstract_params(model, trained_size(config))
     abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))
     with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:

@@ -302,8 +302,16 @@ def test_a_whole_dataset_is_kept_and_a_broken_one_replaced(source, capsys):
     stamp = folder.stat().st_mtime_ns
     capsys.readouterr()
     assert run(source) == 0
-    assert "there already and whole; --overwrite" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "there already and whole, built from a folder named My-Roofs; --overwrite" in said
+    assert run(source, "--on_error=skip") == 0  # The same records.
     assert folder.stat().st_mtime_ns == stamp
+    lost = next(folder.glob("*-train.array_record*"))
+    content = lost.read_bytes()
+    lost.unlink()
+    assert run(source) == 2
+    assert f"{lost.name} is missing; --overwrite" in error(capsys)[0]
+    lost.write_bytes(content)
 
     assert run(source, "--seed=1") == 2
     assert "was built with seed=0, asked is 1: --overwrite" in error(capsys)[0]

@@ -1,5 +1,6 @@
 """SIGKILL at random moments: what is there is whole, and the next run makes the same bytes."""
 
+import dataclasses
 import fcntl
 import pathlib
 import random
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 from data_prep import manifest, shards
+from data_prep.errors import UserError
+from data_prep.rejection import Unusable
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The command itself, with shards so small that many are written.
@@ -107,8 +110,8 @@ def test_a_build_that_is_killed_is_finished_by_the_next(
         if folder.exists():
             wait_for_workers(folder)
         version = folder / manifest.VERSION
-        # A whole dataset or none: nothing else may bear its name.
-        assert not version.exists() or contents(version) == whole
+        # A whole dataset or none: nothing else may bear its name. The old one stays meanwhile.
+        assert (not overwrite and not version.exists()) or contents(version) == whole
     assert num_cut > 0
     last = start("killed")
     output, _ = last.communicate(timeout=300)
@@ -118,20 +121,49 @@ def test_a_build_that_is_killed_is_finished_by_the_next(
     assert not list(temporary.iterdir()), "something was left in the temporary folder"
 
 
-def test_a_dataset_whose_removal_is_killed_is_no_dataset(tmp_path, monkeypatch):
-    """--overwrite removes the old one; some of its files must not pass for all of them."""
+@pytest.mark.parametrize("step", ["first", "second", "removal"])
+def test_killed_while_one_dataset_replaces_another(tmp_path, monkeypatch, step):
+    """At each moment the old one or the new one is there, or comes back with the next build."""
     _, folder = prepared_datasets.write(tmp_path, monkeypatch)
     whole = contents(folder)
+    rename, remove = pathlib.Path.rename, shutil.rmtree
 
-    def killed(doomed):
-        next(pathlib.Path(doomed).glob("*-00001-of-*")).unlink()
-        raise KeyboardInterrupt
+    def killed_rename(path, target):
+        if (step, path) == ("first", folder) or (step == "second" and target == folder):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    def killed_removal(doomed, *arguments, **options):
+        remove(doomed, *arguments, **options)
+        if "replaced" in str(doomed):
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.shutil, "rmtree", killed)
+        patch.setattr(pathlib.Path, "rename", killed_rename)
+        if step == "removal":
+            patch.setattr(shards.shutil, "rmtree", killed_removal)
         with pytest.raises(KeyboardInterrupt):
             shards.write(prepared_datasets.plan(), tmp_path, num_workers=1)
-    assert not folder.exists()
+    assert folder.exists() == (step != "second")
+    with pytest.raises(UserError, match="is cut off"):  # The next build fails: the old one is back.
+        shards.write(failing_plan(tmp_path), tmp_path, num_workers=1)
+    assert contents(folder) == whole
     shards.write(prepared_datasets.plan(), tmp_path, num_workers=1)
     assert contents(folder) == whole
     assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", manifest.VERSION]
+
+
+def cut_off(scene):
+    raise Unusable({scene.files["image"]: "is cut off"})
+
+
+def failing_plan(folder):
+    return dataclasses.replace(prepared_datasets.plan(source=folder), load=cut_off)
+
+
+def test_a_build_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
+    _, folder = prepared_datasets.write(tmp_path, monkeypatch)
+    whole = contents(folder)
+    with pytest.raises(UserError, match="is cut off"):
+        shards.write(failing_plan(tmp_path), tmp_path, num_workers=1)
+    assert contents(folder) == whole

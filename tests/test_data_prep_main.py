@@ -1,11 +1,13 @@
 """The command line: a user's mistake is one line and exit code 2."""
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from data_prep.__main__ import BUILDERS, main
+from data_prep.miniatures.command import MINIATURES
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,24 @@ def test_help_names_every_option(name, capsys):
     text = capsys.readouterr().out
     for option in ("--data_dir", "--name", "--tile_size", "--overwrite", "--num_workers", "--seed"):
         assert option in text
+
+
+def test_an_interrupted_build_says_so_in_a_line(monkeypatch, tmp_path, capsys):
+    def interrupted(args, name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BUILDERS["synthetic"], "plan", interrupted)
+    assert main(["synthetic", "--task=ss", f"--data_dir={tmp_path}"]) == 130
+    assert capsys.readouterr().err == "data_prep: interrupted; the same command starts again\n"
+
+
+@pytest.mark.parametrize("name", sorted(MINIATURES))
+def test_a_miniature_says_how_to_build_it(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["miniature", name, f"--output={tmp_path / 'my copy'}"]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert command[:3] == ["python", "-m", "data_prep"]
+    assert main([*command[3:], "--num_workers=1"]) == 0
+    (folder,) = (tmp_path / "data").iterdir()
+    assert main(["verify", str(folder), f"--source={tmp_path / 'my copy'}"]) == 0
+    assert "files are those it was built from" in capsys.readouterr().out

@@ -335,6 +335,19 @@ def test_udm_alpha_and_no_data_alone_are_ignored(copy, truth, tmp_path):
     np.testing.assert_array_equal(splits["test"][f"{TEST}/2018_11"]["mask"][..., 0], expected)
 
 
+def test_files_that_the_names_pass_over_are_listed(copy, tmp_path, capsys):
+    """A cloudy month whose UDM is overlooked would be taken for a clear one."""
+    udm = next((copy / "train").glob("*/UDM_masks/*_UDM.tif"))
+    udm.rename(udm.with_suffix(".TIF"))
+    area = copy / "train" / "L15-0368E-1245N_1474_3210_13"
+    (area / "images").mkdir(parents=True)
+    (area / "images" / "a.tif").write_bytes(b"")
+    assert run(copy, tmp_path / "data") == 2
+    said = capsys.readouterr().err
+    assert f"{udm.with_suffix('.TIF').name}: does not end in _UDM.tif" in said
+    assert "images/a.tif: lies in an area without a folder images_masked" in said
+
+
 def test_months_of_different_size_are_cropped_to_the_common_grid(copy, truth, tmp_path):
     _rewrite(_image(copy, TEST, "2018_12"), lambda _, bands: bands[:, :, :-1])
     _, splits = built(copy, tmp_path, "--task=cd")

@@ -121,6 +121,15 @@ def test_another_backbone_or_nothing_is_refused(finished_run, thin_data, field, 
         initialize(*experiment_of(config))
 
 
+def test_a_run_without_checkpoints_is_refused_and_left_as_it_is(finished_run, thin_data, tmp_path):
+    (tmp_path / "config.json").write_text((finished_run[0] / "config.json").read_text())
+    config = config_of(thin_data)
+    config.init_from = str(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint in"):
+        initialize(*experiment_of(config))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def church_config(thin_data, folder):
     config = config_of(thin_data)
     config.model.unet.update(

@@ -109,6 +109,9 @@ def find(source: Path, labels: str) -> Layout:
         metadata = next((p / _METADATA for p in places if (p / _METADATA).is_file()), None)
         listed = _read_metadata(metadata) if metadata else None
     strays: dict[Path, str] = {}
+    for area in sorted(path for path in train.iterdir() if path.is_dir() and path not in areas):
+        for path in sorted(p for p in area.rglob("*") if p.suffix.lower() in (".tif", ".tiff")):
+            strays[path] = f"lies in an area without a folder {_IMAGES}"
     found = {area.name: _months(area, folder, listed, strays) for area in areas}
     owner = "the layout of the paper's authors" if folder == "labels_raster" else "the owner's"
     description = f"{owner}: train/<area>/{{{_IMAGES},{folder},{_CLOUDS}}}"
@@ -175,6 +178,18 @@ def _listed(folder: Path, role: str) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.endswith(suffix) and p.name[0] != ".")
 
 
+def _misnamed(folder: Path, suffix: str) -> dict[Path, str]:
+    """Return the rasters of a folder that its suffix passes over, such as one in capitals."""
+    if not folder.is_dir() or not suffix.endswith(".tif"):
+        return {}
+    return {
+        path: f"does not end in {suffix}"
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in (".tif", ".tiff") and not path.name.endswith(suffix)
+        if path.name[0] != "."
+    }
+
+
 def _months(
     area: Path,
     labels: str,
@@ -185,6 +200,7 @@ def _months(
     files: dict[tuple[int, int], dict[str, Path]] = defaultdict(dict)
     for role, folder in (("image", _IMAGES), ("label", labels), ("udm", _CLOUDS)):
         suffix = _SUFFIX.get(folder, "_Buildings.geojson")
+        strays |= _misnamed(area / folder, suffix)
         for path in _listed(area / folder, folder):
             match = _NAME.fullmatch(path.name.removesuffix(suffix))
             if not match or not 1 <= int(match[2]) <= 12 or not int(match[1]):

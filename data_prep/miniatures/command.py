@@ -1,6 +1,7 @@
 """`python -m data_prep miniature NAME`: a small generated dataset in its owner's exact layout."""
 
 import argparse
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,13 @@ MINIATURES: dict[str, ModuleType] = {
     "spacenet7": spacenet7,
     "whu": whu,
     "xview2": xview2,
+}
+# NAME -> a source within the miniature, and options, that its builder takes.
+_BUILD = {
+    "aid": (".", ""),
+    "spacenet7": (".", ""),
+    "whu": (whu.TILES, " --task=ss --resize={side}"),
+    "xview2": (".", " --resize={side}"),
 }
 
 
@@ -39,3 +47,9 @@ def run(args: argparse.Namespace) -> None:
     MINIATURES[args.dataset].write(args.output, seed=args.seed, size=args.size)
     files = [path for path in args.output.rglob("*") if path.is_file()]
     print(f"{args.output}: {len(files)} files in the layout of {args.dataset}, generated")
+    side = args.size // 2  # Two tiles along each side of an image.
+    source, options = _BUILD[args.dataset]
+    print(
+        f"python -m data_prep {args.dataset} --source={shlex.quote(str(args.output / source))}"
+        f" --data_dir=data --tile_size={side}{options.format(side=side)}"
+    )
