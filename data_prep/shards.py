@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import beam, checksums, manifest, rejection, tiles
+from data_prep import beam, checksums, manifest, rejection, splits, tiles
 from data_prep.dataset import Dataset, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
@@ -171,6 +171,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
         sources: dict[str, str] = {}
         if dataset.source is not None:
             sources = checksums.of_files(tally.used, dataset.source, num_workers=self._num_workers)
+        notes = _twins_note(dataset, sources)
         # TFDS works in a temporary folder and renames it at the end: with the manifest inside, the
         # shards and the manifest appear together or not at all.
         folder = Path(self.data_dir)
@@ -178,6 +179,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             path.name: checksums.of_file(path) for path in sorted(folder.glob("*.array_record*"))
         }
         self.manifest = manifest.make(dataset, tally, sources, written)
+        self.manifest["notes"] = [*self.manifest.get("notes", []), *notes]
         manifest.write(folder, self.manifest)
 
 
@@ -227,6 +229,20 @@ def write(
             assert runner is not None or next(results, None) is None
             _put(manifest.version_dir(Path(new), dataset.name), folder)
     return builder.manifest
+
+
+def _twins_note(dataset: Dataset, sources: Mapping[str, str]) -> list[str]:
+    """Say where the same image lies in two splits: such a test split knows what was trained on."""
+    if dataset.source is None:
+        return []
+    digests = {dataset.source / name: digest for name, digest in sources.items()}
+    found = splits.twins(dataset.scenes, digests)
+    if not found:
+        return []
+    one, other = (path.relative_to(dataset.source).as_posix() for path in found[0])
+    note = f"{len(found)} image(s) lie in two splits, byte for byte, such as {one} and {other}"
+    print(f"note: {note}")
+    return [note]
 
 
 @contextlib.contextmanager
