@@ -18,7 +18,8 @@ from benchmarks import machine
 from noise2map_jax import noise, schedules
 from noise2map_jax.augment import Augmentation
 from noise2map_jax.model import Head, Noise2Map, init_params
-from noise2map_jax.step import Problem, train_step
+from noise2map_jax.problem import Problem
+from noise2map_jax.step import train_step
 from noise2map_jax.tasks import TASKS
 from noise2map_jax.train_state import create_train_state
 from noise2map_jax.unet import UNetConfig, block_types
@@ -89,26 +90,28 @@ def _measure_jax(arguments: argparse.Namespace, dtype: Any) -> dict[str, Any]:
     model = Noise2Map(
         unet=backbone_config(arguments.backbone), heads=(Head("ss", 3, 2),), dtype=dtype
     )
-    problem = Problem(model, task, (0.0, 255.0), (1.0, 5.0))
+    problem = Problem(model, task, (0.0, 255.0), (1.0, 5.0), Augmentation())
     tx = optax.adam(1e-4)
     key = jax.random.key(0)
     state = jax.jit(lambda k: create_train_state(init_params(model, k, size), tx, use_ema=False))(
         key
     )
-    process = noise.create_noise_process(schedules.linear(1000), image=1.0)
+    processes = {"ss": noise.create_noise_process(schedules.linear(1000), image=1.0)}
     rng = np.random.default_rng(0)
-    batch = {
-        "image": jnp.asarray(rng.integers(0, 256, (batch_size, size, size, 3)).astype(np.uint8)),
-        "mask": jnp.asarray(rng.integers(0, 2, (batch_size, size, size, 1)).astype(np.uint8)),
+    batches = {
+        "ss": {
+            "image": jnp.asarray(rng.integers(0, 256, (batch_size, size, size, 3), np.uint8)),
+            "mask": jnp.asarray(rng.integers(0, 2, (batch_size, size, size, 1), np.uint8)),
+        }
     }
-    step = functools.partial(train_step, problem=problem, tx=tx, augmentation=Augmentation())
+    step = functools.partial(train_step, problems={"ss": problem}, tx=tx)
     start = time.perf_counter()
-    compiled = jax.jit(step, donate_argnums=0).lower(state, batch, process, key).compile()
+    compiled = jax.jit(step, donate_argnums=0).lower(state, batches, processes, key).compile()
     compile_seconds = time.perf_counter() - start
     holder = {"state": state}
 
     def call() -> None:
-        holder["state"], metrics = compiled(holder["state"], batch, process, key)
+        holder["state"], metrics = compiled(holder["state"], batches, processes, key)
         metrics["loss"].block_until_ready()
 
     timing = machine.time_calls(call, arguments.repeats)

@@ -4,6 +4,8 @@ Not an experiment by itself. Any field can be given on the command line:
 `--config.train.learning_rate=3e-4`, `--config.model.unet.block_out_channels=32,64,96`.
 """
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import create
 
@@ -12,8 +14,10 @@ def get_config() -> ConfigDict:
     """Return the paper's setting for segmentation on tiles of 256 pixels."""
     return create(
         task="ss",  # ss: image -> map; cd: pre, post -> change map; denoise: pretraining
-        init_from="",  # folder of a finished run or of diffusers to start from; "" = random values
+        init_from="",  # run, diffusers folder, .pth or hf:OWNER/REPO/FOLDER; "" = random values
         init_parts="backbone",  # what is read from it: backbone, or all (the projections too)
+        init_input="",  # first convolution of another number of bands: inflate, average; "" = error
+        tasks=create(),  # sections of several tasks, see `multitask`; empty = the one task above
         seed=0,  # of the initial values, the order of the data, timesteps, augmentation
         data=create(
             dataset="",  # name of a dataset that data_prep wrote
@@ -21,7 +25,9 @@ def get_config() -> ConfigDict:
             tile_size=256,  # side of the records in pixels
             num_bands=3,  # of one image
             dtype="uint8",  # of the records: uint8 or uint16
-            value_range=(0.0, 255.0),  # sensor values that become -1 and 1
+            scaling="value_range",  # as below; manifest: 1st and 99th percentile of each band
+            value_range=(0.0, 255.0),  # sensor values that become -1 and 1, of all bands
+            band_ranges=(),  # the same by band, ((low, high), ...); () = as `scaling` says
             classes=("background", "building"),  # class k is pixel value k; 255 is ignored
             num_threads=2,  # threads that decode records, in each process
             prefetch_size=32,  # records decoded ahead, in each process
@@ -44,8 +50,11 @@ def get_config() -> ConfigDict:
             sigma_max=80.0,  # of karras
             rho=7.0,  # of karras
             mix="default",  # image, swap, gaussian; default = the paper's for the task
+            prediction_type="epsilon",  # of denoise: epsilon, sample (clean image), v_prediction
             timestep_range=(0, 0),  # t of training from [first, last); (0, 0) = [0, T)
-            inference_timestep=-1,  # t of prediction; -1 = T - 1
+            min_contrast=0.0,  # least |signal - noise| / (signal + noise) of t of training
+            contrast_power=0.0,  # t of training as often as that to this power; 0.0 = uniform
+            inference_timesteps=(-1,),  # t of prediction, the mean over several; -1 = T - 1
             use_timestep=True,  # whether t reaches the network
         ),
         model=create(
@@ -75,6 +84,7 @@ def get_config() -> ConfigDict:
             warmup_steps=0,  # steps of linear rise
             cosine=False,  # fall to 0 along half a cosine; else constant
             weight_decay=0.0,  # adamw only
+            backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
             class_weights=(1.0, 5.0),  # of each class in the loss
@@ -88,5 +98,39 @@ def get_config() -> ConfigDict:
             batch_size=8,  # rows of a global batch
             num_pictures=8,  # rows of report/predictions.png
             group_regex="",  # scores also by the first group of this pattern in the record id
+            num_timestep_bands=10,  # denoise: bands of t whose losses are told apart
+            num_samples=0,  # denoise: images sampled at every evaluation; 0 = none
+            num_sampling_steps=50,  # of DDIM
         ),
     )
+
+
+def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict:
+    """Train several tasks over one backbone.
+
+    Args:
+        config: what is common to them: network, training, seed.
+        tasks: by name, experiments from which data, augmentation, noise and class weights of each
+            task are taken.
+
+    Returns:
+        The experiment, with a section for each task: --config.tasks.cd.weight=0.5,
+        --config.tasks.cd.data.dataset=mine. What the sections hold is nowhere else.
+    """
+    config = config.copy_and_resolve_references()
+    for name, own in tasks.items():
+        config.tasks[name] = create(
+            weight=1.0,  # of this task's loss; 0.0 leaves the task out, its head as it was
+            data=own.data,
+            augment=own.augment,
+            noise=own.noise,
+            train=create(
+                class_weights=own.train.class_weights,
+                class_weights_from=own.train.class_weights_from,
+            ),
+            eval=create(group_regex=own.eval.group_regex),
+        )
+    for field in ("task", "data", "augment", "noise"):
+        del config[field]
+    del config.train.class_weights, config.train.class_weights_from, config.eval.group_regex
+    return config

@@ -17,6 +17,8 @@ from noise2map_jax import metrics
 from noise2map_jax.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import IGNORE
+from noise2map_jax.scaling_config import resolve_scaling, value_range
+from noise2map_jax.task_configs import task_configs
 from noise2map_jax.tasks import get_task
 
 NUM_LEVELS = 256
@@ -24,15 +26,15 @@ NUM_LEVELS = 256
 Record = dict[str, Any]
 
 
-def brightness(record: Record, value_range: tuple[float, float]) -> np.ndarray:
+def brightness(record: Record, limits: tuple[float, float]) -> np.ndarray:
     """Mean over the bands in levels from 0 to `NUM_LEVELS` - 1, [H, W] int."""
-    return _levels(record["image"].astype(np.float32).mean(axis=-1), value_range)
+    return _levels(record["image"].astype(np.float32).mean(axis=-1), limits)
 
 
-def difference(record: Record, value_range: tuple[float, float]) -> np.ndarray:
+def difference(record: Record, limits: tuple[float, float]) -> np.ndarray:
     """Mean absolute difference of the dates over the bands in levels, [H, W] int."""
     pre, post = (record[key].astype(np.float32) for key in ("pre", "post"))
-    return _levels(np.abs(post - pre).mean(axis=-1), (0.0, value_range[1] - value_range[0]))
+    return _levels(np.abs(post - pre).mean(axis=-1), (0.0, limits[1] - limits[0]))
 
 
 FEATURES: dict[str, Callable[[Record, tuple[float, float]], np.ndarray]] = {
@@ -70,6 +72,12 @@ def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
 
 def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`."""
+    views = task_configs(config)
+    if len(views) > 1:
+        raise UserError(
+            f"this config has the tasks {', '.join(views)}; score the baselines with a config of "
+            "one task"
+        )
     task = get_task(config.task)
     if task.name not in FEATURES:
         raise UserError(f"task {task.name!r} has no baselines; expected {' or '.join(FEATURES)}")
@@ -79,10 +87,11 @@ def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             f"baselines tell foreground from background; data.classes are {config.data.classes}"
         )
     check_dataset(dataset, task=task.name, **{k: config.data[k] for k in DATA_FIELDS})
-    value_range = tuple(config.data.value_range)
+    low, high = value_range(resolve_scaling(config, {task.name: dataset}))
+    limits = float(np.min(low)), float(np.max(high))  # of all bands together
 
     def feature(record: Record) -> np.ndarray:
-        return FEATURES[task.name](record, value_range)
+        return FEATURES[task.name](record, limits)
 
     threshold, above = fit_threshold(count_levels(dataset.source("train"), feature))
     counts = count_levels(dataset.source(split), feature)
@@ -108,7 +117,7 @@ def feature_name(task: str) -> str:
     return FEATURES[task].__name__
 
 
-def _levels(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    low, high = value_range
+def _levels(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    low, high = limits
     levels = np.round((values - low) / (high - low) * (NUM_LEVELS - 1))
     return np.clip(levels, 0, NUM_LEVELS - 1).astype(np.int64)

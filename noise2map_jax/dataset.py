@@ -42,6 +42,27 @@ class Dataset:
         """Number of pixels of each class in a split, ignored ones left out."""
         return [int(n) for n in self._split(split)["class_pixels"]]
 
+    def band_ranges(self) -> tuple[tuple[float, float], ...]:
+        """Sensor values of each band of train that become -1 and 1: its 1st and 99th percentile.
+
+        Raises:
+            UserError: the manifest was written without them, or a band holds one value only.
+        """
+        bands = self._split("train").get("bands")
+        if bands is None:
+            raise UserError(
+                f"the manifest of dataset {self.name!r} has no ranges of bands; build it again "
+                "with `python -m data_prep`, or set data.scaling=value_range"
+            )
+        ranges = tuple((float(band["low"]), float(band["high"])) for band in bands)
+        for number, (low, high) in enumerate(ranges, start=1):
+            if not low < high:
+                raise UserError(
+                    f"band {number} of dataset {self.name!r} goes from {low:g} to {high:g} in "
+                    "train; leave it out, or set data.scaling=value_range"
+                )
+        return ranges
+
     @property
     def first_change_class(self) -> int:
         """The first class that is a change, for change detection."""
@@ -137,7 +158,7 @@ def check_dataset(
         found = dataset.manifest[key]
         if key == "classes" and task == "denoise":
             continue  # unlabelled records have no classes
-        if key == "task" and task == "denoise":
+        if key == "task" and task == "denoise" and found != "cd":
             continue  # any image can be denoised
         if found != value:
             raise UserError(

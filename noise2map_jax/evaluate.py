@@ -12,65 +12,83 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.dataset import record_id
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluator import Evaluation, Evaluator
-from noise2map_jax.experiment import Experiment, create_experiment
+from noise2map_jax.evaluator import DenoisingEvaluation, Evaluation, MapEvaluation, create_evaluator
+from noise2map_jax.experiment import Objective, create_experiment
 from noise2map_jax.predictions import save_predictions
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.run import differences_in_prediction, load_config, restore_best
+from noise2map_jax.samples import save_samples
 
 
-def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
+def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
     """Evaluate the best checkpoint of a run on `config.eval.split`: the program `--mode=eval`.
 
-    Writes `report/scores_<split>.json` and `report/predictions.png`, and prints the scores.
+    Writes `report/scores_<split>.json` and `report/predictions.png` (for a run of several tasks
+    `scores_<split>_<task>.json` and so on; `report/samples.png` where the task denoises), and
+    prints the scores.
 
     Returns:
-        What `scores_<split>.json` holds: `protocol`, `step` and groups of scores.
+        By task, what `scores_<split>.json` holds: `protocol`, `step` and groups of scores.
     """
     trained = load_config(workdir)
-    experiment, split = create_experiment(config), config.eval.split
-    step, params = restore_best(workdir, config, experiment.problem.model, experiment.mesh)
+    experiment = create_experiment(config)
+    config, split = experiment.config, config.eval.split
+    step, params = restore_best(workdir, config, experiment.model, experiment.mesh)
     changed = differences_in_prediction(trained, config)
-
-    evaluator = Evaluator(experiment, split)
-    with progress_bar(experiment.dataset.num_records(split), f"eval {split}") as bar:
-        evaluation = evaluator(params, bar.update)
-    result = {
-        "protocol": experiment.dataset.protocol(split),
-        "step": step,
-        "inference_timestep": int(experiment.process.inference_timestep),
-        "differs_from_training": changed,
-        "scores": grouped_summary(experiment, split, evaluation),
-    }
-    if jax.process_index() == 0:
+    results = {}
+    for name, objective in experiment.objectives.items():
+        evaluator = create_evaluator(objective, experiment.mesh, split)
+        with progress_bar(objective.dataset.num_records(split), f"eval {name} {split}") as bar:
+            evaluation = evaluator(params, bar.update)
+        results[name] = {
+            "protocol": objective.dataset.protocol(split),
+            "step": step,
+            "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
+            "differs_from_training": changed,
+            "scores": grouped_summary(objective, split, evaluation),
+        }
+        if jax.process_index() != 0:
+            continue
         folder = workdir / "report"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"scores_{split}.json").write_text(json.dumps(result, indent=2) + "\n")
-        save_predictions(experiment, split, evaluation, params, folder / "predictions.png")
-        print(format_scores(result, tuple(config.data.classes)))
-        print(f"pictures: {folder / 'predictions.png'}")
-    return result
+        scores_path = folder / experiment.file_name(f"scores_{split}.json", name)
+        scores_path.write_text(json.dumps(results[name], indent=2) + "\n")
+        if isinstance(evaluation, MapEvaluation):
+            picture = folder / experiment.file_name("predictions.png", name)
+            save_predictions(objective, split, evaluation, params, picture)
+            print(format_scores(results[name], tuple(objective.config.data.classes)))
+            print(f"pictures: {picture}")
+        else:
+            print(format_losses(results[name], evaluation))
+            if objective.config.eval.num_samples:
+                picture = folder / experiment.file_name("samples.png", name)
+                save_samples(objective, params, picture)
+                print(f"samples: {picture}")
+    return results
 
 
 def grouped_summary(
-    experiment: Experiment, split: str, evaluation: Evaluation
+    objective: Objective, split: str, evaluation: Evaluation
 ) -> dict[str, dict[str, float]]:
     """Scores over all tiles, for CD over those with change, and by group of ids where asked for.
 
     Args:
-        experiment: its config says how ids are grouped.
+        objective: its config says how ids are grouped.
         split: what was evaluated.
         evaluation: the counts.
 
     Returns:
         Scores by the name of the group of tiles; each also says its number of `tiles`.
     """
+    if isinstance(evaluation, DenoisingEvaluation):
+        summary = {"loss": evaluation.loss, **evaluation.summary()}
+        return {"all tiles": {"tiles": len(evaluation.errors), **summary}}
     chosen: dict[str, np.ndarray] = {"all tiles": np.ones(len(evaluation.confusions), bool)}
-    if experiment.problem.task.name == "cd":
-        first = experiment.dataset.first_change_class
+    if objective.task.name == "cd":
+        first = objective.dataset.first_change_class
         chosen["tiles with change"] = evaluation.has_class_from(first)
-    if pattern := experiment.config.eval.group_regex:
-        chosen |= _groups(experiment.dataset.source(split), pattern)
+    if pattern := objective.config.eval.group_regex:
+        chosen |= _groups(objective.dataset.source(split), pattern)
     return {
         name: {"tiles": int(rows.sum())} | evaluation.summary(rows)
         for name, rows in chosen.items()
@@ -97,7 +115,8 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
     lines = [
         f"protocol: {result['protocol']}",
-        f"checkpoint of step {result['step']}, predicted at t = {result['inference_timestep']}",
+        f"checkpoint of step {result['step']}, predicted at t = "
+        + ", ".join(map(str, result["inference_timesteps"])),
     ]
     if result["differs_from_training"]:
         lines.append(f"not as trained: {', '.join(result['differs_from_training'])}")
@@ -107,4 +126,18 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
         for name in (*classes, "mean"):
             values = (scores[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall"))
             lines.append(f"  {name:32}" + "".join(f"{100 * v:11.2f}" for v in values))
+    return "\n".join(lines)
+
+
+def format_losses(result: dict[str, Any], evaluation: DenoisingEvaluation) -> str:
+    """Write the losses of denoising as a table for people."""
+    rows = zip(evaluation.bands, evaluation.errors.mean(0), evaluation.powers.mean(0), strict=True)
+    lines = [
+        f"protocol: {result['protocol']}",
+        f"checkpoint of step {result['step']}; squared error a value, mean over t: "
+        f"{evaluation.headline}",
+        f"{'timesteps':>12}{'loss':>12}{'of zero':>12}{'ratio':>10}",
+    ]
+    for (first, last), loss, zero in rows:
+        lines.append(f"{f'{first}-{last}':>12}{loss:12.5f}{zero:12.5f}{loss / zero:10.4f}")
     return "\n".join(lines)

@@ -1,24 +1,26 @@
-"""Counting predictions against the truth: one confusion matrix a record, over a whole split."""
+"""Measuring parameters on a whole split: confusion matrices, or errors of denoising."""
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from noise2map_jax import metrics
-from noise2map_jax.experiment import Experiment
+from noise2map_jax.eval_step import denoising_eval_step, eval_step
+from noise2map_jax.experiment import Objective
 from noise2map_jax.input_pipeline import eval_batches
-from noise2map_jax.noise import NoiseProcess
 from noise2map_jax.sharding import batch_sharding, check_batch_size, replicated, shard_batch
-from noise2map_jax.step import Batch, Problem, eval_step
+
+Progress = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What was counted on a split.
+class MapEvaluation:
+    """What was counted on a split by a task with maps.
 
     Attributes:
         loss: the weighted loss over all pixels.
@@ -40,51 +42,109 @@ class Evaluation:
         return self.confusions[:, first:].sum(axis=(1, 2)) > 0
 
     @property
-    def foreground_f1(self) -> float:
-        """The score by which the best checkpoint is chosen; 0 where it is not defined."""
+    def score(self) -> float:
+        """Foreground F1, by which the best checkpoint is chosen; 0 where it is not defined."""
         value = self.summary()["f1/foreground"]
         return 0.0 if np.isnan(value) else value
 
+    @property
+    def headline(self) -> str:
+        """The score for people."""
+        return f"foreground F1 {100 * self.score:.2f} %"
 
-class Evaluator:
-    """Evaluates parameters on one split; compiled once, run as often as wanted."""
 
-    def __init__(self, experiment: Experiment, split: str):
-        config = experiment.config
-        check_batch_size(config.eval.batch_size, experiment.mesh)
-        self._experiment = experiment
-        self._source = experiment.dataset.source(split)
-        mesh = experiment.mesh
-        # Everything comes out replicated: each process then holds the counts of all rows.
-        self._step = jax.jit(
-            functools.partial(_indexed_eval_step, problem=experiment.problem),
-            in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
-            out_shardings=replicated(mesh),
-        )
+@dataclasses.dataclass(frozen=True)
+class DenoisingEvaluation:
+    """The errors of denoising on a split, by band of timesteps.
 
-    def __call__(self, params: Any, progress: Callable[[int], None] | None = None) -> Evaluation:
-        """Count over the whole split.
+    Attributes:
+        errors: [N, bands] float64, squared errors, mean over the pixels of a record.
+        powers: [N, bands] float64, those of predicting zero.
+        bands: first and last timestep of each band.
+    """
 
-        Args:
-            params: parameters, replicated on the mesh.
-            progress: called with the number of records done after each batch.
-        """
-        config, mesh = self._experiment.config, self._experiment.mesh
+    errors: np.ndarray
+    powers: np.ndarray
+    bands: tuple[tuple[int, int], ...]
+
+    @property
+    def loss(self) -> float:
+        """Mean over records and bands: of timesteps that are uniform over [0, T)."""
+        return float(self.errors.mean())
+
+    def summary(self) -> dict[str, float]:
+        """Loss of each band, and as a share of the error of predicting zero."""
+        loss, zero = self.errors.mean(axis=0), self.powers.mean(axis=0)
+        names = [f"t{first:03d}-{last:03d}" for first, last in self.bands]
+        return {
+            "loss_over_zero": self.loss / float(self.powers.mean()),
+            **{f"loss/{name}": float(v) for name, v in zip(names, loss, strict=True)},
+            **{
+                f"loss_over_zero/{name}": float(v)
+                for name, v in zip(names, loss / zero, strict=True)
+            },
+        }
+
+    @property
+    def score(self) -> float:
+        """By which the best checkpoint is chosen: the higher, the less the loss."""
+        return -self.loss
+
+    @property
+    def headline(self) -> str:
+        """The score for people."""
+        return f"loss {self.loss:.5f} ({self.summary()['loss_over_zero']:.4f} of predicting zero)"
+
+
+Evaluation = MapEvaluation | DenoisingEvaluation
+
+
+class _SplitReader:
+    """The records of a split in batches on the devices."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        check_batch_size(objective.config.eval.batch_size, mesh)
+        self._objective, self._mesh = objective, mesh
+        self.source = objective.dataset.source(split)
+
+    def batches(self) -> Iterator[dict[str, jax.Array]]:
+        config = self._objective.config
         batches = eval_batches(
-            self._source,
-            self._experiment.record_keys,
+            self.source,
+            self._objective.record_keys,
             batch_size=config.eval.batch_size,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             num_threads=config.data.num_threads,
             prefetch_size=config.data.prefetch_size,
         )
-        confusions = np.zeros((len(self._source), *[len(config.data.classes)] * 2), np.int64)
+        return (shard_batch(batch, self._mesh) for batch in batches)
+
+
+class MapEvaluator:
+    """Evaluates a task with maps on one split; compiled once, run as often as wanted."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        self._objective, self._reader = objective, _SplitReader(objective, mesh, split)
+        # Everything comes out replicated: each process then holds the counts of all rows.
+        self._step = jax.jit(
+            _indexed(functools.partial(eval_step, problem=objective.problem)),
+            in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
+            out_shardings=replicated(mesh),
+        )
+
+    def __call__(self, params: Any, progress: Progress | None = None) -> MapEvaluation:
+        """Count over the whole split.
+
+        Args:
+            params: parameters, replicated on the mesh.
+            progress: called with the number of records done after each batch.
+        """
+        classes = tuple(self._objective.config.data.classes)
+        confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
-        for batch in batches:
-            out = jax.device_get(
-                self._step(params, shard_batch(batch, mesh), self._experiment.process)
-            )
+        for batch in self._reader.batches():
+            out = jax.device_get(self._step(params, batch, self._objective.process))
             rows = out["index"] >= 0  # others only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])
@@ -92,11 +152,52 @@ class Evaluator:
             if progress:
                 progress(int(rows.sum()))
         loss = loss_total / loss_weight if loss_weight else float("nan")
-        return Evaluation(loss, confusions, tuple(config.data.classes))
+        return MapEvaluation(loss, confusions, classes)
 
 
-def _indexed_eval_step(
-    params: Any, batch: Batch, process: NoiseProcess, *, problem: Problem
-) -> dict[str, jax.Array]:
-    """Score a batch, and say which record each row is: devices may order rows as they like."""
-    return {"index": batch["index"], **eval_step(params, batch, process, problem=problem)}
+class DenoisingEvaluator:
+    """Evaluates denoising on one split, each record once in every band of timesteps."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        self._objective, self._reader = objective, _SplitReader(objective, mesh, split)
+        rep, rows = replicated(mesh), batch_sharding(mesh)
+        self._step = jax.jit(
+            _indexed(functools.partial(denoising_eval_step, problem=objective.problem)),
+            in_shardings=(rep, rows, rep, rep, rep),
+            out_shardings=rep,
+        )
+        total = objective.process.num_train_timesteps
+        limits = np.linspace(0, total, objective.config.eval.num_timestep_bands + 1).astype(int)
+        self._bands = list(zip(limits[:-1], limits[1:], strict=True))
+
+    def __call__(self, params: Any, progress: Progress | None = None) -> DenoisingEvaluation:
+        """Measure the whole split; arguments as of `MapEvaluator`."""
+        shape = (len(self._reader.source), len(self._bands))
+        errors, powers = np.zeros(shape), np.zeros(shape)
+        for batch in self._reader.batches():
+            for band, limits in enumerate(self._bands):
+                with jax.transfer_guard("allow"):
+                    first, last = (np.int32(t) for t in limits)
+                    out = self._step(params, batch, self._objective.process, first, last)
+                out = jax.device_get(out)
+                rows = out["index"] >= 0
+                errors[out["index"][rows], band] = out["error"][rows]
+                powers[out["index"][rows], band] = out["power"][rows]
+            if progress:
+                progress(int(rows.sum()))
+        bands = tuple((int(first), int(last) - 1) for first, last in self._bands)
+        return DenoisingEvaluation(errors, powers, bands)
+
+
+Evaluator = MapEvaluator | DenoisingEvaluator
+
+
+def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
+    """Make what evaluates a task."""
+    kind = MapEvaluator if objective.task.has_mask else DenoisingEvaluator
+    return kind(objective, mesh, split)
+
+
+def _indexed(step: Callable[..., dict[str, jax.Array]]) -> Callable[..., dict[str, jax.Array]]:
+    """Let a step also say which record each row is: devices may order rows as they like."""
+    return lambda params, batch, *rest: {"index": batch["index"], **step(params, batch, *rest)}

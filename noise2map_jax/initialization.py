@@ -1,20 +1,23 @@
-"""Initial values from elsewhere: a finished run, or a diffusers folder."""
+"""Initial values from elsewhere: a finished run, a diffusers folder, the authors' weights."""
 
 import dataclasses
 import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import traverse_util
 
 from noise2map_jax import weights
+from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import Experiment, create_model
+from noise2map_jax.experiment import Experiment
 from noise2map_jax.run import load_config, restore_best
 from noise2map_jax.sharding import replicate
 from noise2map_jax.unet import UNetConfig
 
 PARTS = ("backbone", "all")
+Flat = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,18 +28,41 @@ class Initial:
         params: the whole tree.
         source: what was read, in words.
         drawn: names of the tensors that keep their random values.
+        adapted: names of the tensors that were fitted to another number of channels.
         num_taken: number of tensors that were read.
     """
 
     params: Any
     source: str
     drawn: tuple[str, ...]
+    adapted: tuple[str, ...]
     num_taken: int
 
     def summary(self) -> str:
         """Say what was read and what was not."""
         drawn = ", ".join(self.drawn) or "none"
-        return f"{self.num_taken} tensors from {self.source}; random: {drawn}"
+        adapted = f"; fitted to other channels: {', '.join(self.adapted)}" if self.adapted else ""
+        return f"{self.num_taken} tensors from {self.source}{adapted}; random: {drawn}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What `init_from` holds.
+
+    Attributes:
+        name: in words.
+        tensors: by their names here.
+        unet: shape of the backbone; None where the file does not say it.
+    """
+
+    name: str
+    tensors: Flat
+    unet: UNetConfig | None
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that it has projections for."""
+        return sorted({k.split("_")[0] for k in self.tensors if not k.startswith("unet/")})
 
 
 def initialize(experiment: Experiment, params: Any) -> Initial:
@@ -59,45 +85,153 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
         raise UserError(
             f"unknown init_parts {config.init_parts!r}; expected one of {', '.join(PARTS)}"
         )
-    folder = pathlib.Path(config.init_from)
-    read, unet, source = _read(experiment, folder)
-    if config.init_parts == "backbone":
-        read = {"unet": read["unet"]}
-    model = experiment.problem.model
-    there, here = (_shape(config) for config in (unet, model.unet))
-    differing = [f"{k} is {there[k]}, here {here[k]}" for k in there if there[k] != here[k]]
-    if differing:
-        raise UserError(f"init_from={folder}: another backbone: {'; '.join(differing)}")
-    now, new = _flat(params), _flat(read)
+    if config.init_input not in ("", *ADAPTATIONS):
+        raise UserError(
+            f"unknown init_input {config.init_input!r}; expected one of {', '.join(ADAPTATIONS)}, "
+            "or nothing"
+        )
+    source = _read(experiment)
+    _check_backbone(source, experiment)
+    now = _flat(params)
+    new = _chosen(source, experiment)
+    adapted: list[str] = []
+    if config.init_input:
+        new |= _input_projections(source, now)
+        for name in _input_kernels(new):
+            if name in now and now[name].shape != new[name].shape:
+                num = now[name].shape[2]
+                new[name] = ADAPTATIONS[config.init_input](new[name], num)
+                adapted.append(name)
     wrong = [
         f"{name} is {tuple(value.shape)}, expected {tuple(now[name].shape)}"
         for name, value in new.items()
         if name in now and now[name].shape != value.shape
     ]
     wrong += [f"{name} is left over" for name in new if name not in now]
-    drawn = tuple(name for name in now if name not in new)
     if wrong:
         hint = "; init_parts=backbone leaves the projections out"
-        raise UserError(f"init_from={folder}: {'; '.join(wrong)}{hint}")
-    merged = traverse_util.unflatten_dict(now | new, sep="/")
-    return Initial(merged, source, drawn, len(new))
+        if not config.init_input and any(
+            name.split(" ")[0] in _input_kernels(now) for name in wrong
+        ):
+            hint += ", init_input=inflate fits the first convolution to other channels"
+        raise UserError(f"init_from={config.init_from}: {'; '.join(wrong)}{hint}")
+    drawn = tuple(name for name in now if name not in new)
+    placed = replicate({k: v for k, v in new.items()}, experiment.mesh)
+    merged = traverse_util.unflatten_dict(now | placed, sep="/")
+    return Initial(merged, source.name, drawn, tuple(adapted), len(new))
 
 
-def _read(experiment: Experiment, folder: pathlib.Path) -> tuple[dict[str, Any], UNetConfig, str]:
-    """Return the parameters, their backbone's shape, and where they come from."""
-    if not (folder / "config.json").is_file():
+def inflate(kernel: jax.Array, num_inputs: int) -> jax.Array:
+    """Fit a convolution to other channels by repeating those that it has.
+
+    Args:
+        kernel: [kh, kw, C, features].
+        num_inputs: N.
+
+    Returns:
+        [kh, kw, N, features]: channel i is channel i mod C, times C / N, so that inputs that
+        repeat in the same way give the same output.
+    """
+    channels = jnp.arange(num_inputs) % kernel.shape[2]
+    return jnp.take(kernel, channels, axis=2) * (kernel.shape[2] / num_inputs)
+
+
+def average(kernel: jax.Array, num_inputs: int) -> jax.Array:
+    """Fit a convolution to other channels by giving each the mean of those that it has.
+
+    Args:
+        kernel: [kh, kw, C, features].
+        num_inputs: N.
+
+    Returns:
+        [kh, kw, N, features], scaled by C / N as in `inflate`.
+    """
+    mean = jnp.mean(kernel, axis=2, keepdims=True) * (kernel.shape[2] / num_inputs)
+    return jnp.repeat(mean, num_inputs, axis=2)
+
+
+ADAPTATIONS = {"inflate": inflate, "average": average}
+
+
+def _chosen(source: Source, experiment: Experiment) -> Flat:
+    """Return the tensors of the parts that are asked for; heads of other tasks are no part."""
+    backbone = {k: v for k, v in source.tensors.items() if k.startswith("unet/")}
+    if experiment.config.init_parts == "backbone":
+        return backbone
+    tasks = list(experiment.objectives)
+    if source.tasks and not set(tasks) & set(source.tasks):
         raise UserError(
-            f"init_from={folder}: neither a finished run nor a diffusers folder (no config.json); "
+            f"init_from={experiment.config.init_from}: it has projections for the task "
+            f"{', '.join(source.tasks)}, but this is {', '.join(tasks)}; init_parts=backbone "
+            "leaves the projections out"
+        )
+    heads = {k: v for k, v in source.tensors.items() if k.split("_")[0] in tasks}
+    return backbone | heads
+
+
+def _input_projections(source: Source, now: Flat) -> Flat:
+    """Return each task's first projection: its own, or where it has none, another task's."""
+    found: Flat = {}
+    for name in now:
+        task, _, rest = name.partition("_")
+        if rest not in ("input_conv/kernel", "input_conv/bias"):
+            continue
+        for other in (task, *source.tasks):
+            if f"{other}_{rest}" in source.tensors:
+                found[name] = source.tensors[f"{other}_{rest}"]
+                break
+    return found
+
+
+def _input_kernels(tensors: Flat) -> list[str]:
+    """Name the kernels that see the bands: of the projections, and the backbone's first."""
+    return [k for k in tensors if k.endswith("_input_conv/kernel") or k == "unet/conv_in/kernel"]
+
+
+def _read(experiment: Experiment) -> Source:
+    """Find out what `init_from` is, and read it."""
+    name = experiment.config.init_from
+    path = weights.fetch(name) if name.startswith("hf:") else pathlib.Path(name)
+    if path.is_file():
+        return _read_file(experiment, path)
+    if not (path / "config.json").is_file():
+        raise UserError(
+            f"init_from={path}: neither a finished run nor a diffusers folder (no config.json); "
             "train that run first, or start from random values with --config.init_from="
         )
-    if "_class_name" in weights.read_json(folder / "config.json"):
-        unet, params = weights.load_diffusers(folder)
-        tree = {"unet": replicate(params, experiment.mesh)}
-        return tree, unet.config, f"the diffusers folder {folder}"
-    config = load_config(folder)
+    if "_class_name" in weights.read_json(path / "config.json"):
+        unet, params = weights.load_diffusers(path)
+        return Source(f"the diffusers folder {path}", _flat({"unet": params}), unet.config)
+    config = load_config(path)
     model = create_model(config)
-    step, params = restore_best(folder, config, model, experiment.mesh)
-    return params, model.unet, f"the run {folder}, step {step}"
+    step, params = restore_best(path, config, model, experiment.mesh)
+    return Source(f"the run {path}, step {step}", _flat(params), model.unet)
+
+
+def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
+    if len(experiment.objectives) > 1:
+        raise UserError(
+            f"init_from={path}: a file holds the projections of one task, but this experiment has "
+            f"{', '.join(experiment.objectives)}; start from a folder"
+        )
+    (task,) = experiment.objectives
+    params = weights.load_authors(path, experiment.model, task)
+    return Source(f"the file {path}", _flat(params), None)
+
+
+def _check_backbone(source: Source, experiment: Experiment) -> None:
+    """Refuse a backbone that computes something else; names differ in what shapes do not show."""
+    if source.unet is None:
+        return
+    there, here = (_shape(config) for config in (source.unet, experiment.model.unet))
+    free = ("in_channels",) if experiment.config.init_input else ()
+    differing = [
+        f"{k} is {there[k]}, here {here[k]}" for k in there if there[k] != here[k] and k not in free
+    ]
+    if differing:
+        raise UserError(
+            f"init_from={experiment.config.init_from}: another backbone: {'; '.join(differing)}"
+        )
 
 
 def _shape(config: UNetConfig) -> dict[str, Any]:
@@ -105,5 +239,5 @@ def _shape(config: UNetConfig) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(config).items() if k != "sample_size"}
 
 
-def _flat(tree: Any) -> dict[str, jax.Array]:
+def _flat(tree: Any) -> Flat:
     return traverse_util.flatten_dict(tree, sep="/")

@@ -7,47 +7,52 @@ import contextlib
 import functools
 import itertools
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax import scene, sharding
+from noise2map_jax.components import create_model, create_process, create_task
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import create_model, create_process
+from noise2map_jax.eval_step import predict_step
 from noise2map_jax.losses import IGNORE
+from noise2map_jax.problem import Problem
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.run import load_config, restore_best
-from noise2map_jax.step import Problem, predict_step
-from noise2map_jax.tasks import get_task
+from noise2map_jax.scaling_config import value_range
+from noise2map_jax.task_configs import task_config
 
 
 class Predictor:
     """Maps batches of tiles with the best parameters of a run, on all local devices."""
 
-    def __init__(self, config: ConfigDict, workdir: pathlib.Path):
-        task = get_task(config.task)
+    def __init__(self, config: ConfigDict, view: ConfigDict, workdir: pathlib.Path):
+        task = create_task(view)
         model = create_model(config)
-        weights = (1.0,) * len(config.data.classes)
-        problem = Problem(model, task, tuple(config.data.value_range), weights)
+        weights = (1.0,) * len(view.data.classes)
+        problem = Problem(model, task, value_range(view), weights)
         mesh = sharding.create_mesh()
         _, self._params = restore_best(workdir, config, model, mesh)
-        self._process = sharding.replicate(create_process(config), mesh)
+        self._process = sharding.replicate(create_process(view), mesh)
         self._step = jax.jit(functools.partial(predict_step, problem=problem))
         self._mesh = mesh
         self.image_keys = task.image_keys
 
-    def __call__(self, tiles: list[tuple[np.ndarray, ...]], batch_size: int) -> np.ndarray:
-        """Return probabilities [number of tiles, S, S, K] of tiles, each a tuple of dates."""
+    def __call__(
+        self, tiles: list[tuple[np.ndarray, ...]], batch_size: int
+    ) -> tuple[np.ndarray, ...]:
+        """Predict N tiles, each a tuple of dates: probabilities [N, S, S, K], uncertainty."""
         blank = tuple(np.zeros_like(date) for date in tiles[0])
         filled = tiles + [blank] * (batch_size - len(tiles))
         batch = {
             key: np.stack([tile[i] for tile in filled]) for i, key in enumerate(self.image_keys)
         }
-        probabilities = self._step(
+        prediction = self._step(
             self._params, sharding.shard_batch(batch, self._mesh), self._process
         )
-        return np.asarray(probabilities)[: len(tiles)]
+        return tuple(np.asarray(array)[: len(tiles)] for array in prediction)
 
 
 def map_scene(
@@ -55,7 +60,10 @@ def map_scene(
     paths: list[str],
     output: str,
     *,
+    task: str = "",
     probability: str = "",
+    uncertainty: str = "",
+    timesteps: Sequence[int] = (),
     batch_size: int = 8,
     margin: int = -1,
 ) -> None:
@@ -65,19 +73,34 @@ def map_scene(
         workdir: a run that has a best checkpoint.
         paths: the image, or the images before and after.
         output: the GeoTIFF of class indices to write.
+        task: whose head is used, for a run of several tasks.
         probability: a GeoTIFF of the probability of not being class 0, float32, to write; or "".
+        uncertainty: a GeoTIFF of the standard deviation of that probability over several
+            timesteps, float32, to write; or "".
+        timesteps: at which to predict, the mean over several; empty = those of the run.
         batch_size: tiles predicted at once.
         margin: pixels at a tile's edges that are not used; -1 = an eighth of the tile.
 
     Raises:
         UserError: images that do not fit the run or each other.
     """
-    config = load_config(workdir)
-    task, data = get_task(config.task), config.data
-    if len(paths) != len(task.image_keys):
+    run_config = load_config(workdir)
+    config = task_config(run_config, task)
+    if timesteps:
+        config.noise.inference_timesteps = tuple(timesteps)
+    kind, data = create_task(config), config.data
+    if not kind.has_mask:
+        raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
+    num_timesteps = len(config.noise.inference_timesteps)
+    if uncertainty and num_timesteps < 2:
         raise UserError(
-            f"task {task.name!r} takes {len(task.image_keys)} image(s) "
-            f"({', '.join(task.image_keys)}), but {len(paths)} given; see --post"
+            f"an uncertainty needs several timesteps, but the run predicts at {num_timesteps}; "
+            "name them, for example --timesteps=700,800,900,999"
+        )
+    if len(paths) != len(kind.image_keys):
+        raise UserError(
+            f"task {kind.name!r} takes {len(kind.image_keys)} image(s) "
+            f"({', '.join(kind.image_keys)}), but {len(paths)} given; see --post"
         )
     size = data.tile_size
     margin = size // 8 if margin < 0 else margin
@@ -85,17 +108,17 @@ def map_scene(
         raise UserError(f"margin is {margin}; expected less than half of the tile, {size} pixels")
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; expected at least 1")
-    targets = [path for path in (output, probability) if path]
+    targets = [path for path in (output, probability, uncertainty) if path]
     _check_targets(paths, targets)
     with contextlib.ExitStack() as stack:
         images = [stack.enter_context(scene.open_image(path)) for path in paths]
         scene.check_images(images, data.num_bands, data.dtype)
-        predictor = Predictor(config, workdir)
+        predictor = Predictor(run_config, config, workdir)
         batch_size = -(-batch_size // jax.device_count()) * jax.device_count()
         first = images[0]
         written = {output: scene.map_profile(first, "uint8", IGNORE)}
-        if probability:
-            written[probability] = scene.map_profile(first, "float32", float("nan"))
+        for path in targets[1:]:
+            written[path] = scene.map_profile(first, "float32", float("nan"))
         with contextlib.ExitStack() as outputs:
             writers = [
                 outputs.enter_context(scene.create_map(path, profile))
@@ -109,11 +132,14 @@ def map_scene(
                     [scene.read_block(image, block.read) for image in images] for block in batch
                 ]
                 tiles = [tuple(pixels for pixels, _ in dates) for dates in read]
-                for block, dates, p in zip(batch, read, predictor(tiles, batch_size), strict=True):
+                prediction = predictor(tiles, batch_size)
+                for block, dates, p, u in zip(batch, read, *prediction, strict=True):
                     valid = np.all([mask for _, mask in dates], axis=0)
-                    classes = np.where(valid, p.argmax(axis=-1), IGNORE).astype(np.uint8)
-                    layers = (classes, np.where(valid, 1 - p[..., 0], np.float32("nan")))
-                    for writer, layer in zip(writers, layers, strict=False):
+                    layers = [np.where(valid, p.argmax(axis=-1), IGNORE).astype(np.uint8)]
+                    for path, values in ((probability, 1 - p[..., 0]), (uncertainty, u)):
+                        if path:
+                            layers.append(np.where(valid, values, np.float32("nan")))
+                    for writer, layer in zip(writers, layers, strict=True):
                         writer.write(layer[block.inner], 1, window=block.core)
                     bar.update(block.core.height * block.core.width)
 

@@ -1,6 +1,7 @@
 """Noise2Map: per-task projections around one diffusion backbone."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +20,7 @@ class Head:
     task: str
     num_inputs: int  # channels of x: bands times dates
     num_outputs: int  # classes, or channels of the predicted noise
+    projected: bool = True  # False: the input goes to the backbone and comes from it as it is
 
 
 class Noise2Map(nn.Module):
@@ -63,6 +65,10 @@ class Noise2Map(nn.Module):
                 f"the input of task {task!r} has {x.shape[-1]} channels; expected {head.num_inputs}"
             )
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        unet = UNet(self.unet, name="unet", **types)
+        timesteps = jnp.where(use_timestep, timesteps, 0)
+        if not head.projected:
+            return unet(x, timesteps)
 
         def conv(features: int, name: str, **kw: Any) -> nn.Conv:
             return nn.Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
@@ -74,8 +80,7 @@ class Noise2Map(nn.Module):
         if resample:
             h = resize_align_corners(h, self.sample_size, self.sample_size)
             h = conv(self.unet.in_channels, "input_upscaling")(h)
-        timesteps = jnp.where(use_timestep, timesteps, 0)
-        h = UNet(self.unet, name="unet", **types)(h, timesteps)
+        h = unet(h, timesteps)
         if resample:
             h = resize_align_corners(h, height, width)
             h = conv(self.unet.out_channels, "output_downscaling")(h)
@@ -91,20 +96,22 @@ class Noise2Map(nn.Module):
         raise UserError(f"the model has no head for task {task!r}; it has {names}")
 
 
-def init_params(model: Noise2Map, key: jax.Array, tile_size: int) -> Any:
+def init_params(model: Noise2Map, key: jax.Array, tile_size: int | Mapping[str, int]) -> Any:
     """Draw the parameters of the backbone and of all heads.
 
     Args:
         model: the network.
         key: a PRNG key; the backbone gets the same values whichever heads there are.
-        tile_size: side of the tiles in pixels: decides whether resampling convolutions exist.
+        tile_size: side of the tiles in pixels, of all tasks or by task: decides whether resampling
+            convolutions exist.
 
     Returns:
         The tree of parameters, of type `model.param_dtype`.
     """
     params: dict[str, Any] = {}
     for head in model.heads:
-        x = jnp.zeros((1, tile_size, tile_size, head.num_inputs))
+        size = tile_size if isinstance(tile_size, int) else tile_size[head.task]
+        x = jnp.zeros((1, size, size, head.num_inputs))
         variables = model.init(key, x, jnp.zeros(1, jnp.int32), task=head.task)
         params = dict(variables["params"]) | params
     return params

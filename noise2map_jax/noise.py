@@ -1,5 +1,7 @@
 """The noise process of Noise2Map: data, not code, so that processes can be stacked and vmapped."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -24,7 +26,7 @@ class NoiseProcess(struct.PyTreeNode):
         mix: what the noise is made of.
         timestep_weights: [T] relative frequency of each t in training; ones are the uniform draw
             of the paper, a single one a fixed t, zeros leave a zone out.
-        inference_timestep: [] int32, the t of prediction.
+        inference_timesteps: [M] int32, the t of prediction; over several, predictions are averaged.
         use_timestep: [] bool, whether t reaches the network.
     """
 
@@ -32,7 +34,7 @@ class NoiseProcess(struct.PyTreeNode):
     noise: jax.Array
     mix: NoiseMix
     timestep_weights: jax.Array
-    inference_timestep: jax.Array
+    inference_timesteps: jax.Array
     use_timestep: jax.Array
 
     @property
@@ -48,18 +50,27 @@ def create_noise_process(
     swap: float = 0.0,
     gaussian: float = 0.0,
     timestep_range: tuple[int, int] = (0, 0),
-    inference_timestep: int = -1,
+    min_contrast: float = 0.0,
+    contrast_power: float = 0.0,
+    inference_timesteps: Sequence[int] = (-1,),
     use_timestep: bool = True,
 ) -> NoiseProcess:
     """Make a process from a schedule's table.
+
+    How often t comes in training: within `timestep_range`, where the contrast is at least
+    `min_contrast`, as `contrast(t) ** contrast_power`. The defaults are the paper's uniform draw.
 
     Args:
         alphas_cumprod: [T], values in [0, 1].
         image: weight of the image itself in the noise.
         swap: weight of the pair with its dates exchanged.
         gaussian: weight of standard normal noise.
-        timestep_range: t is drawn uniformly from [first, last); (0, 0) means all of [0, T).
-        inference_timestep: t of prediction; negative values count from the end, as in Python.
+        timestep_range: t is drawn from [first, last); (0, 0) means all of [0, T); one t alone is a
+            fixed t.
+        min_contrast: least contrast of t in training, in [0, 1]; see `contrast`.
+        contrast_power: 0 draws uniformly, 1 in proportion to the contrast.
+        inference_timesteps: one or more t of prediction; negative values count from the end, as in
+            Python.
         use_timestep: whether t reaches the network.
 
     Returns:
@@ -67,7 +78,7 @@ def create_noise_process(
         is not touched at all use `clean_noise_process`.
 
     Raises:
-        UserError: a timestep outside of [0, T), or an empty range.
+        UserError: a timestep outside of [0, T), an empty range, or no t that is left.
     """
     total = alphas_cumprod.shape[0]
     first, last = timestep_range if tuple(timestep_range) != (0, 0) else (0, total)
@@ -75,34 +86,60 @@ def create_noise_process(
         raise UserError(
             f"timestep_range is [{first}, {last}); expected 0 <= first < last <= T = {total}"
         )
-    if not -total <= inference_timestep < total:
+    outside = [t for t in inference_timesteps if not -total <= t < total]
+    if outside or not inference_timesteps:
         raise UserError(
-            f"inference_timestep is {inference_timestep}; expected -T <= t < T with T = {total}"
+            f"inference_timesteps are {tuple(inference_timesteps)}; expected one or more with "
+            f"-T <= t < T, T = {total}"
+        )
+    if not 0 <= min_contrast <= 1 or contrast_power < 0:
+        raise UserError(
+            f"min_contrast is {min_contrast:g} and contrast_power {contrast_power:g}; expected "
+            "min_contrast from 0 to 1 and contrast_power >= 0"
         )
     steps = jnp.arange(total)
+    signal, noise = jnp.sqrt(alphas_cumprod), jnp.sqrt(1 - alphas_cumprod)
+    left = contrast(signal, noise)
+    chosen = (steps >= first) & (steps < last) & (left >= min_contrast)
+    weights = jnp.where(chosen, left**contrast_power, 0.0)
+    if not isinstance(weights, jax.core.Tracer) and not weights.any():
+        raise UserError(
+            f"no timestep of [{first}, {last}) is left to train with: the greatest contrast there "
+            f"is {float(left[first:last].max()):.3g}, min_contrast {min_contrast:g}"
+        )
     return NoiseProcess(
-        signal=jnp.sqrt(alphas_cumprod),
-        noise=jnp.sqrt(1 - alphas_cumprod),
+        signal=signal,
+        noise=noise,
         mix=NoiseMix(
             image=jnp.float32(image), swap=jnp.float32(swap), gaussian=jnp.float32(gaussian)
         ),
-        timestep_weights=((steps >= first) & (steps < last)).astype(jnp.float32),
-        inference_timestep=jnp.int32(inference_timestep % total),
+        timestep_weights=weights.astype(jnp.float32),
+        inference_timesteps=jnp.asarray([t % total for t in inference_timesteps], jnp.int32),
         use_timestep=jnp.bool_(use_timestep),
     )
 
 
-def clean_noise_process(num_train_timesteps: int, *, use_timestep: bool = False) -> NoiseProcess:
+def clean_noise_process(
+    num_train_timesteps: int,
+    *,
+    use_timestep: bool = False,
+    inference_timesteps: Sequence[int] = (-1,),
+) -> NoiseProcess:
     """The control: the network sees the clean input, whatever t is.
 
     Args:
         num_train_timesteps: T.
         use_timestep: whether t, which then says nothing of the input, reaches the network.
+        inference_timesteps: t of prediction.
 
     Returns:
         A process with signal 1 and noise 0 for all t.
     """
-    return create_noise_process(jnp.ones(num_train_timesteps), use_timestep=use_timestep)
+    return create_noise_process(
+        jnp.ones(num_train_timesteps),
+        use_timestep=use_timestep,
+        inference_timesteps=inference_timesteps,
+    )
 
 
 def sample_timesteps(process: NoiseProcess, key: jax.Array, num: int) -> jax.Array:
@@ -118,11 +155,6 @@ def sample_timesteps(process: NoiseProcess, key: jax.Array, num: int) -> jax.Arr
     """
     logits = jnp.log(process.timestep_weights)
     return jax.random.categorical(key, logits, shape=(num,)).astype(jnp.int32)
-
-
-def inference_timesteps(process: NoiseProcess, num: int) -> jax.Array:
-    """Repeat the t of prediction for a batch of `num` inputs: [B] int32."""
-    return jnp.broadcast_to(process.inference_timestep, (num,))
 
 
 def add_noise(
@@ -155,16 +187,17 @@ def add_noise(
     return signal * original_samples + noise * structured
 
 
-def contrast(process: NoiseProcess) -> jax.Array:
+def contrast(signal: jax.Array, noise: jax.Array) -> jax.Array:
     """How much of the difference of a swapped pair is left: |signal - noise| / (signal + noise).
 
     0 means that both halves of x_t are identical and no change can be seen (t = 258 of the linear
     schedule); 1 is a clean pair.
 
     Args:
-        process: its tables.
+        signal: [T] factor of the clean input.
+        noise: [T] factor of the noise.
 
     Returns:
         [T] float32.
     """
-    return jnp.abs(process.signal - process.noise) / (process.signal + process.noise)
+    return jnp.abs(signal - noise) / (signal + noise)

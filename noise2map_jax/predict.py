@@ -26,11 +26,27 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--post", help="the later image of a pair")
     parser.add_argument("--output", required=True, help="GeoTIFF of class indices to write")
     parser.add_argument("--probability", default="", help="GeoTIFF of foreground probability")
+    parser.add_argument("--task", default="", help="whose head, for a run of several tasks")
+    parser.add_argument(
+        "--timesteps",
+        type=_timesteps,
+        default=(),
+        help="t of prediction, the mean over several: 700,800,900,999; default: the run's",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        default="",
+        help="GeoTIFF of the standard deviation of that probability over the timesteps",
+    )
     parser.add_argument("--batch_size", type=int, default=8, help="tiles predicted at once")
     parser.add_argument(
         "--margin", type=int, default=-1, help="unused pixels at tile edges; default: an eighth"
     )
     return parser.parse_args(argv)
+
+
+def _timesteps(text: str) -> tuple[int, ...]:
+    return tuple(int(t) for t in text.split(","))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
             pathlib.Path(arguments.workdir),
             paths,
             arguments.output,
+            task=arguments.task,
             probability=arguments.probability,
+            uncertainty=arguments.uncertainty,
+            timesteps=arguments.timesteps,
             batch_size=arguments.batch_size,
             margin=arguments.margin,
         )

@@ -1,21 +1,20 @@
 """Pictures of predictions: image or pair | truth | prediction | probability, a row a record."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
+from noise2map_jax.class_colours import class_colours
 from noise2map_jax.losses import IGNORE
+from noise2map_jax.scaling import ValueRange
 
 PANEL = 224  # least side of a panel in pixels
 GAP, HEADER = 6, 46
-# Okabe and Ito's colours, told apart with every kind of colour vision.
-CLASS_COLOURS = np.array(
-    [(0, 0, 0), (255, 255, 255), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)],
-    np.uint8,
-)
 FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED = (213, 94, 0), (0, 114, 178), (128, 128, 128)
 
 
@@ -37,7 +36,7 @@ class PredictedRecord:
 
 
 def draw_predictions(
-    records: Sequence[PredictedRecord], value_range: tuple[float, float], title: str
+    records: Sequence[PredictedRecord], value_range: ValueRange, title: str
 ) -> np.ndarray:
     """Draw records as rows of panels.
 
@@ -75,7 +74,28 @@ def draw_predictions(
     return np.asarray(canvas)
 
 
-def _panels(record: PredictedRecord, value_range: tuple[float, float]) -> list[np.ndarray]:
+def draw_grid(images: np.ndarray) -> np.ndarray:
+    """Draw images side by side in a grid that is about square.
+
+    Args:
+        images: [N, H, W, C] float, from 0 (black) to 1 (white).
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    num, height, width, _ = images.shape
+    columns = math.ceil(math.sqrt(num))
+    zoom = max(1, PANEL // 2 // max(height, width))
+    step_x, step_y = width * zoom + GAP, height * zoom + GAP
+    canvas = Image.new("RGB", (GAP + step_x * columns, GAP + step_y * -(-num // columns)), "white")
+    for i, image in enumerate(images):
+        panel = Image.fromarray(_to_bytes(_three_bands(image), 0.0, 1.0))
+        panel = panel.resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+        canvas.paste(panel, (GAP + i % columns * step_x, GAP + i // columns * step_y))
+    return np.asarray(canvas)
+
+
+def _panels(record: PredictedRecord, value_range: ValueRange) -> list[np.ndarray]:
     prediction = np.argmax(record.probabilities, axis=-1)
     truth = _colour(record.mask)
     shown = _colour(prediction)
@@ -91,19 +111,30 @@ def _panels(record: PredictedRecord, value_range: tuple[float, float]) -> list[n
 
 def _colour(classes: np.ndarray) -> np.ndarray:
     """Class indices [H, W] -> colours [H, W, 3] uint8."""
-    coloured = CLASS_COLOURS[np.where(classes == IGNORE, 0, classes) % len(CLASS_COLOURS)]
+    colours = np.array(class_colours(IGNORE), np.uint8)
+    coloured = colours[np.where(classes == IGNORE, 0, classes)]
     coloured[classes == IGNORE] = IGNORED
     return coloured
 
 
-def _to_rgb(image: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+def _to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:
     """The first three bands, or the first one as grey, as uint8."""
-    low, high = value_range
+    low, high = (np.broadcast_to(np.asarray(v, np.float32), image.shape[-1:]) for v in value_range)
     if image.dtype != np.uint8:
         # Sensors of more than eight bits leave most of their range empty: stretch for the eye.
-        low, high = np.percentile(image, (2, 98))
-    bands = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
-    scaled = (bands.astype(np.float32) - low) / max(high - low, 1e-6)
+        low, high = np.percentile(image, (2, 98), axis=(0, 1))
+    return _to_bytes(_three_bands(image), _three_bands(low), _three_bands(high))
+
+
+def _three_bands(values: np.ndarray) -> np.ndarray:
+    """The first three of [..., C], or the first one three times."""
+    return values[..., :3] if values.shape[-1] >= 3 else np.repeat(values[..., :1], 3, axis=-1)
+
+
+def _to_bytes(values: np.ndarray, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Map [low, high] to 0 to 255."""
+    width = np.maximum(np.subtract(high, low), 1e-6)
+    scaled = (values.astype(np.float32) - np.asarray(low)) / width
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 

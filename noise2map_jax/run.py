@@ -3,21 +3,23 @@
 import contextlib
 import json
 import pathlib
+import re
 from typing import Any
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import checkpoint, sharding
+from noise2map_jax.components import abstract_params, trained_sizes
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import abstract_params, trained_size
 from noise2map_jax.model import Noise2Map
 
 # Fields that may differ between training and using a run without changing what it predicts.
 FREE_FIELDS = (
     *("data.data_dir", "data.num_threads", "data.prefetch_size"),
-    *("train.", "eval.", "seed", "init_from", "init_parts"),
+    *("train.", "eval.", "seed", "init_", "weight"),
 )
+SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
 
 
 def load_config(workdir: pathlib.Path) -> ConfigDict:
@@ -55,7 +57,7 @@ def restore_best(
     """
     if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would make it
         raise UserError(f"no checkpoint in {str(workdir / 'checkpoints')!r}; train first")
-    shapes = abstract_params(model, trained_size(config))
+    shapes = abstract_params(model, trained_sizes(config))
     abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))
     with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
         params = checkpoints.restore_best(abstract)
@@ -71,7 +73,11 @@ def differences(before: ConfigDict, now: ConfigDict) -> list[str]:
 
 def differences_in_prediction(before: ConfigDict, now: ConfigDict) -> list[str]:
     """Name the fields that differ and bear on what is predicted."""
-    return [name for name in differences(before, now) if not name.startswith(FREE_FIELDS)]
+    return [
+        name
+        for name in differences(before, now)
+        if not SECTION.sub("", name).startswith(FREE_FIELDS)
+    ]
 
 
 def _plain(config: ConfigDict) -> Any:

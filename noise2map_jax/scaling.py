@@ -1,19 +1,30 @@
-"""From sensor values to the network's range, on the device."""
+"""From sensor values to the network's range and back, on the device."""
 
 import jax
 import jax.numpy as jnp
 
+Limit = float | tuple[float, ...]
+ValueRange = tuple[Limit, Limit]
 
-def scale_images(images: jax.Array, value_range: tuple[float, float]) -> jax.Array:
+
+def scale_images(images: jax.Array, value_range: ValueRange) -> jax.Array:
     """Map [low, high] linearly to [-1, 1]; values outside are clipped.
 
     Args:
         images: [B, H, W, C], uint8 or uint16 as stored by the sensor.
-        value_range: (low, high) in sensor units.
+        value_range: (low, high) in sensor units: numbers for all bands, or C numbers each.
 
     Returns:
         [B, H, W, C] float32.
     """
-    low, high = value_range
-    scaled = (images.astype(jnp.float32) - low) * (2.0 / (high - low)) - 1.0
+    low, high = (
+        jnp.broadcast_to(jnp.asarray(v, jnp.float32), images.shape[-1:]) for v in value_range
+    )
+    factor = 2.0 / (high - low)
+    values = images.astype(jnp.float32)
+    scaled = (values - _per_band(low)) * _per_band(factor) - 1.0
     return jnp.clip(scaled, -1.0, 1.0)
+
+
+def _per_band(values: jax.Array) -> jax.Array:
+    return values[None, None, None, :]

@@ -12,11 +12,9 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from noise2map_jax.class_colours import class_colours
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import IGNORE
-
-# Black is background, the others as in the report's pictures.
-COLOURS = {0: (0, 0, 0), 1: (255, 255, 255), 2: (230, 159, 0), 3: (86, 180, 233), 4: (0, 158, 115)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +173,6 @@ def map_profile(image: rasterio.DatasetReader, dtype: str, nodata: float | None)
 
 def describe_map(output: rasterio.io.DatasetWriter, classes: tuple[str, ...]) -> None:
     """Give a map of classes its colours and names."""
-    colours = {k: COLOURS.get(k, (200, 200, 200)) for k in range(len(classes))}
+    colours = dict(enumerate(class_colours(len(classes))))
     output.write_colormap(1, colours | {IGNORE: (128, 128, 128)})
     output.update_tags(classes=", ".join(f"{k} = {name}" for k, name in enumerate(classes)))

@@ -4,7 +4,8 @@ import pathlib
 
 import jax
 
-from noise2map_jax.experiment import Experiment, count_params
+from noise2map_jax.components import count_params
+from noise2map_jax.experiment import Experiment, Objective
 from noise2map_jax.run import differences, load_config
 from noise2map_jax.train_state import TrainState
 
@@ -18,20 +19,23 @@ def start_summary(
     origin: str,
 ) -> str:
     """Say what is about to happen; `origin` tells where initial values come from, if not random."""
-    config, mesh, data = experiment.config, experiment.mesh, experiment.dataset
-    backbone = count_params(state.params["unet"])
+    config, mesh = experiment.config, experiment.mesh
+    backbone, rest = count_params(state.params["unet"]), count_params(state.params)
+    factor = config.train.backbone_learning_rate_factor
+    trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
     rows = config.train.batch_size // mesh.size
     device = mesh.devices.flat[0]
-    lines = [
-        f"task        {config.task}: {' | '.join(config.data.classes)}, class weights "
-        + ", ".join(f"{w:.3g}" for w in experiment.problem.class_weights),
-        f"data        {data.describe('train')}; val: {data.num_records('val')} tiles",
-        f"parameters  {count_params(state.params):,}, of which backbone {backbone:,}; "
+    several = bool(config.tasks)
+    lines = []
+    for objective in experiment.objectives.values():
+        lines += _about(objective, several)
+    lines += [
+        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}; "
         f"compute {config.model.dtype}",
         *([f"initial     {origin}"] if origin else []),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
-        f"batch       {config.train.batch_size} images, {rows} a device, "
-        f"{config.train.num_microbatches} micro-batch(es)",
+        f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
+        f"device, {config.train.num_microbatches} micro-batch(es)",
         f"steps       {num_steps:,}" + (f", going on from {first:,}" if first else ""),
         f"work folder {workdir}",
     ]
@@ -40,3 +44,17 @@ def start_summary(
         if changed:
             lines.append(f"changed since this run was started: {', '.join(changed)}")
     return "\n".join(lines)
+
+
+def _about(objective: Objective, several: bool) -> list[str]:
+    config, data, problem = objective.config, objective.dataset, objective.problem
+    if objective.task.has_mask:
+        weights = ", ".join(f"{w:.3g}" for w in problem.class_weights)
+        what = f"{' | '.join(config.data.classes)}, class weights {weights}"
+    else:
+        what = f"predicts {config.noise.prediction_type}"
+    weight = f", loss x {problem.weight:g}" if several else ""
+    return [
+        f"task        {config.task}: {what}{weight}",
+        f"data        {data.describe('train')}; val: {data.num_records('val')} tiles",
+    ]

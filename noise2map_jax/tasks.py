@@ -2,14 +2,26 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.denoising import get_target
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import WeightedSum, mean_squared_error, weighted_cross_entropy
 
 Batch = Mapping[str, jax.Array]
+
+
+class Noised(NamedTuple):
+    """An input and its noise, as mixed at timesteps t."""
+
+    x_t: jax.Array  # [B, H, W, C], what the network sees
+    x: jax.Array  # [B, H, W, C], clean
+    eps: jax.Array  # [B, H, W, C], standard normal
+    signal: jax.Array  # [B, 1, 1, 1], signal[t]
+    noise: jax.Array  # [B, 1, 1, 1], noise[t]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Task:
         name: `ss`, `cd` or `denoise`.
         image_keys: arrays of a record that are concatenated to x, in this order.
         swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
-        targets: (batch, x, eps) -> what the outputs are compared with.
+        targets: (batch, noised) -> what the outputs are compared with.
         loss: (outputs, targets, class_weights [K]) -> loss as numerator and denominator.
         has_mask: whether its records hold `mask`, and so classes and scores.
         default_mix: the source of noise that the paper takes, by its name in `NoiseMix`.
@@ -29,7 +41,7 @@ class Task:
     name: str
     image_keys: tuple[str, ...]
     swap: Callable[[jax.Array], jax.Array]
-    targets: Callable[[Batch, jax.Array, jax.Array], jax.Array]
+    targets: Callable[[Batch, Noised], jax.Array]
     loss: Callable[[jax.Array, jax.Array, jax.Array], WeightedSum]
     has_mask: bool
     default_mix: str
@@ -53,12 +65,17 @@ def _unchanged(x: jax.Array) -> jax.Array:
     return x
 
 
-def _mask(batch: Batch, x: jax.Array, eps: jax.Array) -> jax.Array:
+def _mask(batch: Batch, noised: Noised) -> jax.Array:
     return batch["mask"][..., 0]
 
 
-def _gaussian_noise(batch: Batch, x: jax.Array, eps: jax.Array) -> jax.Array:
-    return eps
+def _denoising_target(prediction_type: str) -> Callable[[Batch, Noised], jax.Array]:
+    formula = get_target(prediction_type)
+
+    def target(batch: Batch, noised: Noised) -> jax.Array:
+        return formula(noised.x, noised.eps, noised.signal, noised.noise)
+
+    return target
 
 
 def _denoising_loss(
@@ -92,7 +109,7 @@ TASKS: dict[str, Task] = {
             name="denoise",
             image_keys=("image",),
             swap=_unchanged,
-            targets=_gaussian_noise,
+            targets=_denoising_target("epsilon"),
             loss=_denoising_loss,
             has_mask=False,
             default_mix="gaussian",
@@ -101,8 +118,19 @@ TASKS: dict[str, Task] = {
 }
 
 
-def get_task(name: str) -> Task:
-    """Look a task up by its name, or raise a `UserError` that lists the names."""
+def get_task(name: str, prediction_type: str = "epsilon") -> Task:
+    """Look a task up.
+
+    Args:
+        name: of the task.
+        prediction_type: what a task without a mask predicts: a key of `denoising.TARGETS`.
+
+    Raises:
+        UserError: an unknown name, listing those that there are.
+    """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")
-    return TASKS[name]
+    task = TASKS[name]
+    if task.has_mask:
+        return task
+    return dataclasses.replace(task, targets=_denoising_target(prediction_type))

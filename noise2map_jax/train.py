@@ -9,26 +9,19 @@ import jax
 from ml_collections import ConfigDict
 
 from noise2map_jax import checkpoint, optimizer, sharding
-from noise2map_jax.augment import Augmentation
+from noise2map_jax.components import trained_sizes
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluator import Evaluator
-from noise2map_jax.experiment import (
-    Experiment,
-    create_experiment,
-    num_train_steps,
-    save_config,
-    trained_size,
-)
+from noise2map_jax.experiment import Experiment, create_experiment, num_train_steps, save_config
 from noise2map_jax.initialization import initialize
 from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.model import init_params
-from noise2map_jax.predictions import save_predictions
 from noise2map_jax.preemption import Preempted, PreemptionWatch
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.start_summary import start_summary
 from noise2map_jax.step import train_step
 from noise2map_jax.train_log import TrainLog
 from noise2map_jax.train_state import TrainState, create_train_state, start_from
+from noise2map_jax.validation import Validation
 from noise2map_jax.writer import MetricWriter
 
 
@@ -48,16 +41,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         FloatingPointError: the loss or the gradient is not finite; the last checkpoint stays.
     """
     experiment = create_experiment(config)
-    if not experiment.problem.task.has_mask:
-        raise UserError(
-            f"task {config.task!r} has no maps to train and evaluate; expected ss or cd"
-        )
-    mesh, batch_size = experiment.mesh, config.train.batch_size
+    config, mesh, batch_size = experiment.config, experiment.mesh, config.train.batch_size
     sharding.check_batch_size(batch_size, mesh, num_microbatches=config.train.num_microbatches)
-    num_records = experiment.dataset.num_records("train")
+    # An epoch passes once over the largest of the tasks' training splits.
+    num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
     num_steps = num_train_steps(config, num_records)
-    steps_per_epoch = max(1, num_records // batch_size)
-    eval_every = config.train.eval_every_steps or steps_per_epoch
+    eval_every = config.train.eval_every_steps or max(1, num_records // batch_size)
     save_every = config.train.checkpoint_every_steps or eval_every
 
     learning_rate = optimizer.learning_rate_schedule(
@@ -67,7 +56,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         cosine=config.train.cosine,
     )
     step_fn, init_fn = compile_functions(experiment, learning_rate)
-    evaluator = Evaluator(experiment, "val")
+    validation = Validation(experiment)
     checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
     replicated = sharding.replicated(mesh)
     root_key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated)()
@@ -87,32 +76,35 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         print(start_summary(experiment, state, workdir, num_steps, first_step, origin), flush=True)
         save_config(config, workdir)
     writer = MetricWriter(workdir, first_step=first_step) if is_first else None
-    batches = train_batches(
-        experiment.dataset.source("train"),
-        experiment.record_keys,
-        seed=config.seed,
-        batch_size=batch_size,
-        first_step=first_step,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        num_threads=config.data.num_threads,
-        prefetch_size=config.data.prefetch_size,
-    )
-    bar = progress_bar(num_steps * batch_size, "train", initial=first_step * batch_size)
+    batches = {
+        name: train_batches(
+            objective.dataset.source("train"),
+            objective.record_keys,
+            seed=config.seed,
+            batch_size=batch_size,
+            first_step=first_step,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            num_threads=objective.config.data.num_threads,
+            prefetch_size=objective.config.data.prefetch_size,
+        )
+        for name, objective in experiment.objectives.items()
+    }
+    processes = {name: objective.process for name, objective in experiment.objectives.items()}
+    images_a_step = batch_size * len(batches)
+    bar = progress_bar(num_steps * images_a_step, "train", initial=first_step * images_a_step)
     log = TrainLog(
-        writer, learning_rate, batch_size, config.train.log_every_steps, last_step=num_steps
+        writer, learning_rate, images_a_step, config.train.log_every_steps, last_step=num_steps
     )
 
-    def evaluate_and_keep_best(step: int) -> float:
-        evaluation = evaluator(state.eval_params)
-        f1 = evaluation.foreground_f1
+    def evaluate_and_keep_best(step: int) -> None:
+        result = validation(state.eval_params)
         if writer:
-            scores = {f"val/{k}": v for k, v in evaluation.summary().items()}
-            writer.write_scalars(step, {"val/loss": evaluation.loss, **scores})
-        if f1 > checkpoints.best_score():
-            checkpoints.save_best(step, state.eval_params, f1)
-        bar.set_postfix_str(f"loss {log.last_loss:.4f}, val F1 {100 * f1:.2f} %")
-        return f1
+            writer.write_scalars(step, result.scalars())
+        if result.score > checkpoints.best_score():
+            checkpoints.save_best(step, state.eval_params, result.score)
+        validation.draw_samples(state.eval_params, step, writer, workdir)
+        bar.set_postfix_str(f"loss {log.last_loss:.4f}, val {result.headline()}")
 
     with (
         contextlib.closing(bar),
@@ -139,15 +131,15 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
                         f"step {checkpoints.latest_step() or 0}"
                     )
                 raise Preempted
-            batch = sharding.shard_batch(next(batches), mesh)
-            state, metrics = step_fn(state, batch, experiment.process, root_key)
+            batch = {name: sharding.shard_batch(next(b), mesh) for name, b in batches.items()}
+            state, metrics = step_fn(state, batch, processes, root_key)
             log.push(step + 1, metrics)  # pulls the metrics of the step before this one
-            bar.update(batch_size)
+            bar.update(images_a_step)
         log.pull()
         if first_step < num_steps:
             evaluate_and_keep_best(num_steps)
             checkpoints.save_latest(num_steps, state)
-    finish(experiment, evaluator, state, writer, workdir)
+    finish(validation, state, writer, workdir)
     return state
 
 
@@ -155,34 +147,34 @@ def compile_functions(experiment: Experiment, learning_rate: Any) -> tuple[Any, 
     """Jit the training step and the making of the first state, with their shardings.
 
     Returns:
-        `step_fn(state, batch, process, root_key) -> (state, metrics)`, which donates the state,
+        `step_fn(state, batches, processes, root_key) -> (state, metrics)`, which donates the state,
         and `init_fn(root_key) -> state`. This is the one place where the training step is jitted.
     """
-    config, problem = experiment.config, experiment.problem
+    options = experiment.config.train
     rep, rows = sharding.replicated(experiment.mesh), sharding.batch_sharding(experiment.mesh)
     tx = optimizer.create_optimizer(
-        config.train.optimizer,
+        options.optimizer,
         learning_rate,
-        weight_decay=config.train.weight_decay,
-        max_gradient_norm=config.train.max_gradient_norm,
+        weight_decay=options.weight_decay,
+        max_gradient_norm=options.max_gradient_norm,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
     )
-    augmentation = Augmentation(**config.augment)
-    if not 0 <= config.train.ema_decay < 1:
-        raise UserError(f"train.ema_decay is {config.train.ema_decay}; expected 0 <= decay < 1")
+    if not 0 <= options.ema_decay < 1:
+        raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
 
     def init(key: jax.Array) -> TrainState:
         init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
-        params = init_params(problem.model, init_key, trained_size(config))
-        return create_train_state(params, tx, use_ema=config.train.ema_decay > 0)
+        params = init_params(experiment.model, init_key, trained_sizes(experiment.config))
+        return create_train_state(params, tx, use_ema=options.ema_decay > 0)
 
     step = functools.partial(
         train_step,
-        problem=problem,
+        problems={name: o.problem for name, o in experiment.objectives.items()},
         tx=tx,
-        augmentation=augmentation,
-        num_microbatches=config.train.num_microbatches,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+        num_microbatches=options.num_microbatches,
         unroll_microbatches=jax.default_backend() == "cpu",
-        ema_decay=config.train.ema_decay,
+        ema_decay=options.ema_decay,
     )
     step_fn = jax.jit(
         step, in_shardings=(rep, rows, rep, rep), out_shardings=(rep, rep), donate_argnums=0
@@ -191,25 +183,18 @@ def compile_functions(experiment: Experiment, learning_rate: Any) -> tuple[Any, 
 
 
 def finish(
-    experiment: Experiment,
-    evaluator: Evaluator,
-    state: TrainState,
-    writer: MetricWriter | None,
-    workdir: pathlib.Path,
+    validation: Validation, state: TrainState, writer: MetricWriter | None, workdir: pathlib.Path
 ) -> None:
     """Draw the best network's predictions on the validation split, and close the run."""
-    abstract = checkpoint.abstract_like(state.eval_params, sharding.replicated(experiment.mesh))
+    rep = sharding.replicated(validation.experiment.mesh)
+    abstract = checkpoint.abstract_like(state.eval_params, rep)
     with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
         step, params = checkpoints.best_step(), checkpoints.restore_best(abstract)
-    evaluation = evaluator(params)
+    result = validation(params)
     if writer:
-        path = workdir / "report" / "predictions.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = save_predictions(experiment, "val", evaluation, params, path)
-        if picture is not None:
-            writer.write_image(int(state.step), "predictions/val", picture)
+        pictures = validation.draw_predictions(result, params, int(state.step), writer, workdir)
         writer.close()
-        print(
-            f"best step {step}: foreground F1 {100 * evaluation.foreground_f1:.2f} % on "
-            f"{experiment.dataset.protocol('val')}\npictures: {path}"
-        )
+        for name, objective in validation.experiment.objectives.items():
+            headline = result.evaluations[name].headline
+            print(f"best step {step}: {headline} on {objective.dataset.protocol('val')}")
+        print("\n".join(f"pictures: {path}" for path in pictures))

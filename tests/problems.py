@@ -8,7 +8,7 @@ import numpy as np
 
 from noise2map_jax import noise, schedules
 from noise2map_jax.model import Head, Noise2Map, init_params
-from noise2map_jax.step import Problem
+from noise2map_jax.problem import Problem
 from noise2map_jax.tasks import TASKS
 from noise2map_jax.unet import UNetConfig
 
@@ -23,14 +23,18 @@ UNET = UNetConfig(
 )
 
 
-def tiny_problem(task="ss", dtype=jnp.float32):
-    """A network of a few thousand parameters for tiles of 16 pixels."""
-    task = TASKS[task]
-    num_inputs = 3 * len(task.image_keys)
-    head = Head(task.name, num_inputs, task.num_outputs(3, 2))
-    model = Noise2Map(unet=UNET, heads=(head,), dtype=dtype)
-    weights = (1.0, 3.0) if task.has_mask else ()
-    return Problem(model=model, task=task, value_range=(0.0, 255.0), class_weights=weights)
+def tiny_head(task):
+    """Projections for images of three bands and two classes."""
+    num_inputs = 3 * len(TASKS[task].image_keys)
+    return Head(task, num_inputs, TASKS[task].num_outputs(3, 2))
+
+
+def tiny_problem(task="ss", dtype=jnp.float32, heads=(), **fields):
+    """A network of a few thousand parameters for tiles of 16 pixels; `heads`: further tasks."""
+    names = dict.fromkeys((task, *heads))
+    model = Noise2Map(unet=UNET, heads=tuple(map(tiny_head, sorted(names))), dtype=dtype)
+    weights = (1.0, 3.0) if TASKS[task].has_mask else ()
+    return Problem(model, TASKS[task], (0.0, 255.0), class_weights=weights, **fields)
 
 
 @functools.cache

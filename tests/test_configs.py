@@ -11,10 +11,17 @@ import programs
 import pytest
 
 from noise2map_jax.augment import Augmentation
-from noise2map_jax.experiment import count_params, create_model, create_process
+from noise2map_jax.components import (
+    count_params,
+    create_model,
+    create_process,
+    create_task,
+    trained_sizes,
+)
 from noise2map_jax.model import init_params
-from noise2map_jax.step import Problem, train_step
-from noise2map_jax.tasks import get_task
+from noise2map_jax.problem import Problem
+from noise2map_jax.step import train_step
+from noise2map_jax.task_configs import task_configs
 from noise2map_jax.train_state import create_train_state
 
 NAMES = sorted(
@@ -41,31 +48,30 @@ def load(name):
 def test_the_training_step_of_every_config_can_be_traced(name):
     module, config = load(name)
     assert f"--config=configs/{name}.py" in module.__doc__
-    task = get_task(config.task)
-    problem = Problem(
-        create_model(config), task, tuple(config.data.value_range), config.train.class_weights
-    )
-    tx = optax.adam(1e-4)
-    size = config.augment.crop_size or config.data.tile_size
+    model, tx = create_model(config), optax.adam(1e-4)
     state = jax.eval_shape(
-        lambda key: create_train_state(init_params(problem.model, key, size), tx, use_ema=False),
+        lambda key: create_train_state(
+            init_params(model, key, trained_sizes(config)), tx, use_ema=False
+        ),
         jax.random.key(0),
     )
-    side, rows = config.data.tile_size, config.train.batch_size
-    batch = {
-        key: jax.ShapeDtypeStruct((rows, side, side, bands), np.uint8)
-        for key, bands in [*((k, config.data.num_bands) for k in task.image_keys), ("mask", 1)]
-    }
+    problems, batches, processes = {}, {}, {}
+    for name, view in task_configs(config).items():
+        task, side, rows = create_task(view), view.data.tile_size, view.train.batch_size
+        weights = view.train.class_weights if task.has_mask else ()
+        problems[name] = Problem(
+            model, task, view.data.value_range, weights, Augmentation(**view.augment)
+        )
+        bands = dict.fromkeys(task.image_keys, view.data.num_bands) | {"mask": 1}
+        batches[name] = {
+            key: jax.ShapeDtypeStruct((rows, side, side, num), np.uint8)
+            for key, num in bands.items()
+        }
+        processes[name] = create_process(view)
     step = functools.partial(
-        train_step,
-        problem=problem,
-        tx=tx,
-        augmentation=Augmentation(**config.augment),
-        num_microbatches=config.train.num_microbatches,
+        train_step, problems=problems, tx=tx, num_microbatches=config.train.num_microbatches
     )
-    new_state, metrics = jax.eval_shape(
-        step, state, batch, create_process(config), jax.random.key(0)
-    )
+    new_state, metrics = jax.eval_shape(step, state, batches, processes, jax.random.key(0))
     assert metrics["loss"].shape == ()
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
 
@@ -83,7 +89,7 @@ def test_the_papers_configs_hold_its_setting(name):
     )
     assert count_params(params["unet"]) == 113_673_219
     process = create_process(config)
-    assert process.inference_timestep == process.num_train_timesteps - 1 == 999
+    assert process.inference_timesteps.tolist() == [process.num_train_timesteps - 1] == [999]
     assert (process.mix.image, process.mix.swap) == ((1, 0) if config.task == "ss" else (0, 1))
 
 

@@ -35,7 +35,7 @@ def config_of(thin_data, task="ss"):
 def experiment_of(config):
     """The experiment, and parameters at random."""
     experiment = create_experiment(config)
-    params = jax.jit(lambda key: init_params(experiment.problem.model, key, 32))(jax.random.key(1))
+    params = jax.jit(lambda key: init_params(experiment.model, key, 32))(jax.random.key(1))
     return experiment, params
 
 

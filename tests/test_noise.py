@@ -18,6 +18,10 @@ def linear_process(**options):
     return noise.create_noise_process(schedules.linear(1000), **options)
 
 
+def contrast_of(process):
+    return np.asarray(noise.contrast(process.signal, process.noise))
+
+
 def test_swapped_pair_equals_golden_values(golden):
     g = golden["schedules"]
     pair = jnp.concatenate([nhwc(g["add_noise_pre"]), nhwc(g["add_noise_post"])], axis=-1)
@@ -40,7 +44,7 @@ def test_image_as_its_own_noise_equals_golden_values(golden):
 
 
 def test_contrast_of_the_papers_schedule():
-    values = np.asarray(noise.contrast(linear_process(swap=1.0)))
+    values = contrast_of(linear_process(swap=1.0))
     assert values.argmin() == 258
     np.testing.assert_allclose(values[500], 0.55, atol=5e-3)
     np.testing.assert_allclose(values[999], 0.987, atol=5e-4)
@@ -99,16 +103,43 @@ def test_processes_stack_and_vmap():
 
 
 def test_inference_timestep_counts_from_the_end():
-    assert linear_process().inference_timestep == 999
-    assert linear_process(inference_timestep=-1000).inference_timestep == 0
-    t = noise.inference_timesteps(linear_process(inference_timestep=500), 3)
-    np.testing.assert_array_equal(t, [500, 500, 500])
+    np.testing.assert_array_equal(linear_process().inference_timesteps, [999])
+    process = linear_process(inference_timesteps=(-1000, 500, -1))
+    np.testing.assert_array_equal(process.inference_timesteps, [0, 500, 999])
+
+
+def test_the_zone_of_low_contrast_can_be_left_out():
+    process = linear_process(min_contrast=0.2)
+    left = np.flatnonzero(np.asarray(process.timestep_weights))
+    np.testing.assert_array_equal(left, np.flatnonzero(contrast_of(process) >= 0.2))
+    assert 840 < len(left) < 860  # DESIGN: 15 % of uniformly drawn t lie in it
+    t = np.asarray(noise.sample_timesteps(process, jax.random.key(0), 5000))
+    assert contrast_of(process)[t].min() >= 0.2
+
+
+def test_timesteps_are_drawn_as_often_as_their_contrast():
+    process = linear_process(contrast_power=2.0)
+    t = np.asarray(noise.sample_timesteps(process, jax.random.key(0), 40_000))
+    expected = contrast_of(process) ** 2
+    expected /= expected.sum()
+    found, _ = np.histogram(t, bins=10, range=(0, 1000), density=False)
+    np.testing.assert_allclose(found / len(t), expected.reshape(10, 100).sum(axis=1), atol=0.01)
+
+
+def test_a_range_of_one_is_a_fixed_timestep():
+    process = linear_process(timestep_range=(700, 701))
+    t = noise.sample_timesteps(process, jax.random.key(0), 50)
+    np.testing.assert_array_equal(t, np.full(50, 700))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"inference_timestep": 1000}, ["1000", "inference_timestep"]),
+        ({"inference_timesteps": (1000,)}, ["1000", "inference_timesteps"]),
+        ({"inference_timesteps": ()}, ["inference_timesteps", "one or more"]),
+        ({"min_contrast": 0.9, "timestep_range": (200, 300)}, ["min_contrast 0.9", "[200, 300)"]),
+        ({"min_contrast": 2.0}, ["min_contrast is 2"]),
+        ({"contrast_power": -1.0}, ["contrast_power -1"]),
         ({"timestep_range": (5, 5)}, ["[5, 5)"]),
         ({"timestep_range": (0, 1001)}, ["1001", "1000"]),
         ({"timestep_range": (-1, 10)}, ["-1"]),

@@ -9,7 +9,8 @@ import pytest
 from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.augment import Augmentation
-from noise2map_jax.step import eval_step, predict_step, train_step
+from noise2map_jax.eval_step import eval_step, predict_step
+from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
 
 KEY = jax.random.key(7)
@@ -21,16 +22,23 @@ def start(problem, tx, use_ema=False):
     return create_train_state(params, tx, use_ema=use_ema)
 
 
-def run(task="ss", steps=1, batch=None, process=None, tx=None, use_ema=False, **options):
-    problem = tiny_problem(task)
+def run(
+    task="ss",
+    steps=1,
+    batch=None,
+    process=None,
+    tx=None,
+    use_ema=False,
+    augmentation=PLAIN,
+    **options,
+):
+    problem = tiny_problem(task, augmentation=augmentation)
     tx = tx or optax.adam(1e-2)
-    step = jax.jit(
-        functools.partial(train_step, problem=problem, tx=tx, **({"augmentation": PLAIN} | options))
-    )
+    step = jax.jit(functools.partial(train_step, problems={task: problem}, tx=tx, **options))
     state, losses = start(problem, tx, use_ema), []
     process = process or tiny_process(task)
     for _ in range(steps):
-        state, metrics = step(state, batch or tiny_batch(task), process, KEY)
+        state, metrics = step(state, {task: batch or tiny_batch(task)}, {task: process}, KEY)
         losses.append(float(metrics["loss"]))
     return state, np.array(losses)
 
@@ -78,9 +86,9 @@ def test_a_batch_with_nothing_to_learn_from_moves_nothing():
 
 def test_randomness_depends_on_the_step_and_on_the_seed():
     problem, tx = tiny_problem(), optax.sgd(0.0)
-    step = jax.jit(functools.partial(train_step, problem=problem, tx=tx, augmentation=PLAIN))
+    step = jax.jit(functools.partial(train_step, problems={"ss": problem}, tx=tx))
     state = start(problem, tx)
-    args = (tiny_batch(), tiny_process())
+    args = ({"ss": tiny_batch()}, {"ss": tiny_process()})
     first = step(state, *args, KEY)[1]["loss"]
     assert first == step(state, *args, KEY)[1]["loss"]
     assert first != step(state.replace(step=jnp.int32(1)), *args, KEY)[1]["loss"]
@@ -93,11 +101,15 @@ def test_one_executable_serves_all_processes():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def step(*args):
-        return train_step(*args, problem=problem, tx=tx, augmentation=PLAIN)
+        return train_step(*args, problems={"cd": problem}, tx=tx)
 
     state = start(problem, tx)
     losses = {
-        float(step(state, tiny_batch("cd"), tiny_process("cd", **options), KEY)[1]["loss"])
+        float(
+            step(state, {"cd": tiny_batch("cd")}, {"cd": tiny_process("cd", **options)}, KEY)[1][
+                "loss"
+            ]
+        )
         for options in ({}, {"gaussian": 1.0}, {"use_timestep": False}, {"timestep_range": (0, 9)})
     }
     assert len(losses) == 4
@@ -122,7 +134,7 @@ def test_evaluation_counts_every_valid_pixel_once():
     counted = np.asarray(out["confusion"])
     np.testing.assert_array_equal(counted.sum(axis=(1, 2)), [16 * 14] * 5 + [0] * 3)
     predict = jax.jit(functools.partial(predict_step, problem=problem))
-    probabilities = np.asarray(predict(params, tiny_batch(), process))
+    probabilities = np.asarray(predict(params, tiny_batch(), process).probabilities)
     np.testing.assert_allclose(probabilities.sum(axis=-1), np.ones((8, 16, 16)), rtol=1e-5)
     predicted = probabilities.argmax(axis=-1)
     for i in range(5):
@@ -151,13 +163,13 @@ def test_prediction_uses_the_inference_timestep():
     problem = tiny_problem("cd")
     params = jitted_params(problem.model)
     batch = tiny_batch("cd")
-    at_258 = tiny_process("cd", inference_timestep=258)
+    at_258 = tiny_process("cd", inference_timesteps=(258,))
     swapped = {"pre": batch["post"], "post": batch["pre"]}
 
     jitted = jax.jit(functools.partial(predict_step, problem=problem))
 
     def predict(batch, process):
-        return np.asarray(jitted(params, batch, process))
+        return np.asarray(jitted(params, batch, process).probabilities)
 
     # At t = 258 both halves of the input are alike: the order of the dates cannot matter there.
     blind = np.abs(predict(batch, at_258) - predict(swapped, at_258)).max()

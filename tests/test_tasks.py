@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.tasks import TASKS, get_task
+from noise2map_jax.tasks import TASKS, Noised, get_task
 
 
 def test_change_detection_stacks_the_dates_and_swaps_them():
@@ -24,7 +24,8 @@ def test_sizes_follow_from_bands_and_classes():
 def test_denoising_is_scored_against_the_noise():
     x, eps = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 2.0)
     task = TASKS["denoise"]
-    targets = task.targets({"image": x}, x, eps)
+    half = jnp.full((1, 1, 1, 1), 0.5)
+    targets = task.targets({"image": x}, Noised(x, x, eps, half, half))
     total, weight = task.loss(jnp.zeros_like(x), targets, jnp.zeros(0))
     assert total / weight == 4
 
@@ -32,7 +33,25 @@ def test_denoising_is_scored_against_the_noise():
 def test_segmentation_is_scored_against_the_mask():
     mask = jnp.ones((1, 2, 2, 1), jnp.uint8)
     x = jnp.zeros((1, 2, 2, 3))
-    np.testing.assert_array_equal(TASKS["ss"].targets({"mask": mask}, x, x), mask[..., 0])
+    half = jnp.full((1, 1, 1, 1), 0.5)
+    noised = Noised(x, x, x, half, half)
+    np.testing.assert_array_equal(TASKS["ss"].targets({"mask": mask}, noised), mask[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("prediction_type", "value"), [("epsilon", 2.0), ("sample", 1.0), ("v_prediction", 0.4)]
+)
+def test_a_denoiser_predicts_what_it_is_asked_for(prediction_type, value):
+    ones = jnp.ones((1, 2, 2, 3))
+    signal, noise = jnp.full((1, 1, 1, 1), 0.6), jnp.full((1, 1, 1, 1), 0.8)
+    task = get_task("denoise", prediction_type)
+    targets = task.targets({}, Noised(ones, ones, 2 * ones, signal, noise))
+    np.testing.assert_allclose(targets, np.full((1, 2, 2, 3), value), rtol=1e-6)
+
+
+def test_unknown_prediction_type_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"'eps'.*epsilon, sample, v_prediction"):
+        get_task("denoise", "eps")
 
 
 def test_unknown_task_lists_the_known_ones():

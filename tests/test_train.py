@@ -89,8 +89,8 @@ def test_tests_see_eight_devices():
 
 def test_eval_says_what_is_not_as_trained(program):
     program("--config.train.num_steps=2")
-    done = program("--mode=eval", "--config.noise.inference_timestep=500")
-    assert "not as trained: noise.inference_timestep" in done.stdout
+    done = program("--mode=eval", "--config.noise.inference_timesteps=500,")
+    assert "not as trained: noise.inference_timesteps" in done.stdout
     assert "predicted at t = 500" in done.stdout
 
 

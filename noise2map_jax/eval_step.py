@@ -1,0 +1,122 @@
+"""The steps of evaluation and prediction: pure functions, jitted by the programs."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.losses import IGNORE
+from noise2map_jax.metrics import confusion_matrices
+from noise2map_jax.noise import NoiseProcess
+from noise2map_jax.problem import Batch, Problem, gaussian_noise
+
+
+class Prediction(NamedTuple):
+    """What is predicted of a batch, averaged over the process's inference timesteps.
+
+    Attributes:
+        probabilities: [B, H, W, K] float32, their mean over the timesteps.
+        uncertainty: [B, H, W] float32, the standard deviation over the timesteps of the
+            probability of not being class 0; 0 where there is one timestep, at most 0.5.
+    """
+
+    probabilities: jax.Array
+    uncertainty: jax.Array
+
+
+def eval_step(
+    params: Any, batch: Batch, process: NoiseProcess, *, problem: Problem
+) -> dict[str, jax.Array]:
+    """Score a batch of a task with maps at the process's inference timesteps.
+
+    Args:
+        params: the parameters to evaluate.
+        batch: as in `train_step`, and `valid` [B] bool: False for rows that only fill the batch.
+        process: how inputs are noised.
+        problem: the static part.
+
+    Returns:
+        `confusion` [B, K, K] int32 (row = label, column = prediction), all zeros for rows that
+        are not valid; `loss_total` and `loss_weight`, [] float32, whose quotient is the loss.
+    """
+    log_probs, _ = _predict(params, batch, process, problem)
+    labels = jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], IGNORE)
+    loss = problem.task.loss(log_probs, labels, jnp.asarray(problem.class_weights, jnp.float32))
+    predictions = jnp.argmax(log_probs, axis=-1)
+    return {
+        "confusion": confusion_matrices(predictions, labels, problem.num_classes),
+        "loss_total": loss.total,
+        "loss_weight": loss.weight,
+    }
+
+
+def predict_step(
+    params: Any, batch: Batch, process: NoiseProcess, *, problem: Problem
+) -> Prediction:
+    """Predict class probabilities at the inference timesteps, and how much they differ."""
+    log_probs, foreground = _predict(params, batch, process, problem)
+    return Prediction(jnp.exp(log_probs), jnp.std(foreground, axis=1))
+
+
+def denoising_eval_step(
+    params: Any,
+    batch: Batch,
+    process: NoiseProcess,
+    first: jax.Array,
+    last: jax.Array,
+    *,
+    problem: Problem,
+) -> dict[str, jax.Array]:
+    """Measure the error of denoising at timesteps from a band.
+
+    Timestep and noise of a record follow from its index alone: every evaluation asks the same.
+
+    Args:
+        params: the parameters to evaluate.
+        batch: `image` [B, S, S, C] as stored, `index` [B] int32.
+        process: how inputs are noised.
+        first: [] int32, the first timestep of the band.
+        last: [] int32, the one after its last.
+        problem: the static part, of a task without a mask.
+
+    Returns:
+        `error` [B] float32, the squared error, mean over the pixels; `power` [B] float32, that of
+        predicting zero.
+    """
+    batch = problem.scaled(batch)
+    x = problem.task.inputs(batch)
+
+    def draw(index: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), index), first)
+        timestep_key, noise_key = jax.random.split(key)
+        timestep = jax.random.randint(timestep_key, (), first, last)
+        return timestep, jax.random.normal(noise_key, x.shape[1:], x.dtype)
+
+    timesteps, eps = jax.vmap(draw)(batch["index"])
+    noised = problem.noised(process, x, eps, timesteps)
+    targets = problem.task.targets(batch, noised)
+    outputs = problem.apply(process, params, noised.x_t, timesteps)
+    return {
+        "error": jnp.mean(jnp.square(outputs - targets), axis=(1, 2, 3)),
+        "power": jnp.mean(jnp.square(targets), axis=(1, 2, 3)),
+    }
+
+
+def _predict(
+    params: Any, batch: Batch, process: NoiseProcess, problem: Problem
+) -> tuple[jax.Array, jax.Array]:
+    """Return log probabilities [B, H, W, K] of the mean, and each P(not class 0) [B, M, H, W]."""
+    batch = problem.scaled(batch)
+    x = problem.task.inputs(batch)
+    num, steps = x.shape[0], process.inference_timesteps
+    # One large batch in which the timesteps of a record follow each other, on the same device.
+    timesteps = jnp.tile(steps, num)
+    repeated = jnp.repeat(x, steps.shape[0], axis=0)
+    # A fixed key: with Gaussian noise a batch of the same shape gives the same prediction again.
+    eps = gaussian_noise(process, jax.random.key(0), repeated)
+    x_t = problem.noised(process, repeated, eps, timesteps).x_t
+    log_probs = jax.nn.log_softmax(problem.apply(process, params, x_t, timesteps), axis=-1)
+    log_probs = log_probs.reshape(num, steps.shape[0], *log_probs.shape[1:])
+    foreground = 1 - jnp.exp(log_probs[..., 0])
+    mean = jax.nn.logsumexp(log_probs, axis=1) - jnp.log(jnp.float32(steps.shape[0]))
+    return mean, foreground

@@ -1,0 +1,69 @@
+"""How the sensor values of an experiment are scaled: by its config, or by its data's manifest."""
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from noise2map_jax.dataset import Dataset
+from noise2map_jax.errors import UserError
+from noise2map_jax.scaling import ValueRange
+from noise2map_jax.task_configs import task_configs
+
+SCALINGS = ("value_range", "manifest")
+
+
+def resolve_scaling(config: ConfigDict, datasets: Mapping[str, Dataset]) -> ConfigDict:
+    """Fill in `data.band_ranges` from the manifests, where `data.scaling` asks for it.
+
+    The numbers are kept with the run: prediction needs no dataset, and a dataset that is built
+    anew does not change what a trained network sees.
+
+    Args:
+        config: an experiment.
+        datasets: by task.
+
+    Returns:
+        A copy.
+
+    Raises:
+        UserError: an unknown way of scaling, or a manifest without what it takes.
+    """
+    config = config.copy_and_resolve_references()
+    for name in datasets:
+        view = task_configs(config)[name]
+        if view.data.scaling not in SCALINGS:
+            raise UserError(
+                f"unknown data.scaling {view.data.scaling!r}; expected {' or '.join(SCALINGS)}"
+            )
+        if view.data.scaling == "manifest" and not view.data.band_ranges:
+            data = config.tasks[name].data if config.tasks else config.data
+            data.band_ranges = datasets[name].band_ranges()
+    return config
+
+
+def value_range(config: ConfigDict) -> ValueRange:
+    """Return the sensor values that become -1 and 1: numbers, or one a band.
+
+    Raises:
+        UserError: a range that is empty, or not one a band.
+    """
+    data = config.data
+    if data.band_ranges:
+        lows = tuple(float(low) for low, _ in data.band_ranges)
+        highs = tuple(float(high) for _, high in data.band_ranges)
+        if len(lows) != data.num_bands or not all(a < b for a, b in data.band_ranges):
+            raise UserError(
+                f"data.band_ranges is {data.band_ranges}; expected {data.num_bands} pairs "
+                "(low, high) with low < high, one a band"
+            )
+        return lows, highs
+    low, high = data.value_range
+    if not low < high:
+        raise UserError(f"value_range is {data.value_range}; expected low < high")
+    if data.dtype == "uint16" and high <= 255:
+        raise UserError(
+            f"data.value_range is {data.value_range} for uint16 images, which would be clipped to "
+            "white; set it to the range of the sensor, such as 0.0,10000.0, or "
+            "data.scaling=manifest"
+        )
+    return low, high

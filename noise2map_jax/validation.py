@@ -1,0 +1,104 @@
+"""What a training run measures and draws of itself on the validation split."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from noise2map_jax.evaluator import Evaluation, MapEvaluation, create_evaluator
+from noise2map_jax.experiment import Experiment
+from noise2map_jax.predictions import save_predictions
+from noise2map_jax.samples import save_samples
+from noise2map_jax.writer import MetricWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationResult:
+    """One evaluation a task.
+
+    Attributes:
+        experiment: what was evaluated.
+        evaluations: by task.
+    """
+
+    experiment: Experiment
+    evaluations: dict[str, Evaluation]
+
+    @property
+    def score(self) -> float:
+        """By which the best checkpoint is chosen: the mean over the tasks."""
+        return float(np.mean([evaluation.score for evaluation in self.evaluations.values()]))
+
+    def scalars(self) -> dict[str, float]:
+        """Name everything that was measured, for the writer."""
+        named: dict[str, float] = {}
+        for name, evaluation in self.evaluations.items():
+            prefix = self.experiment.metric_name("", name)
+            values = {"loss": evaluation.loss, **evaluation.summary()}
+            named |= {f"val/{prefix}{key}": value for key, value in values.items()}
+        return named
+
+    def headline(self) -> str:
+        """The scores for people, in a line."""
+        return ", ".join(
+            f"{self.experiment.metric_name('', name)}{evaluation.headline}"
+            for name, evaluation in self.evaluations.items()
+        )
+
+
+class Validation:
+    """Evaluates all tasks on the validation split, and draws what they predict."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self._evaluators = {
+            name: create_evaluator(objective, experiment.mesh, "val")
+            for name, objective in experiment.objectives.items()
+        }
+
+    def __call__(self, params: Any) -> ValidationResult:
+        """Evaluate parameters that are replicated on the mesh."""
+        evaluations = {name: evaluate(params) for name, evaluate in self._evaluators.items()}
+        return ValidationResult(self.experiment, evaluations)
+
+    def draw_samples(
+        self, params: Any, step: int, writer: MetricWriter | None, workdir: pathlib.Path
+    ) -> None:
+        """Draw images sampled from each task that denoises, where its config asks for any."""
+        for name, objective in self.experiment.objectives.items():
+            if writer is None or objective.task.has_mask or not objective.config.eval.num_samples:
+                continue
+            path = _report(workdir) / self.experiment.file_name(f"samples_{step:06d}.png", name)
+            with jax.transfer_guard("allow"):
+                picture = save_samples(objective, params, path)
+            writer.write_image(step, f"samples/{name}", picture)
+
+    def draw_predictions(
+        self,
+        result: ValidationResult,
+        params: Any,
+        step: int,
+        writer: MetricWriter,
+        workdir: pathlib.Path,
+    ) -> list[pathlib.Path]:
+        """Draw predictions of each task with maps; return the files."""
+        paths = []
+        for name, evaluation in result.evaluations.items():
+            objective = self.experiment.objectives[name]
+            if not isinstance(evaluation, MapEvaluation):
+                continue
+            path = _report(workdir) / self.experiment.file_name("predictions.png", name)
+            picture = save_predictions(objective, "val", evaluation, params, path)
+            if picture is not None:
+                tag = "predictions/" + self.experiment.metric_name("val", name)
+                writer.write_image(step, tag, picture)
+                paths.append(path)
+        return paths
+
+
+def _report(workdir: pathlib.Path) -> pathlib.Path:
+    folder = workdir / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
