@@ -1,15 +1,40 @@
-"""Adam and AdamW with the learning-rate schedules that experiments ask for."""
+"""Adam and AdamW with the learning-rate schedules and parameter groups that experiments ask for."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from noise2map_jax.errors import UserError
 
+
+def _adamw(rate: optax.ScalarOrSchedule, weight_decay: float) -> optax.GradientTransformation:
+    """AdamW (Loshchilov, Hutter 2019) that lets fixed parameters be.
+
+    As `optax.adamw`, whose own `mask` would change the structure of the state, so that earlier
+    checkpoints could not be restored.
+    """
+
+    def decay(updates: Any, params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, u, p: u if _is_fixed(path) else u + weight_decay * p, updates, params
+        )
+
+    return optax.chain(
+        optax.scale_by_adam(),
+        optax.stateless(decay) if weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda rate, weight_decay: optax.adam(rate),
-    "adamw": lambda rate, weight_decay: optax.adamw(rate, weight_decay=weight_decay),
+    "adamw": _adamw,
 }
+BACKBONE = "unet"  # its place at the top of the parameter tree
 
 
 def learning_rate_schedule(
@@ -52,25 +77,105 @@ def create_optimizer(
     *,
     weight_decay: float = 0.0,
     max_gradient_norm: float = 0.0,
+    backbone_learning_rate_factor: float = 1.0,
 ) -> optax.GradientTransformation:
     """Build the optimiser.
 
     Args:
         name: a key of `OPTIMIZERS`.
         schedule: learning rate by step.
-        weight_decay: decoupled weight decay, for `adamw` only.
-        max_gradient_norm: clip gradients to this global norm; 0 = never.
+        weight_decay: decoupled weight decay, for `adamw` only; it follows the learning rate, and
+            never touches the fixed frequencies of a Fourier time embedding.
+        max_gradient_norm: clip gradients to this global norm, of all that is trained; 0 = never.
+        backbone_learning_rate_factor: the backbone learns at this times the schedule. 0 freezes
+            it: its updates are 0, it has no state here and no part in clipping.
 
     Returns:
-        The optax transformation.
+        The optax transformation. Its state has the same structure with clipping and without; a
+        factor of 1, one of 0 and all others have three different ones.
 
     Raises:
-        UserError: the name is unknown, or `weight_decay` is given to an optimiser without it.
+        UserError: the name is unknown, `weight_decay` is given to an optimiser without it, or the
+            factor is negative or not finite.
     """
     if name not in OPTIMIZERS:
         raise UserError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if weight_decay and name != "adamw":
         raise UserError(f"weight_decay is {weight_decay}, which {name!r} has not; use 'adamw'")
+    factor = backbone_learning_rate_factor
+    if not 0 <= factor < math.inf:
+        raise UserError(
+            f"backbone_learning_rate_factor is {factor}; expected 0 (frozen) or a positive number"
+        )
     # Always a chain of two: a run can be gone on from with clipping switched on.
     clip = optax.clip_by_global_norm(max_gradient_norm) if max_gradient_norm else optax.identity()
-    return optax.chain(clip, OPTIMIZERS[name](schedule, weight_decay))
+    main = OPTIMIZERS[name](schedule, weight_decay)
+    if factor == 1:
+        return optax.chain(clip, main)
+    if factor == 0:
+        # Clipping within the group, so that it measures only what is trained.
+        groups = {"projections": optax.chain(clip, main), "backbone": optax.set_to_zero()}
+        return optax.partition(groups, parameter_groups)
+    slower = OPTIMIZERS[name](lambda step: factor * schedule(step), weight_decay)
+    groups = {"projections": main, "backbone": slower}
+    return optax.chain(clip, optax.partition(groups, parameter_groups))
+
+
+def parameter_groups(params: Any) -> Any:
+    """Label every parameter `backbone` or `projections`: a tree of the same structure."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: "backbone" if _name(path).split("/")[0] == BACKBONE else "projections",
+        params,
+    )
+
+
+def trainable(gradient: Any, backbone_learning_rate_factor: float) -> Any:
+    """Zero the gradient of a frozen backbone.
+
+    XLA then leaves its computation out (a third of a step's arithmetic; what has to pass through
+    the backbone to the projections before it stays), and the norm shows only what is trained.
+
+    Args:
+        gradient: tree of the parameters' structure.
+        backbone_learning_rate_factor: as in `create_optimizer`.
+
+    Returns:
+        The gradient, unchanged unless the factor is 0.
+    """
+    if backbone_learning_rate_factor != 0:
+        return gradient
+    return jax.tree.map(
+        lambda group, g: jnp.zeros_like(g) if group == "backbone" else g,
+        parameter_groups(gradient),
+        gradient,
+    )
+
+
+def keep_frozen(new: Any, old: Any, backbone_learning_rate_factor: float) -> Any:
+    """Put a frozen backbone back into new parameters, or new averages, as it was.
+
+    Adding 0 is not quite to leave alone: it turns -0.0 into 0.0, and where a device flushes
+    subnormal numbers, those into 0; so does averaging a number with itself.
+
+    Args:
+        new: tree of parameters after an update.
+        old: the same before it.
+        backbone_learning_rate_factor: as in `create_optimizer`.
+
+    Returns:
+        The new tree, its backbone that of the old one if the factor is 0.
+    """
+    if backbone_learning_rate_factor != 0:
+        return new
+    return jax.tree.map(
+        lambda group, n, o: o if group == "backbone" else n, parameter_groups(new), new, old
+    )
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _is_fixed(path: tuple[Any, ...]) -> bool:
+    """Whether this is the frequencies of a `FourierProjection`, which no gradient reaches."""
+    return f"/{_name(path)}".endswith("/time_proj/weight")
