@@ -26,9 +26,11 @@ from noise2map_jax.weights.names import (
     to_torch_layout,
 )
 from noise2map_jax.weights.safetensors_file import read_safetensors, write_safetensors
+from noise2map_jax.weights.torch_file import read_torch
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_FILE = WEIGHTS_FILE + ".index.json"
+TORCH_FILE = "diffusion_pytorch_model.bin"
 SHARD_FILE = re.compile(r"diffusion_pytorch_model-\d{5}-of-\d{5}\.safetensors")
 
 
@@ -115,13 +117,14 @@ def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
     """Read all tensors of a diffusers folder, as stored.
 
     Args:
-        folder: holds one safetensors file, or shards and their index.
+        folder: holds one safetensors file, or shards and their index, or what older versions
+            of diffusers wrote, one file of `torch.save`.
 
     Returns:
         Arrays by their name in diffusers.
 
     Raises:
-        UserError: a file is missing, truncated or no safetensors, or a tensor is stored twice.
+        UserError: a file is missing, truncated or of another format, or a tensor is stored twice.
     """
     if (folder / WEIGHTS_FILE).is_file():
         files = [WEIGHTS_FILE]
@@ -130,6 +133,8 @@ def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
         if not isinstance(weight_map, dict) or not all(map(_is_file_name, weight_map.values())):
             raise UserError(f"{folder / INDEX_FILE}: expected 'weight_map', tensor -> file name")
         files = sorted(set(weight_map.values()))
+    elif (folder / TORCH_FILE).is_file():
+        return read_torch(folder / TORCH_FILE)
     else:
         found = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".safetensors"))
         raise UserError(
