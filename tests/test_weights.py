@@ -176,8 +176,8 @@ def test_missing_and_broken_files_are_named(tmp_path, tensors):
         with pytest.raises(UserError, match=r"pytorch_model.safetensors: not a whole safetensors"):
             load_diffusers(tmp_path)
 
-    weights.rename(tmp_path / "diffusion_pytorch_model.bin")
-    with pytest.raises(UserError, match=r"neither .*safetensors nor .*, only diffusion_.*\.bin"):
+    weights.rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"neither .*safetensors nor .*, only pytorch_model\.bin"):
         load_diffusers(tmp_path)
     for broken in (b"{", b"\xff\xfe", b""):
         (tmp_path / "config.json").write_bytes(broken)

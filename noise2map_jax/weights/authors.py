@@ -1,0 +1,112 @@
+"""The full model as the method's authors store it in PyTorch: one backbone, one task's projections.
+
+unet.*                  the backbone, with the names of diffusers
+input_conv              [B, 3, H, W] for segmentation, [B, 6, H, W] for change -> 3 channels
+input_upscaling.1       the convolution after the first resampling (module 0 has no weights)
+output_downscaling.1    the one after the second
+output_conv             3 channels -> classes
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.model import Noise2Map, init_params
+from noise2map_jax.weights.names import Path, Shape, arrange, diffusers_name, to_torch_layout
+from noise2map_jax.weights.safetensors_file import read_safetensors
+from noise2map_jax.weights.torch_file import read_torch
+
+# Their names, and what follows `<task>_` here.
+PROJECTIONS = {
+    "input_conv": "input_conv",
+    "input_upscaling.1": "input_upscaling",
+    "output_downscaling.1": "output_downscaling",
+    "output_conv": "output_conv",
+}
+RESAMPLING = ("input_upscaling.1.", "output_downscaling.1.")
+
+
+def load_authors(path: str | os.PathLike[str], model: Noise2Map, task: str) -> dict[str, Any]:
+    """Load a full model of the authors, or one that `to_authors` named.
+
+    Args:
+        path: a `.safetensors` file, or one of `torch.save`; with `module.` before every name, as
+            DataParallel writes it, or without.
+        model: the network whose parameters they are to be.
+        task: the head that the projections are of.
+
+    Returns:
+        The tree `{"unet": ..., "<task>_input_conv": {"kernel", "bias"}, ...}`, float32. It has
+        the convolutions around the resampling where the file has them; a file without is whole,
+        too.
+
+    Raises:
+        UserError: the file is broken, or tensors are missing, left over or of another shape;
+            every one of them is named.
+    """
+    path = pathlib.Path(path)
+    tensors = read_tensor_file(path)
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    expected = _expected(model, task)
+    optional = [name for name in expected if name.startswith(RESAMPLING)]
+    arranged = arrange(tensors, expected, source=str(path), optional=optional)
+    return traverse_util.unflatten_dict(arranged)
+
+
+def to_authors(params: Mapping[str, Any], task: str) -> dict[str, np.ndarray]:
+    """Name and arrange parameters as the authors store a full model.
+
+    Args:
+        params: the whole tree; the projections of other tasks are left out.
+        task: whose projections are wanted.
+
+    Returns:
+        Arrays by their name, in PyTorch's layouts.
+
+    Raises:
+        UserError: there are no projections of this task.
+    """
+    if f"{task}_output_conv" not in params:
+        known = ", ".join(sorted(set(re.findall(r"(\w+)_output_conv", " ".join(params))))) or "none"
+        raise UserError(f"no projections of task {task!r} among the parameters, only of {known}")
+    return {
+        name: to_torch_layout(value)
+        for path, value in traverse_util.flatten_dict(params).items()
+        if (name := authors_name(path, task))
+    }
+
+
+def authors_name(path: Path, task: str) -> str:
+    """Name a parameter as the authors do; "" where it belongs to another task."""
+    module, *rest = path
+    if module == "unet":
+        return f"unet.{diffusers_name(tuple(rest))}"
+    for theirs, ours in PROJECTIONS.items():
+        if module == f"{task}_{ours}":
+            return f"{theirs}.{diffusers_name(tuple(rest))}"
+    return ""
+
+
+def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a safetensors file or of one that torch saved, by its ending."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected weights, .safetensors or .pth")
+    return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+
+
+def _expected(model: Noise2Map, task: str) -> dict[str, tuple[Path, Shape]]:
+    """Path and shape of each parameter by the authors' name."""
+    single = model.clone(heads=(model.head(task),))
+    # Tiles of twice the backbone's size have to be resampled, so that all convolutions are made.
+    size = 2 * model.sample_size or 2 ** (len(model.unet.block_out_channels) - 1)
+    shapes = jax.eval_shape(lambda key: init_params(single, key, size), jax.random.key(0))
+    flat = traverse_util.flatten_dict(shapes)
+    return {authors_name(path, task): (path, leaf.shape) for path, leaf in flat.items()}
