@@ -18,7 +18,7 @@ import optax
 from noise2map_jax.augment import augment_geometry, jitter
 from noise2map_jax.losses import WeightedSum
 from noise2map_jax.noise import NoiseProcess, sample_timesteps
-from noise2map_jax.optimizer import trainable
+from noise2map_jax.optimizer import keep_frozen, trainable
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.train_state import TrainState, update_ema
 
@@ -81,13 +81,15 @@ def train_step(
         )
         gradient = part if gradient is None else jax.tree.map(jnp.add, gradient, part)
     assert gradient is not None
-    gradient = trainable(gradient, backbone_learning_rate_factor)
+    factor = backbone_learning_rate_factor
+    gradient = trainable(gradient, factor)
 
     updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    params = keep_frozen(optax.apply_updates(state.params, updates), state.params, factor)
     ema_params = state.ema_params
     if ema_params is not None:
-        ema_params = update_ema(ema_params, params, state.step, ema_decay)
+        new_ema = update_ema(ema_params, params, state.step, ema_decay)
+        ema_params = keep_frozen(new_ema, ema_params, factor)
     new_state = TrainState(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
