@@ -2,9 +2,14 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, train_step
+from benchmarks import data_prep, input_pipeline, train_step, transfer
 
-BENCHMARKS = {"train_step": train_step, "input_pipeline": input_pipeline, "data_prep": data_prep}
+BENCHMARKS = {
+    "train_step": train_step,
+    "input_pipeline": input_pipeline,
+    "data_prep": data_prep,
+    "transfer": transfer,
+}
 
 
 def main() -> None:

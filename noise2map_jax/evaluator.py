@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from noise2map_jax import metrics
+from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import denoising_eval_step, eval_step
 from noise2map_jax.experiment import Objective
 from noise2map_jax.input_pipeline import eval_batches
@@ -160,14 +161,19 @@ class DenoisingEvaluator:
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, _SplitReader(objective, mesh, split)
+        config = objective.config.eval
         rep, rows = replicated(mesh), batch_sharding(mesh)
         self._step = jax.jit(
             _indexed(functools.partial(denoising_eval_step, problem=objective.problem)),
             in_shardings=(rep, rows, rep, rep, rep),
             out_shardings=rep,
         )
-        total = objective.process.num_train_timesteps
-        limits = np.linspace(0, total, objective.config.eval.num_timestep_bands + 1).astype(int)
+        total, num_bands = objective.process.num_train_timesteps, config.num_timestep_bands
+        if not 0 < num_bands <= total:
+            raise UserError(
+                f"eval.num_timestep_bands is {num_bands}; expected 1 to T = {total}, timesteps in all"
+            )
+        limits = np.linspace(0, total, num_bands + 1).astype(int)
         self._bands = list(zip(limits[:-1], limits[1:], strict=True))
 
     def __call__(self, params: Any, progress: Progress | None = None) -> DenoisingEvaluation:

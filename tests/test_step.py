@@ -159,6 +159,23 @@ def test_rows_that_fill_a_batch_change_nothing():
     np.testing.assert_allclose(padded["loss_weight"], alone["loss_weight"])
 
 
+def test_prediction_over_several_timesteps_is_their_mean():
+    problem, batch = tiny_problem("cd"), tiny_batch("cd")
+    params = jitted_params(problem.model)
+    predict = jax.jit(functools.partial(predict_step, problem=problem))
+    alone = [
+        np.asarray(predict(params, batch, tiny_process("cd", inference_timesteps=(t,)))[0])
+        for t in (700, 900)
+    ]
+    both = predict(params, batch, tiny_process("cd", inference_timesteps=(700, 900)))
+    np.testing.assert_allclose(both.probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
+    spread = np.abs(alone[0] - alone[1])[..., 0] / 2  # of two values
+    np.testing.assert_allclose(both.uncertainty, spread, atol=1e-5)
+    assert both.uncertainty.max() > 0
+    one = predict(params, batch, tiny_process("cd"))
+    np.testing.assert_array_equal(one.uncertainty, np.zeros((8, 16, 16)))
+
+
 def test_prediction_uses_the_inference_timestep():
     problem = tiny_problem("cd")
     params = jitted_params(problem.model)

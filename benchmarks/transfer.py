@@ -1,0 +1,101 @@
+"""What pretraining and sharing a backbone are worth: test F1 over seeds, arm by arm.
+
+Each arm is `configs/multitask_buildings.py` with the same number of steps: segmentation (ss),
+change detection (cd) or both, from random values or from a denoiser trained before. Runs that are
+finished are not run again; the seeds come round by round, so that a cut-off study is a smaller one.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks import machine
+
+CONFIG = "configs/multitask_buildings.py"
+LEFT_OUT = {"ss": "cd", "cd": "ss"}
+ARMS = {
+    "ss random": ("ss", False),
+    "ss pretrained": ("ss", True),
+    "cd random": ("cd", False),
+    "cd pretrained": ("cd", True),
+    "both random": ("both", False),
+    "both pretrained": ("both", True),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--pretrained", required=True, help="work folder of the denoiser")
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--workdir", default="runs/transfer", help="a folder a run in it")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--num_seeds", type=int, default=3)
+    parser.add_argument("--num_steps", type=int, default=250)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, evaluate and report."""
+    result: dict[str, Any] = {
+        "benchmark": "transfer",
+        "machine": machine.describe(),
+        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
+        "runs": [],
+    }
+    for seed in range(arguments.num_seeds):
+        for arm in arguments.arms:
+            result["runs"].append(_run(arm, seed, arguments))
+            result["f1"] = _summary(result["runs"])
+            machine.report(result, arguments.output)
+
+
+def _run(arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    tasks, pretrained = ARMS[arm]
+    workdir = pathlib.Path(arguments.workdir) / f"{arm.replace(' ', '_')}_{seed}"
+    options = [
+        f"--config={CONFIG}",
+        f"--workdir={workdir}",
+        f"--config.seed={seed}",
+        f"--config.train.num_steps={arguments.num_steps}",
+        "--config.train.eval_every_steps=125",
+        *(f"--config.tasks.{task}.data.data_dir={arguments.data_dir}" for task in LEFT_OUT),
+    ]
+    if tasks in LEFT_OUT:
+        options.append(f"--config.tasks.{LEFT_OUT[tasks]}.weight=0.0")
+    if pretrained:
+        options += [f"--config.init_from={arguments.pretrained}", "--config.init_input=inflate"]
+    scored = list(LEFT_OUT) if tasks == "both" else [tasks]
+    files = {task: workdir / "report" / f"scores_test_{task}.json" for task in scored}
+    start = time.monotonic()
+    if not all(path.is_file() for path in files.values()):
+        for mode in ("train", "eval"):
+            command = [sys.executable, "-m", "noise2map_jax.main", *options, f"--mode={mode}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    scores = {k: json.loads(path.read_text())["scores"]["all tiles"] for k, path in files.items()}
+    return {
+        "arm": arm,
+        "seed": seed,
+        "f1": {task: values["f1/foreground"] for task, values in scores.items()},
+        "iou": {task: values["iou/mean"] for task, values in scores.items()},
+        "seconds": time.monotonic() - start,
+    }
+
+
+def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over the seeds of each arm and task."""
+    found: dict[str, list[float]] = {}
+    for entry in runs:
+        for task, f1 in entry["f1"].items():
+            found.setdefault(f"{entry['arm']}: {task}", []).append(f1)
+    return {
+        name: {
+            "mean": statistics.mean(values),
+            "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
+            "seeds": len(values),
+        }
+        for name, values in found.items()
+    }
