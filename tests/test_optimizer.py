@@ -10,7 +10,7 @@ from problems import UNET, tiny_problem
 from noise2map_jax import optimizer, sharding
 from noise2map_jax.checkpoint import Checkpoints, abstract_like
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import abstract_params
+from noise2map_jax.model import init_params
 from noise2map_jax.train_state import create_train_state, update_ema
 from noise2map_jax.unet import UNet
 
@@ -254,7 +254,8 @@ def test_a_state_with_groups_can_be_saved_and_gone_on_from(tmp_path, factor):
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_the_backbone_is_what_is_called_unet(task):
-    params = abstract_params(tiny_problem(task).model, 16)
+    model = tiny_problem(task).model
+    params = jax.eval_shape(lambda key: init_params(model, key, 16), jax.random.key(0))
     groups = optimizer.parameter_groups(params)
     assert jax.tree.structure(groups) == jax.tree.structure(params)
     assert set(jax.tree.leaves(groups["unet"])) == {"backbone"}
