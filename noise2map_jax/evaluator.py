@@ -171,7 +171,7 @@ class DenoisingEvaluator:
         total, num_bands = objective.process.num_train_timesteps, config.num_timestep_bands
         if not 0 < num_bands <= total:
             raise UserError(
-                f"eval.num_timestep_bands is {num_bands}; expected 1 to T = {total}, timesteps in all"
+                f"eval.num_timestep_bands is {num_bands}; expected from 1 to T = {total}"
             )
         limits = np.linspace(0, total, num_bands + 1).astype(int)
         self._bands = list(zip(limits[:-1], limits[1:], strict=True))

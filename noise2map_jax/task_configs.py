@@ -18,7 +18,7 @@ def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
         config: an experiment.
 
     Returns:
-        Configs by the name of their task, in the order of the sections.
+        Configs by the name of their task, sorted by it.
 
     Raises:
         UserError: an unknown task.
@@ -26,7 +26,7 @@ def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     if not config.tasks:
         get_task(config.task)
         return {config.task: config}
-    return {name: _view(config, name) for name in config.tasks}
+    return {name: _view(config, name) for name in sorted(config.tasks)}
 
 
 def task_config(config: ConfigDict, task: str) -> ConfigDict:

@@ -132,6 +132,6 @@ def test_one_task_gives_its_backbone_and_head_to_both(train):
 def test_the_model_has_a_head_a_task():
     model = create_model(multitask_config.get_config())
     assert [(h.task, h.num_inputs, h.num_outputs) for h in model.heads] == [
-        ("ss", 3, 2),
         ("cd", 6, 2),
+        ("ss", 3, 2),
     ]

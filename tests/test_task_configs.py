@@ -17,7 +17,7 @@ def test_a_section_is_seen_as_if_its_task_were_alone():
     config.tasks.cd.noise.timestep_range = (900, 1000)
     config.train.learning_rate = 0.5
     views = task_configs(config)
-    assert list(views) == ["ss", "cd"]
+    assert list(views) == ["cd", "ss"]
     assert (views["cd"].task, views["cd"].data.dataset) == ("cd", "thin_cd")
     assert views["cd"].noise.timestep_range == (900, 1000)
     assert views["ss"].noise.timestep_range == (0, 0)
@@ -35,7 +35,7 @@ def test_what_a_section_holds_is_nowhere_else():
 
 
 def test_a_task_has_to_be_named_where_there_are_several():
-    with pytest.raises(UserError, match="no task is named; this run has ss, cd"):
+    with pytest.raises(UserError, match="no task is named; this run has cd, ss"):
         task_config(multitask_config.get_config(), "")
     with pytest.raises(UserError, match="task 'denoise' is named; this run has ss"):
         task_config(thin_config.get_config(), "denoise")
