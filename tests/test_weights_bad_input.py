@@ -41,9 +41,9 @@ def unknown_block(folder):
 
 
 def without_network(folder):
-    hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub (the extra 'hub')")
+    pytest.importorskip("huggingface_hub", reason="needs huggingface_hub (the extra 'hub')")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         fetch("hf:nobody/nothing/aid-10k")
 
 
