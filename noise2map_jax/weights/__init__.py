@@ -11,6 +11,7 @@ from noise2map_jax.weights.diffusers import (
     save_diffusers,
     to_diffusers,
 )
+from noise2map_jax.weights.hub import fetch
 from noise2map_jax.weights.names import current_name, diffusers_name
 from noise2map_jax.weights.torch_file import read_torch
 
@@ -20,6 +21,7 @@ __all__ = [
     "config_text",
     "current_name",
     "diffusers_name",
+    "fetch",
     "from_diffusers",
     "load_authors",
     "load_diffusers",

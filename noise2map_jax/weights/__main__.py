@@ -1,0 +1,70 @@
+"""Weights of a finished run as a folder to publish, and what a folder or file of weights holds.
+
+python -m noise2map_jax.weights export --workdir=RUN --output=FOLDER [--max_shard_size=200MB]
+python -m noise2map_jax.weights inspect PATH
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+from absl import logging
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.weights.export import export
+from noise2map_jax.weights.summary import summarize
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # as diffusers counts
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m noise2map_jax.weights",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    out = commands.add_parser("export", help="write weights to publish", allow_abbrev=False)
+    out.add_argument("--workdir", required=True, help="work folder of a finished run")
+    out.add_argument("--output", required=True, help="folder to write: new, or an earlier export")
+    out.add_argument("--max_shard_size", default="", help="such as 200MB; default: one file")
+    look = commands.add_parser("inspect", help="say what weights hold", allow_abbrev=False)
+    look.add_argument("path", help="a folder of diffusers, a .safetensors or a .pth file")
+    return parser.parse_args(argv)
+
+
+def parse_size(text: str) -> int | None:
+    """Read a size in bytes, such as 200MB; nothing means no limit."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+)(KB|MB|GB|)", text)
+    if match is None:
+        raise UserError(f"max_shard_size is {text!r}; expected bytes, or such as 200MB or 1GB")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Export or inspect; a user's mistake is one line on stderr and exit code 2."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    logging.set_verbosity(logging.ERROR)
+    try:
+        if arguments.command == "inspect":
+            print(summarize(pathlib.Path(arguments.path)))
+            return 0
+        size = parse_size(arguments.max_shard_size)
+        for path in export(arguments.workdir, arguments.output, max_shard_size=size):
+            print(f"{path.stat().st_size:>14,} bytes  {path}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a folder that may not be written to
+        print(f"error: {error.filename or arguments.output}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

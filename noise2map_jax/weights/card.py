@@ -1,0 +1,205 @@
+"""The model card of exported weights: Markdown, with the front matter that the hub reads."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from noise2map_jax.weights.finished_run import FinishedRun
+
+TASKS = {
+    "ss": ("semantic segmentation: image -> map of classes", "semantic-segmentation"),
+    "cd": ("change detection: pair of images -> map of changes", "change-detection"),
+    "denoise": ("denoising, which pretrains the backbone: noised image -> noise", "denoising"),
+}
+# Of the data's fields, those that say how records were read and not what they are.
+MACHINE_FIELDS = ("data_dir", "num_threads", "prefetch_size")
+METRICS = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
+
+INTRODUCTION = """\
+Weights of [Noise2Map](https://arxiv.org/abs/2604.27889): a diffusion U-Net that predicts a map in
+one forward pass from an image mixed with structured noise, trained with noise2map_jax.
+The license is not chosen yet: whoever publishes this folder adds a `license:` line above.
+"""
+
+USE_BACKBONE = """\
+The backbone with [diffusers](https://github.com/huggingface/diffusers) (PyTorch):
+
+```python
+from diffusers import UNet2DModel
+
+unet = UNet2DModel.from_pretrained("FOLDER")
+```
+
+and with noise2map_jax (JAX and Flax, no PyTorch needed):
+
+```python
+from noise2map_jax.weights import load_diffusers
+
+unet, params = load_diffusers("FOLDER")  # unet.apply({"params": params}, images, timesteps)
+```
+"""
+
+USE_ALL = """\
+The whole network:
+
+```python
+from noise2map_jax.weights.export import load_export
+
+config, model, params = load_export("FOLDER")
+# model.apply({"params": params}, x_t, timesteps, task=TASK) -> [B, H, W, outputs]
+```
+
+`x_t` is `signal[t] * x + noise[t] * n(x)` of images `x` scaled to [-1, 1], with `t` and `n` as
+below: `noise2map_jax.noise.add_noise` computes it. A training run starts from these weights with
+`--config.init_from=FOLDER`.
+"""
+
+CITATION = """\
+```bibtex
+@article{noise2map2026,
+  title   = {Noise2Map: End-to-End Diffusion Model for Semantic Segmentation and Change Detection},
+  author  = {Shibli and Nascetti and Ban},
+  journal = {IEEE Transactions on Geoscience and Remote Sensing},
+  year    = {2026},
+  note    = {arXiv:2604.27889}
+}
+```
+"""
+
+
+def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    """Write a model card.
+
+    Args:
+        run: what was exported.
+        files: by name, what each file beside the card is.
+        config: the run's config as the card shows it.
+
+    Returns:
+        The text of `README.md`.
+    """
+    tasks = [head.task for head in run.model.heads]
+    parts = [
+        _front_matter(tasks),
+        f"# Noise2Map: {', '.join(tasks)}\n",
+        INTRODUCTION,
+        "## Files\n",
+        _table(("file", "what"), [(f"`{name}`", what) for name, what in files.items()]),
+        "## Use\n",
+        USE_BACKBONE,
+        USE_ALL,
+        "## Training\n",
+        _training(run, config),
+        *[_task(name, run) for name in tasks],
+        "## Scores\n",
+        *(_scores(name, result, run.step) for name, result in run.scores.items()),
+    ]
+    if not run.scores:
+        parts.append(
+            "Not evaluated. `--mode=eval` scores the run on a split; export it again after that.\n"
+        )
+    text = json.dumps(config, indent=2)
+    parts += ["## Config\n", f"```json\n{text}\n```\n", "## Citation\n", CITATION]
+    return "\n".join(parts)
+
+
+def _front_matter(tasks: list[str]) -> str:
+    maps = any(task != "denoise" for task in tasks)
+    tags = [
+        "noise2map",
+        "remote-sensing",
+        "diffusion",
+        "jax",
+        "flax",
+        "diffusers",
+        "arxiv:2604.27889",
+    ]
+    tags += [TASKS[task][1] for task in tasks if task in TASKS]
+    pipeline = "image-segmentation" if maps else "unconditional-image-generation"
+    lines = [
+        "---",
+        "# license: to be chosen by whoever publishes this",
+        "library_name: noise2map_jax",
+    ]
+    lines += [f"pipeline_tag: {pipeline}", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
+    return "\n".join(lines)
+
+
+def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
+    train = run.config.train
+    averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
+    rows = [
+        ("parameters", f"the {averaged} of step {run.step:,}, the best on validation"),
+        ("backbone", f"{_count(run.params['unet']):,} parameters"),
+        ("all", f"{_count(run.params):,} parameters"),
+        ("backbone's tile side", f"{run.sample_size} pixels"),
+        (
+            "started from",
+            f"`{config['init_from']}`" if config.get("init_from") else "random values",
+        ),
+        ("batch", train.batch_size),
+        ("optimizer", f"{train.optimizer}, learning rate {train.learning_rate:g}"),
+        ("seed", run.config.seed),
+    ]
+    return _table(("", ""), rows)
+
+
+def _task(name: str, run: FinishedRun) -> str:
+    """Describe a task: its classes, data and noise."""
+    view = run.views[name]
+    data = {k: v for k, v in view.data.items() if k not in MACHINE_FIELDS}
+    if name == "denoise":
+        del data["classes"]
+    else:
+        data["classes"] = "; ".join(f"{i} = {c}" for i, c in enumerate(view.data.classes))
+    head = run.model.head(name)
+    rows = [("inputs, outputs", f"{head.num_inputs}, {head.num_outputs} channels")]
+    rows += [(f"data.{key}", _plain(value)) for key, value in data.items()]
+    rows += [(f"noise.{key}", _plain(value)) for key, value in view.noise.items()]
+    title = f"### `{name}`: {TASKS[name][0] if name in TASKS else name}\n"
+    return f"{title}\n{_table(('field', 'value'), rows)}"
+
+
+def _scores(file: str, result: Mapping[str, Any], step: int) -> str:
+    """Write the scores of one split, labelled with what they were measured on."""
+    at = result.get("inference_timesteps", result.get("inference_timestep"))
+    lines = [f"`{file}`: {result['protocol']}.", ""]
+    lines += [f"Checkpoint of step {result['step']:,}, predicted at t = {_plain(at)}.", ""]
+    if result["step"] != step:
+        lines += [f"**Not of the weights here**, which are of step {step:,}: evaluate again.", ""]
+    if changed := result.get("differs_from_training"):
+        lines += [f"Not as trained: {', '.join(changed)}.", ""]
+    for group, scores in result["scores"].items():
+        names = [key.removeprefix("iou/") for key in scores if key.startswith("iou/")]
+        lines += [f"On {group} ({scores.get('tiles', '?')} tiles):", ""]
+        if names:
+            rows = [
+                (name, *(_percent(scores.get(f"{metric}/{name}")) for metric in METRICS))
+                for name in names
+            ]
+            lines.append(_table(("in %", *METRICS.values()), rows))
+        else:
+            lines.append(_table(("", ""), [(k, _plain(v)) for k, v in scores.items()]))
+    return "\n".join(lines)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        items = (f"({_plain(v)})" if isinstance(v, (list, tuple)) else _plain(v) for v in value)
+        return ", ".join(items) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _count(tree: Any) -> int:
+    return sum(map(_count, tree.values())) if isinstance(tree, Mapping) else tree.size

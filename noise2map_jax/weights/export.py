@@ -1,0 +1,149 @@
+"""A finished run as a folder to publish: for diffusers, for PyTorch, for `init_from`.
+
+config.json, diffusion_pytorch_model.safetensors    the backbone, as diffusers saves it
+noise2map_<task>.safetensors                        backbone and projections, authors' names
+noise2map.json                                      the run's config, step and tasks
+README.md                                           the model card
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import create_model
+from noise2map_jax.model import Noise2Map
+from noise2map_jax.weights.authors import load_authors, to_authors
+from noise2map_jax.weights.card import model_card
+from noise2map_jax.weights.config_file import read_json, write_text
+from noise2map_jax.weights.diffusers import load_diffusers, save_diffusers
+from noise2map_jax.weights.finished_run import FinishedRun, read_run
+from noise2map_jax.weights.safetensors_file import write_safetensors
+
+RUN_FILE = "noise2map.json"
+FORMAT = 1  # of that file
+
+
+def export(
+    workdir: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    max_shard_size: int | None = None,
+) -> list[pathlib.Path]:
+    """Write the best parameters of a finished run as a folder to publish.
+
+    Args:
+        workdir: the run.
+        output: the folder; new, empty, or an earlier export, which is replaced.
+        max_shard_size: bytes above which the backbone goes into several files; None: one file.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: there is no finished run, or the folder holds something else.
+    """
+    folder = pathlib.Path(output)
+    _check_output(folder)
+    run = read_run(pathlib.Path(workdir))
+    config = portable(run.config)
+    heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
+
+    (folder / RUN_FILE).unlink(missing_ok=True)  # it comes last: then the export is whole
+    unet = dataclasses.replace(run.model.unet, sample_size=run.sample_size)
+    save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
+    for path in folder.glob("noise2map_*.safetensors"):
+        path.unlink()
+    for task in heads:
+        write_safetensors(folder / head_file(task), to_authors(run.params, task))
+    write_text(folder / "README.md", model_card(run, _files(folder, run, heads), config))
+    content = {"format": FORMAT, "step": run.step, "tasks": heads, "config": config}
+    write_text(folder / RUN_FILE, json.dumps(content, indent=2) + "\n")
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def load_export(
+    folder: str | os.PathLike[str],
+) -> tuple[ConfigDict, Noise2Map, dict[str, Any]]:
+    """Load an export whole, backbone and projections.
+
+    Args:
+        folder: what `export` wrote.
+
+    Returns:
+        `(config, model, params)`: the run's config, its network, and the whole tree, float32.
+
+    Raises:
+        UserError: a file is missing or damaged, or tensors do not fit the config.
+    """
+    path = pathlib.Path(folder)
+    file = path / RUN_FILE
+    if not file.is_file():
+        raise UserError(f"{path}: no export of a run, for it has no {RUN_FILE}; see load_diffusers")
+    content = read_json(file)
+    if content.get("format") != FORMAT or not isinstance(content.get("config"), dict):
+        raise UserError(
+            f"{file}: format is {content.get('format')!r}, expected {FORMAT} and a config; "
+            "export the run again"
+        )
+    config = ConfigDict(content["config"])
+    model = create_model(config)
+    _, unet = load_diffusers(path)
+    params: dict[str, Any] = {"unet": unet}
+    for task in content.get("tasks", []):
+        read = load_authors(path / head_file(task), model, task)
+        params |= {name: value for name, value in read.items() if name != "unet"}
+    return config, model, params
+
+
+def head_file(task: str) -> str:
+    """Name the file of a task's full model."""
+    return f"noise2map_{task}.safetensors"
+
+
+def portable(config: ConfigDict) -> dict[str, Any]:
+    """Return a config as JSON has it, without absolute paths: those are one machine's own.
+
+    Args:
+        config: the config.
+
+    Returns:
+        The same, with the last part of each absolute path.
+    """
+    flat = traverse_util.flatten_dict(
+        json.loads(json.dumps(config.to_dict())), keep_empty_nodes=True
+    )
+    for key, value in flat.items():
+        if isinstance(value, str) and pathlib.PurePath(value).is_absolute():
+            flat[key] = pathlib.PurePath(value).name
+    return traverse_util.unflatten_dict(flat)
+
+
+def _check_output(folder: pathlib.Path) -> None:
+    """Refuse a folder of other things, such as the run itself."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {str(folder)!r} is no folder; choose another name")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RUN_FILE).is_file():
+        raise UserError(
+            f"output {str(folder)!r} holds other files, and no export ({RUN_FILE}); choose a new "
+            "or empty folder"
+        )
+
+
+def _files(folder: pathlib.Path, run: FinishedRun, heads: list[str]) -> dict[str, str]:
+    """Say what each file is, for the card."""
+    weights = sorted(path.name for path in folder.glob("diffusion_pytorch_model*"))
+    return {
+        "config.json": "the backbone's shape, as diffusers writes it",
+        **{name: "the backbone (float32)" for name in weights},
+        **{
+            head_file(task): f"the full model for `{task}`, with the names of the authors' code"
+            for task in heads
+        },
+        RUN_FILE: "config and step of the run",
+    }

@@ -1,0 +1,76 @@
+"""What an export takes from the work folder of a finished run."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import create_model
+from noise2map_jax.model import Noise2Map
+from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.sharding import create_mesh
+from noise2map_jax.weights.config_file import read_json
+
+SCORES = ("protocol", "step", "scores")  # what a file of scores holds at least
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A run and its best parameters.
+
+    Attributes:
+        config: what it was trained with.
+        views: by task, the config as if that task were alone.
+        model: the network.
+        step: that the parameters are of.
+        params: the whole tree, NumPy arrays.
+        scores: by file name, what `--mode=eval` wrote; empty where it was not run.
+    """
+
+    config: ConfigDict
+    views: dict[str, ConfigDict]
+    model: Noise2Map
+    step: int
+    params: dict[str, Any]
+    scores: dict[str, dict[str, Any]]
+
+    @property
+    def sample_size(self) -> int:
+        """Side in pixels of what the backbone was trained on, the largest of all tasks."""
+        sides = [v.augment.crop_size or v.data.tile_size for v in self.views.values()]
+        return self.model.sample_size or max(sides)
+
+
+def read_run(workdir: pathlib.Path) -> FinishedRun:
+    """Read a finished run.
+
+    Raises:
+        UserError: there is no run, it has no checkpoint, or its scores are damaged.
+    """
+    config = load_config(workdir)
+    model = create_model(config)
+    step, params = restore_best(workdir, config, model, create_mesh())
+    scores = {path.name: _read_scores(path) for path in (workdir / "report").glob("scores_*.json")}
+    return FinishedRun(
+        config=config,
+        views=task_views(config),
+        model=model,
+        step=step,
+        params=jax.device_get(params),
+        scores=dict(sorted(scores.items())),
+    )
+
+
+def task_views(config: ConfigDict) -> dict[str, ConfigDict]:
+    """Return the config of each task, as if it were alone."""
+    return {config.task: config}
+
+
+def _read_scores(path: pathlib.Path) -> dict[str, Any]:
+    content = read_json(path)
+    if any(name not in content for name in SCORES) or not isinstance(content["scores"], dict):
+        raise UserError(f"{path}: no scores of --mode=eval ({', '.join(SCORES)}); evaluate again")
+    return content

@@ -1,0 +1,148 @@
+"""Folders of weights on the Hugging Face hub, by name: `hf:OWNER/REPO[/SUBFOLDER][@REVISION]`.
+
+They are downloaded once, into the cache of huggingface_hub, and found there without network.
+"""
+
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.weights.diffusers import INDEX_FILE, WEIGHTS_FILE
+
+PREFIX = "hf:"
+NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)(?:@([\w.-]+(?:/[\w.-]+)*))?", re.ASCII)
+FORM = "hf:OWNER/REPO, hf:OWNER/REPO/SUBFOLDER or either with @REVISION"
+# What is taken from a folder, and no other files: weights of other formats, pictures.
+FILES = (
+    *("config.json", WEIGHTS_FILE, INDEX_FILE, "diffusion_pytorch_model-*-of-*.safetensors"),
+    *("noise2map.json", "noise2map_*.safetensors"),
+)
+TIMEOUT = 10.0  # seconds without an answer after which the hub counts as out of reach
+
+
+@dataclasses.dataclass(frozen=True)
+class HubName:
+    """A folder on the hub; `subfolder` and `revision` may be empty."""
+
+    repo: str
+    subfolder: str
+    revision: str
+
+    def path_of(self, file: str) -> str:
+        """The path of a file of this folder in its repository."""
+        return f"{self.subfolder}/{file}" if self.subfolder else file
+
+
+def parse_name(name: str) -> HubName:
+    """Take a name apart, or raise a `UserError` that says how it should look."""
+    match = NAME.fullmatch(name)
+    parts = re.split("[:/@]", name)
+    if match is None or ".." in parts or "." in parts:
+        raise UserError(f"{name!r} is no name of a folder on the hub; expected {FORM}")
+    return HubName(match[1], match[2].strip("/"), match[3] or "")
+
+
+def fetch(name: str) -> pathlib.Path:
+    """Find a folder of weights in the cache, or download it there.
+
+    Args:
+        name: `hf:OWNER/REPO[/SUBFOLDER][@REVISION]`, such as `hf:ali97/noise2map/aid-10k`.
+
+    Returns:
+        The local folder, for `load_diffusers`; it is the cache's: not to be written to.
+
+    Raises:
+        UserError: the name has another form, huggingface_hub is not installed, there is no such
+            folder, or there is no network and it is not in the cache.
+    """
+    place = parse_name(name)
+    try:
+        import huggingface_hub.errors  # heavy, and only needed here
+    except ImportError as error:
+        raise UserError(
+            f"{name}: needs huggingface_hub, which is not installed: pip install "
+            "'noise2map_jax[hub]', or give a local folder"
+        ) from error
+    # Asked first and with a limit: what follows waits and tries again for minutes.
+    unreachable = _ask(huggingface_hub, place, name)
+    try:
+        snapshot = huggingface_hub.snapshot_download(
+            place.repo,
+            revision=place.revision or None,
+            allow_patterns=[place.path_of(file) for file in FILES],
+            etag_timeout=TIMEOUT,
+            local_files_only=bool(unreachable),
+        )
+    # The client raises what its transport does, and that has changed with its versions.
+    except Exception as error:
+        if unreachable:
+            raise _unreachable(name, unreachable) from error
+        raise UserError(
+            f"{name}: the download failed ({_words(error)}); try again, or give a local folder"
+        ) from error
+    folder = pathlib.Path(snapshot, place.subfolder)
+    if not (folder / "config.json").is_file():
+        if unreachable:
+            raise _unreachable(name, unreachable)
+        raise _not_there(name, place)
+    return folder
+
+
+def _ask(huggingface_hub: Any, place: HubName, name: str) -> str:
+    """Ask the hub whether it has the folder.
+
+    Returns:
+        "" where it has, and why it could not be asked where it could not.
+
+    Raises:
+        UserError: it has not.
+    """
+    errors = huggingface_hub.errors
+    try:
+        info = huggingface_hub.HfApi().model_info(
+            place.repo, revision=place.revision or None, timeout=TIMEOUT
+        )
+    except errors.RevisionNotFoundError as error:
+        raise UserError(
+            f"{name}: {place.repo} on the hub has no revision {place.revision!r}; "
+            "leave @REVISION out for the newest"
+        ) from error
+    except errors.RepositoryNotFoundError as error:  # also: private, gated
+        raise UserError(
+            f"{name}: no repository {place.repo} on the hub that is open to you; check the name, "
+            "log in with `hf auth login`, or give a local folder"
+        ) from error
+    except errors.HFValidationError as error:
+        raise UserError(f"{name}: {_words(error)}; expected {FORM}") from error
+    except Exception as error:  # of the transport, see above
+        return _words(error)
+    files = [file.rfilename for file in info.siblings or ()]
+    if place.path_of("config.json") not in files:
+        known = [f.removesuffix("config.json").rstrip("/") for f in files if _is_config(f)]
+        raise _not_there(name, place, known)
+    return ""
+
+
+def _is_config(file: str) -> bool:
+    return pathlib.PurePosixPath(file).name == "config.json"
+
+
+def _not_there(name: str, place: HubName, known: list[str] | None = None) -> UserError:
+    where = ", ".join(sub or "its top" for sub in known or ())
+    has = f"; there are such folders at: {where}" if where else ""
+    return UserError(f"{name}: {place.repo} on the hub has no {place.path_of('config.json')}{has}")
+
+
+def _unreachable(name: str, why: str) -> UserError:
+    return UserError(
+        f"{name}: not in the cache, and the hub cannot be reached ({why}); run it once with "
+        "network, or download the folder elsewhere and give its local path"
+    )
+
+
+def _words(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
