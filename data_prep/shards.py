@@ -126,15 +126,13 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             ]
             for split, plan in shard_plan(self._dataset).items()
         }
-        results = iter(
-            beam.ordered_results(
-                functools.partial(write_shard, self._dataset.load, self._dataset.format),
-                [shard for of_split in shards.values() for shard in of_split],
-                runner=runner,
-                folder=Path(self.data_dir),
-                description="writing",
-                unit=" shards",
-            )
+        results = beam.ordered_results(
+            functools.partial(write_shard, self._dataset.load, self._dataset.format),
+            [shard for of_split in shards.values() for shard in of_split],
+            runner=runner,
+            folder=Path(self.data_dir),
+            description="writing",
+            unit=" shards",
         )
         infos = []
         for split, of_split in shards.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, contact_sheet, prepared
+from data_prep import checksums, contact_sheet, histograms, prepared
 from data_prep.errors import UserError
 from data_prep.options import positive
 from data_prep.parallel import ordered_map
@@ -107,6 +107,25 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
     for key, value in found.items():
         if value != entry.get(key):
             yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
+    if reports:
+        counts = np.sum([report.band_counts for report in reports], axis=0)
+        bands = histograms.statistics(dataset.without_padding(split, counts))
+        yield from _check_bands(split, bands, entry.get("bands"))
+
+
+def _check_bands(split: str, found: Sequence[Mapping[str, Any]], listed: Any) -> Iterator[str]:
+    if not isinstance(listed, list) or len(listed) != len(found):
+        yield f"{split}: the manifest lists no bands, the records have {len(found)}"
+        return
+    for index, (band, entry) in enumerate(zip(found, listed, strict=True)):
+        if band != entry:
+            yield f"{split}: band {index} has {_told(band)}, the manifest says {_told(entry)}"
+
+
+def _told(statistics: Any) -> str:
+    if not isinstance(statistics, dict):
+        return repr(statistics)
+    return ", ".join(f"{key} {value}" for key, value in statistics.items())
 
 
 def _check_scenes(split: str, found: Sequence[str], listed: Sequence[str]) -> Iterator[str]:
