@@ -219,8 +219,9 @@ def test_authors_layout(originals, tmp_path, pairs, capsys):
         pair = pairs[key.split("/")[1]]
         np.testing.assert_array_equal(record["image"], pair.pre)
         np.testing.assert_array_equal(record["mask"], of_levels(pair.levels, "buildings"))
-    manifest, records = build(source, tmp_path, "--target=damage", resize=16, tile_size=16)
-    assert any("taken as change as the paper's authors do" in note for note in manifest["notes"])
+    options = ("--target=damage", "--mask_values=change")
+    manifest, records = build(source, tmp_path, *options, resize=16, tile_size=16)
+    assert any("taken as change (--mask_values=change)" in note for note in manifest["notes"])
     for key, record in records.items():
         truth = pairs[key.split("/")[1]].levels[2::4, 2::4] > 0
         np.testing.assert_array_equal(record["mask"][..., 0], truth)
@@ -241,6 +242,79 @@ def test_masks_of_levels(authors, tmp_path, pairs, target):
         levels = pairs[key.split("/")[1]].levels
         expected = np.array(table)[np.where(levels == 255, 5, levels)]
         np.testing.assert_array_equal(record["mask"][..., 0], expected)
+
+
+def values_of_masks(authors, values):
+    """Write masks of index values: 0 and then `values` in rows; return them."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    for row, value in enumerate(values):
+        mask[8 * row : 8 * row + 8] = value
+    for path in authors.glob("*/xBD/*/masks/*.png"):
+        Image.fromarray(mask).save(path)
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("values", "option", "expected"),
+    [
+        ((1,), "levels", [0]),  # Nothing was damaged: 1 is an intact building.
+        ((1,), "change", [1]),
+        ((1, 3), "levels", [0, 1]),
+        ((1, 3), "auto", [0, 1]),
+        ((255,), "change", [1]),
+    ],
+)
+def test_what_the_values_of_masks_tell(authors, tmp_path, values, option, expected):
+    mask = values_of_masks(authors, values)
+    _, records = build(authors, tmp_path, "--target=damage", f"--mask_values={option}")
+    wanted = np.zeros_like(mask)
+    for value, number in zip(values, expected, strict=True):
+        wanted[mask == value] = number
+    for record in records.values():
+        np.testing.assert_array_equal(record["mask"][..., 0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ((1,), ["--target=damage"], "the masks hold 0 and 1 alone, which may mark all buildings"),
+        ((255,), ["--target=damage"], "the masks hold 0 and 255 alone, which may mark"),
+        (
+            (255,),
+            ["--target=damage", "--mask_values=levels"],
+            "--mask_values=levels: the masks hold 0 and 255, not levels 0 to 4",
+        ),
+        (
+            (1, 3),
+            ["--target=damage_levels", "--mask_values=change"],
+            "--mask_values=change: --target=damage_levels takes auto or levels",
+        ),
+        ((1,), ["--mask_values=levels"], "--target=buildings takes auto"),
+        (
+            (1, 3),
+            ["--target=damage", "--mask_values=change"],
+            "holds value(s) 3; the masks hold 0 to 1",
+        ),
+    ],
+)
+def test_what_masks_cannot_tell_is_refused(authors, tmp_path, capsys, values, options, message):
+    values_of_masks(authors, values)
+    lines = refuse(authors, tmp_path, capsys, *options)
+    assert message in "\n".join(lines)
+    assert len(lines) == 1 or "files cannot be used" in lines[0]
+
+
+def test_masks_of_one_bit_cannot_tell_either(authors, tmp_path, capsys):
+    for path in authors.glob("*/xBD/*/masks/*.png"):
+        Image.open(path).convert("1").save(path)
+    (line,) = refuse(authors, tmp_path, capsys, "--target=damage")
+    assert "the masks hold one bit a pixel alone, which may mark" in line
+
+
+def test_mask_values_are_not_for_labels(owner, tmp_path, capsys):
+    options = ("--target=damage", "--mask_values=levels")
+    (line,) = refuse(owner, tmp_path, capsys, *options)
+    assert line == "--mask_values=levels is for masks, the source has labels"
 
 
 def test_labels_come_before_masks(authors, originals, tmp_path, pairs):

@@ -68,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
     parser.add_argument(
+        "--mask_values",
+        choices=("auto", "levels", "change"),
+        default="auto",
+        help="of --target=damage from masks: levels: 0 to 4, where 1 is an intact building; change:"
+        " two values, what is not 0 has changed (as the paper's authors take them); auto: levels"
+        " where any mask holds 2 to 4, else an error (default auto)",
+    )
+    parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.7, 0.1, 0.2),
@@ -100,6 +108,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "truth": args.truth,
         "no_mask": args.no_mask,
         "mask_encoding": args.mask_encoding,
+        "mask_values": args.mask_values,
         "splits": list(args.splits),
         "seed": args.seed,
         "on_error": args.on_error,
@@ -143,7 +152,12 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     )
     facts = {c.name: one for c, one in zip(found.candidates, inspected, strict=True)}
     reading = xbd_scenes.decide(
-        facts.values(), found.truth, args.target, args.mask_encoding, class_of_level
+        facts.values(),
+        found.truth,
+        args.target,
+        args.mask_encoding,
+        args.mask_values,
+        class_of_level,
     )
     rejected, whole = list(found.rejected), []
     for candidate in found.candidates:
@@ -246,6 +260,6 @@ def _notes(
         yield f"{empty} scenes have no mask file and were taken as background"
     if args.target == "damage" and reading.is_binary:
         yield (
-            "the masks have two values, taken as change as the paper's authors do; the owner's"
-            " preparation of this layout draws all buildings there, damaged or not"
+            "what the masks mark is taken as change (--mask_values=change), as the paper's authors"
+            " do; the owner's preparation of this layout draws all buildings there, damaged or not"
         )
