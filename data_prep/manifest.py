@@ -27,7 +27,8 @@ def make(
     Returns:
       The manifest. Every file that was found is either used or listed as rejected.
     """
-    layout = dataset.format
+    layout, source = dataset.format, dataset.source
+    sizes = {name: (source / name).stat().st_size for name in sources} if source else {}
     rejected, used = tally.rejections(dataset), tally.num_used()
     assert used + len(rejected) == dataset.num_found, (used, len(rejected), dataset.num_found)
     return {
@@ -47,6 +48,7 @@ def make(
         "splits": tally.splits(),
         "shards": dict(shards),
         "files": dict(sources),
+        "sizes": sizes,
     }
 
 

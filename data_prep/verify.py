@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, contact_sheet, histograms, prepared
+from data_prep import checksums, contact_sheet, histograms, prepared, sources
 from data_prep.errors import UserError
 from data_prep.options import positive
 from data_prep.parallel import ordered_map
@@ -156,14 +155,7 @@ def _check_sources(dataset: Prepared, source: Path, num_workers: int) -> Iterato
     listed = dataset.manifest["files"]
     if not listed:
         raise UserError(f"--source={source}: {dataset.folder} was not built from files")
-    yield from _compare_digests(_root(source, next(iter(listed))), listed, num_workers)
-
-
-def _root(source: Path, first: str) -> Path:
-    """Find what the manifest's paths are relative to: the source, its parent, or a folder in it."""
-    below = (path for path in sorted(source.rglob("*")) if path.is_dir())
-    places = itertools.chain((source, source.parent), below)
-    return next((place for place in places if (place / first).is_file()), source)
+    yield from _compare_digests(sources.root(source, next(iter(listed))), listed, num_workers)
 
 
 def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) -> Iterator[str]:
