@@ -12,22 +12,6 @@ from data_prep.dataset import TASKS
 from data_prep.errors import UserError
 from data_prep.shard_file import tfds
 
-# What the manifest must say for its records to be checked, and as which type.
-_NEEDED: dict[str, type] = {
-    "name": str,
-    "task": str,
-    "tile_size": int,
-    "num_bands": int,
-    "dtype": str,
-    "classes": list,
-    "found": int,
-    "used": int,
-    "rejected": list,
-    "splits": dict,
-    "shards": dict,
-    "files": dict,
-}
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -146,12 +130,6 @@ def open_prepared(directory: Path) -> Prepared:
             f"{directory}: holds no whole dataset (no {manifest.FILE_NAME} in it or in its"
             f" {manifest.VERSION}); give DATA_DIR/NAME"
         )
-    path = folder / manifest.FILE_NAME
-    for key, kind in _NEEDED.items():
-        if not isinstance(content.get(key), kind):
-            raise UserError(f"{path}: {key} is {content.get(key)!r}, not {kind.__name__}")
-    if content["task"] not in TASKS:
-        raise UserError(f"{path}: task is {content['task']!r}, not one of {', '.join(TASKS)}")
     try:
         info = tfds.builder_from_directory(folder).info
         sizes = {split: tuple(info.splits[split].shard_lengths) for split in info.splits}

@@ -1,10 +1,13 @@
 """A dataset that is there already: kept, replaced, or told apart from the one asked for."""
 
+import json
 import shutil
 
 import folder_builds
 import pytest
 from folder_builds import error, load, run
+
+from data_prep.__main__ import main
 
 
 @pytest.fixture
@@ -69,6 +72,47 @@ def test_another_source_of_the_same_name_is_told_apart(source, tmp_path, capsys)
     capsys.readouterr()
     assert run(moved, *again) == 0
     assert f"(--source={moved} is not there to compare)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m: m.pop("source"), "source is None, not str"),
+        (lambda m: m.update(options=["seed"]), "options is ['seed'], not dict"),
+        (lambda m: m.update(task="sss"), "task is 'sss', not one of ss, cd, denoise"),
+        (lambda m: m.update(dtype="float32"), "dtype is 'float32', not one of uint8, uint16"),
+        (lambda m: m.update(tile_size=0), "tile_size is 0, not above 0"),
+        (lambda m: m.update(classes="building"), "classes is 'building', not list"),
+        (lambda m: m.update(rejected=["a.png"]), "rejected[0] is 'a.png', not dict"),
+        (lambda m: m.update(rejected=[{"path": "a"}]), "rejected[0].reason is None, not str"),
+        (lambda m: m["splits"].update(val=3), "splits.val is 3, not dict"),
+        (lambda m: m["splits"]["val"].update(num_scenes="1"), "splits.val.num_scenes is '1', not"),
+        (lambda m: m["splits"]["val"].update(num_records=True), "num_records is True, not int"),
+        (lambda m: m["splits"]["val"].update(class_pixels=[1, "2"]), "class_pixels[1] is '2', not"),
+        (lambda m: m["splits"]["val"].update(class_pixels=[1]), "class_pixels of 1 classes, not 2"),
+        (lambda m: m["files"].update({"image/0.png": 4}), "files.image/0.png is 4, not str"),
+        (lambda m: m["sizes"].update({"image/0.png": "4"}), "sizes.image/0.png is '4', not int"),
+        (lambda m: m.update(shards=None), "shards is None, not dict"),
+    ],
+)
+def test_a_manifest_edited_by_hand_is_one_line(source, capsys, change, told):
+    assert run(source) == 0
+    folder = source.parent / "shards/my_roofs/1.0.0"
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    for command in (
+        lambda: run(source),
+        lambda: main(["verify", str(folder)]),
+        lambda: main(["describe", str(folder)]),
+    ):
+        capsys.readouterr()
+        assert command() == 2
+        (line,) = error(capsys)
+        assert line.startswith(f"{path}: ")
+        assert told in line
+        assert line.endswith("; --overwrite builds again")
 
 
 def test_a_folder_that_is_no_dataset_is_left_alone(source, capsys):
