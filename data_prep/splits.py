@@ -1,13 +1,10 @@
 """Which scene belongs to which split (pure). Scenes are the unit: their tiles stay together."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from data_prep.dataset import SPLITS, Scene
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
-
-_NOT_IMAGES = ("mask", "label", "udm", "metadata")  # Last words of roles.
 
 
 def shuffled(groups: Iterable[str], seed: int) -> list[str]:
@@ -51,28 +48,6 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     counts[largest] += len(order) - sum(counts.values())
     names = [name for name in SPLITS for _ in range(counts[name])]
     return dict(zip(order, names, strict=True))
-
-
-def twins(scenes: Iterable[Scene], digests: Mapping[Path, str]) -> list[tuple[Path, Path]]:
-    """Find images that are the same in two splits, byte for byte: ground that is not kept apart.
-
-    Args:
-      scenes: The scenes of all splits.
-      digests: Checksum of each file.
-
-    Returns:
-      Pairs of files, the one of the earlier scene first. Masks may well be the same.
-    """
-    first: dict[str, tuple[str, Path]] = {}
-    found: dict[tuple[Path, Path], None] = {}
-    for scene in scenes:
-        for role, path in scene.files.items():
-            if role.split("_")[-1] in _NOT_IMAGES or path not in digests:
-                continue
-            split, other = first.setdefault(digests[path], (scene.split, path))
-            if split != scene.split and other != path:
-                found[other, path] = None
-    return list(found)
 
 
 def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) -> set[str]:

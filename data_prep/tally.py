@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import histograms
+from data_prep import histograms, rejection
 from data_prep.dataset import Dataset, RecordFormat
 from data_prep.records import SceneRecords
 from data_prep.rejection import Rejection
@@ -125,25 +125,13 @@ class Tally:
             entries[split] = entry
         return entries
 
-    def emptied(self, dataset: Dataset) -> list[str]:
-        """Name the splits that have scenes, of which none could be used."""
-        return sorted({scene.split for scene in dataset.scenes} - self._scenes.keys())
-
     def num_used(self) -> int:
         """Number of files that were used; one that is at fault in any scene is not one of them."""
         return len(self.used - self.reasons.keys())
 
     def rejections(self, dataset: Dataset) -> tuple[Rejection, ...]:
         """Return all files that were not used, those known before the writing first."""
-
-        def name(path: Path) -> str:
-            assert dataset.source is not None  # Where files are read, there is a source.
-            return path.relative_to(dataset.source).as_posix()
-
-        causes = [Rejection(name(path), reason) for path, reason in sorted(self.reasons.items())]
-        partners = [
-            Rejection(name(path), f"its partner {name(cause)} is rejected", is_cause=False)
-            for path, cause in sorted(self.partners.items())
-            if path not in self.used and path not in self.reasons
-        ]
-        return (*dataset.rejected, *causes, *partners)
+        if dataset.source is None:  # Then there are no files.
+            return dataset.rejected
+        of_scenes = rejection.account(dataset.source, self.reasons, self.partners, self.used)
+        return (*dataset.rejected, *of_scenes)

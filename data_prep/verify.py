@@ -159,28 +159,14 @@ def _check_sources(dataset: Prepared, source: Path, num_workers: int) -> Iterato
 
 
 def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) -> Iterator[str]:
-    names = sorted(listed)
-    digests = ordered_map(
-        _digest,
-        [folder / name for name in names],
-        num_workers=num_workers if len(names) > 2 * num_workers else 1,
-        total=len(names),
-        description="checksums",
-        unit=" files",
-    )
-    for name, (digest, reason) in zip(names, digests, strict=True):
+    paths = {folder / name: name for name in sorted(listed)}
+    digests = checksums.of_files(paths, num_workers=num_workers)
+    for path, name in paths.items():
+        digest, reason = digests[path]
         if reason:
             yield f"{name}: {reason}"
         elif digest != listed[name]:
             yield f"{name}: its SHA-256 is {digest}, the manifest says {listed[name]}"
-
-
-def _digest(path: Path) -> tuple[str, str]:
-    """Return the SHA-256 of a file, or the reason why there is none."""
-    try:
-        return checksums.of_file(path), ""
-    except OSError as error:
-        return "", "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
 
 
 def _check_account(about: Mapping[str, Any]) -> Iterator[str]:

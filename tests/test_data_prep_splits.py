@@ -1,13 +1,11 @@
 """Scenes are divided by seed, never shared between splits, and stay where they were."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import splits
-from data_prep.dataset import SPLITS, Scene
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 
 names = st.sets(st.text(min_size=1, max_size=6), min_size=3, max_size=60)
@@ -56,17 +54,3 @@ def test_a_cut_validation_is_a_proper_part_of_train(train, seed):
 def test_one_train_scene_cannot_be_cut():
     with pytest.raises(UserError, match="train has 1 scene"):
         splits.cut_validation(["a"], (0.7, 0.1, 0.2), 0)
-
-
-def test_the_same_image_in_two_splits_is_found():
-    def scene(name, split):
-        files = {role: Path(f"{name}.{role}") for role in ("pre", "post_image", "post_label")}
-        return Scene(name, split, 0, 8, 8, files)
-
-    scenes = [scene("a", "train"), scene("b", "train"), scene("c", "test")]
-    digests = {path: str(path) for s in scenes for path in s.files.values()}
-    assert splits.twins(scenes, digests) == []
-    same = digests | {Path("b.pre"): "a.pre", Path("c.post_label"): "a.post_label"}
-    assert splits.twins(scenes, same) == []  # Within a split, and of a mask.
-    same = digests | {Path("c.post_image"): "b.pre"}
-    assert splits.twins(scenes, same) == [(Path("b.pre"), Path("c.post_image"))]
