@@ -20,7 +20,6 @@ def of_files(paths: Iterable[Path], *, num_workers: int) -> dict[Path, tuple[str
         _try_file,
         ordered,
         num_workers=num_workers if len(ordered) > 2 * num_workers else 1,
-        total=len(ordered),
         description="checksums",
         unit=" files",
     )

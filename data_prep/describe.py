@@ -3,7 +3,6 @@
 import argparse
 import functools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 from data_prep import histograms, prepared
 from data_prep.dataset import IGNORE
 from data_prep.errors import UserError
-from data_prep.options import positive
 from data_prep.parallel import ordered_map
 from data_prep.prepared import Prepared, Shard
 
@@ -64,9 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write it as JSON, too (default describe.json beside the manifest)",
     )
-    parser.add_argument(
-        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
-    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -110,7 +105,6 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
         functools.partial(sum_shard, light),
         shards,
         num_workers=num_workers,
-        total=len(shards),
         description="reading",
         unit=" shards",
     )

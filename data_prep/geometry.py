@@ -17,12 +17,10 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform as reproject
 
-from data_prep import rasters
+from data_prep import polygons, rasters
 from data_prep.geojson import Vectors
 from data_prep.readers import MAX_PIXELS, ReadError
 
-# Real footprints have tens of corners. What has more is damage, whose repair may take minutes.
-MAX_CORNERS_REPAIRED = 500
 # Farther off, a corner of a polygon that meets the image is damage, not a building.
 _FARTHEST = 1e6  # Pixels.
 # No building is wider in degrees (11 km), and hardly one is narrower in pixels.
@@ -141,11 +139,10 @@ def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footp
     placed, num_repaired, num_empty = [], 0, vectors.num_empty
     for polygon in _build(points, vectors, meets):
         if not polygon.is_valid:
-            repaired = _repair(polygon)
-            num_repaired += repaired is not None
-            num_empty += repaired is None
-            polygon = repaired
-        if polygon is not None:
+            polygon = polygons.repair(polygon)
+            num_repaired += not polygon.is_empty
+            num_empty += polygon.is_empty
+        if not polygon.is_empty:
             placed.append(polygon)
     num_outside = num_polygons - int(meets.sum())
     return Footprints(tuple(placed), reading, num_outside, num_repaired, num_empty)
@@ -219,18 +216,3 @@ def _build(points: np.ndarray, vectors: Vectors, wanted: np.ndarray) -> Iterator
         if farthest > _FARTHEST:
             raise ReadError(f"has a building with a corner {farthest:.3g} pixels off the image")
         yield shapely.Polygon(rings[0], rings[1:])
-
-
-def _repair(polygon: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon | None:
-    """Make a polygon valid; None where no area is left."""
-    corners = shapely.get_num_coordinates(polygon)
-    if corners > MAX_CORNERS_REPAIRED:
-        raise ReadError(
-            f"has an invalid polygon of {corners} corners; up to {MAX_CORNERS_REPAIRED} are"
-            " repaired"
-        )
-    # "structure" takes loops of the outline as area and holes out of it; the other method also
-    # takes minutes for damage of two hundred corners.
-    valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
-    parts = [part for part in shapely.get_parts(valid) if part.area > 0]
-    return shapely.MultiPolygon(parts) if parts else None

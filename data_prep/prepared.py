@@ -1,5 +1,6 @@
 """A prepared dataset on disk: its manifest, and its records shard by shard."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from data_prep import manifest
 from data_prep.dataset import TASKS
 from data_prep.errors import UserError
+from data_prep.options import positive
 from data_prep.shard_file import tfds
 
 
@@ -148,3 +150,6 @@ def open_prepared(directory: Path) -> Prepared:
 def add_arguments(parser: Any) -> None:
     """Add what every command on a prepared dataset takes."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="DATA_DIR/NAME")
+    parser.add_argument(
+        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
+    )

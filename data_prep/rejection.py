@@ -98,6 +98,18 @@ def check(rejections: Sequence[Rejection], num_found: int, on_error: str) -> Non
         raise UserError(listing(rejections, num_found, hint))
 
 
+def check_usable(
+    rejections: Sequence[Rejection],
+    num_found: int,
+    on_error: str,
+    wanted: Iterable[str],
+    left: Iterable[str],
+) -> None:
+    """Refuse to go on as `check` and `check_left` do, whose arguments these are."""
+    check(rejections, num_found, on_error)
+    check_left(wanted, left, rejections, num_found)
+
+
 def check_left(
     wanted: Iterable[str], left: Iterable[str], rejections: Sequence[Rejection], num_found: int
 ) -> None:

@@ -160,12 +160,12 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             self._write_with_beam(self._runner)
         dataset, tally = self._dataset, self._tally
         rejections = tally.rejections(dataset)
-        rejection.check(rejections, dataset.num_found, dataset.on_error)
-        rejection.check_left(
-            {scene.split for scene in dataset.scenes},
-            tally.splits(),
+        rejection.check_usable(
             rejections,
             dataset.num_found,
+            dataset.on_error,
+            {scene.split for scene in dataset.scenes},
+            tally.splits(),
         )
         sources: dict[str, str] = {}
         if dataset.source is not None:
@@ -210,7 +210,6 @@ def write(
             functools.partial(scene_records, dataset.load, dataset.format),
             scenes,
             num_workers=num_workers,
-            total=len(scenes),
             description="writing",
             unit=" scenes",
         )
@@ -243,9 +242,8 @@ def _without_twins(dataset: Dataset, num_workers: int) -> tuple[Dataset, dict[Pa
         if digest
     }
     rest = twins.without_twins(dataset, digests)
-    rejection.check(rest.rejected, rest.num_found, rest.on_error)
     before, after = ({scene.split for scene in d.scenes} for d in (dataset, rest))
-    rejection.check_left(before, after, rest.rejected, rest.num_found)
+    rejection.check_usable(rest.rejected, rest.num_found, rest.on_error, before, after)
     return rest, digests
 
 

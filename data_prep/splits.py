@@ -50,6 +50,11 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     return dict(zip(order, names, strict=True))
 
 
+def in_words(shares: Sequence[float]) -> str:
+    """Return the shares of train, val and test as text: 70 % train, 10 % val, 20 % test."""
+    return ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+
+
 def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) -> set[str]:
     """Choose the groups of train that become val, where the source has no val folder.
 

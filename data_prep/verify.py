@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_tiles", type=positive, default=16, help="of each split on the sheet (default 16)"
     )
-    parser.add_argument(
-        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
-    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,7 +50,6 @@ def run(args: argparse.Namespace) -> None:
         functools.partial(check_shard, light),
         shards,
         num_workers=args.num_workers,
-        total=len(shards),
         description="reading",
         unit=" shards",
     )
