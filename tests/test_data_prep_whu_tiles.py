@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from whu_builds import SIZE, load, run, save
+from whu_builds import SIZE, load, run, save, written
 
 from data_prep.miniatures import whu as miniature
 
@@ -15,9 +15,7 @@ DATA = pathlib.Path(__file__).parents[1].parent / "shared" / "data"
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whu")
-    miniature.write(folder, seed=5, size=SIZE)
-    return folder
+    return written(tmp_path_factory.mktemp("whu"))
 
 
 @pytest.fixture(scope="module")
