@@ -54,3 +54,23 @@ def test_a_cut_validation_is_a_proper_part_of_train(train, seed):
 def test_one_train_scene_cannot_be_cut():
     with pytest.raises(UserError, match="train has 1 scene"):
         splits.cut_validation(["a"], (0.7, 0.1, 0.2), 0)
+
+
+def test_a_train_without_a_share_cannot_be_cut():
+    with pytest.raises(UserError, match="--splits=0,0,1 leaves nothing to train"):
+        splits.cut_validation(["a", "b"], (0, 0, 1), 0)
+
+
+def test_scenes_of_one_group_become_val_together_and_test_stays():
+    split_of = {f"{g}{i}": "train" for g in "abcdefgh" for i in range(2)} | {"t0": "test"}
+    group_of = {scene: scene[0] for scene in split_of}
+    cut, rule = splits.with_validation(split_of, group_of, (0.7, 0.1, 0.2), 3, "areas")
+    val = {scene for scene, split in cut.items() if split == "val"}
+    assert len(val) == 2
+    assert len({scene[0] for scene in val}) == 1
+    assert cut["t0"] == "test"
+    assert list(cut) == list(split_of)
+    assert rule.startswith("; there is no val: 1 of 8 train areas became val, in the order of")
+    for kept in ({"a": "train", "b": "val"}, {"a": "test"}):
+        itself = {name: name for name in kept}
+        assert splits.with_validation(kept, itself, (0.7, 0.1, 0.2), 3, "areas") == (kept, "")

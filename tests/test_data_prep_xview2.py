@@ -159,7 +159,7 @@ def test_val_is_cut_from_train_and_test_stays(owner, tmp_path):
     assert (len(found["train"]), len(found["val"])) == (4, 1)
     assert set(found["test"]) == test
     assert not set(found["train"]) & set(found["val"])
-    assert "there is no hold: 1 of 5 train pairs are val" in manifest["split_rule"]
+    assert "there is no val: 1 of 5 train pairs became val" in manifest["split_rule"]
     chosen = {
         build(owner, tmp_path, f"--seed={seed}")[0]["splits"]["val"]["scenes"][0]
         for seed in range(3)

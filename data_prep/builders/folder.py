@@ -169,19 +169,9 @@ def _divide(
         rule = f"by scene, {percent}, in the order of a hash of seed {seed} and the scene's name"
         return {c.key: split_of_group[c.group] for c in candidates}, rule
     split_of = {c.key: c.split or "" for c in candidates}
-    names = set(split_of.values())
-    if "train" not in names or "val" in names:
-        return split_of, "the source's own split folders"
-    train = {c.group for c in candidates if c.split == "train"}
-    chosen = splits.cut_validation(train, shares, seed)
-    for candidate in candidates:
-        if candidate.split == "train" and candidate.group in chosen:
-            split_of[candidate.key] = "val"
-    rule = (
-        f"the source's own split folders; it has no val: {len(chosen)} of {len(train)} train scenes"
-        f" became val, in the order of a hash of seed {seed} and the scene's name"
-    )
-    return split_of, rule
+    group_of = {c.key: c.group for c in candidates}
+    split_of, cut = splits.with_validation(split_of, group_of, shares, seed, "scenes")
+    return split_of, f"the source's own split folders{cut}"
 
 
 def _scenes(

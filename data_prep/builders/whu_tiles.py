@@ -143,20 +143,10 @@ def divide(candidates: Sequence[Candidate], args: argparse.Namespace) -> Divisio
             )
         split_of[candidate.key] = split
     rule = "the source's own split folders" if by_folder else "train, val or test in the names"
-    names = set(split_of.values())
-    if "train" not in names or "val" in names:
-        return Division(tuple(candidates), split_of, rule)
-    train = {c.name for c in candidates if split_of[c.key] == "train"}
-    val = splits.cut_validation(train, args.splits, args.seed)
-    for candidate in candidates:
-        if split_of[candidate.key] == "train" and candidate.name in val:
-            split_of[candidate.key] = "val"
-    rule += (
-        f"; there is no val: {len(val)} of {len(train)} train tiles became val, in the order of a"
-        f" hash of seed {args.seed} and the name"
-    )
+    name_of = {c.key: c.name for c in candidates}
+    split_of, cut = splits.with_validation(split_of, name_of, args.splits, args.seed, "tiles")
     note = "val was cut from train by tile: tiles of both may be neighbours"
-    return Division(tuple(candidates), split_of, rule, (note,))
+    return Division(tuple(candidates), split_of, f"{rule}{cut}", (note,) if cut else ())
 
 
 def split_in_name(name: str) -> str | None:

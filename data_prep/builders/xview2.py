@@ -200,25 +200,20 @@ def _divide(
 ) -> tuple[dict[str, str], str]:
     """Give each pair its split; return the rule as a sentence, too."""
     names = [candidate.name for candidate in found.candidates]
-    by = f"in the order of a hash of seed {seed} and the pair's name"
     split_of = {c.name: c.split for c in found.candidates if c.split}
     present = set(split_of.values())
     if not names:  # All files are rejected, and listed.
         return {}, ""
     if not present or present == {"train"}:
-        percent = splits.in_words(shares)
-        rule = f"the source has one split: by pair, {percent}, {by}"
+        rule = (
+            f"the source has one split: by pair, {splits.in_words(shares)}, in the order of a hash"
+            f" of seed {seed} and the pair's name"
+        )
         return splits.assign(names, shares, seed), rule
     rule = "the owner's splits (train and tier3 are train, hold is val, test is test)"
-    if "val" in present or "train" not in present:
-        return split_of, rule
-    train = [name for name, split in split_of.items() if split == "train"]
-    chosen = splits.cut_validation(train, shares, seed)
-    split_of |= dict.fromkeys(chosen, "val")
-    return (
-        split_of,
-        f"{rule}; there is no hold: {len(chosen)} of {len(train)} train pairs are val, {by}",
-    )
+    itself = {name: name for name in names}
+    split_of, cut = splits.with_validation(split_of, itself, shares, seed, "pairs")
+    return split_of, f"{rule}{cut}"
 
 
 def _notes(
