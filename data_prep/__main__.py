@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from data_prep import beam, describe, manifest, shards, verify
+from data_prep import beam, describe, manifest, shards, sources, verify
 from data_prep.builders import aid, folder, spacenet7, synthetic, whu, xview2
 from data_prep.errors import UserError
 from data_prep.miniatures import command as miniature
@@ -84,7 +84,7 @@ def build(args: argparse.Namespace) -> None:
         if lost:
             raise UserError(f"{where}: {', '.join(lost)} is missing; --overwrite builds it again")
         print(
-            f"{where} is there already and whole, built from a folder named {existing['source']};"
+            f"{where} is there already and whole, built from {_compared(existing, args, where)};"
             " --overwrite builds it again"
         )
     else:
@@ -104,6 +104,26 @@ def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) 
                 f"{where} was built with {option}={built_with.get(option)}, asked is {value}:"
                 " --overwrite replaces it, --name keeps both"
             )
+
+
+def _compared(existing: dict[str, Any], args: argparse.Namespace, where: Path) -> str:
+    """Compare the source with what the dataset was built from; return in words what it is.
+
+    Raises:
+      UserError: It holds other files.
+    """
+    source = getattr(args, "source", None)
+    if source is None:
+        return str(existing["source"])
+    if not source.is_dir():
+        return f"a folder named {existing['source']} (--source={source} is not there to compare)"
+    files = existing["files"]
+    if told := sources.difference(source, files, existing.get("sizes", {})):
+        raise UserError(
+            f"{where} was built from other files than --source={source} ({told}): --overwrite"
+            " replaces it, --name keeps both"
+        )
+    return f"these files of {source}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

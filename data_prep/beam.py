@@ -101,8 +101,8 @@ def ordered_results(
     folder: Path,
     description: str,
     unit: str,
-) -> list[Any]:
-    """Return function(item) for each item, in order, under a progress bar.
+) -> Iterator[Any]:
+    """Yield function(item) for each item, in order, once all are done; under a progress bar.
 
     Args:
       function: Picklable; its result can be written as JSON.
@@ -112,8 +112,8 @@ def ordered_results(
       description: What the progress bar says is being done.
       unit: What the progress bar counts.
 
-    Returns:
-      The results, as they come back from JSON.
+    Yields:
+      The results, as they come back from JSON; one is held at a time.
 
     Raises:
       UserError: The function raised one, or the pipeline failed.
@@ -140,13 +140,12 @@ def ordered_results(
         lines = str(error).strip().splitlines() or [""]
         message = f"{type(error).__name__}: {lines[-1] if len(lines) > 1 else lines[0]}"
         raise UserError(f"--beam_runner={runner.name}: the pipeline failed ({message})") from error
-    results = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
     for part in parts:
+        result = json.loads(part.read_text(encoding="utf-8"))
         part.unlink()
-    for result in results:
         if "error" in result:
             raise UserError(result["error"])
-    return [result["value"] for result in results]
+        yield result["value"]
 
 
 def _leave_result(function: Callable[[Item], Any], element: tuple[Path, Item]) -> None:

@@ -13,18 +13,21 @@ def of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def of_files(paths: Iterable[Path], folder: Path, *, num_workers: int) -> dict[str, str]:
-    """Return the SHA-256 of each file by its path relative to `folder`, sorted."""
+def of_files(paths: Iterable[Path], *, num_workers: int) -> dict[Path, tuple[str, str]]:
+    """Return the SHA-256 of each file, sorted by path, or the reason why there is none."""
     ordered = sorted(set(paths))
     digests = ordered_map(
-        of_file,
+        _try_file,
         ordered,
-        num_workers=num_workers,
-        total=len(ordered),
+        num_workers=num_workers if len(ordered) > 2 * num_workers else 1,
         description="checksums",
         unit=" files",
     )
-    return {
-        path.relative_to(folder).as_posix(): digest
-        for path, digest in zip(ordered, digests, strict=True)
-    }
+    return dict(zip(ordered, digests, strict=True))
+
+
+def _try_file(path: Path) -> tuple[str, str]:
+    try:
+        return of_file(path), ""
+    except OSError as error:
+        return "", "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)

@@ -1,24 +1,23 @@
-"""`python -m data_prep describe DIR`: counts, class fractions, means and deviations, sizes."""
+"""`python -m data_prep describe DIR`: counts, class fractions, statistics of bands, sizes."""
 
 import argparse
 import functools
 import json
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep import prepared
+from data_prep import histograms, prepared
 from data_prep.dataset import IGNORE
 from data_prep.errors import UserError
-from data_prep.options import positive
 from data_prep.parallel import ordered_map
 from data_prep.prepared import Prepared, Shard
+
+# Key in JSON -> words in the table.
+_STATISTICS = {"mean": "mean", "std": "standard deviation", "low": "low", "high": "high"}
 
 
 @dataclass
@@ -29,34 +28,28 @@ class Sums:
       num_records: Records.
       num_with_change: Records that say `has_change`.
       histogram: Pixels of each mask value, [256].
-      moments: Image feature -> (pixels, sums [C], sums of squares [C]), exact whole numbers.
+      band_counts: Image feature -> pixels of each value of its bands, see `histograms`.
     """
 
     num_records: int = 0
     num_with_change: int = 0
     histogram: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    moments: dict[str, tuple[int, list[int], list[int]]] = field(default_factory=dict)
+    band_counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, other: "Sums") -> None:
         """Add what another holds."""
         self.num_records += other.num_records
         self.num_with_change += other.num_with_change
-        self.histogram = self.histogram + other.histogram
-        for name, moments in other.moments.items():
-            self.moments[name] = _added(self.moments.get(name), moments)
+        self.histogram += other.histogram
+        for name, counts in other.band_counts.items():
+            self.add_bands(name, counts)
 
-
-_Moments = tuple[int, list[int], list[int]]
-
-
-def _added(first: _Moments | None, second: _Moments) -> _Moments:
-    if first is None:
-        return second
-    return (
-        first[0] + second[0],
-        [a + b for a, b in zip(first[1], second[1], strict=True)],
-        [a + b for a, b in zip(first[2], second[2], strict=True)],
-    )
+    def add_bands(self, name: str, counts: np.ndarray) -> None:
+        """Add pixels of an image feature."""
+        if name in self.band_counts:
+            self.band_counts[name] += counts
+        else:
+            self.band_counts[name] = counts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         metavar="FILE",
         help="write it as JSON, too (default describe.json beside the manifest)",
-    )
-    parser.add_argument(
-        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
     )
 
 
@@ -102,8 +92,8 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
       num_workers: Number of processes that read; what they add up to does not depend on it.
 
     Returns:
-      What `describe.json` holds. Means and standard deviations are exact: whole numbers are added
-      and divided once. Pixels whose mask is 255 (padding, no data) count in none of them.
+      What `describe.json` holds. Means, standard deviations and percentiles are exact. Pixels whose
+      mask is 255 (padding, no data) count in none of them; without a mask, padding does not.
 
     Raises:
       UserError: A record cannot be read.
@@ -115,7 +105,6 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
         functools.partial(sum_shard, light),
         shards,
         num_workers=num_workers,
-        total=len(shards),
         description="reading",
         unit=" shards",
     )
@@ -125,18 +114,21 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
     padding = (
         "pixels whose mask is 255 (padding, no data) are left out"
         if dataset.has_mask
-        else "there is no mask: padding counts as pixels of 0"
+        else "padding is left out"
     )
     description: dict[str, Any] = {
         key: about[key]
         for key in ("name", "version", "task", "tile_size", "num_bands", "dtype", "classes")
         if key in about
     }
-    description["statistics"] = f"exact, population standard deviation; {padding}"
+    description["statistics"] = (
+        f"exact; population standard deviation; low and high are percentiles {histograms.LOW} and"
+        f" {histograms.HIGH}; {padding}"
+    )
     description["splits"] = {split: _entry(dataset, split, part) for split, part in sums.items()}
     if "train" in sums and "mean" in description["splits"]["train"]["images"]:
         use = description["splits"]["train"]["images"]
-        description["use"] = {"split": "train", "mean": use["mean"], "std": use["std"]}
+        description["use"] = {"split": "train", **{key: use[key] for key in _STATISTICS}}
     return description
 
 
@@ -165,29 +157,18 @@ def sum_shard(dataset: Prepared, shard: Shard) -> Sums:
             sums.histogram += np.bincount(record["mask"].ravel(), minlength=256)
             valid = record["mask"][..., 0] != IGNORE
         for name in dataset.images:
-            image = record[name]
-            pixels = image.reshape(-1, image.shape[-1]) if valid is None else image[valid]
-            sums.moments[name] = _added(sums.moments.get(name), _moments(pixels))
+            sums.add_bands(name, histograms.count(record[name], valid))
     return sums
 
 
-def _moments(pixels: np.ndarray) -> _Moments:
-    """[N, C] -> number, sums and sums of squares: below 2^63 for any tile under 2^31 pixels."""
-    wide = pixels.astype(np.int64)
-    return len(pixels), wide.sum(0).tolist(), np.square(wide).sum(0).tolist()
-
-
-def _mean_and_deviation(moments: _Moments) -> dict[str, Any]:
-    number, sums, squares = moments
+def _of_bands(dataset: Prepared, split: str, counts: np.ndarray) -> dict[str, Any]:
+    """Return the number of pixels, and each statistic as a list over the bands."""
+    counts = dataset.without_padding(split, counts)
+    number = int(counts[0].sum())
     if not number:
         return {"num_pixels": 0}
-    means = [Fraction(value, number) for value in sums]
-    variances = [Fraction(s, number) - m * m for s, m in zip(squares, means, strict=True)]
-    return {
-        "num_pixels": number,
-        "mean": [float(mean) for mean in means],
-        "std": [math.sqrt(variance) for variance in variances],
-    }
+    bands = histograms.statistics(counts)
+    return {"num_pixels": number, **{key: [band[key] for band in bands] for key in _STATISTICS}}
 
 
 def _entry(dataset: Prepared, split: str, sums: Sums) -> dict[str, Any]:
@@ -216,13 +197,13 @@ def _entry(dataset: Prepared, split: str, sums: Sums) -> dict[str, Any]:
         entry["ignore_fraction"] = int(sums.histogram[IGNORE]) / max(every, 1)
     if about["task"] == "cd":
         entry["num_with_change"] = sums.num_with_change
-    together = None
-    for moments in sums.moments.values():
-        together = _added(together, moments)
-    entry["images"] = _mean_and_deviation(together) if together else {"num_pixels": 0}
+    every_image = [*sums.band_counts.values()]
+    entry["images"] = {"num_pixels": 0}
+    if every_image:
+        entry["images"] = _of_bands(dataset, split, np.sum(every_image, axis=0))
     if len(dataset.images) > 1:
-        for name, moments in sums.moments.items():
-            entry[name] = _mean_and_deviation(moments)
+        for name, counts in sums.band_counts.items():
+            entry[name] = _of_bands(dataset, split, counts)
     return entry
 
 
@@ -248,24 +229,21 @@ def table(description: Mapping[str, Any]) -> str:
     lines += _aligned(rows)
     if description["classes"]:
         lines.append("  (fractions of classes are of the pixels that are not ignored)")
-    rows = [["split", "images", "mean of each band", "standard deviation of each band"]]
+    rows = [["split", "images", *(f"{_STATISTICS[key]} of each band" for key in _STATISTICS)]]
     for split, entry in description["splits"].items():
         for name in ("images", "pre", "post"):
             if "mean" in entry.get(name, {}):
-                rows.append([split, name, *(_numbers(entry[name][key]) for key in ("mean", "std"))])
+                rows.append([split, name, *(_numbers(entry[name][key]) for key in _STATISTICS)])
     lines += _aligned(rows)
     lines.append(description["statistics"])
     if "use" in description:
-        use = description["use"]
-        lines.append(
-            f"to use (train alone): mean {_numbers(use['mean'])}; standard deviation"
-            f" {_numbers(use['std'])}"
-        )
+        told = (f"{what} {_numbers(description['use'][k])}" for k, what in _STATISTICS.items())
+        lines.append(f"to use (train alone): {'; '.join(told)}")
     return "\n".join(lines)
 
 
 def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.4f}" for value in values)
+    return ", ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

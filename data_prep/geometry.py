@@ -17,17 +17,14 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform as reproject
 
-from data_prep import rasters
+from data_prep import polygons, rasters
 from data_prep.geojson import Vectors
 from data_prep.readers import MAX_PIXELS, ReadError
 
-# Real footprints have tens of corners. What has more is damage, whose repair may take minutes.
-MAX_CORNERS_REPAIRED = 500
 # Farther off, a corner of a polygon that meets the image is damage, not a building.
 _FARTHEST = 1e6  # Pixels.
-# A file of pixel coordinates extends farther. WGS84 degrees of an image are at most about 0.1
-# apart, so those of another place are not taken for pixels.
-_LEAST_PIXEL_EXTENT = 0.2
+# No building is wider in degrees (11 km), and hardly one is narrower in pixels.
+_WIDEST_IN_DEGREES = 0.1
 _ALIGNED = 0.01  # Pixels that two grids may be apart: far less than what is seen in an image.
 
 
@@ -109,40 +106,43 @@ def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footp
     Args:
       vectors: The polygons.
       grid: Of the image.
-      may_be_pixels: Whether the coordinates may be pixels whatever CRS the file names: they are
-        taken for pixels where more polygons meet the grid that way.
+      may_be_pixels: Whether the coordinates may be pixels though the file names degrees, or no
+        CRS, which means degrees. They are where polygons are too wide to be buildings in degrees.
+        A projected CRS that the file names counts.
 
     Returns:
       Those that meet the grid, repaired where they were invalid, and counts of the others.
 
     Raises:
-      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, or there are
-        polygons and none of them meets the grid.
+      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, there are
+        polygons and none of them meets the grid, or they meet it as degrees and as pixels.
     """
     num_polygons = len(vectors.polygon_ends)
     if grid.crs is None:
         raise ReadError("cannot be placed: the image has no CRS")
     points, reading = _to_pixels(vectors, grid), vectors.crs.to_string()
     meets = _meets(points, vectors, grid)
-    if may_be_pixels and num_polygons:
+    if may_be_pixels and _too_wide_for_degrees(vectors):
         meets_as_pixels = _meets(vectors.points, vectors, grid)
-        extent = np.ptp(vectors.points, axis=0).max()
-        if meets_as_pixels.sum() > meets.sum() and extent >= _LEAST_PIXEL_EXTENT:
-            points, meets, reading = vectors.points, meets_as_pixels, "pixels"
+        if 0 < meets_as_pixels.sum() <= meets.sum():  # A single wide one may do so by chance.
+            raise ReadError(
+                f"is ambiguous: {meets.sum()} of its {num_polygons} polygons meet the image as"
+                f" {reading} and {meets_as_pixels.sum()} as pixels"
+            )
+        points, meets, reading = vectors.points, meets_as_pixels, "pixels"
     lost = ~np.isfinite(points).all(axis=1)
     if lost.any():
         x, y = vectors.points[lost][0]
         raise ReadError(f"has a corner ({x:g}, {y:g}) that is nowhere in {reading}")
     if num_polygons and not meets.any():
-        raise ReadError(f"has {num_polygons} polygons, none of which meets the image")
+        raise ReadError(f"has {num_polygons} polygons, none of which meets the image ({reading})")
     placed, num_repaired, num_empty = [], 0, vectors.num_empty
     for polygon in _build(points, vectors, meets):
         if not polygon.is_valid:
-            repaired = _repair(polygon)
-            num_repaired += repaired is not None
-            num_empty += repaired is None
-            polygon = repaired
-        if polygon is not None:
+            polygon = polygons.repair(polygon)
+            num_repaired += not polygon.is_empty
+            num_empty += polygon.is_empty
+        if not polygon.is_empty:
             placed.append(polygon)
     num_outside = num_polygons - int(meets.sum())
     return Footprints(tuple(placed), reading, num_outside, num_repaired, num_empty)
@@ -179,13 +179,27 @@ def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
     return np.stack([columns, rows], axis=1)
 
 
+def _too_wide_for_degrees(vectors: Vectors) -> bool:
+    """Whether the coordinates are said to be degrees, in which most polygons are no buildings."""
+    if not vectors.crs.is_geographic or not len(vectors.polygon_ends):
+        return False
+    low, high = _boxes(vectors.points, vectors)
+    # The median, for a damaged corner may widen a polygon, or a cut at the edge narrow one.
+    return bool(np.median((high - low).max(axis=1)) > _WIDEST_IN_DEGREES)
+
+
+def _boxes(points: np.ndarray, vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest coordinates of each polygon, [P, 2] and [P, 2]."""
+    ends = vectors.ring_ends[vectors.polygon_ends - 1]
+    starts = np.concatenate([[0], ends[:-1]])
+    return np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+
+
 def _meets(points: np.ndarray, vectors: Vectors, grid: Grid) -> np.ndarray:
     """Return [P] bool: whether the box around each polygon meets the grid."""
     if not len(vectors.polygon_ends):
         return np.zeros(0, bool)
-    ends = vectors.ring_ends[vectors.polygon_ends - 1]
-    starts = np.concatenate([[0], ends[:-1]])
-    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    low, high = _boxes(points, vectors)
     return np.all((high > 0) & (low < (grid.width, grid.height)), axis=1)
 
 
@@ -202,18 +216,3 @@ def _build(points: np.ndarray, vectors: Vectors, wanted: np.ndarray) -> Iterator
         if farthest > _FARTHEST:
             raise ReadError(f"has a building with a corner {farthest:.3g} pixels off the image")
         yield shapely.Polygon(rings[0], rings[1:])
-
-
-def _repair(polygon: shapely.Polygon) -> shapely.Polygon | shapely.MultiPolygon | None:
-    """Make a polygon valid; None where no area is left."""
-    corners = shapely.get_num_coordinates(polygon)
-    if corners > MAX_CORNERS_REPAIRED:
-        raise ReadError(
-            f"has an invalid polygon of {corners} corners; up to {MAX_CORNERS_REPAIRED} are"
-            " repaired"
-        )
-    # "structure" takes loops of the outline as area and holes out of it; the other method also
-    # takes minutes for damage of two hundred corners.
-    valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
-    parts = [part for part in shapely.get_parts(valid) if part.area > 0]
-    return shapely.MultiPolygon(parts) if parts else None

@@ -1,14 +1,15 @@
 """What the files of a folder hold, and which of them can be used."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from data_prep import masks
+from data_prep import masks, rejection
 from data_prep.matching import Candidate
+from data_prep.parallel import ordered_map
 from data_prep.readers import ReadError, read_image, read_mask
 from data_prep.rejection import Rejection
 
@@ -80,6 +81,15 @@ def inspect(item: tuple[str, Path]) -> FileFacts | str:
     return FileFacts(height, width, num_bands, dtype, image.valid is not None, image.alpha_levels)
 
 
+def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path, FileFacts | str]:
+    """Read every file of the scenes once, see `inspect`."""
+    files = [item for candidate in candidates for item in candidate.files.items()]
+    results = ordered_map(
+        inspect, files, num_workers=num_workers, description="reading", unit=" files"
+    )
+    return dict(zip((path for _, path in files), results, strict=True))
+
+
 def judge(
     candidates: Sequence[Candidate],
     inspected: Mapping[Path, FileFacts | str],
@@ -134,13 +144,10 @@ def judge(
     rejected: list[Rejection] = []
     for candidate in candidates:
         reasons = dict(complaints(candidate))
-        if not reasons:
+        if reasons:
+            rejected += rejection.of_scene(source, candidate.files.values(), reasons)
+        else:
             whole.append(candidate)
-        for path in candidate.files.values() if reasons else ():
-            partner = next(iter(reasons)).relative_to(source).as_posix()
-            reason = reasons.get(path, f"its partner {partner} is rejected")
-            relative = path.relative_to(source).as_posix()
-            rejected.append(Rejection(relative, reason, is_cause=path in reasons))
     return Verdict(tuple(whole), tuple(rejected), encoding, histogram)
 
 

@@ -1,16 +1,47 @@
 """`manifest.json`: what a dataset holds, where it comes from, and what was rejected and why."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.dataset import IGNORE, Dataset
+from data_prep.dataset import IGNORE, TASKS, Dataset
 from data_prep.errors import UserError
 from data_prep.tally import Tally
 
 VERSION = "1.0.0"
 FILE_NAME = "manifest.json"
+
+# What must be in a manifest for it to be read, and as which type: a list of one, an object of any
+# keys ("*") or of these; those with a question mark may be missing.
+_SPLIT: dict[str, Any] = {
+    "num_scenes": int,
+    "num_records": int,
+    "class_pixels?": [int],
+    "ignore_pixels?": int,
+    "padding_pixels?": int,
+    "num_with_change?": int,
+    "bands?": list,
+    "scenes": [str],
+}
+_CONTENT: dict[str, Any] = {
+    "name": str,
+    "task": str,
+    "tile_size": int,
+    "num_bands": int,
+    "dtype": str,
+    "classes": [str],
+    "first_change_class?": int,
+    "source": str,
+    "options?": dict,
+    "found": int,
+    "used": int,
+    "rejected": [{"path": str, "reason": str}],
+    "splits": {"*": _SPLIT},
+    "shards": {"*": str},
+    "files": {"*": str},
+    "sizes?": {"*": int},
+}
 
 
 def make(
@@ -27,7 +58,8 @@ def make(
     Returns:
       The manifest. Every file that was found is either used or listed as rejected.
     """
-    layout = dataset.format
+    layout, source = dataset.format, dataset.source
+    sizes = {name: (source / name).stat().st_size for name in sources} if source else {}
     rejected, used = tally.rejections(dataset), tally.num_used()
     assert used + len(rejected) == dataset.num_found, (used, len(rejected), dataset.num_found)
     return {
@@ -47,6 +79,7 @@ def make(
         "splits": tally.splits(),
         "shards": dict(shards),
         "files": dict(sources),
+        "sizes": sizes,
     }
 
 
@@ -71,7 +104,7 @@ def read(folder: Path) -> dict[str, Any] | None:
       The manifest; None where there is none, so where there is no whole dataset.
 
     Raises:
-      UserError: The file is no manifest.
+      UserError: The file is no manifest, or something in it has the wrong type.
     """
     path = folder / FILE_NAME
     try:
@@ -82,7 +115,46 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: not a manifest ({error}); --overwrite builds again") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: not a manifest; --overwrite builds again")
+    if mistake := _mistake(manifest, _CONTENT) or _wrong_value(manifest):
+        raise UserError(f"{path}: {mistake}; --overwrite builds again")
     return manifest
+
+
+def _wrong_value(manifest: Mapping[str, Any]) -> str | None:
+    for key, allowed in (("task", tuple(TASKS)), ("dtype", ("uint8", "uint16"))):
+        if manifest[key] not in allowed:
+            return f"{key} is {manifest[key]!r}, not one of {', '.join(allowed)}"
+    for key in ("tile_size", "num_bands"):
+        if manifest[key] < 1:
+            return f"{key} is {manifest[key]}, not above 0"
+    for split, entry in manifest["splits"].items():
+        pixels, number = entry.get("class_pixels"), len(manifest["classes"])
+        if pixels is not None and len(pixels) != number:
+            return f"splits.{split} has class_pixels of {len(pixels)} classes, not {number}"
+    return None
+
+
+def _mistake(value: Any, kind: Any, where: str = "") -> str | None:
+    """Say what is not of its kind, and where; None where all is right."""
+    wanted: type = kind if isinstance(kind, type) else type(kind)
+    # To Python, true and false are whole numbers.
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        return f"{where} is {repr(value)[:60]}, not {wanted.__name__}"
+    return next(filter(None, (_mistake(*inner) for inner in _inside(value, kind, where))), None)
+
+
+def _inside(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield what a list or an object holds: each value, its kind and where it is."""
+    dot = f"{where}." if where else ""
+    if isinstance(kind, list):
+        yield from ((one, kind[0], f"{where}[{index}]") for index, one in enumerate(value))
+    elif isinstance(kind, dict) and "*" in kind:
+        yield from ((one, kind["*"], f"{dot}{name}") for name, one in value.items())
+    elif isinstance(kind, dict):
+        for name, of_key in kind.items():
+            key = name.removesuffix("?")
+            if key == name or key in value:
+                yield value.get(key), of_key, f"{dot}{key}"
 
 
 def summary(manifest: Mapping[str, Any], folder: Path) -> str:
@@ -103,12 +175,12 @@ def _fractions(classes: Iterable[str], entry: Mapping[str, Any]) -> str:
     if "class_pixels" not in entry:
         return ""
     valid = sum(entry["class_pixels"])
-    ignored = entry["ignore_pixels"]
+    ignored = entry.get("ignore_pixels", 0)
     parts = [
         f"{name} {pixels / max(valid, 1):.4f}"
         for name, pixels in zip(classes, entry["class_pixels"], strict=True)
     ]
-    parts.append(f"ignored {ignored / (valid + ignored):.4f} of all pixels")
+    parts.append(f"ignored {ignored / max(valid + ignored, 1):.4f} of all pixels")
     if "num_with_change" in entry:
         parts.append(f"{entry['num_with_change']} records with change")
     return ", " + ", ".join(parts)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.rejection import Rejection
+from data_prep.rejection import Rejection, partner
 
 ROLE_FOLDERS = {
     "image": "image",
@@ -125,4 +125,4 @@ def _duplicates(same: list[Entry]) -> list[Rejection]:
 def _partners(every: list[Entry], causes: list[Entry], cause: Entry) -> Iterator[Rejection]:
     for entry in every:
         if entry not in causes:
-            yield Rejection(entry.relative, f"its partner {cause.relative} is rejected", False)
+            yield partner(entry.relative, cause.relative)

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -21,10 +21,9 @@ Result = TypeVar("Result")
 
 def ordered_map(
     function: Callable[[Item], Result],
-    items: Iterable[Item],
+    items: Collection[Item],
     *,
     num_workers: int,
-    total: int,
     description: str,
     unit: str,
 ) -> Generator[Result, None, None]:
@@ -34,7 +33,6 @@ def ordered_map(
       function: Picklable where more than one process works.
       items: What to work on.
       num_workers: Number of processes; 1 works in this one.
-      total: Number of items.
       description: What the progress bar says is being done.
       unit: What the progress bar counts.
 
@@ -43,8 +41,8 @@ def ordered_map(
     """
     # Written to a file, a bar that moves ten times a second is only noise.
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(total=total, desc=description, unit=unit, mininterval=interval) as bar:
-        for result in _results(function, iter(items), min(num_workers, total)):
+    with tqdm(total=len(items), desc=description, unit=unit, mininterval=interval) as bar:
+        for result in _results(function, iter(items), min(num_workers, len(items))):
             bar.update()
             yield result
 

@@ -1,30 +1,18 @@
 """A prepared dataset on disk: its manifest, and its records shard by shard."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_prep import manifest
 from data_prep.dataset import TASKS
 from data_prep.errors import UserError
+from data_prep.options import positive
 from data_prep.shard_file import tfds
-
-# What the manifest must say for its records to be checked, and as which type.
-_NEEDED: dict[str, type] = {
-    "name": str,
-    "task": str,
-    "tile_size": int,
-    "num_bands": int,
-    "dtype": str,
-    "classes": list,
-    "found": int,
-    "used": int,
-    "rejected": list,
-    "splits": dict,
-    "shards": dict,
-    "files": dict,
-}
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,21 @@ class Prepared:
         number = len(self.shards[shard.split])
         name = f"{self.manifest['name']}-{shard.split}.array_record"
         return self.folder / f"{name}-{shard.index:05d}-of-{number:05d}"
+
+    def without_padding(self, split: str, counts: np.ndarray) -> np.ndarray:
+        """Take the padding out of the counts of a split's bands where no mask marks it.
+
+        Args:
+          split: Name of the split.
+          counts: Of all pixels of its records that are not ignored, [C, V].
+
+        Returns:
+          Those without the zeros that lie outside of the scenes, [C, V].
+        """
+        padding = self.manifest["splits"].get(split, {}).get("padding_pixels", 0)
+        rest = counts.copy()
+        rest[:, 0] = np.maximum(rest[:, 0] - padding, 0)
+        return rest
 
     def records(self, shard: Shard) -> "Records":
         """Open a shard; its records are read and decoded one by one."""
@@ -129,12 +132,6 @@ def open_prepared(directory: Path) -> Prepared:
             f"{directory}: holds no whole dataset (no {manifest.FILE_NAME} in it or in its"
             f" {manifest.VERSION}); give DATA_DIR/NAME"
         )
-    path = folder / manifest.FILE_NAME
-    for key, kind in _NEEDED.items():
-        if not isinstance(content.get(key), kind):
-            raise UserError(f"{path}: {key} is {content.get(key)!r}, not {kind.__name__}")
-    if content["task"] not in TASKS:
-        raise UserError(f"{path}: task is {content['task']!r}, not one of {', '.join(TASKS)}")
     try:
         info = tfds.builder_from_directory(folder).info
         sizes = {split: tuple(info.splits[split].shard_lengths) for split in info.splits}
@@ -153,3 +150,6 @@ def open_prepared(directory: Path) -> Prepared:
 def add_arguments(parser: Any) -> None:
     """Add what every command on a prepared dataset takes."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="DATA_DIR/NAME")
+    parser.add_argument(
+        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
+    )

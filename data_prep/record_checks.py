@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep import histograms
 from data_prep.dataset import IGNORE
 from data_prep.prepared import Prepared, Shard
 
@@ -26,6 +27,7 @@ class Report:
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value.
       num_with_change: Records that say `has_change`.
+      band_counts: Pixels of each value of the bands that are not ignored, see `histograms`.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -35,6 +37,7 @@ class Report:
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     ignore_pixels: int = 0
     num_with_change: int = 0
+    band_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
 def check_shard(dataset: Prepared, shard: Shard) -> Report:
@@ -47,9 +50,10 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
     Returns:
       What it holds and what is wrong with it.
     """
-    report = Report()
-    listed = set(dataset.manifest["splits"].get(shard.split, {}).get("scenes", []))
-    tile_size = dataset.manifest["tile_size"]
+    about = dataset.manifest
+    report = Report(band_counts=histograms.zeros(about["num_bands"], about["dtype"]))
+    listed = set(about["splits"].get(shard.split, {}).get("scenes", []))
+    tile_size = about["tile_size"]
     records = dataset.records(shard)
     positions: list[tuple[int, int]] = []
     scene, previous, reason = None, "", ""
@@ -68,8 +72,11 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
             continue
         key = _text(record.get("id"))
         where = key or f"{shard.split} record {index} of {dataset.path(shard).name}"
-        report.findings += [f"{where}: {text}" for text in _check_arrays(dataset, record)]
+        wrong = [f"{where}: {text}" for text in _check_arrays(dataset, record)]
+        report.findings += wrong
         _count(report, record, index)
+        if not wrong:
+            _count_bands(report, record, dataset.images)
         match = _ID.fullmatch(key)
         if match is None or match[1] != shard.split:
             report.findings.append(f"{where}: its id is not {shard.split}/SCENE/rROW_cCOLUMN")
@@ -160,3 +167,9 @@ def _count(report: Report, record: Mapping[str, Any], index: int) -> None:
         if histogram[1:IGNORE].any():
             report.foreground.append(index)
     report.num_with_change += bool(record.get("has_change", False))
+
+
+def _count_bands(report: Report, record: Mapping[str, Any], images: Sequence[str]) -> None:
+    valid = record["mask"][..., 0] != IGNORE if "mask" in record else None
+    for name in images:
+        report.band_counts += histograms.count(record[name], valid)

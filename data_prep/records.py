@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import tiles
+from data_prep import histograms, tiles
 from data_prep.dataset import IGNORE, RecordFormat, Scene
 from data_prep.rejection import Unusable
 
@@ -22,6 +22,9 @@ class SceneRecords:
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value, padding included.
       num_with_change: Records with at least one pixel of a class that is a change.
+      band_counts: See `histograms`, [C, V]: of the pixels whose mask is not the ignore value, or
+        where there is no mask of all that are no padding; those of both dates together.
+      padding_pixels: Pixels that lie outside of the scene.
       reasons: Files that cannot be used -> why; empty where the scene is good. Then there are no
         records.
     """
@@ -31,6 +34,8 @@ class SceneRecords:
     class_pixels: np.ndarray
     ignore_pixels: int
     num_with_change: int
+    band_counts: np.ndarray
+    padding_pixels: int
     reasons: Mapping[Path, str] = field(default_factory=dict)
 
 
@@ -49,18 +54,23 @@ def scene_records(
       of its top-left pixel in the scene. A scene that cannot be used has reasons instead.
     """
     size, num_classes = layout.tile_size, len(layout.classes)
+    band_counts = histograms.zeros(layout.num_bands, layout.dtype)
     try:
         arrays = load(scene)
     except Unusable as error:
-        return SceneRecords(scene, [], np.zeros(num_classes, np.int64), 0, 0, error.reasons)
+        none = np.zeros(num_classes, np.int64)
+        return SceneRecords(scene, [], none, 0, 0, band_counts, 0, error.reasons)
     records: list[tuple[str, dict[str, Any]]] = []
     histogram = np.zeros(256, np.int64)
     num_with_change = 0
     for row, column in tiles.offsets(scene.height, scene.width, size):
         record: dict[str, Any] = {}
+        inside = slice(row, row + size), slice(column, column + size)
+        valid = arrays["mask"][inside][..., 0] != IGNORE if layout.has_mask else None
         for name in layout.images:
             assert arrays[name].shape == (scene.height, scene.width, layout.num_bands), scene.name
             record[name] = tiles.cut(arrays[name], row, column, size, fill=0)
+            band_counts += histograms.count(arrays[name][inside], valid)
         if layout.has_mask:
             mask = tiles.cut(arrays["mask"], row, column, size, fill=IGNORE)
             counts = np.bincount(mask.ravel(), minlength=256)
@@ -74,5 +84,11 @@ def scene_records(
         record["id"] = key
         records.append((key, record))
     return SceneRecords(
-        scene, records, histogram[:num_classes], int(histogram[IGNORE]), num_with_change
+        scene,
+        records,
+        histogram[:num_classes],
+        int(histogram[IGNORE]),
+        num_with_change,
+        band_counts,
+        len(records) * size**2 - scene.height * scene.width,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import beam, checksums, manifest, rejection, splits, tiles
+from data_prep import beam, checksums, manifest, rejection, tiles, twins
 from data_prep.dataset import Dataset, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
@@ -75,15 +75,15 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
     def __init__(
         self,
         dataset: Dataset,
+        digests: Mapping[Path, str],
         data_dir: Path,
         results: Iterator[SceneRecords],
-        num_workers: int,
         runner: beam.Runner | None,
     ) -> None:
         self.name = dataset.name
         self._dataset = dataset
+        self._digests = digests
         self._results = results
-        self._num_workers = num_workers
         self._runner = runner
         self._tally = Tally(dataset.format)
         self.manifest: dict[str, Any] = {}
@@ -126,15 +126,13 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             ]
             for split, plan in shard_plan(self._dataset).items()
         }
-        results = iter(
-            beam.ordered_results(
-                functools.partial(write_shard, self._dataset.load, self._dataset.format),
-                [shard for of_split in shards.values() for shard in of_split],
-                runner=runner,
-                folder=Path(self.data_dir),
-                description="writing",
-                unit=" shards",
-            )
+        results = beam.ordered_results(
+            functools.partial(write_shard, self._dataset.load, self._dataset.format),
+            [shard for of_split in shards.values() for shard in of_split],
+            runner=runner,
+            folder=Path(self.data_dir),
+            description="writing",
+            unit=" shards",
         )
         infos = []
         for split, of_split in shards.items():
@@ -162,16 +160,18 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             self._write_with_beam(self._runner)
         dataset, tally = self._dataset, self._tally
         rejections = tally.rejections(dataset)
-        rejection.check(rejections, dataset.num_found, dataset.on_error)
-        if emptied := tally.emptied(dataset):
-            raise UserError(
-                f"no scene is left for {' and '.join(emptied)}:"
-                f" {rejection.listing(rejections, dataset.num_found)}"
-            )
+        rejection.check_usable(
+            rejections,
+            dataset.num_found,
+            dataset.on_error,
+            {scene.split for scene in dataset.scenes},
+            tally.splits(),
+        )
         sources: dict[str, str] = {}
         if dataset.source is not None:
-            sources = checksums.of_files(tally.used, dataset.source, num_workers=self._num_workers)
-        notes = _twins_note(dataset, sources)
+            for path in sorted(tally.used):
+                name = path.relative_to(dataset.source).as_posix()
+                sources[name] = self._digests.get(path) or checksums.of_file(path)
         # TFDS works in a temporary folder and renames it at the end: with the manifest inside, the
         # shards and the manifest appear together or not at all.
         folder = Path(self.data_dir)
@@ -179,7 +179,6 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             path.name: checksums.of_file(path) for path in sorted(folder.glob("*.array_record*"))
         }
         self.manifest = manifest.make(dataset, tally, sources, written)
-        self.manifest["notes"] = [*self.manifest.get("notes", []), *notes]
         manifest.write(folder, self.manifest)
 
 
@@ -205,12 +204,12 @@ def write(
     folder = manifest.version_dir(data_dir, dataset.name)
     with _locked(folder.parent):
         _clear(folder)
+        dataset, digests = _without_twins(dataset, num_workers)
         scenes = [scene for shards in shard_plan(dataset).values() for s in shards for scene in s]
         results = ordered_map(
             functools.partial(scene_records, dataset.load, dataset.format),
             scenes,
             num_workers=num_workers,
-            total=len(scenes),
             description="writing",
             unit=" scenes",
         )
@@ -222,7 +221,7 @@ def write(
                 prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
             ) as new,
         ):
-            builder = _Builder(dataset, Path(new), results, num_workers, runner)
+            builder = _Builder(dataset, digests, Path(new), results, runner)
             # TFDS insists on a folder for downloads.
             builder.download_and_prepare(file_format="array_record", download_dir=f"{new}/unused")
             # Every scene is written; this also ends the bar.
@@ -231,18 +230,21 @@ def write(
     return builder.manifest
 
 
-def _twins_note(dataset: Dataset, sources: Mapping[str, str]) -> list[str]:
-    """Say where the same image lies in two splits: such a test split knows what was trained on."""
+def _without_twins(dataset: Dataset, num_workers: int) -> tuple[Dataset, dict[Path, str]]:
+    """Leave out images of a later split, or refuse them; return the checksums of all files, too."""
     if dataset.source is None:
-        return []
-    digests = {dataset.source / name: digest for name, digest in sources.items()}
-    found = splits.twins(dataset.scenes, digests)
-    if not found:
-        return []
-    one, other = (path.relative_to(dataset.source).as_posix() for path in found[0])
-    note = f"{len(found)} image(s) lie in two splits, byte for byte, such as {one} and {other}"
-    print(f"note: {note}")
-    return [note]
+        return dataset, {}
+    files = {path for scene in dataset.scenes for path in scene.files.values()}
+    # What cannot be read has none: the loader meets it, and says so.
+    digests = {
+        path: digest
+        for path, (digest, _) in checksums.of_files(files, num_workers=num_workers).items()
+        if digest
+    }
+    rest = twins.without_twins(dataset, digests)
+    before, after = ({scene.split for scene in d.scenes} for d in (dataset, rest))
+    rejection.check_usable(rest.rejected, rest.num_found, rest.on_error, before, after)
+    return rest, digests
 
 
 @contextlib.contextmanager

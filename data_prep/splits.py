@@ -1,13 +1,13 @@
 """Which scene belongs to which split (pure). Scenes are the unit: their tiles stay together."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from data_prep.dataset import SPLITS, Scene
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 
-_NOT_IMAGES = ("mask", "label", "udm", "metadata")  # Last words of roles.
+Key = TypeVar("Key", bound=Hashable)
 
 
 def shuffled(groups: Iterable[str], seed: int) -> list[str]:
@@ -53,26 +53,47 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     return dict(zip(order, names, strict=True))
 
 
-def twins(scenes: Iterable[Scene], digests: Mapping[Path, str]) -> list[tuple[Path, Path]]:
-    """Find images that are the same in two splits, byte for byte: ground that is not kept apart.
+def in_words(shares: Sequence[float]) -> str:
+    """Return the shares of train, val and test as text: 70 % train, 10 % val, 20 % test."""
+    return ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+
+
+def with_validation(
+    split_of: Mapping[Key, str],
+    group_of: Mapping[Key, str],
+    fractions: Sequence[float],
+    seed: int,
+    what: str,
+) -> tuple[dict[Key, str], str]:
+    """Cut val from train where the source has train, but no val; test stays as it is.
 
     Args:
-      scenes: The scenes of all splits.
-      digests: Checksum of each file.
+      split_of: Scene -> split, as the source has them.
+      group_of: Scene -> what must stay in one split.
+      fractions: Shares of train, val and test.
+      seed: Seed of the order.
+      what: What the groups are called.
 
     Returns:
-      Pairs of files, the one of the earlier scene first. Masks may well be the same.
+      Scene -> split, and the rule as a clause; empty where nothing was cut.
+
+    Raises:
+      UserError: Train cannot be divided.
     """
-    first: dict[str, tuple[str, Path]] = {}
-    found: dict[tuple[Path, Path], None] = {}
-    for scene in scenes:
-        for role, path in scene.files.items():
-            if role.split("_")[-1] in _NOT_IMAGES or path not in digests:
-                continue
-            split, other = first.setdefault(digests[path], (scene.split, path))
-            if split != scene.split and other != path:
-                found[other, path] = None
-    return list(found)
+    names = set(split_of.values())
+    if "train" not in names or "val" in names:
+        return dict(split_of), ""
+    train = {group_of[scene] for scene, split in split_of.items() if split == "train"}
+    val = cut_validation(train, fractions, seed)
+    cut = {
+        scene: "val" if split == "train" and group_of[scene] in val else split
+        for scene, split in split_of.items()
+    }
+    rule = (
+        f"; there is no val: {len(val)} of {len(train)} train {what} became val, in the order of a"
+        f" hash of seed {seed} and the name"
+    )
+    return cut, rule
 
 
 def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) -> set[str]:
@@ -87,13 +108,18 @@ def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) 
       The chosen groups: at least one, never all.
 
     Raises:
-      UserError: Train has fewer than two groups.
+      UserError: Train has fewer than two groups, or no share.
     """
     order = shuffled(train, seed)
     if len(order) < 2:
         raise UserError(
             f"no val folder, and train has {len(order)} scene(s): at least 2 are needed to cut a"
             " val split from it"
+        )
+    if not fractions[0]:
+        raise UserError(
+            f"no val folder, and --splits={','.join(f'{s:g}' for s in fractions)} leaves nothing to"
+            " train: val is cut from train by val/(train+val)"
         )
     share = fractions[1] / (fractions[0] + fractions[1])
     number = min(len(order) - 1, max(1, round(share * len(order))))

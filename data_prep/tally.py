@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep import histograms, rejection
 from data_prep.dataset import Dataset, RecordFormat
 from data_prep.records import SceneRecords
 from data_prep.rejection import Rejection
@@ -34,6 +35,10 @@ class Tally:
         self._class_pixels: dict[str, np.ndarray] = defaultdict(
             lambda: np.zeros(len(layout.classes), np.int64)
         )
+        self._padding_pixels: dict[str, int] = defaultdict(int)
+        self._band_counts: dict[str, np.ndarray] = defaultdict(
+            lambda: histograms.zeros(layout.num_bands, layout.dtype)
+        )
 
     def add(self, result: SceneRecords) -> None:
         """Count one scene, or note why it is left out."""
@@ -52,6 +57,8 @@ class Tally:
         self._num_with_change[split] += result.num_with_change
         self._ignore_pixels[split] += result.ignore_pixels
         self._class_pixels[split] += result.class_pixels
+        self._padding_pixels[split] += result.padding_pixels
+        self._band_counts[split] += result.band_counts
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that was counted, as what JSON can hold."""
@@ -64,7 +71,9 @@ class Tally:
             "num_records": dict(self._num_records),
             "num_with_change": dict(self._num_with_change),
             "ignore_pixels": dict(self._ignore_pixels),
+            "padding_pixels": dict(self._padding_pixels),
             "class_pixels": {split: n.tolist() for split, n in self._class_pixels.items()},
+            "band_counts": {s: histograms.to_json(n) for s, n in self._band_counts.items()},
         }
 
     def merge(self, part: Mapping[str, Any]) -> None:
@@ -85,11 +94,14 @@ class Tally:
             ("num_records", self._num_records),
             ("num_with_change", self._num_with_change),
             ("ignore_pixels", self._ignore_pixels),
+            ("padding_pixels", self._padding_pixels),
         ):
             for split, number in part[counts].items():
                 summed[split] += number
         for split, pixels in part["class_pixels"].items():
             self._class_pixels[split] += np.array(pixels, np.int64)
+        for split, counts_of_bands in part["band_counts"].items():
+            histograms.add_json(self._band_counts[split], counts_of_bands)
 
     def splits(self) -> dict[str, dict[str, Any]]:
         """Return the entries of the manifest's `splits`."""
@@ -102,17 +114,16 @@ class Tally:
             if self._layout.has_mask:
                 entry["class_pixels"] = self._class_pixels[split].tolist()
                 entry["ignore_pixels"] = self._ignore_pixels[split]
+            else:  # Zeros that no mask tells from dark ground: whoever reads the records needs it.
+                entry["padding_pixels"] = self._padding_pixels[split]
             if self._layout.task == "cd":
                 entry["num_with_change"] = self._num_with_change[split]
+            entry["bands"] = histograms.statistics(self._band_counts[split])
             entry["scenes"] = scenes
             if self._rejected_scenes[split]:
                 entry["rejected_scenes"] = self._rejected_scenes[split]
             entries[split] = entry
         return entries
-
-    def emptied(self, dataset: Dataset) -> list[str]:
-        """Name the splits that have scenes, of which none could be used."""
-        return sorted({scene.split for scene in dataset.scenes} - self._scenes.keys())
 
     def num_used(self) -> int:
         """Number of files that were used; one that is at fault in any scene is not one of them."""
@@ -120,15 +131,7 @@ class Tally:
 
     def rejections(self, dataset: Dataset) -> tuple[Rejection, ...]:
         """Return all files that were not used, those known before the writing first."""
-
-        def name(path: Path) -> str:
-            assert dataset.source is not None  # Where files are read, there is a source.
-            return path.relative_to(dataset.source).as_posix()
-
-        causes = [Rejection(name(path), reason) for path, reason in sorted(self.reasons.items())]
-        partners = [
-            Rejection(name(path), f"its partner {name(cause)} is rejected", is_cause=False)
-            for path, cause in sorted(self.partners.items())
-            if path not in self.used and path not in self.reasons
-        ]
-        return (*dataset.rejected, *causes, *partners)
+        if dataset.source is None:  # Then there are no files.
+            return dataset.rejected
+        of_scenes = rejection.account(dataset.source, self.reasons, self.partners, self.used)
+        return (*dataset.rejected, *of_scenes)

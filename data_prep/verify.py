@@ -2,8 +2,6 @@
 
 import argparse
 import functools
-import itertools
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, contact_sheet, prepared
+from data_prep import checksums, contact_sheet, histograms, prepared, sources
 from data_prep.errors import UserError
 from data_prep.options import positive
 from data_prep.parallel import ordered_map
@@ -29,9 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--num_tiles", type=positive, default=16, help="of each split on the sheet (default 16)"
-    )
-    parser.add_argument(
-        "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
     )
 
 
@@ -55,7 +50,6 @@ def run(args: argparse.Namespace) -> None:
         functools.partial(check_shard, light),
         shards,
         num_workers=args.num_workers,
-        total=len(shards),
         description="reading",
         unit=" shards",
     )
@@ -107,6 +101,25 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
     for key, value in found.items():
         if value != entry.get(key):
             yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
+    if reports:
+        counts = np.sum([report.band_counts for report in reports], axis=0)
+        bands = histograms.statistics(dataset.without_padding(split, counts))
+        yield from _check_bands(split, bands, entry.get("bands"))
+
+
+def _check_bands(split: str, found: Sequence[Mapping[str, Any]], listed: Any) -> Iterator[str]:
+    if not isinstance(listed, list) or len(listed) != len(found):
+        yield f"{split}: the manifest lists no bands, the records have {len(found)}"
+        return
+    for index, (band, entry) in enumerate(zip(found, listed, strict=True)):
+        if band != entry:
+            yield f"{split}: band {index} has {_told(band)}, the manifest says {_told(entry)}"
+
+
+def _told(statistics: Any) -> str:
+    if not isinstance(statistics, dict):
+        return repr(statistics)
+    return ", ".join(f"{key} {value}" for key, value in statistics.items())
 
 
 def _check_scenes(split: str, found: Sequence[str], listed: Sequence[str]) -> Iterator[str]:
@@ -137,39 +150,18 @@ def _check_sources(dataset: Prepared, source: Path, num_workers: int) -> Iterato
     listed = dataset.manifest["files"]
     if not listed:
         raise UserError(f"--source={source}: {dataset.folder} was not built from files")
-    yield from _compare_digests(_root(source, next(iter(listed))), listed, num_workers)
-
-
-def _root(source: Path, first: str) -> Path:
-    """Find what the manifest's paths are relative to: the source, its parent, or a folder in it."""
-    below = (path for path in sorted(source.rglob("*")) if path.is_dir())
-    places = itertools.chain((source, source.parent), below)
-    return next((place for place in places if (place / first).is_file()), source)
+    yield from _compare_digests(sources.root(source, next(iter(listed))), listed, num_workers)
 
 
 def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) -> Iterator[str]:
-    names = sorted(listed)
-    digests = ordered_map(
-        _digest,
-        [folder / name for name in names],
-        num_workers=num_workers if len(names) > 2 * num_workers else 1,
-        total=len(names),
-        description="checksums",
-        unit=" files",
-    )
-    for name, (digest, reason) in zip(names, digests, strict=True):
+    paths = {folder / name: name for name in sorted(listed)}
+    digests = checksums.of_files(paths, num_workers=num_workers)
+    for path, name in paths.items():
+        digest, reason = digests[path]
         if reason:
             yield f"{name}: {reason}"
         elif digest != listed[name]:
             yield f"{name}: its SHA-256 is {digest}, the manifest says {listed[name]}"
-
-
-def _digest(path: Path) -> tuple[str, str]:
-    """Return the SHA-256 of a file, or the reason why there is none."""
-    try:
-        return checksums.of_file(path), ""
-    except OSError as error:
-        return "", "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
 
 
 def _check_account(about: Mapping[str, Any]) -> Iterator[str]:

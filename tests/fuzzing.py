@@ -111,7 +111,7 @@ def check(folder, reference, files_of_scene, damaged, source):
     wrong += [f"{path}: no reason" for path, reason in rejected.items() if not reason.strip()]
     found = records_by_scene(folder)
     for scene, files in files_of_scene.items():
-        if files & damaged.keys():
+        if files & damaged.keys() or any(_is_twin(rejected.get(f, ""), damaged) for f in files):
             continue
         # In whichever split: a val split cut from the others changes where some of them are gone.
         same = [digest for (_, name), digest in found.items() if name == scene[1]]
@@ -122,6 +122,11 @@ def check(folder, reference, files_of_scene, damaged, source):
         ["verify", str(folder), f"--source={source}", f"--output={sheet}", "--num_workers=1"]
     )
     return wrong + ([said] if code else []), rejected
+
+
+def _is_twin(reason, damaged):
+    """Whether a file was left out because a damaged one became the same image in a later split."""
+    return reason.startswith("is the same image") and any(name in reason for name in damaged)
 
 
 def hang(_signal, _frame):

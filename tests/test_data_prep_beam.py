@@ -50,11 +50,11 @@ class Damaged:
     def __call__(self, scene):
         if scene.index in self.indices:
             raise Unusable({scene.files["image"]: f"is damaged, says scene {scene.name}"})
-        return prepared_datasets.draw("ss", 3, "uint8", scene)
+        return prepared_datasets.draw("ss", 5, "uint16", scene)
 
 
 def dataset(source, counts, damaged):
-    """Scenes of which each two share a mask file."""
+    """Scenes of five bands of uint16, of which each two share a mask file."""
 
     def files(split, i):
         return {"image": source / f"{split}_{i}.png", "mask": source / f"{split}_{i // 2}_mask.png"}
@@ -67,7 +67,7 @@ def dataset(source, counts, damaged):
     found = {path for scene in scenes for path in scene.files.values()}
     for path in found:
         path.write_bytes(path.name.encode())
-    layout = RecordFormat("ss", 16, 3, "uint8", ("background", "building"))
+    layout = RecordFormat("ss", 16, 5, "uint16", ("background", "building"))
     about = prepared_datasets.ABOUT
     load = Damaged(damaged)
     return Dataset("toy", layout, scenes, load, about, source, len(found), on_error="skip")
@@ -89,7 +89,7 @@ def test_beam_writes_what_local_workers_write(tmp_path_factory, counts, damaged,
     source.mkdir()
     plan = dataset(source, counts, damaged)
     limit = shards.SHARD_BYTES
-    shards.SHARD_BYTES = 16 * 16 * 3
+    shards.SHARD_BYTES = 16 * 16 * 5 * 2
     try:
         written = shards.write(plan, folder / "beam", num_workers=1, runner=DIRECT)
         local = shards.write(plan, folder / "local", num_workers=workers)
@@ -177,7 +177,8 @@ def test_without_beam_the_error_says_what_to_install(tmp_path, capsys, monkeypat
 )
 def test_parts_of_a_tally_merge_to_the_whole(scenes, cuts):
     """However the scenes are cut into parts, and through JSON."""
-    layout = RecordFormat("cd", 16, 3, "uint8", ("no_change", "change"))
+    layout = RecordFormat("cd", 16, 5, "uint16", ("no_change", "change"))
+    rng = np.random.default_rng(len(scenes))
     results = []
     for number, (split, is_good, shared) in enumerate(scenes):
         files = {"pre": pathlib.Path(f"/s/{number}"), "mask": pathlib.Path(f"/s/mask{shared}")}
@@ -186,7 +187,10 @@ def test_parts_of_a_tally_merge_to_the_whole(scenes, cuts):
         reasons = {} if is_good else {cause: f"is bad, says {number}"}
         records = [("k", {})] * (number + 1) if is_good else []
         pixels = np.array([number, 1]) * is_good
-        results.append(SceneRecords(scene, records, pixels, 2 * is_good, 1 * is_good, reasons))
+        bands = np.zeros((5, 65536), np.int64)
+        bands[:, rng.integers(0, 65536, 3)] = 3 * is_good
+        counts = (2 * is_good, 1 * is_good, bands, 7 * is_good)
+        results.append(SceneRecords(scene, records, pixels, *counts, reasons))
     whole = Tally(layout)
     for result in results:
         whole.add(result)

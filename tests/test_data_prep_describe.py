@@ -29,6 +29,7 @@ def test_numbers_are_those_of_the_arrays(tmp_path, monkeypatch, task, num_bands,
     dataset, folder = prepared_datasets.write(tmp_path, monkeypatch, **options)
     assert main(["describe", str(folder.parent), "--num_workers=1", "--output"]) == 0
     told = json.loads((folder / "describe.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
     names = dataset.format.images
     for split, number in (("train", 5), ("test", 2)):
         entry = told["splits"][split]
@@ -39,6 +40,12 @@ def test_numbers_are_those_of_the_arrays(tmp_path, monkeypatch, task, num_bands,
             entry["images"]["std"], every.astype(np.float64).std(0), rtol=1e-12
         )
         assert entry["images"]["num_pixels"] == len(every)
+        for key, percent in (("low", 1), ("high", 99)):
+            exact = np.percentile(every, percent, axis=0, method="inverted_cdf").tolist()
+            assert entry["images"][key] == exact
+        bands = manifest["splits"][split]["bands"]
+        for key in ("mean", "std", "low", "high"):
+            assert entry["images"][key] == [band[key] for band in bands]
         for name in names[1:]:
             alone = pixels(dataset, split, [name]).astype(np.float64)
             np.testing.assert_allclose(entry[name]["mean"], alone.mean(0), rtol=1e-12)
@@ -53,16 +60,21 @@ def test_numbers_are_those_of_the_arrays(tmp_path, monkeypatch, task, num_bands,
         if task == "cd":
             assert entry["num_with_change"] == number
     assert told["use"]["split"] == "train"
-    assert told["use"]["mean"] == told["splits"]["train"]["images"]["mean"]
+    for key in ("mean", "std", "low", "high"):
+        assert told["use"][key] == told["splits"]["train"]["images"][key]
 
 
-def test_without_masks_padding_counts_and_this_is_said(tmp_path, monkeypatch, capsys):
-    _, folder = prepared_datasets.write(tmp_path, monkeypatch, task="denoise")
+def test_without_masks_padding_is_left_out_and_this_is_said(tmp_path, monkeypatch, capsys):
+    dataset, folder = prepared_datasets.write(tmp_path, monkeypatch, task="denoise")
     assert main(["describe", str(folder), "--num_workers=1"]) == 0
-    assert "there is no mask: padding counts as pixels of 0" in capsys.readouterr().out
+    assert "percentiles 1 and 99; padding is left out\n" in capsys.readouterr().out
     assert not (folder / "describe.json").exists()
     told = describe.describe(prepared.open_prepared(folder), num_workers=1)
-    assert told["splits"]["train"]["images"]["num_pixels"] == 5 * 1024
+    train = [dataset.load(scene)["image"] for scene in dataset.scenes if scene.split == "train"]
+    every = np.concatenate([image.reshape(-1, 3) for image in train])
+    entry = told["splits"]["train"]["images"]
+    assert entry["num_pixels"] == len(every)
+    np.testing.assert_allclose(entry["mean"], every.mean(0), rtol=1e-12)
 
 
 def test_the_table_says_what_to_use(tmp_path, monkeypatch, capsys):
@@ -72,8 +84,10 @@ def test_the_table_says_what_to_use(tmp_path, monkeypatch, capsys):
     )
     output = capsys.readouterr().out
     use = json.loads((tmp_path / "a.json").read_text())["use"]
-    numbers = ", ".join(f"{value:.4f}" for value in use["mean"])
-    assert f"to use (train alone): mean {numbers}; standard deviation" in output
+    mean = ", ".join(f"{value:.4f}" for value in use["mean"])
+    assert f"to use (train alone): mean {mean}; standard deviation" in output
+    low, high = (", ".join(map(str, use[key])) for key in ("low", "high"))
+    assert f"; low {low}; high {high}\n" in output
     assert [line.split() for line in output.splitlines()][2][:3] == ["train", "5", "20"]
     alone = describe.describe(prepared.open_prepared(folder), num_workers=1)
     assert alone == json.loads((tmp_path / "a.json").read_text())

@@ -2,68 +2,16 @@
 
 import json
 
+import folder_builds
 import numpy as np
 import pytest
-import rasterio
-import tensorflow_datasets as tfds
+from folder_builds import error, load, picture, run, save, square
 from PIL import Image
-
-from data_prep.__main__ import main
-
-GRID = {"crs": "EPSG:32616", "transform": rasterio.Affine(0.5, 0, 100, 0, -0.5, 100)}
-
-
-def save(path, array):
-    """Save [H, W] or [H, W, C] as what the suffix says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".tif":
-        bands = array[..., None] if array.ndim == 2 else array
-        height, width, count = bands.shape
-        shape = {"height": height, "width": width, "count": count, "dtype": bands.dtype}
-        with rasterio.open(path, "w", driver="GTiff", **shape, **GRID) as target:
-            target.write(np.moveaxis(bands, -1, 0))
-    else:
-        Image.fromarray(array).save(path)
-    return array
-
-
-def picture(seed, height=40, width=40, bands=3, dtype=np.uint8):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, np.iinfo(dtype).max, (height, width, bands), dtype, endpoint=True)
-
-
-def square(height=40, width=40, value=255):
-    mask = np.zeros((height, width), np.uint8)
-    mask[5:15, 10:30] = value
-    return mask
 
 
 @pytest.fixture
 def source(tmp_path):
-    """Eight scenes of image and mask without split folders."""
-    for i in range(8):
-        save(tmp_path / f"My-Roofs/image/{i}.png", picture(i))
-        save(tmp_path / f"My-Roofs/mask/{i}.png", square())
-    return tmp_path / "My-Roofs"
-
-
-def run(source, *options):
-    data_dir = source.parent / "shards"
-    arguments = [f"--source={source}", f"--data_dir={data_dir}", "--num_workers=1"]
-    return main(["folder", *arguments, "--tile_size=32", *options])
-
-
-def load(source, name="my_roofs"):
-    folder = source.parent / "shards" / name / "1.0.0"
-    manifest = json.loads((folder / "manifest.json").read_text())
-    return manifest, tfds.builder_from_directory(folder).as_data_source()
-
-
-def error(capsys):
-    """The error lines, without the progress bar."""
-    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("data_prep: error: "))
-    return [lines[start].removeprefix("data_prep: error: "), *lines[start + 1 :]]
+    return folder_builds.roofs(tmp_path)
 
 
 def whole(records, name, split, scene, height, width):
@@ -294,42 +242,3 @@ def test_a_split_that_skipping_empties_is_an_error(tmp_path, capsys):
         truncate(tmp_path / f"s/val/image/{i}.png")
     assert run(tmp_path / "s", "--on_error=skip") == 2
     assert error(capsys)[0].startswith("no scene is left for val: 2 of 8 files")
-
-
-def test_a_whole_dataset_is_kept_and_a_broken_one_replaced(source, capsys):
-    assert run(source) == 0
-    folder = source.parent / "shards/my_roofs/1.0.0"
-    stamp = folder.stat().st_mtime_ns
-    capsys.readouterr()
-    assert run(source) == 0
-    said = capsys.readouterr().out
-    assert "there already and whole, built from a folder named My-Roofs; --overwrite" in said
-    assert run(source, "--on_error=skip") == 0  # The same records.
-    assert folder.stat().st_mtime_ns == stamp
-    lost = next(folder.glob("*-train.array_record*"))
-    content = lost.read_bytes()
-    lost.unlink()
-    assert run(source) == 2
-    assert f"{lost.name} is missing; --overwrite" in error(capsys)[0]
-    lost.write_bytes(content)
-
-    assert run(source, "--seed=1") == 2
-    assert "was built with seed=0, asked is 1: --overwrite" in error(capsys)[0]
-    assert run(source, "--seed=1", "--overwrite") == 0
-    assert load(source)[0]["options"]["seed"] == 1
-
-    (folder / "manifest.json").unlink()
-    leftover = folder.parent / "incomplete.ABC_1.0.0"
-    leftover.mkdir()
-    assert run(source) == 0
-    assert load(source)[0]["options"]["seed"] == 0
-    assert not leftover.exists()
-
-
-def test_a_folder_that_is_no_dataset_is_left_alone(source, capsys):
-    precious = source.parent / "shards/my_roofs/1.0.0/thesis.txt"
-    precious.parent.mkdir(parents=True)
-    precious.write_text("years of work")
-    assert run(source, "--overwrite") == 2
-    assert "exists and holds no dataset" in error(capsys)[0]
-    assert precious.exists()

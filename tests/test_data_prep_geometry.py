@@ -1,6 +1,5 @@
 """Polygons -> pixels: a reference at pixel centres, two CRSs, real files, damaged files."""
 
-import json
 import math
 import pathlib
 
@@ -8,58 +7,26 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from footprint_files import (
+    GRID,
+    MERCATOR,
+    PIXEL,
+    WGS84,
+    collection,
+    draw,
+    feature,
+    georeferenced,
+    square,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from rasterio.crs import CRS
-from rasterio.warp import transform as reproject
 
-from data_prep import geojson
 from data_prep.geojson import read_geojson
 from data_prep.geometry import Grid, place, rasterise, read_grid, same_origin
 from data_prep.readers import ReadError
 
 DATA = pathlib.Path(__file__).parents[1].parent / "shared" / "data"
-MERCATOR, WGS84 = CRS.from_epsg(3857), CRS.from_epsg(4326)
-PIXEL = 4.777314267823516
-GRID = Grid(48, 64, rasterio.Affine(PIXEL, 0, -13556570.0, 0, -PIXEL, 4579425.8), MERCATOR)
-
-
-def square(x, y, side=8.0):
-    """A ring in pixel coordinates."""
-    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
-
-
-def feature(*rings, kind="Polygon"):
-    return {
-        "type": "Feature",
-        "properties": {},
-        "geometry": {"type": kind, "coordinates": list(rings)},
-    }
-
-
-def collection(*features, crs=None):
-    member = {"crs": {"type": "name", "properties": {"name": crs}}} if crs else {}
-    return {"type": "FeatureCollection", **member, "features": list(features)}
-
-
-def georeferenced(ring, crs, grid=GRID):
-    """Pixel coordinates -> coordinates of a CRS."""
-    x, y = grid.transform * np.array(ring, float).T
-    if crs != grid.crs:
-        x, y = reproject(grid.crs, crs, x, y)
-    return np.stack([x, y], axis=1).tolist()
-
-
-def read(tmp_path, content):
-    path = tmp_path / "a.geojson"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_geojson(path)
-
-
-def draw(tmp_path, content, grid=GRID, **options):
-    placed = place(read(tmp_path, content), grid, **options)
-    return rasterise(placed, grid.height, grid.width), placed
 
 
 def at_centres(rings, height, width):
@@ -118,31 +85,6 @@ def test_corners_between_pixel_centres_decide(tmp_path):
         assert placed.reading == crs.to_string()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        None,
-        "urn:ogc:def:crs:OGC:1.3:CRS84",
-        "urn:ogc:def:crs:OGC::CRS84",
-        "OGC:CRS84",
-        "EPSG:4326",
-        "urn:ogc:def:crs:EPSG::4326",
-        "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
-    ],
-)
-def test_names_of_wgs84(tmp_path, name):
-    mask, _ = draw(tmp_path, collection(feature(georeferenced(square(3, 4), WGS84)), crs=name))
-    assert mask.sum() == 64
-    assert mask[4:12, 3:11].all()
-
-
-@pytest.mark.parametrize("name", ["EPSG:3857", "urn:ogc:def:crs:EPSG::3857"])
-def test_names_of_mercator(tmp_path, name):
-    mask, _ = draw(tmp_path, collection(feature(georeferenced(square(3, 4), MERCATOR)), crs=name))
-    assert mask[4:12, 3:11].all()
-    assert mask.sum() == 64
-
-
 def test_kinds_of_geometry(tmp_path):
     def ring(*arguments, height=None):
         points = georeferenced(square(*arguments), WGS84)
@@ -190,144 +132,6 @@ def test_invalid_footprints_are_repaired_or_counted(tmp_path):
     assert (abs(abs(differ[:, 0] - 9.5) - abs(differ[:, 1] - 9.5)) < 1e-9).all()  # Diagonals.
     assert mask[:, 50:58].sum() == 64
     assert len(shapely.get_parts(placed.polygons[0])) == 2
-
-
-def test_footprints_outside_are_counted(tmp_path):
-    content = collection(*(feature(georeferenced(square(c, 5), WGS84)) for c in (-4, 300)))
-    mask, placed = draw(tmp_path, content)
-    assert placed.num_outside == 1
-    assert mask.sum() == 4 * 8
-
-
-def test_pixel_coordinates_under_a_wrong_crs(tmp_path):
-    content = collection(feature(square(3, 4)), feature(square(-4, 40)), crs="OGC:CRS84")
-    mask, placed = draw(tmp_path, content, may_be_pixels=True)
-    assert placed.reading == "pixels"
-    assert mask[4:12, 3:11].all()
-    assert mask.sum() == 64 + 4 * 8
-    with pytest.raises(ReadError, match="has 2 polygons, none of which meets the image"):
-        draw(tmp_path, content)
-
-
-def test_degrees_win_over_pixels_and_other_places_are_no_pixels(tmp_path):
-    """Longitude 31, latitude 30 are the numbers of a pixel, too."""
-    x, y = (v[0] for v in reproject(WGS84, MERCATOR, [31.0], [30.0]))
-    cairo = Grid(48, 64, rasterio.Affine(PIXEL, 0, x, 0, -PIXEL, y), MERCATOR)
-    content = collection(feature(georeferenced(square(3, 4), WGS84, cairo)))
-    mask, placed = draw(tmp_path, content, cairo, may_be_pixels=True)
-    assert placed.reading == "EPSG:4326"
-    assert mask[4:12, 3:11].all()
-    with pytest.raises(ReadError, match="none of which meets the image"):
-        draw(tmp_path, content, GRID, may_be_pixels=True)
-
-
-def test_grid_without_crs(tmp_path):
-    grid = Grid(48, 64, GRID.transform, None)
-    with pytest.raises(ReadError, match="no CRS"):
-        draw(tmp_path, collection(feature(square(3, 4))), grid, may_be_pixels=True)
-
-
-GOOD = collection(feature(georeferenced(square(3, 4), WGS84)))
-
-
-def _with_corner(value):
-    content = json.loads(json.dumps(GOOD))
-    content["features"][0]["geometry"]["coordinates"][0][2][0] = value
-    return content
-
-
-SCRIBBLE = np.random.default_rng(0).uniform(0, 40, (501, 2)).tolist()
-DAMAGE = {
-    "empty": ("", "is no JSON"),
-    "cut": (json.dumps(GOOD)[:-30], "is no JSON"),
-    "nested": ("[" * 100_000, "is no JSON"),
-    "nested_coordinates": (
-        json.dumps(GOOD).replace("[[[", "[" * 900, 1).replace("]]]", "]" * 900, 1),
-        "no list of points",
-    ),
-    "list": ([1, 2], "no GeoJSON FeatureCollection"),
-    "geometry": (feature(square(3, 4))["geometry"], "no GeoJSON FeatureCollection"),
-    "no_features": ({"type": "FeatureCollection"}, "without a list of features"),
-    "features": ({"type": "FeatureCollection", "features": "many"}, "without a list of features"),
-    "feature": (collection(7), "feature 0 is no GeoJSON feature"),
-    "point": (collection(feature(3.0, 4.0, kind="Point")), "feature 0 is a Point"),
-    "kind": (collection(feature(square(3, 4), kind=["Polygon"])), r"feature 0 is a \['Polygon'\]"),
-    "geometry_text": (collection({"type": "Feature", "geometry": "x"}), "feature 0 is a None"),
-    "coordinates": (
-        collection({"type": "Feature", "geometry": {"type": "Polygon", "coordinates": 5}}),
-        "without a list of rings",
-    ),
-    "multi": (
-        collection({"type": "Feature", "geometry": {"type": "MultiPolygon", "coordinates": 5}}),
-        "without a list of polygons",
-    ),
-    "ring": (collection(feature("abc")), "no list of points"),
-    "points": (collection(feature([1, 2, 3])), "no list of points"),
-    "short_point": (collection(feature([[1], [2], [3]])), "no list of points"),
-    "text_number": (_with_corner("12.5"), "a coordinate that is no number"),
-    "bool": (_with_corner(True), "a coordinate that is no number"),
-    "null": (_with_corner(None), "a coordinate that is no number"),
-    "nan": (_with_corner(float("nan")), "is not finite"),
-    "infinite": (json.dumps(_with_corner(77.0)).replace("77.0", "1e999"), "is not finite"),
-    "huge": (json.dumps(_with_corner(77.0)).replace("77.0", "9" * 400), "beyond all bounds"),
-    "digits": (json.dumps(_with_corner(77.0)).replace("77.0", "9" * 5000), "is no JSON"),
-    "nowhere": (_with_corner(1e9), "nowhere in EPSG:4326"),
-    "crs": (GOOD | {"crs": 3857}, "crs member without a name"),
-    "crs_name": (GOOD | {"crs": {"properties": {"name": "EPSG:999999"}}}, "unknown CRS"),
-    "crs_path": (GOOD | {"crs": {"properties": {"name": "/etc/hostname"}}}, "unknown CRS"),
-    "scribble": (
-        collection(feature(georeferenced(SCRIBBLE, MERCATOR)), crs="EPSG:3857"),
-        "invalid polygon of 502 corners",
-    ),
-    "far_corner": (
-        collection(
-            feature(georeferenced([[3, 4], [9, 4], [9, 1e9], [3, 4]], MERCATOR)), crs="EPSG:3857"
-        ),
-        "pixels off the image",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGE)
-def test_damage_has_a_reason(tmp_path, name):
-    content, reason = DAMAGE[name]
-    with pytest.raises(ReadError, match=reason):
-        draw(tmp_path, content)
-
-
-def test_other_damage_of_the_file(tmp_path, monkeypatch):
-    (tmp_path / "a.geojson").write_bytes(b"\xff\xfe\x00{")
-    with pytest.raises(ReadError, match="is no JSON"):
-        read_geojson(tmp_path / "a.geojson")
-    with pytest.raises(ReadError, match="cannot be read"):
-        read_geojson(tmp_path / "b.geojson")
-    with pytest.raises(ReadError, match="cannot be read"):
-        read_geojson(tmp_path)
-    monkeypatch.setattr(geojson, "MAX_BYTES", 100)
-    with pytest.raises(ReadError, match="bytes, more than 100"):
-        read(tmp_path, GOOD)
-    monkeypatch.setattr(geojson, "MAX_BYTES", 10**6)
-    monkeypatch.setattr(geojson, "MAX_CORNERS", 3)
-    with pytest.raises(ReadError, match="ring of 5 points"):
-        read(tmp_path, GOOD)
-
-
-@given(data=st.data())
-@settings(max_examples=120, deadline=None)
-def test_flipped_bytes_give_a_mask_or_a_reason(tmp_path_factory, data):
-    text = bytearray(json.dumps(collection(*GOOD["features"] * 3, crs="EPSG:4326")).encode())
-    for _ in range(data.draw(st.integers(1, 4))):
-        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-    path = tmp_path_factory.mktemp("flip") / "a.geojson"
-    path.write_bytes(text)
-    reason = ""
-    try:
-        mask = rasterise(place(read_geojson(path), GRID, may_be_pixels=True), 48, 64)
-    except ReadError as error:
-        mask, reason = np.zeros((48, 64)), str(error)
-    assert mask.any() or reason
-    assert "\n" not in reason
-    assert set(np.unique(mask)) <= {0, 1}
 
 
 def test_grids(tmp_path):

@@ -1,6 +1,7 @@
 """Polygons on pixels: a pixel is drawn where its centre lies in a polygon."""
 
 import numpy as np
+import pytest
 import rasterio.features
 import shapely
 from hypothesis import given, settings
@@ -41,3 +42,39 @@ def test_the_last_polygon_counts_and_none_is_background():
     assert drawn.tolist() == [[7, 7, 0], [7, 9, 9], [0, 9, 9]]
     assert not rasters.rasterise([], 2, 3, Affine.identity()).any()
     assert rasters.rasterise([], 2, 3, Affine.identity()).shape == (2, 3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.sampled_from([1, 3, 5]),
+    st.integers(0, 2**32 - 1),
+)
+def test_resizing_by_whole_factors_is_exact(sides, factors, bands, seed):
+    (height, width), (rows, columns) = sides, factors
+    rng = np.random.default_rng(seed)
+    large = rng.integers(0, 256, (height * rows, width * columns, bands), np.uint8)
+    small = rasters.resize_image(large, height, width)
+    blocks = large.reshape(height, rows, width, columns, bands).astype(np.int64)
+    area = rows * columns
+    np.testing.assert_array_equal(small, (2 * blocks.sum((1, 3)) + area) // (2 * area))
+    centres = large[rows // 2 :: rows, columns // 2 :: columns]
+    np.testing.assert_array_equal(rasters.resize_mask(large, height, width), centres)
+    grown = np.kron(small, np.ones((rows, columns, 1), np.uint8))
+    size = (height * rows, width * columns)
+    np.testing.assert_array_equal(rasters.resize_image(small, *size), grown)
+    np.testing.assert_array_equal(rasters.resize_mask(small, *size), grown)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_resizing_by_other_factors_stays_within_what_is_there(bands):
+    """No ringing at an edge, and each band for itself: a fourth one is no alpha."""
+    image = np.zeros((10, 10, bands), np.uint8)
+    image[:, 5:] = 200
+    image[..., -1] = 7
+    small = rasters.resize_image(image, 4, 4)
+    assert small.shape == (4, 4, bands)
+    assert (small[..., -1] == 7).all()
+    if bands > 1:
+        np.testing.assert_array_equal(small[0, :, 0], [0, 0, 200, 200])

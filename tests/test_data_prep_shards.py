@@ -126,15 +126,6 @@ def test_skipped_damage_is_accounted_for(tmp_path, monkeypatch, workers):
     assert len(written["shards"]) == 6
 
 
-def test_the_same_image_in_two_splits_is_said(tmp_path, capsys):
-    plan = dataset(source=tmp_path)
-    (tmp_path / "test_1.png").write_bytes((tmp_path / "train_0.png").read_bytes())
-    written = shards.write(plan, tmp_path / "out", num_workers=1)
-    note = "1 image(s) lie in two splits, byte for byte, such as train_0.png and test_1.png"
-    assert written["notes"] == manifest.read(tmp_path / "out/toy/1.0.0")["notes"] == [note]
-    assert f"note: {note}" in capsys.readouterr().out
-
-
 def test_a_split_without_a_usable_scene_is_an_error(tmp_path):
     def damaged_train(scene):
         return damaged(dataclasses.replace(scene, index=2 if scene.split == "train" else 0))
@@ -208,7 +199,7 @@ def test_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path):
 
 
 def test_results_come_in_order_from_several_processes():
-    options = {"total": 20, "description": "counting", "unit": " numbers"}
+    options = {"description": "counting", "unit": " numbers"}
     assert list(parallel.ordered_map(hex, range(20), num_workers=2, **options)) == [
         hex(number) for number in range(20)
     ]

@@ -1,13 +1,11 @@
 """Scenes are divided by seed, never shared between splits, and stay where they were."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import splits
-from data_prep.dataset import SPLITS, Scene
+from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 
 names = st.sets(st.text(min_size=1, max_size=6), min_size=3, max_size=60)
@@ -58,15 +56,21 @@ def test_one_train_scene_cannot_be_cut():
         splits.cut_validation(["a"], (0.7, 0.1, 0.2), 0)
 
 
-def test_the_same_image_in_two_splits_is_found():
-    def scene(name, split):
-        files = {role: Path(f"{name}.{role}") for role in ("pre", "post_image", "post_label")}
-        return Scene(name, split, 0, 8, 8, files)
+def test_a_train_without_a_share_cannot_be_cut():
+    with pytest.raises(UserError, match="--splits=0,0,1 leaves nothing to train"):
+        splits.cut_validation(["a", "b"], (0, 0, 1), 0)
 
-    scenes = [scene("a", "train"), scene("b", "train"), scene("c", "test")]
-    digests = {path: str(path) for s in scenes for path in s.files.values()}
-    assert splits.twins(scenes, digests) == []
-    same = digests | {Path("b.pre"): "a.pre", Path("c.post_label"): "a.post_label"}
-    assert splits.twins(scenes, same) == []  # Within a split, and of a mask.
-    same = digests | {Path("c.post_image"): "b.pre"}
-    assert splits.twins(scenes, same) == [(Path("b.pre"), Path("c.post_image"))]
+
+def test_scenes_of_one_group_become_val_together_and_test_stays():
+    split_of = {f"{g}{i}": "train" for g in "abcdefgh" for i in range(2)} | {"t0": "test"}
+    group_of = {scene: scene[0] for scene in split_of}
+    cut, rule = splits.with_validation(split_of, group_of, (0.7, 0.1, 0.2), 3, "areas")
+    val = {scene for scene, split in cut.items() if split == "val"}
+    assert len(val) == 2
+    assert len({scene[0] for scene in val}) == 1
+    assert cut["t0"] == "test"
+    assert list(cut) == list(split_of)
+    assert rule.startswith("; there is no val: 1 of 8 train areas became val, in the order of")
+    for kept in ({"a": "train", "b": "val"}, {"a": "test"}):
+        itself = {name: name for name in kept}
+        assert splits.with_validation(kept, itself, (0.7, 0.1, 0.2), 3, "areas") == (kept, "")

@@ -62,6 +62,14 @@ def test_a_right_dataset_passes_by_either_folder(
             "train: num_with_change is 5, the manifest says 20",
         ),
         (
+            lambda m: m["splits"]["train"]["bands"][1].update(mean=1, std=2, low=3, high=4),
+            "train: band 1 has {}, the manifest says mean 1, std 2, low 3, high 4",
+        ),
+        (
+            lambda m: m["splits"]["test"].pop("bands"),
+            "test: the manifest lists no bands, the records have 3",
+        ),
+        (
             lambda m: m["splits"]["test"].update(num_records=9),
             "test: 8 records, the manifest says 9",
         ),
@@ -93,10 +101,11 @@ def test_a_right_dataset_passes_by_either_folder(
 )
 def test_what_the_manifest_says_wrongly_is_named(tmp_path, monkeypatch, capsys, change, finding):
     _, folder = prepared_datasets.write(tmp_path, monkeypatch, task="cd")
+    band = json.loads((folder / "manifest.json").read_text())["splits"]["train"]["bands"][1]
     edit(folder, change)
     code, lines = verify(folder, capsys)
     assert code == 2
-    assert finding in lines
+    assert finding.format(", ".join(f"{key} {value}" for key, value in band.items())) in lines
     assert lines[0] == f"data_prep: error: {folder}: {len(lines) - 1} finding(s)"
 
 

@@ -5,16 +5,14 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from whu_builds import IMAGES, SIZE, check_against, error, load, places, run, save
+from whu_builds import IMAGES, SIZE, check_against, copier, error, load, places, run, save, written
 
 from data_prep.miniatures import whu as miniature
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whu")
-    miniature.write(folder, seed=5, size=SIZE)
-    return folder
+    return written(tmp_path_factory.mktemp("whu"))
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +22,7 @@ def ground():
 
 @pytest.fixture
 def copied(original, tmp_path):
-    """Copy a source, so that it may be damaged."""
-
-    def copy(name):
-        return shutil.copytree(original / name, tmp_path / name)
-
-    return copy
+    return copier(original, tmp_path)
 
 
 def test_the_whole_mosaics_are_cut_as_the_owner_does(original, ground, tmp_path, capsys):

@@ -1,14 +1,13 @@
 """Damaged and doubtful sources of `data_prep whu`: each a listed rejection, or one line."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
 import rasterio
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
-from whu_builds import IMAGES, SIZE, error, load, run, save
+from whu_builds import IMAGES, SIZE, copier, error, load, run, save, written
 
 from data_prep.builders import whu_areas
 from data_prep.miniatures import whu as miniature
@@ -16,9 +15,7 @@ from data_prep.miniatures import whu as miniature
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whu")
-    miniature.write(folder, seed=5, size=SIZE)
-    return folder
+    return written(tmp_path_factory.mktemp("whu"))
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +25,7 @@ def ground():
 
 @pytest.fixture
 def copied(original, tmp_path):
-    """Copy a source, so that it may be damaged."""
-
-    def copy(name):
-        return shutil.copytree(original / name, tmp_path / name)
-
-    return copy
+    return copier(original, tmp_path)
 
 
 def tiled(path, array):

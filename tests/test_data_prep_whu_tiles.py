@@ -5,12 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from whu_builds import SIZE, load, run, save
+from whu_builds import SIZE, load, run, save, written
 
-from data_prep.builders import whu_tiles
 from data_prep.miniatures import whu as miniature
 
 DATA = pathlib.Path(__file__).parents[1].parent / "shared" / "data"
@@ -18,9 +15,7 @@ DATA = pathlib.Path(__file__).parents[1].parent / "shared" / "data"
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whu")
-    miniature.write(folder, seed=5, size=SIZE)
-    return folder
+    return written(tmp_path_factory.mktemp("whu"))
 
 
 @pytest.fixture(scope="module")
@@ -86,21 +81,6 @@ def test_a_seeded_split_of_tiles_keeps_tiles_of_one_name_apart(original, tmp_pat
         assert {split: len(r) for split, r in records.items()} == {"train": 5, "val": 3, "test": 3}
         assert any("neighbouring tiles" in note for note in manifest["notes"])
     assert names[0] != names[1]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_resizing_by_whole_factors(side, factor, seed):
-    rng = np.random.default_rng(seed)
-    large = rng.integers(0, 256, (side * factor, side * factor, 3), np.uint8)
-    small = whu_tiles.area_mean(large, side)
-    blocks = large.reshape(side, factor, side, factor, 3).astype(np.float64)
-    np.testing.assert_array_equal(small, np.floor(blocks.mean((1, 3)) + 0.5 + 1e-9))
-    nearest = whu_tiles.nearest(large, side)
-    np.testing.assert_array_equal(nearest, large[factor // 2 :: factor, factor // 2 :: factor])
-    grown = np.kron(small, np.ones((factor, factor, 1), np.uint8))
-    np.testing.assert_array_equal(whu_tiles.area_mean(small, side * factor), grown)
-    np.testing.assert_array_equal(whu_tiles.nearest(small, side * factor), grown)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")

@@ -8,54 +8,39 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
-from xview2_builds import SIZE, build, cut, edit, refuse, resave
+from xview2_builds import (
+    CLASS_OF_LEVEL,
+    SIZE,
+    WILDFIRE,
+    build,
+    drawn,
+    edit,
+    of_levels,
+    refuse,
+    resave,
+    scenes,
+    write_layouts,
+)
 
 from data_prep.__main__ import main
 from data_prep.builders import xbd_labels
 from data_prep.miniatures import xview2 as miniature
 
-WILDFIRE = "santa-rosa-wildfire"
-FIXTURES = pathlib.Path(__file__).parents[2] / "shared/data/fixtures/xbd_samples"
-CLASS_OF_LEVEL = {  # Levels 0 to 4, and un-classified.
-    "buildings": (0, 1, 1, 1, 1, 1),
-    "damage": (0, 0, 1, 1, 1, 255),
-    "damage_levels": (0, 1, 2, 3, 4, 255),
-}
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     """The two layouts; tests copy them before they change anything."""
-    folder = tmp_path_factory.mktemp("miniatures")
-    for name, write in (("owner", miniature.write), ("authors", miniature.write_authors)):
-        (folder / name).mkdir()
-        write(folder / name, seed=0, size=SIZE)
-    return folder
+    return write_layouts(tmp_path_factory.mktemp("miniatures"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pairs():
-    return {pair.name: pair for pair in miniature.draw(0, SIZE)}
+    return drawn()
 
 
 @pytest.fixture
 def owner(originals, tmp_path):
     return pathlib.Path(shutil.copytree(originals / "owner", tmp_path / "owner"))
-
-
-@pytest.fixture
-def authors(originals, tmp_path):
-    return pathlib.Path(shutil.copytree(originals / "authors", tmp_path / "authors"))
-
-
-def of_levels(levels, target):
-    table = np.full(256, 99, np.uint8)
-    table[[0, 1, 2, 3, 4, 255]] = CLASS_OF_LEVEL[target]
-    return table[levels][..., None]
-
-
-def scenes(manifest):
-    return {split: entry["scenes"] for split, entry in manifest["splits"].items()}
 
 
 def square(x0, y0, x1, y1):
@@ -174,7 +159,7 @@ def test_val_is_cut_from_train_and_test_stays(owner, tmp_path):
     assert (len(found["train"]), len(found["val"])) == (4, 1)
     assert set(found["test"]) == test
     assert not set(found["train"]) & set(found["val"])
-    assert "there is no hold: 1 of 5 train pairs are val" in manifest["split_rule"]
+    assert "there is no val: 1 of 5 train pairs became val" in manifest["split_rule"]
     chosen = {
         build(owner, tmp_path, f"--seed={seed}")[0]["splits"]["val"]["scenes"][0]
         for seed in range(3)
@@ -205,85 +190,6 @@ def test_a_pair_in_two_splits_is_refused(owner, tmp_path, capsys):
     assert f"{WILDFIRE}_00000001 lies in" in line
     assert "train" in line
     assert "test" in line
-
-
-def test_authors_layout(originals, tmp_path, pairs, capsys):
-    source = originals / "authors"
-    manifest, records = build(source, tmp_path)
-    assert manifest["layout"] == (
-        "{train,test}/xBD/DISASTER/{images,masks} (the layout of the paper's authors)"
-    )
-    assert manifest["mask_encoding"] == "binary255"
-    assert [len(names) for names in scenes(manifest).values()] == [4, 1, 2]
-    for key, record in records.items():
-        pair = pairs[key.split("/")[1]]
-        np.testing.assert_array_equal(record["image"], pair.pre)
-        np.testing.assert_array_equal(record["mask"], of_levels(pair.levels, "buildings"))
-    manifest, records = build(source, tmp_path, "--target=damage", resize=16, tile_size=16)
-    assert any("taken as change as the paper's authors do" in note for note in manifest["notes"])
-    for key, record in records.items():
-        truth = pairs[key.split("/")[1]].levels[2::4, 2::4] > 0
-        np.testing.assert_array_equal(record["mask"][..., 0], truth)
-    line = refuse(source, tmp_path, capsys, "--target=damage_levels", "--name=y")[0]
-    assert "the masks hold two values" in line
-    line = refuse(source, tmp_path, capsys, "--truth=labels", "--name=y")[0]
-    assert "no labels beside the images (found images, masks)" in line
-
-
-@pytest.mark.parametrize("target", CLASS_OF_LEVEL)
-def test_masks_of_levels(authors, tmp_path, pairs, target):
-    for path in authors.glob("*/xBD/*/masks/*.png"):
-        Image.fromarray(pairs[path.stem.removesuffix("_pre_disaster")].levels).save(path)
-    manifest, records = build(authors, tmp_path, f"--target={target}")
-    assert manifest["mask_encoding"] == "index"
-    table = [*CLASS_OF_LEVEL[target][:5], 255]  # Of a raster's 255 no more is known.
-    for key, record in records.items():
-        levels = pairs[key.split("/")[1]].levels
-        expected = np.array(table)[np.where(levels == 255, 5, levels)]
-        np.testing.assert_array_equal(record["mask"][..., 0], expected)
-
-
-def test_labels_come_before_masks(authors, originals, tmp_path, pairs):
-    for split in ("train", "test"):
-        labels = authors / split / "xBD" / WILDFIRE / "labels"
-        labels.mkdir()
-        for path in (originals / "owner" / split / "labels").glob(f"{WILDFIRE}*"):
-            shutil.copy(path, labels)
-    manifest, records = build(authors, tmp_path, "--target=damage")
-    assert manifest["mask_encoding"] == "polygons"
-    assert any("7 pre masks" in note for note in manifest["notes"])
-    for key, record in records.items():
-        levels = pairs[key.split("/")[1]].levels
-        np.testing.assert_array_equal(record["mask"], of_levels(levels, "damage"))
-    assert build(authors, tmp_path, "--truth=masks")[0]["mask_encoding"] == "binary255"
-
-
-def test_an_image_without_mask_is_rejected_or_background(authors, tmp_path, capsys):
-    mask = next((authors / "train").glob("xBD/*/masks/*.png"))
-    mask.unlink()
-    name = mask.stem.removesuffix("_pre_disaster")
-    line = refuse(authors, tmp_path, capsys)[0]
-    assert line.endswith(f"{name}_pre_disaster.png: {name} has no label or mask")
-    manifest, _ = build(authors, tmp_path, "--on_error=skip")
-    assert manifest["found"] == 13
-    manifest, records = build(authors, tmp_path, "--no_mask=background")
-    assert (manifest["found"], manifest["used"]) == (13, 13)
-    record = next(record for key, record in records.items() if name in key)
-    assert not record["mask"].any()
-    assert "1 scenes have no mask file and were taken as background" in manifest["notes"]
-
-
-def test_masks_of_wrong_values_and_sizes_are_rejected(authors, tmp_path, capsys):
-    first, second, third = sorted((authors / "train").glob("xBD/*/masks/*.png"))[:3]
-    resave(lambda picture: picture.resize((32, 32)))(first)
-    cut(second)
-    Image.fromarray(np.full((SIZE, SIZE), 7, np.uint8)).save(third)
-    lines = refuse(authors, tmp_path, capsys, "--mask_encoding=index")
-    assert lines[0].startswith("7 of 14 files") is False
-    text = "\n".join(lines)
-    assert "has 32 x 32 pixels" in text
-    assert f"{second.name}: cannot be read" in text
-    assert "holds value(s) 7; the masks hold 0 to 1 and 255" in text
 
 
 def test_polygons_are_repaired_left_out_and_counted(owner, tmp_path):
@@ -386,36 +292,3 @@ def test_the_miniature_is_in_the_owners_form(originals, pairs):
     values = np.array(Image.open(mask))
     assert values.shape == (SIZE, SIZE, 3)
     assert set(np.unique(values)) == {0, 255}
-
-
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no real imagery at {FIXTURES}")
-def test_real_images_and_damage_masks(tmp_path):
-    source = tmp_path / "source"
-    names = [f"hurricane-florence_{number:08d}" for number in (115, 475)]
-    for split, name in zip(("train", "test"), names, strict=True):
-        folder = source / split / "xBD/hurricane-florence"
-        for kind in ("images", "masks"):
-            (folder / kind).mkdir(parents=True)
-        for date in ("pre", "post"):
-            target = folder / "images" / f"{name}_{date}_disaster.png"
-            target.symlink_to(FIXTURES / f"test_{date}_00123.png")
-        mask = FIXTURES / f"{name}_post_disaster.png"
-        (folder / "masks" / f"{name}_pre_disaster.png").symlink_to(mask)
-    (folder / "images" / "test_pre_00123.png").symlink_to(FIXTURES / "test_pre_00123.png")
-    options = ("--disasters=all", "--target=damage_levels", "--splits=1,0,0")
-    (source / "train").rename(source / "val")
-    for resize in (0, 256):
-        sizes = {"resize": resize, "tile_size": resize or 1024}
-        manifest, records = build(source, tmp_path, *options, **sizes)
-        assert manifest["mask_encoding"] == "index"
-        assert any("1 images of the challenge's test set" in n for n in manifest["notes"])
-        counts = manifest["splits"]["test"]["class_pixels"]
-        with Image.open(FIXTURES / f"{names[1]}_post_disaster.png") as mask:
-            values = np.array(mask)[2::4, 2::4] if resize else np.array(mask)
-        assert counts == np.bincount(values.ravel(), minlength=5).tolist()
-        assert counts[1] > 0
-        assert counts[4] > 0
-    with Image.open(FIXTURES / "test_post_00123.png") as picture:
-        mean = np.array(picture).reshape(256, 4, 256, 4, 3).mean((1, 3))
-    post = records[f"test/{names[1]}/r00000_c00000"]["post"]
-    assert np.abs(post - mean).max() <= 0.5 + 1e-6

@@ -99,7 +99,7 @@ DAMAGE = [
     ("post.json", with_wkt("POINT (3 4)"), "is a Point, a polygon is read"),
     ("post.json", with_wkt("POLYGON ((0 0, 1e999 0, 9 9, 0 0))"), "no numbers below"),
     ("post.json", with_wkt("POLYGON ((0 0, 1e30 0, 9 9, 0 0))"), "no numbers below"),
-    ("post.json", with_wkt(shapely.Polygon(CROSSED).wkt), "crosses itself and has 601 vertices"),
+    ("post.json", with_wkt(shapely.Polygon(CROSSED).wkt), "has an invalid polygon of 601 corners"),
     ("post.json", everything_far_away, "outside the image of 64 x 64 pixels"),
 ]
 

@@ -1,15 +1,28 @@
 """What the tests of `data_prep whu` share: a build, what it wrote, and its comparison."""
 
 import json
+import shutil
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_prep.__main__ import main
+from data_prep.miniatures import whu as miniature
 
 SIZE = 64
 IMAGES = "1. The two-period image data"
+
+
+def written(folder):
+    """Write the miniature."""
+    miniature.write(folder, seed=5, size=SIZE)
+    return folder
+
+
+def copier(source, folder):
+    """Return what copies a part of the miniature, so that it may be damaged."""
+    return lambda name: shutil.copytree(source / name, folder / name)
 
 
 def run(source, data_dir, *options, task="cd", num_workers=1):

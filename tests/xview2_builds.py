@@ -2,12 +2,43 @@
 
 import json
 
+import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_prep.__main__ import main
+from data_prep.miniatures import xview2 as miniature
 
 SIZE = 64  # Of the miniatures.
+WILDFIRE = "santa-rosa-wildfire"
+CLASS_OF_LEVEL = {  # Levels 0 to 4, and un-classified.
+    "buildings": (0, 1, 1, 1, 1, 1),
+    "damage": (0, 0, 1, 1, 1, 255),
+    "damage_levels": (0, 1, 2, 3, 4, 255),
+}
+
+
+def write_layouts(folder):
+    """Write the owner's layout and that of the paper's authors."""
+    for name, write in (("owner", miniature.write), ("authors", miniature.write_authors)):
+        (folder / name).mkdir()
+        write(folder / name, seed=0, size=SIZE)
+    return folder
+
+
+def drawn():
+    """What the miniatures show: name of a pair -> truth."""
+    return {pair.name: pair for pair in miniature.draw(0, SIZE)}
+
+
+def of_levels(levels, target):
+    table = np.full(256, 99, np.uint8)
+    table[[0, 1, 2, 3, 4, 255]] = CLASS_OF_LEVEL[target]
+    return table[levels][..., None]
+
+
+def scenes(manifest):
+    return {split: entry["scenes"] for split, entry in manifest["splits"].items()}
 
 
 def run(source, data_dir, *options, resize=0, tile_size=SIZE):

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import layout, splits
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep import layout, plans, splits
+from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.matching import Candidate
 from data_prep.options import add_source_arguments, fractions, seed
 from data_prep.parallel import ordered_map
 from data_prep.rasters import resize_image
 from data_prep.readers import ReadError, read_image, read_size
-from data_prep.rejection import Rejection, Unusable, check, listing
+from data_prep.rejection import Rejection, Unusable, check_usable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         functools.partial(measure, args.tile_size, args.resize),
         [candidate.files["image"] for candidate in found.candidates],
         num_workers=args.num_workers,
-        total=len(found.candidates),
         description="reading",
         unit=" files",
     )
@@ -104,10 +103,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scenes.append(Scene(scene_name, split, 0, height, width, candidate.files, window))
         num_pixels += size[0] * size[1]
         num_cut += size[0] * size[1] - height * width
-    check(rejected, found.num_found, args.on_error)
-    if emptied := sorted(set(split_of.values()) - {scene.split for scene in scenes}):
-        where = " and ".join(emptied)
-        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
+    left = (scene.split for scene in scenes)
+    check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = []
     if num_cut:
         notes.append(
@@ -115,7 +112,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             f" tiles of {args.tile_size}, along the edges of the images, and are cut off"
         )
     about = {
-        "source": args.source.resolve().name,
         "options": options(args),
         "layout": _description(names),
         "mask_encoding": None,
@@ -123,18 +119,15 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "notes": notes,
     }
     print(f"layout: {about['layout']}")
-    for note in notes:
-        print(f"note: {note}")
-    return Dataset(
+    return plans.make(
+        args,
         name,
         RecordFormat("denoise", args.tile_size, 3, "uint8", ()),
-        in_order(scenes),
+        scenes,
         functools.partial(load, args.resize),
-        about,
-        source=args.source,
+        about=about,
+        rejected=rejected,
         num_found=found.num_found,
-        rejected=tuple(rejected),
-        on_error=args.on_error,
     )
 
 
@@ -209,7 +202,7 @@ def _divide(names: Sequence[str], shares: Sequence[float], seed: int) -> tuple[d
     split_of: dict[str, str] = {}
     for members in classes.values():
         split_of |= splits.assign(members, shares, seed)
-    percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+    percent = splits.in_words(shares)
     where = "in each class folder" if len(classes) > 1 else "by image"
     return split_of, f"{where}, {percent}, in the order of a hash of seed {seed} and the name"
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, splits
-from data_prep.dataset import IGNORE, SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep import inspection, layout, masks, plans, splits
+from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
 from data_prep.options import add_source_arguments, class_names, fractions, snake_case
-from data_prep.parallel import ordered_map
 from data_prep.readers import ReadError, read_image, read_mask
-from data_prep.rejection import Unusable, check, listing
+from data_prep.rejection import Unusable, check_usable
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 
@@ -87,16 +86,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     if found.task == "denoise" and args.classes:
         raise UserError("--classes: the task denoise has no mask")
     split_of, split_rule = _divide(found, args.splits, args.seed)
-    files = [item for candidate in found.candidates for item in candidate.files.items()]
-    results = ordered_map(
-        inspection.inspect,
-        files,
-        num_workers=args.num_workers,
-        total=len(files),
-        description="reading",
-        unit=" files",
-    )
-    inspected = dict(zip((path for _, path in files), results, strict=True))
+    inspected = inspection.inspect_all(found.candidates, args.num_workers)
     verdict = inspection.judge(
         found.candidates,
         inspected,
@@ -106,18 +96,14 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    check(rejected, found.num_found, args.on_error)
     scenes = _scenes(verdict.whole, inspected, split_of)
-    emptied = set(split_of.values()) - {scene.split for scene in scenes}
-    if emptied or not scenes:
-        where = " and ".join(sorted(emptied)) or "any split"
-        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
+    left = (scene.split for scene in scenes)
+    check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = inspection.notes(verdict, inspected, found.task)
     if found.num_unused:
         notes.append(f"{found.num_unused} mask files are not needed for denoise")
     has_mask = found.task != "denoise"
     about = {
-        "source": args.source.resolve().name,
         "options": options(args),
         "layout": found.description,
         "mask_encoding": verdict.encoding if has_mask else None,
@@ -126,20 +112,17 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     }
     if has_mask:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
-    for note in notes:
-        print(f"note: {note}")
     num_bands = _facts(inspected, verdict.whole[0].files).num_bands
     records = RecordFormat(found.task, args.tile_size, num_bands, args.dtype, tuple(classes))
-    return Dataset(
+    return plans.make(
+        args,
         name,
         records,
         scenes,
         functools.partial(load_scene, verdict.encoding),
-        about,
-        source=args.source,
-        num_found=found.num_found,
+        about=about,
         rejected=rejected,
-        on_error=args.on_error,
+        num_found=found.num_found,
     )
 
 
@@ -182,36 +165,26 @@ def _divide(
     candidates = found.candidates
     if not found.has_splits:
         split_of_group = splits.assign((c.group for c in candidates), shares, seed)
-        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+        percent = splits.in_words(shares)
         rule = f"by scene, {percent}, in the order of a hash of seed {seed} and the scene's name"
         return {c.key: split_of_group[c.group] for c in candidates}, rule
     split_of = {c.key: c.split or "" for c in candidates}
-    names = set(split_of.values())
-    if "train" not in names or "val" in names:
-        return split_of, "the source's own split folders"
-    train = {c.group for c in candidates if c.split == "train"}
-    chosen = splits.cut_validation(train, shares, seed)
-    for candidate in candidates:
-        if candidate.split == "train" and candidate.group in chosen:
-            split_of[candidate.key] = "val"
-    rule = (
-        f"the source's own split folders; it has no val: {len(chosen)} of {len(train)} train scenes"
-        f" became val, in the order of a hash of seed {seed} and the scene's name"
-    )
-    return split_of, rule
+    group_of = {c.key: c.group for c in candidates}
+    split_of, cut = splits.with_validation(split_of, group_of, shares, seed, "scenes")
+    return split_of, f"the source's own split folders{cut}"
 
 
 def _scenes(
     whole: Sequence[Candidate],
     inspected: Mapping[Path, FileFacts | str],
     split_of: Mapping[_Key, str],
-) -> tuple[Scene, ...]:
+) -> list[Scene]:
     scenes = []
     for candidate in whole:
         facts = _facts(inspected, candidate.files)
         split = split_of[candidate.key]
         scenes.append(Scene(candidate.name, split, 0, facts.height, facts.width, candidate.files))
-    return in_order(scenes)
+    return scenes
 
 
 def _facts(inspected: Mapping[Path, FileFacts | str], files: Mapping[str, Path]) -> FileFacts:

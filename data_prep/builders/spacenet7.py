@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep import splits
+from data_prep import plans, rejection, splits
 from data_prep.builders.spacenet7_layout import (
     LABEL_FOLDERS,
     Layout,
@@ -25,11 +25,11 @@ from data_prep.builders.spacenet7_months import (
     load_scene,
     reject_other_grids,
 )
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.options import add_source_arguments, fractions, positive
 from data_prep.parallel import ordered_map
-from data_prep.rejection import Rejection, check, listing
+from data_prep.rejection import check_usable
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 # What the paper's authors do: cloud-free months for segmentation, all months for pairs.
@@ -152,7 +152,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         functools.partial(inspect, found.labels),
         asked,
         num_workers=args.num_workers,
-        total=len(asked),
         description="reading",
         unit=" months",
     )
@@ -173,35 +172,30 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scene = Scene(f"{area}/{dates}", split_of[area], 0, grid.height, grid.width, files)
         scenes.append(scene)
     used = {path for scene in scenes for path in scene.files.values()}
-    rejected = _rejections(found.source, reasons, partners, used)
+    rejected = rejection.account(found.source, reasons, partners, used)
     num_found = len(used | partners.keys() | reasons.keys())
-    check(rejected, num_found, args.on_error)
-    emptied = {split_of[group[0].area] for group in groups} - {s.split for s in scenes}
-    if emptied or not scenes:
-        where = " and ".join(sorted(emptied)) or "any split"
-        why = listing(rejected, num_found) if rejected else "no area has the months asked for"
-        raise UserError(f"no scene is left for {where}: {why}")
+    if not groups and not rejected:
+        raise UserError("no scene is left for any split: no area has the months asked for")
+    wanted = {split_of[group[0].area] for group in groups}
+    check_usable(rejected, num_found, args.on_error, wanted, (scene.split for scene in scenes))
     notes += _notes(found, asked, facts)
-    for note in notes:
-        print(f"note: {note}")
     about = {
-        "source": args.source.resolve().name,
         "options": chosen,
         "layout": found.description,
         "mask_encoding": "index",
         "split_rule": split_rule,
         "notes": notes,
     }
-    return Dataset(
+    return plans.make(
+        args,
         name,
         RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task]),
-        in_order(scenes),
+        scenes,
         functools.partial(load_scene, args.task, found.labels, chosen["change"]),
-        about,
-        source=found.source,
-        num_found=num_found,
+        about=about,
         rejected=rejected,
-        on_error=args.on_error,
+        num_found=num_found,
+        source=found.source,
     )
 
 
@@ -219,7 +213,7 @@ def _divide(found: Layout, chosen: Mapping[str, Any]) -> tuple[dict[str, str], s
     """Give each area its split; return the rule as a sentence and notes, too."""
     if chosen["split"] == "seeded":
         shares, seed = chosen["splits"], chosen["seed"]
-        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+        percent = splits.in_words(shares)
         rule = f"by area, {percent}, in the order of a hash of seed {seed} and the area's name"
         return splits.assign(found.areas, shares, seed), rule, []
     known = paper_split()
@@ -252,24 +246,6 @@ def _files(group: Sequence[Month], found: Layout) -> dict[str, Path]:
         for role, path in month.files.items()
     }
     return files | ({"metadata": found.metadata} if found.metadata else {})
-
-
-def _rejections(
-    source: Path,
-    reasons: Mapping[Path, str],
-    partners: Mapping[Path, Path],
-    used: set[Path],
-) -> tuple[Rejection, ...]:
-    def name(path: Path) -> str:
-        return path.relative_to(source).as_posix()
-
-    causes = [Rejection(name(path), reason) for path, reason in sorted(reasons.items())]
-    others = [
-        Rejection(name(path), f"its partner {name(cause)} is rejected", is_cause=False)
-        for path, cause in sorted(partners.items())
-        if path not in used and path not in reasons
-    ]
-    return (*causes, *others)
 
 
 def _notes(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.dataset import SPLITS, Scene
+from data_prep import splits
+from data_prep.dataset import Scene
 from data_prep.errors import UserError
 from data_prep.readers import ReadError, Window, read_image, read_mask
 
@@ -213,7 +214,7 @@ def bands(height: int, width: int) -> list[Window]:
 
 def seeded_rule(what: str, shares: Sequence[float], seed: int) -> str:
     """Return the rule of a seeded random split as a sentence."""
-    percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
+    percent = splits.in_words(shares)
     return (
         f"seeded random split over all {what}, {percent}, in the order of a hash of seed {seed} and"
         " the name: neighbouring tiles may lie in different splits"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep import rejection
 from data_prep.builders.whu_areas import Part
 from data_prep.errors import UserError
 from data_prep.layout import SPLIT_FOLDERS, SUFFIXES
@@ -228,12 +229,4 @@ def _measured(source: Path, name: str, files: Mapping[str, Path]) -> Part | list
     if not reasons:
         height, width = sizes[files["pre"]]
         return Part(name, files, height, width)
-    cause = next(iter(reasons)).relative_to(source).as_posix()
-    return [
-        Rejection(
-            path.relative_to(source).as_posix(),
-            reasons.get(path, f"its partner {cause} is rejected"),
-            is_cause=path in reasons,
-        )
-        for path in files.values()
-    ]
+    return [*rejection.of_scene(source, files.values(), reasons)]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import masks, splits
+from data_prep import masks, plans, splits
 from data_prep.builders import whu_areas, whu_layout
 from data_prep.builders.whu_areas import Part
-from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene, in_order
+from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
 from data_prep.readers import ReadError, Window, read_image, read_mask
@@ -46,27 +46,22 @@ def plan(args: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Dat
         masks.check_encoding(encodings[label], histograms[label], len(CLASSES))
         print(f"{part.name}: {masks.describe(histograms[label], encodings[label], CLASSES)}")
     scenes, rule, notes = _divide(found.parts, args)
-    notes = (*found.notes, *notes)
-    for note in notes:
-        print(f"note: {note}")
     about = {
-        "source": args.source.resolve().name,
         "options": dict(options),
         "layout": found.description,
         "mask_encoding": _encoding_of_all(found.parts, encodings),
         "split_rule": rule,
-        "notes": list(notes),
+        "notes": [*found.notes, *notes],
     }
-    return Dataset(
+    return plans.make(
+        args,
         name,
         RecordFormat("cd", args.tile_size, 3, "uint8", CLASSES),
         scenes,
         functools.partial(load_window, encodings),
-        about,
-        source=args.source,
-        num_found=found.num_found,
+        about=about,
         rejected=found.rejected,
-        on_error=args.on_error,
+        num_found=found.num_found,
     )
 
 
@@ -79,7 +74,7 @@ def _encoding_of_all(parts: Sequence[Part], encodings: Mapping[Path, str]) -> st
 
 def _divide(
     parts: Sequence[Part], args: argparse.Namespace
-) -> tuple[tuple[Scene, ...], str, tuple[str, ...]]:
+) -> tuple[list[Scene], str, tuple[str, ...]]:
     """Lay windows over the mosaics and give each its split; say how."""
     ground = whu_areas.without_shared_columns(parts)
     if args.split == "seeded":
@@ -87,10 +82,10 @@ def _divide(
         split_of = splits.assign((scene.name for scene in scenes), args.splits, args.seed)
         scenes = [replace(scene, split=split_of[scene.name]) for scene in scenes]
         rule = whu_areas.seeded_rule("tiles", args.splits, args.seed)
-        return in_order(scenes), rule, (*ground.notes, whu_areas.SEEDED_NOTE)
+        return scenes, rule, (*ground.notes, whu_areas.SEEDED_NOTE)
     areas, rule = whu_areas.by_columns(ground.areas, args.splits, args.tile_size)
     scenes = [scene for area in areas for scene in whu_areas.windows(area, args.tile_size)]
-    return in_order(scenes), rule, ground.notes
+    return scenes, rule, ground.notes
 
 
 def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarray]:
@@ -104,7 +99,6 @@ def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarra
         label_histogram,
         items,
         num_workers=num_workers,
-        total=len(items),
         description="reading labels",
         unit=" windows",
     )

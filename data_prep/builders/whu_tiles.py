@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, splits
+from data_prep import inspection, layout, masks, plans, splits
 from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
-from data_prep.parallel import ordered_map
+from data_prep.rasters import resize_image, resize_mask
 from data_prep.readers import ReadError, read_size
-from data_prep.rejection import Rejection, Unusable, check, listing
+from data_prep.rejection import Unusable, check_usable
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 _FIRST_ROLES = {"ss": "image", "cd": "pre"}
@@ -60,16 +60,7 @@ def plan(
     found = layout.find(root, args.task)
     classes = CLASSES[args.task]
     division = divide(found.candidates, args)
-    files = [item for candidate in division.candidates for item in candidate.files.items()]
-    results = ordered_map(
-        inspection.inspect,
-        files,
-        num_workers=args.num_workers,
-        total=len(files),
-        description="reading",
-        unit=" files",
-    )
-    inspected = dict(zip((path for _, path in files), results, strict=True))
+    inspected = inspection.inspect_all(division.candidates, args.num_workers)
     if resize:
         inspected = {path: _resizable(fact, resize) for path, fact in inspected.items()}
     verdict = inspection.judge(
@@ -81,9 +72,9 @@ def plan(
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    check(rejected, found.num_found, args.on_error)
     scenes = _scenes(verdict.whole, inspected, division.split_of, resize)
-    _check_not_emptied(division, scenes, rejected, found.num_found)
+    left = (scene.split for scene in scenes)
+    check_usable(rejected, found.num_found, args.on_error, division.split_of.values(), left)
     where, outside = found.description, 0
     if root != args.source:
         where += f" in {root.relative_to(args.source).as_posix()}"
@@ -100,10 +91,7 @@ def plan(
             " masks by the nearest pixel"
         )
     print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
-    for note in notes:
-        print(f"note: {note}")
     about = {
-        "source": args.source.resolve().name,
         "options": dict(options),
         "layout": where,
         "mask_encoding": verdict.encoding,
@@ -112,16 +100,16 @@ def plan(
     }
     first = inspected[verdict.whole[0].files[_FIRST_ROLES[args.task]]]
     assert isinstance(first, FileFacts)
-    return Dataset(
+    return plans.make(
+        args,
         name,
         RecordFormat(args.task, args.tile_size, first.num_bands, "uint8", classes),
         scenes,
         functools.partial(load_tile, verdict.encoding, resize),
-        about,
-        source=root,
-        num_found=found.num_found,
+        about=about,
         rejected=rejected,
-        on_error=args.on_error,
+        num_found=found.num_found,
+        source=root,
     )
 
 
@@ -155,20 +143,10 @@ def divide(candidates: Sequence[Candidate], args: argparse.Namespace) -> Divisio
             )
         split_of[candidate.key] = split
     rule = "the source's own split folders" if by_folder else "train, val or test in the names"
-    names = set(split_of.values())
-    if "train" not in names or "val" in names:
-        return Division(tuple(candidates), split_of, rule)
-    train = {c.name for c in candidates if split_of[c.key] == "train"}
-    val = splits.cut_validation(train, args.splits, args.seed)
-    for candidate in candidates:
-        if split_of[candidate.key] == "train" and candidate.name in val:
-            split_of[candidate.key] = "val"
-    rule += (
-        f"; there is no val: {len(val)} of {len(train)} train tiles became val, in the order of a"
-        f" hash of seed {args.seed} and the name"
-    )
+    name_of = {c.key: c.name for c in candidates}
+    split_of, cut = splits.with_validation(split_of, name_of, args.splits, args.seed, "tiles")
     note = "val was cut from train by tile: tiles of both may be neighbours"
-    return Division(tuple(candidates), split_of, rule, (note,))
+    return Division(tuple(candidates), split_of, f"{rule}{cut}", (note,) if cut else ())
 
 
 def split_in_name(name: str) -> str | None:
@@ -194,7 +172,7 @@ def _scenes(
     inspected: Mapping[Path, FileFacts | str],
     split_of: Mapping[tuple[str | None, str], str],
     resize: int,
-) -> tuple[Scene, ...]:
+) -> list[Scene]:
     scenes = []
     for candidate in whole:
         facts = inspected[next(iter(candidate.files.values()))]
@@ -202,17 +180,7 @@ def _scenes(
         height, width = (resize, resize) if resize else (facts.height, facts.width)
         split = split_of[candidate.key]
         scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
-    return in_order(scenes)
-
-
-def _check_not_emptied(
-    division: Division, scenes: Sequence[Scene], rejected: Sequence[Rejection], num_found: int
-) -> None:
-    left = {scene.split for scene in scenes}
-    emptied = [s for s in SPLITS if s in division.split_of.values() and s not in left]
-    if emptied or not scenes:
-        where = " and ".join(emptied) or "any split"
-        raise UserError(f"no scene is left for {where}: {listing(rejected, num_found)}")
+    return scenes
 
 
 def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]:
@@ -238,38 +206,6 @@ def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]
         raise Unusable({path: f"{error}, though it was read before"}) from error
     arrays = load_scene(encoding, replace(scene, height=height, width=width))
     return {
-        role: nearest(array, resize) if role == "mask" else area_mean(array, resize)
+        role: (resize_mask if role == "mask" else resize_image)(array, resize, resize)
         for role, array in arrays.items()
     }
-
-
-def area_mean(image: np.ndarray, side: int) -> np.ndarray:
-    """Resize a square image by whole factors; a pixel is the mean of its area, halves up.
-
-    Args:
-      image: [S, S, C] uint8.
-      side: A divisor or a multiple of S.
-
-    Returns:
-      [side, side, C] uint8.
-    """
-    if side >= len(image):
-        return nearest(image, side)
-    factor = len(image) // side
-    blocks = image.reshape(side, factor, side, factor, -1).astype(np.uint32)
-    area = factor * factor
-    return ((2 * blocks.sum((1, 3)) + area) // (2 * area)).astype(np.uint8)
-
-
-def nearest(array: np.ndarray, side: int) -> np.ndarray:
-    """Resize a square array by whole factors; a pixel is the one at the centre of its area.
-
-    Args:
-      array: [S, S, C].
-      side: A divisor or a multiple of S.
-
-    Returns:
-      [side, side, C]. Where the centre lies between pixels, the lower right one is taken.
-    """
-    places = (2 * np.arange(side) + 1) * len(array) // (2 * side)
-    return array[places][:, places]

@@ -15,6 +15,7 @@ import shapely
 from rasterio import Affine
 
 from data_prep.dataset import IGNORE
+from data_prep.polygons import repair
 from data_prep.rasters import rasterise
 from data_prep.readers import ReadError
 
@@ -28,8 +29,6 @@ LEVELS = {
 }
 MAX_BYTES = 2**24  # Of one label; thousands of footprints stay well below it.
 MAX_COORDINATE = 2**20  # GDAL leaves out polygons that reach too far, without a word.
-# Repairing takes time with the crossings, whose number may grow with the vertices squared.
-MAX_CROSSED_VERTICES = 500
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,7 @@ def _polygon(where: str, text: str) -> tuple[shapely.Geometry, bool]:
         raise ReadError(f"{where}: has coordinates that are no numbers below {MAX_COORDINATE}")
     if polygon.is_valid:
         return polygon, False
-    if (number := shapely.get_num_coordinates(polygon)) > MAX_CROSSED_VERTICES:
-        raise ReadError(
-            f"{where}: crosses itself and has {number} vertices, at most {MAX_CROSSED_VERTICES} are"
-            " repaired"
-        )
-    return shapely.make_valid(polygon, method="structure", keep_collapsed=False), True
+    try:
+        return repair(polygon), True
+    except ReadError as error:
+        raise ReadError(f"{where}: {error}") from error

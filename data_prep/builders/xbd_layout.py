@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 from data_prep.matching import Candidate
-from data_prep.rejection import Rejection
+from data_prep.rejection import Rejection, partner
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -263,10 +263,7 @@ def _match(
         if missing == ["mask"] and not any(f.folder == "labels" for f in found.values()):
             reason += " or mask"
         rejected.append(Rejection(first.relative, reason))
-        rejected += [
-            Rejection(other.relative, f"its partner {first.relative} is rejected", is_cause=False)
-            for other in others
-        ]
+        rejected += [partner(other.relative, first.relative) for other in others]
     return candidates, rejected
 
 

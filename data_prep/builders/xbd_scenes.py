@@ -17,6 +17,8 @@ from data_prep.readers import ReadError, read_image, read_mask, read_size
 from data_prep.rejection import Unusable
 
 NUM_LEVELS = 5  # 0 = no building, then the levels of xbd_labels.
+# target -> what masks may be said to tell; for buildings it makes no difference.
+_MASK_VALUES = {"buildings": (), "damage": ("levels", "change"), "damage_levels": ("levels",)}
 POLYGONS = "polygons"  # The encoding of labels; those of masks are masks.ENCODINGS.
 
 
@@ -135,6 +137,7 @@ def decide(
     truth: str,
     target: str,
     mask_encoding: str,
+    mask_values: str,
     class_of_level: Sequence[int],
 ) -> Reading:
     """Decide how labels or masks are read, the same way for all scenes.
@@ -144,15 +147,23 @@ def decide(
       truth: labels or masks.
       target: buildings, damage or damage_levels.
       mask_encoding: auto, index or binary255.
+      mask_values: What the masks tell: levels, change (of two values), or auto: levels where any
+        mask holds 2 to 4.
       class_of_level: Class of each of the levels 0 to 4.
 
     Raises:
-      UserError: The masks' encoding is ambiguous, or they do not hold what the target needs.
+      UserError: The masks' encoding or what they tell is ambiguous, or they do not hold what the
+        target needs.
     """
     classes = np.full(256, IGNORE, np.uint8)
     classes[:NUM_LEVELS] = class_of_level
     with_damage = target != "buildings"
+    if mask_values not in ("auto", *_MASK_VALUES[target]):
+        known = " or ".join(("auto", *_MASK_VALUES[target]))
+        raise UserError(f"--mask_values={mask_values}: --target={target} takes {known}")
     if truth == "labels":
+        if mask_values != "auto":
+            raise UserError(f"--mask_values={mask_values} is for masks, the source has labels")
         return Reading(POLYGONS, with_damage, False, classes)
     histogram = np.zeros(256, np.int64)
     for one in facts:
@@ -162,14 +173,29 @@ def decide(
     if encoding == "auto":
         encoding = masks.decide_encoding(histogram, 2)
     masks.check_encoding(encoding, histogram, 2)
-    is_binary = encoding == "binary255" or not histogram[2:NUM_LEVELS].any()
+    has_levels = encoding != "binary255" and bool(histogram[2:NUM_LEVELS].any())
+    if target == "damage" and mask_values == "auto" and not has_levels:
+        raise UserError(
+            f"--target=damage: the masks hold {_told(histogram, encoding)} alone, which may mark"
+            " all buildings or those that changed: --mask_values=change takes them as change,"
+            " levels as intact buildings"
+        )
+    if mask_values == "levels" and encoding == "binary255":
+        raise UserError("--mask_values=levels: the masks hold 0 and 255, not levels 0 to 4")
+    if target == "damage_levels" and mask_values == "auto" and not has_levels:
+        raise UserError(
+            "--target=damage_levels: the masks hold two values, no levels 0 to 4; labels do"
+        )
+    is_binary = mask_values == "change" or (mask_values == "auto" and not has_levels)
     if is_binary:
-        if target == "damage_levels":
-            raise UserError(
-                "--target=damage_levels: the masks hold two values, no levels 0 to 4; labels do"
-            )
         classes[1] = 1
     return Reading(encoding, with_damage, is_binary, classes)
+
+
+def _told(histogram: np.ndarray, encoding: str) -> str:
+    if encoding == "binary255":
+        return "0 and 255"
+    return " and ".join(map(str, np.flatnonzero(histogram))) or "one bit a pixel"
 
 
 def load(reading: Reading, scene: Scene) -> dict[str, np.ndarray]:

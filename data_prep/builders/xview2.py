@@ -3,18 +3,16 @@
 import argparse
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep import masks, splits
+from data_prep import masks, plans, rejection, splits
 from data_prep.builders import xbd_layout, xbd_scenes
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene, in_order
+from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
-from data_prep.matching import Candidate
 from data_prep.options import add_source_arguments, fractions, seed
 from data_prep.parallel import ordered_map
-from data_prep.rejection import Rejection, check, listing
+from data_prep.rejection import check_usable
 
 _LEVEL_NAMES = ("background", "no_damage", "minor_damage", "major_damage", "destroyed")
 # target -> task, default name of the dataset, classes, class of each of the levels 0 to 4.
@@ -68,6 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
     parser.add_argument(
+        "--mask_values",
+        choices=("auto", "levels", "change"),
+        default="auto",
+        help="of --target=damage from masks: levels: 0 to 4, where 1 is an intact building; change:"
+        " two values, what is not 0 has changed (as the paper's authors take them); auto: levels"
+        " where any mask holds 2 to 4, else an error (default auto)",
+    )
+    parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.7, 0.1, 0.2),
@@ -100,6 +106,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "truth": args.truth,
         "no_mask": args.no_mask,
         "mask_encoding": args.mask_encoding,
+        "mask_values": args.mask_values,
         "splits": list(args.splits),
         "seed": args.seed,
         "on_error": args.on_error,
@@ -137,23 +144,24 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         functools.partial(xbd_scenes.inspect, args.target != "buildings", args.resize),
         found.candidates,
         num_workers=args.num_workers,
-        total=len(found.candidates),
         description="reading",
         unit=" scenes",
     )
     facts = {c.name: one for c, one in zip(found.candidates, inspected, strict=True)}
     reading = xbd_scenes.decide(
-        facts.values(), found.truth, args.target, args.mask_encoding, class_of_level
+        facts.values(),
+        found.truth,
+        args.target,
+        args.mask_encoding,
+        args.mask_values,
+        class_of_level,
     )
     rejected, whole = list(found.rejected), []
     for candidate in found.candidates:
         if reasons := reading.complaints(candidate, facts[candidate.name]):
-            rejected += _rejections(args.source, candidate, reasons)
+            rejected += rejection.of_scene(args.source, candidate.files.values(), reasons)
         else:
             whole.append(candidate)
-    check(rejected, found.num_found, args.on_error)
-    if not whole:
-        raise UserError(f"no scene is left: {listing(rejected, found.num_found)}")
     split_of, split_rule = _divide(found, args.splits, args.seed)
     scenes = []
     for candidate in whole:
@@ -163,12 +171,10 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             height = width = args.resize
         split = split_of[candidate.name]
         scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
-    if emptied := sorted(set(split_of.values()) - {scene.split for scene in scenes}):
-        where = " and ".join(emptied)
-        raise UserError(f"no scene is left for {where}: {listing(rejected, found.num_found)}")
+    left = (scene.split for scene in scenes)
+    check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = [*found.notes, *_notes(args, [facts[c.name] for c in whole], reading)]
     about = {
-        "source": args.source.resolve().name,
         "options": options(args),
         "layout": found.description,
         "disasters": list(found.disasters),
@@ -177,28 +183,16 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "notes": notes,
     }
     print(f"layout: {found.description}; masks: {reading.describe()}")
-    for note in notes:
-        print(f"note: {note}")
-    return Dataset(
+    return plans.make(
+        args,
         name,
         RecordFormat(task, args.tile_size, 3, "uint8", classes, _FIRST_DAMAGE[args.target]),
-        in_order(scenes),
+        scenes,
         functools.partial(xbd_scenes.load, reading),
-        about,
-        source=args.source,
+        about=about,
+        rejected=rejected,
         num_found=found.num_found,
-        rejected=tuple(rejected),
-        on_error=args.on_error,
     )
-
-
-def _rejections(
-    source: Path, candidate: Candidate, reasons: Mapping[Path, str]
-) -> Iterator[Rejection]:
-    cause = next(iter(reasons)).relative_to(source).as_posix()
-    for path in candidate.files.values():
-        reason = reasons.get(path, f"its partner {cause} is rejected")
-        yield Rejection(path.relative_to(source).as_posix(), reason, is_cause=path in reasons)
 
 
 def _divide(
@@ -206,23 +200,20 @@ def _divide(
 ) -> tuple[dict[str, str], str]:
     """Give each pair its split; return the rule as a sentence, too."""
     names = [candidate.name for candidate in found.candidates]
-    by = f"in the order of a hash of seed {seed} and the pair's name"
     split_of = {c.name: c.split for c in found.candidates if c.split}
     present = set(split_of.values())
+    if not names:  # All files are rejected, and listed.
+        return {}, ""
     if not present or present == {"train"}:
-        percent = ", ".join(f"{100 * s:g} % {n}" for n, s in zip(SPLITS, shares, strict=True))
-        rule = f"the source has one split: by pair, {percent}, {by}"
+        rule = (
+            f"the source has one split: by pair, {splits.in_words(shares)}, in the order of a hash"
+            f" of seed {seed} and the pair's name"
+        )
         return splits.assign(names, shares, seed), rule
     rule = "the owner's splits (train and tier3 are train, hold is val, test is test)"
-    if "val" in present or "train" not in present:
-        return split_of, rule
-    train = [name for name, split in split_of.items() if split == "train"]
-    chosen = splits.cut_validation(train, shares, seed)
-    split_of |= dict.fromkeys(chosen, "val")
-    return (
-        split_of,
-        f"{rule}; there is no hold: {len(chosen)} of {len(train)} train pairs are val, {by}",
-    )
+    itself = {name: name for name in names}
+    split_of, cut = splits.with_validation(split_of, itself, shares, seed, "pairs")
+    return split_of, f"{rule}{cut}"
 
 
 def _notes(
@@ -246,6 +237,6 @@ def _notes(
         yield f"{empty} scenes have no mask file and were taken as background"
     if args.target == "damage" and reading.is_binary:
         yield (
-            "the masks have two values, taken as change as the paper's authors do; the owner's"
-            " preparation of this layout draws all buildings there, damaged or not"
+            "what the masks mark is taken as change (--mask_values=change), as the paper's authors"
+            " do; the owner's preparation of this layout draws all buildings there, damaged or not"
         )

@@ -1,0 +1,64 @@
+"""Building any folder in tests: its files, the command, what came out."""
+
+import json
+
+import numpy as np
+import rasterio
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from data_prep.__main__ import main
+
+GRID = {"crs": "EPSG:32616", "transform": rasterio.Affine(0.5, 0, 100, 0, -0.5, 100)}
+
+
+def save(path, array):
+    """Save [H, W] or [H, W, C] as what the suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        bands = array[..., None] if array.ndim == 2 else array
+        height, width, count = bands.shape
+        shape = {"height": height, "width": width, "count": count, "dtype": bands.dtype}
+        with rasterio.open(path, "w", driver="GTiff", **shape, **GRID) as target:
+            target.write(np.moveaxis(bands, -1, 0))
+    else:
+        Image.fromarray(array).save(path)
+    return array
+
+
+def picture(seed, height=40, width=40, bands=3, dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, bands), dtype, endpoint=True)
+
+
+def square(height=40, width=40, value=255):
+    mask = np.zeros((height, width), np.uint8)
+    mask[5:15, 10:30] = value
+    return mask
+
+
+def roofs(folder):
+    """Write eight scenes of image and mask without split folders; return their folder."""
+    for i in range(8):
+        save(folder / f"My-Roofs/image/{i}.png", picture(i))
+        save(folder / f"My-Roofs/mask/{i}.png", square())
+    return folder / "My-Roofs"
+
+
+def run(source, *options):
+    data_dir = source.parent / "shards"
+    arguments = [f"--source={source}", f"--data_dir={data_dir}", "--num_workers=1"]
+    return main(["folder", *arguments, "--tile_size=32", *options])
+
+
+def load(source, name="my_roofs"):
+    folder = source.parent / "shards" / name / "1.0.0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return manifest, tfds.builder_from_directory(folder).as_data_source()
+
+
+def error(capsys):
+    """The error lines, without the progress bar."""
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("data_prep: error: "))
+    return [lines[start].removeprefix("data_prep: error: "), *lines[start + 1 :]]
