@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -174,7 +175,7 @@ class DenoisingEvaluator:
                 f"eval.num_timestep_bands is {num_bands}; expected from 1 to T = {total}"
             )
         limits = np.linspace(0, total, num_bands + 1).astype(int)
-        self._bands = list(zip(limits[:-1], limits[1:], strict=True))
+        self._bands = list(itertools.pairwise(limits))
 
     def __call__(self, params: Any, progress: Progress | None = None) -> DenoisingEvaluation:
         """Measure the whole split; arguments as of `MapEvaluator`."""

@@ -15,6 +15,7 @@ from noise2map_jax.experiment import Experiment
 from noise2map_jax.run import load_config, restore_best
 from noise2map_jax.sharding import replicate
 from noise2map_jax.unet import UNetConfig
+from noise2map_jax.weights.export import RUN_FILE, load_export
 
 PARTS = ("backbone", "all")
 Flat = dict[str, jax.Array]
@@ -199,6 +200,9 @@ def _read(experiment: Experiment) -> Source:
             f"init_from={path}: neither a finished run nor a diffusers folder (no config.json); "
             "train that run first, or start from random values with --config.init_from="
         )
+    if (path / RUN_FILE).is_file():
+        _, model, params = load_export(path)
+        return Source(f"the export {path}", _flat(params), model.unet)
     if "_class_name" in weights.read_json(path / "config.json"):
         unet, params = weights.load_diffusers(path)
         return Source(f"the diffusers folder {path}", _flat({"unet": params}), unet.config)

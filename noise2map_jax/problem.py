@@ -13,6 +13,7 @@ from noise2map_jax.scaling import ValueRange, scale_images
 from noise2map_jax.tasks import Noised, Task
 
 Batch = dict[str, jax.Array]
+NOTHING_VARIED = Augmentation(flips_and_turns=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Problem:
     task: Task
     value_range: ValueRange
     class_weights: tuple[float, ...]
-    augmentation: Augmentation = Augmentation(flips_and_turns=False)
+    augmentation: Augmentation = NOTHING_VARIED
     weight: float = 1.0
 
     @property

@@ -15,8 +15,9 @@ from programs import ROOT
 from safetensors.numpy import load_file, save_file
 
 from noise2map_jax import checkpoint
+from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import create_model, save_config
+from noise2map_jax.experiment import save_config
 from noise2map_jax.model import init_params
 from noise2map_jax.weights import WEIGHTS_FILE, load_authors, load_diffusers
 from noise2map_jax.weights.__main__ import main

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax.components import create_model, trained_sizes
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import create_model
 from noise2map_jax.model import Noise2Map
 from noise2map_jax.run import load_config, restore_best
 from noise2map_jax.sharding import create_mesh
+from noise2map_jax.task_configs import task_configs
 from noise2map_jax.weights.config_file import read_json
 
 SCORES = ("protocol", "step", "scores")  # what a file of scores holds at least
@@ -40,8 +41,7 @@ class FinishedRun:
     @property
     def sample_size(self) -> int:
         """Side in pixels of what the backbone was trained on, the largest of all tasks."""
-        sides = [v.augment.crop_size or v.data.tile_size for v in self.views.values()]
-        return self.model.sample_size or max(sides)
+        return self.model.sample_size or max(trained_sizes(self.config).values())
 
 
 def read_run(workdir: pathlib.Path) -> FinishedRun:
@@ -56,17 +56,12 @@ def read_run(workdir: pathlib.Path) -> FinishedRun:
     scores = {path.name: _read_scores(path) for path in (workdir / "report").glob("scores_*.json")}
     return FinishedRun(
         config=config,
-        views=task_views(config),
+        views=task_configs(config),
         model=model,
         step=step,
         params=jax.device_get(params),
         scores=dict(sorted(scores.items())),
     )
-
-
-def task_views(config: ConfigDict) -> dict[str, ConfigDict]:
-    """Return the config of each task, as if it were alone."""
-    return {config.task: config}
 
 
 def _read_scores(path: pathlib.Path) -> dict[str, Any]:
