@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from noise2map_jax import weights
-from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import Experiment
-from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.run import open_run
 from noise2map_jax.sharding import replicate
 from noise2map_jax.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
@@ -206,9 +205,7 @@ def _read(experiment: Experiment) -> Source:
     if "_class_name" in weights.read_json(path / "config.json"):
         unet, params = weights.load_diffusers(path)
         return Source(f"the diffusers folder {path}", _flat({"unet": params}), unet.config)
-    config = load_config(path)
-    model = create_model(config)
-    step, params = restore_best(path, config, model, experiment.mesh)
+    _, model, step, params = open_run(path, experiment.mesh)
     return Source(f"the run {path}, step {step}", _flat(params), model.unet)
 
 

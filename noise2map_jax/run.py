@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import checkpoint, sharding
-from noise2map_jax.components import abstract_params, trained_sizes
+from noise2map_jax.components import abstract_params, create_model, trained_sizes
 from noise2map_jax.errors import UserError
 from noise2map_jax.model import Noise2Map
 
@@ -42,6 +42,28 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
         return tuple(value) if isinstance(value, list) else value
 
     return ConfigDict(with_tuples(content))
+
+
+def open_run(
+    workdir: str | pathlib.Path, mesh: Mesh | None = None
+) -> tuple[ConfigDict, Noise2Map, int, Any]:
+    """Open a finished run, for use elsewhere.
+
+    Args:
+        workdir: its work folder.
+        mesh: the devices that the parameters are put on; None: all there are.
+
+    Returns:
+        `(config, model, step, params)`: the best parameters, and the step that they are of.
+
+    Raises:
+        UserError: there is no run, or it has no checkpoint of its network.
+    """
+    path = pathlib.Path(workdir)
+    config = load_config(path)
+    model = create_model(config)
+    step, params = restore_best(path, config, model, mesh or sharding.create_mesh())
+    return config, model, step, params
 
 
 def restore_best(

@@ -7,11 +7,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from noise2map_jax.components import create_model, trained_sizes
+from noise2map_jax.components import trained_sizes
 from noise2map_jax.errors import UserError
 from noise2map_jax.model import Noise2Map
-from noise2map_jax.run import load_config, restore_best
-from noise2map_jax.sharding import create_mesh
+from noise2map_jax.run import open_run
 from noise2map_jax.task_configs import task_configs
 from noise2map_jax.weights.config_file import read_json
 
@@ -50,9 +49,7 @@ def read_run(workdir: pathlib.Path) -> FinishedRun:
     Raises:
         UserError: there is no run, it has no checkpoint, or its scores are damaged.
     """
-    config = load_config(workdir)
-    model = create_model(config)
-    step, params = restore_best(workdir, config, model, create_mesh())
+    config, model, step, params = open_run(workdir)
     scores = {path.name: _read_scores(path) for path in (workdir / "report").glob("scores_*.json")}
     return FinishedRun(
         config=config,
