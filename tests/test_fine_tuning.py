@@ -3,7 +3,6 @@
 import contextlib
 
 import numpy as np
-import programs
 import pytest
 from flax import traverse_util
 from test_denoise import DENOISE

@@ -89,7 +89,7 @@ def test_four_classes_are_told_apart(trained):
 
 
 def test_each_band_is_scaled_by_the_manifest(trained):
-    workdir, options, _ = trained
+    workdir, _, _ = trained
     ranges = json.loads((workdir / "config.json").read_text())["data"]["band_ranges"]
     low, high = np.array(ranges).T
     assert np.all(np.abs(low - LEVELS.min(axis=0)) < 25)
