@@ -10,7 +10,10 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "noise2map_jax" / "__init__.py").read_text()
 ).group(1)
 
-TEST = ["pytest>=8", "tensorboard", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"]
+TEST = [
+    *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
+    *("tensorboard", "huggingface_hub>=0.34"),
+]
 
 setup(
     name="noise2map_jax",
