@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import thin_config
 from flax import traverse_util
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from programs import ROOT, metrics
 from safetensors.numpy import load_file, save_file
 
 from noise2map_jax import checkpoint, weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import create_experiment, save_config
-from noise2map_jax.initialization import initialize
+from noise2map_jax.initialization import average, inflate, initialize
 from noise2map_jax.model import init_params
 
 CHURCH = ROOT / "tests" / "golden" / "church_thin"
@@ -43,13 +45,17 @@ def experiment_of(config):
 def finished_run(thin_data, tmp_path_factory):
     """A run of segmentation with its best parameters, which are not those of the first step."""
     workdir = tmp_path_factory.mktemp("run")
-    config = config_of(thin_data)
+    return workdir, save_run(config_of(thin_data), workdir)
+
+
+def save_run(config, workdir):
+    """Save a run with parameters that are not those of the first step; return them by name."""
     _, params = experiment_of(config)
     params = jax.tree.map(lambda p: p + 1, params)
     save_config(config, workdir)
     with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
         checkpoints.save_best(7, params, 0.5)
-    return workdir, flat(params)
+    return flat(params)
 
 
 def test_the_backbone_of_a_run_serves_another_task(finished_run, thin_data):
@@ -91,17 +97,54 @@ def test_what_a_run_does_not_have_stays_random_and_is_said(finished_run, thin_da
     assert "random: ss_input_upscaling/bias" in initial.summary()
 
 
-def test_every_wrong_tensor_is_named(finished_run, thin_data):
+def test_projections_of_another_task_are_refused(finished_run, thin_data):
     config = config_of(thin_data, "cd")
     config.init_from, config.init_parts = str(finished_run[0]), "all"
+    with pytest.raises(UserError, match="projections for the task ss, but this is cd; init_parts"):
+        initialize(*experiment_of(config))
+
+
+def test_every_wrong_tensor_is_named(thin_data, tmp_path):
+    config = config_of(thin_data)
+    config.model.sample_size = 16  # then it has convolutions around a resampling
+    save_run(config, tmp_path)
+    config = config_of(thin_data)
+    config.init_from, config.init_parts = str(tmp_path), "all"
     with pytest.raises(UserError) as error:
         initialize(*experiment_of(config))
     for word in (
-        "ss_input_conv/kernel is left over",
-        "ss_output_conv/bias is left over",
+        "ss_input_upscaling/kernel is left over",
+        "ss_output_downscaling/bias is left over",
         "init_parts=backbone",
     ):
         assert word in str(error.value)
+
+
+def test_the_first_projection_comes_from_another_task_if_asked_for(finished_run, thin_data):
+    workdir, trained = finished_run
+    config = config_of(thin_data, "cd")
+    config.init_from, config.init_input = str(workdir), "inflate"
+    initial = initialize(*experiment_of(config))
+    kernel = flat(initial.params)["cd_input_conv/kernel"]
+    expected = np.concatenate([trained["ss_input_conv/kernel"]] * 2, axis=2) / 2
+    np.testing.assert_allclose(kernel, expected, rtol=1e-6)
+    assert initial.adapted == ("cd_input_conv/kernel",)
+    assert not {"cd_input_conv/kernel", "cd_input_conv/bias"} & set(initial.drawn)
+
+
+@settings(deadline=None, max_examples=20)
+@given(channels=st.integers(1, 6), wanted=st.integers(1, 9), seed=st.integers(0, 99))
+def test_fitted_kernels_see_grey_images_as_before(channels, wanted, seed):
+    """Where all bands are alike, a kernel fitted to other bands gives what it gave."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.normal(size=(3, 3, channels, 4)).astype(np.float32)
+    fitted = average(kernel, wanted)
+    assert fitted.shape == (3, 3, wanted, 4)
+    np.testing.assert_allclose(fitted.sum(axis=2), kernel.sum(axis=2), atol=1e-5)
+    if wanted % channels == 0:
+        np.testing.assert_allclose(
+            inflate(kernel, wanted).sum(axis=2), kernel.sum(axis=2), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
