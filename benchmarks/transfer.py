@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", default="runs/transfer", help="a folder a run in it")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--num_seeds", type=int, default=3)
-    parser.add_argument("--num_steps", type=int, default=250)
+    parser.add_argument("--num_steps", type=int, default=200)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -61,7 +61,7 @@ def _run(arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
         f"--workdir={workdir}",
         f"--config.seed={seed}",
         f"--config.train.num_steps={arguments.num_steps}",
-        "--config.train.eval_every_steps=125",
+        "--config.train.eval_every_steps=100",
         *(f"--config.tasks.{task}.data.data_dir={arguments.data_dir}" for task in LEFT_OUT),
     ]
     if tasks in LEFT_OUT:
