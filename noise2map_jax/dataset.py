@@ -70,7 +70,8 @@ class Dataset:
 
     def protocol(self, split: str) -> str:
         """Say in a line what a score on this split was measured on, and what its means are over."""
-        return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
+        classes = ", ".join(self.manifest["classes"])
+        return self.describe(split) + (f"; means over {classes}" if classes else "")
 
     def describe(self, split: str) -> str:
         """Say in a line what a split is."""
