@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", default="runs/transfer", help="a folder a run in it")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--num_seeds", type=int, default=3)
-    parser.add_argument("--num_steps", type=int, default=200)
+    parser.add_argument("--num_steps", type=int, default=300)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--sample_size", type=int, default=64, help="what tiles are resampled to")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -61,6 +63,8 @@ def _run(arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
         f"--workdir={workdir}",
         f"--config.seed={seed}",
         f"--config.train.num_steps={arguments.num_steps}",
+        f"--config.train.batch_size={arguments.batch_size}",
+        f"--config.model.sample_size={arguments.sample_size}",
         "--config.train.eval_every_steps=100",
         *(f"--config.tasks.{task}.data.data_dir={arguments.data_dir}" for task in LEFT_OUT),
     ]
