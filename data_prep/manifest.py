@@ -111,7 +111,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a manifest ({error}); --overwrite builds again") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: not a manifest; --overwrite builds again")

@@ -146,7 +146,7 @@ def test_two_writers_do_not_meet(tmp_path):
 
 
 def test_a_file_that_is_no_manifest_is_an_error(tmp_path):
-    for text in ("{", "[]"):
+    for text in ("{", "[]", "[" * 100_000):
         (tmp_path / "manifest.json").write_text(text)
         with pytest.raises(UserError, match=r"manifest\.json: not a manifest"):
             manifest.read(tmp_path)
