@@ -52,18 +52,25 @@ def main(argv: list[str] | None = None) -> int:
     logging.set_verbosity(logging.ERROR)
     try:
         if arguments.command == "inspect":
-            print(summarize(pathlib.Path(arguments.path)))
-            return 0
-        size = parse_size(arguments.max_shard_size)
-        for path in export(arguments.workdir, arguments.output, max_shard_size=size):
-            print(f"{path.stat().st_size:>14,} bytes  {path}")
+            lines = [summarize(pathlib.Path(arguments.path))]
+        else:
+            lines = _export(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # a full disk, a folder that may not be written to
-        print(f"error: {error.filename or arguments.output}: {error.strerror}", file=sys.stderr)
-        return 2
+    print("\n".join(lines))
     return 0
+
+
+def _export(arguments: argparse.Namespace) -> list[str]:
+    """Export, and list what was written."""
+    size = parse_size(arguments.max_shard_size)
+    try:
+        paths = export(arguments.workdir, arguments.output, max_shard_size=size)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = error.filename or arguments.output
+        raise UserError(f"{where}: {error.strerror}; choose another --output") from error
+    return [f"{path.stat().st_size:>14,} bytes  {path}" for path in paths]
 
 
 if __name__ == "__main__":
