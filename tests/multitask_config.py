@@ -1,8 +1,7 @@
 """Segmentation and change detection over one backbone of a few thousand parameters."""
 
-import thin_config
-
 from configs import default
+from tests import thin_config
 
 
 def get_config():
