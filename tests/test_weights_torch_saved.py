@@ -16,10 +16,9 @@ CHURCH = pathlib.Path(__file__).parent / "golden" / "church_thin"
 def test_types_views_and_parameters(tmp_path):
     torch.manual_seed(0)
     base = torch.randn(4, 6, 5)
-    tensors = {str(t): (100 * base).to(getattr(t)) for t in (
-        "float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8",
-        "bool",
-    )}  # fmt: skip
+    floats = ("float32", "float16", "bfloat16", "float64")
+    integers = ("int64", "int32", "int16", "int8", "uint8", "bool")
+    tensors = {name: (100 * base).to(getattr(torch, name)) for name in (*floats, *integers)}
     tensors |= {
         "transposed": base.permute(2, 0, 1),
         "slice": base[1:3, ::2, 2],
