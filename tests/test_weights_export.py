@@ -14,6 +14,7 @@ from flax import traverse_util
 from programs import ROOT
 from safetensors.numpy import load_file, save_file
 
+from configs import default
 from noise2map_jax import checkpoint
 from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
@@ -26,7 +27,7 @@ from noise2map_jax.weights.export import export, load_export
 SCORES = {
     "protocol": "thin_ss 1.0.0, split test: 11 tiles of 32 x 32 from 11 scenes; by scene",
     "step": 7,
-    "inference_timestep": 999,
+    "inference_timesteps": [999],
     "differs_from_training": [],
     "scores": {
         "all tiles": {
@@ -53,7 +54,7 @@ def config_of(task="ss", sample_size=32):
 
 def finish(workdir, config, step=7):
     """Make a run of random parameters."""
-    model, size = create_model(config), config.data.tile_size
+    model, size = create_model(config), thin_config.get_config().data.tile_size
     shapes = jax.eval_shape(lambda key: init_params(model, key, size), jax.random.key(0))
     rng = np.random.default_rng(step)  # drawing them with the model compiles for long
     params = jax.tree.map(lambda s: 0.1 * rng.standard_normal(s.shape, np.float32), shapes)
@@ -188,6 +189,45 @@ def test_an_export_is_replaced(run, tmp_path):
     card = (output / "README.md").read_text()
     assert "Not evaluated." in card
     assert "- change-detection" in card
+
+
+def test_several_tasks_over_one_backbone(tmp_path):
+    ss, cd = config_of("ss", sample_size=16), config_of("cd", sample_size=16)
+    cd.data.num_bands = 4
+    config = default.multitask(ss, {"ss": ss, "cd": cd})
+    model, params = finish(tmp_path / "run", config)
+    (tmp_path / "run" / "report").mkdir()
+    for task in ("ss", "cd"):
+        path = tmp_path / "run" / "report" / f"scores_test_{task}.json"
+        path.write_text(json.dumps(SCORES | {"protocol": f"protocol of {task}"}))
+    output = tmp_path / "weights"
+    export(tmp_path / "run", output)
+    assert len(list(output.glob("noise2map_*.safetensors"))) == 2
+    _, again, whole = load_export(output)
+    assert again == model
+    assert_same(whole, params)
+    for task in ("ss", "cd"):
+        alone = load_authors(output / f"noise2map_{task}.safetensors", model, task)
+        expected = {k: v for k, v in params.items() if k == "unet" or k.startswith(task)}
+        assert_same(alone, expected)
+    card = (output / "README.md").read_text()
+    words = ("# Noise2Map: cd, ss", "- change-detection", "- semantic-segmentation")
+    words += ("protocol of ss", "protocol of cd", "8, 2 channels", "3, 2 channels")
+    for word in words:
+        assert word in card, word
+    assert "somewhere" not in card
+
+
+def test_a_denoiser_without_projections_is_a_backbone(tmp_path):
+    config = config_of("denoise")
+    _, params = finish(tmp_path / "run", config)
+    assert set(params) == {"unet"}
+    export(tmp_path / "run", tmp_path / "weights")
+    assert not list((tmp_path / "weights").glob("noise2map_*.safetensors"))
+    assert_same(load_export(tmp_path / "weights")[2], params)
+    card = (tmp_path / "weights" / "README.md").read_text()
+    assert "pipeline_tag: unconditional-image-generation" in card
+    assert "data.classes" not in card
 
 
 def test_scores_of_other_weights_are_told(tmp_path):
