@@ -13,6 +13,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import Experiment
 from noise2map_jax.run import open_run
 from noise2map_jax.sharding import replicate
+from noise2map_jax.tasks import get_task
 from noise2map_jax.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
 
@@ -170,13 +171,19 @@ def _chosen(source: Source, experiment: Experiment) -> Flat:
 
 
 def _input_projections(source: Source, now: Flat) -> Flat:
-    """Return each task's first projection: its own, or where it has none, another task's."""
+    """Return each task's first projection: its own, or where it has none, another task's.
+
+    Only of a task with as many dates: a projection of one image, repeated for both dates of a
+    pair, would see their sum alone and nothing of what changed.
+    """
     found: Flat = {}
     for name in now:
         task, _, rest = name.partition("_")
         if rest not in ("input_conv/kernel", "input_conv/bias"):
             continue
-        for other in (task, *source.tasks):
+        dates = len(get_task(task).image_keys)
+        alike = [other for other in source.tasks if len(get_task(other).image_keys) == dates]
+        for other in (task, *alike):
             if f"{other}_{rest}" in source.tensors:
                 found[name] = source.tensors[f"{other}_{rest}"]
                 break

@@ -1,0 +1,39 @@
+r"""Denoising of generated scenes: pretraining to look at, on a CPU.
+
+    python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data \
+        --num_scenes=500,40,80 --scene_size=128 --tile_size=64
+    python -m noise2map_jax.main --config=configs/demo_denoise.py --workdir=demo/denoise
+
+`demo/denoise/report/samples_<step>.png` shows what the network draws from noise as it learns.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, demo_ss
+
+
+def get_config() -> ConfigDict:
+    """Return the experiment."""
+    config = default.get_config()
+    demo_ss.thin(config)
+    config.task = "denoise"
+    config.data.dataset = "demo_ss"
+    config.data.data_dir = "demo/data"
+    config.data.tile_size = 64
+    config.data.classes = ()
+    config.augment.crop_size = 32
+    config.model.sample_size = 0
+    config.model.unet.in_channels = 3
+    config.model.unet.out_channels = 3
+    config.model.unet.block_out_channels = (32, 48, 64)
+    config.model.unet.attention_levels = (2,)  # of 8 x 8 pixels
+    config.train.batch_size = 32
+    config.train.num_steps = 2000
+    config.train.learning_rate = 2e-3
+    config.train.ema_decay = 0.995
+    config.train.log_every_steps = 50
+    config.train.eval_every_steps = 500
+    config.eval.batch_size = 32
+    config.eval.num_timestep_bands = 5
+    config.eval.num_samples = 36
+    return config
