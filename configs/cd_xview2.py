@@ -4,7 +4,8 @@
     python -m noise2map_jax.main --config=configs/cd_xview2.py
     python -m noise2map_jax.main --config=configs/cd_xview2.py --mode=eval
 
-XBD has {train,tier3,hold,test}/{images,labels}. Needs an accelerator:
+XBD has {train,tier3,hold,test}/{images,labels}; where it has masks of two values instead of labels,
+say what they tell with --mask_values. Needs an accelerator:
 113,673,219 parameters (about 1.49 TFLOP a training image of 256 x 256).
 As in the paper the 1024 pixel images are resized to 256; the footprints are drawn on the smaller
 grid. To keep their pixels, prepare with --resize=0 --tile_size=1024 and train with

@@ -77,6 +77,22 @@ def crop(images: jax.Array, corners: jax.Array, size: int) -> jax.Array:
     )(images, corners)
 
 
+def centre_crop(images: jax.Array, size: int) -> jax.Array:
+    """Cut the middle out of each image.
+
+    Args:
+        images: [B, H, W, C].
+        size: side in pixels; 0 = the whole image.
+
+    Returns:
+        [B, size, size, C].
+    """
+    if not size:
+        return images
+    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
+    return images[:, top : top + size, left : left + size]
+
+
 def augment_geometry(
     augmentation: Augmentation, key: jax.Array, batch: dict[str, jax.Array]
 ) -> dict[str, jax.Array]:

@@ -75,6 +75,15 @@ def trained_sizes(config: ConfigDict) -> dict[str, int]:
     }
 
 
+def evaluated_sizes(config: ConfigDict) -> dict[str, int]:
+    """Side in pixels of what the network sees in evaluation, by task: whole tiles for maps."""
+    sizes = trained_sizes(config)
+    for name, view in task_configs(config).items():
+        if get_task(name).has_mask:
+            sizes[name] = view.data.tile_size
+    return sizes
+
+
 def create_process(config: ConfigDict) -> noise.NoiseProcess:
     """Build the noise process that a config of one task describes."""
     task, options = get_task(config.task), config.noise

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.augment import centre_crop
 from noise2map_jax.losses import IGNORE
 from noise2map_jax.metrics import confusion_matrices
 from noise2map_jax.noise import NoiseProcess
@@ -69,7 +70,7 @@ def denoising_eval_step(
 ) -> dict[str, jax.Array]:
     """Measure the error of denoising at timesteps from a band.
 
-    Timestep and noise of a record follow from its index alone: every evaluation asks the same.
+    On the middle of each record, of the size of the crops of training. Timestep and noise of a record follow from its index alone: every evaluation asks the same.
 
     Args:
         params: the parameters to evaluate.
@@ -84,7 +85,7 @@ def denoising_eval_step(
         predicting zero.
     """
     batch = problem.scaled(batch)
-    x = problem.task.inputs(batch)
+    x = centre_crop(problem.task.inputs(batch), problem.augmentation.crop_size)
 
     def draw(index: jax.Array) -> tuple[jax.Array, jax.Array]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), index), first)

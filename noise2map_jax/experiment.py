@@ -16,6 +16,7 @@ from noise2map_jax.components import (
     create_model,
     create_process,
     create_task,
+    evaluated_sizes,
 )
 from noise2map_jax.dataset import DATA_FIELDS, Dataset, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
@@ -101,7 +102,7 @@ def create_experiment(config: ConfigDict) -> Experiment:
         for name in chosen
     }
     # Traced, not run: a tile that the network cannot take is named now, not after an epoch.
-    abstract_params(model, {name: view.data.tile_size for name, view in views.items()})
+    abstract_params(model, evaluated_sizes(config))
     return Experiment(config, model, objectives, mesh)
 
 

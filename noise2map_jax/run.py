@@ -35,6 +35,11 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
         content = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
+    if not isinstance(content, dict) or "tasks" not in content:
+        raise UserError(
+            f"{path} lacks the field 'tasks': it is no config of this version; train in another "
+            "--workdir"
+        )
 
     def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):

@@ -83,3 +83,11 @@ def test_impossible_options_are_refused(options, words):
 def test_a_crop_larger_than_the_tile_is_refused():
     with pytest.raises(UserError, match=r"crop_size is 9.*8 x 8"):
         augment.augment_geometry(augment.Augmentation(crop_size=9), jax.random.key(0), a_batch())
+
+
+def test_the_middle_is_cut_out():
+    images = jnp.arange(36).reshape(1, 6, 6, 1)
+    np.testing.assert_array_equal(
+        augment.centre_crop(images, 2)[0, :, :, 0], np.array([[14, 15], [20, 21]])
+    )
+    assert augment.centre_crop(images, 0) is images

@@ -57,7 +57,7 @@ def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
         *THIN,
     )
     trained = programs.run(options, programs.environment(cache))
-    assert "val F1" in trained.stderr
+    assert "val foreground F1" in trained.stderr
     assert list(programs.metrics(tmp_path / "run")) == [1, 2, 3]
     done = programs.run((*options, "--mode=eval"), programs.environment(cache))
     (manifest,) = (tmp_path / "data").glob("*/1.0.0/manifest.json")
@@ -69,3 +69,31 @@ def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
     if builder[-1] in ("--task=cd", "--target=damage"):
         assert scores["scores"]["tiles with change"]["tiles"] == split["num_with_change"]
     assert (tmp_path / "run/report/predictions.png").stat().st_size > 10_000
+
+
+def test_the_papers_pretraining_runs_and_is_begun_with(miniature, cache, tmp_path):
+    """Crops of images whose side the network could not take whole: 100 pixels, of which 64."""
+    programs.data_prep(
+        "aid",
+        f"--source={miniature('aid')}",
+        f"--data_dir={tmp_path / 'data'}",
+        "--tile_size=100",
+        "--splits=0.5,0.25,0.25",
+    )
+    thin = (*THIN[1:], "--config.model.unet.block_out_channels=8,8,8,8")
+    options = (
+        f"--config.data.data_dir={tmp_path / 'data'}",
+        "--config.data.tile_size=100",
+        "--config.augment.crop_size=64",
+        "--config.train.batch_size=4",
+        "--config.train.warmup_steps=1",
+        "--config.eval.num_samples=2",
+        "--config.eval.num_sampling_steps=2",
+        *(option for option in thin if "sample_size" not in option),
+    )
+    arguments = ("--config=configs/pretrain_aid.py", f"--workdir={tmp_path / 'run'}", *options)
+    programs.run(arguments, programs.environment(cache))
+    assert list(programs.metrics(tmp_path / "run")) == [1, 2, 3]
+    done = programs.run((*arguments, "--mode=eval"), programs.environment(cache))
+    assert "split test" in done.stdout
+    assert (tmp_path / "run/report/samples_000003.png").is_file()

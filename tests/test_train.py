@@ -22,7 +22,7 @@ def test_a_run_leaves_everything_that_is_promised(program, tmp_path):
     for word in ("parameters", "devices     1 x cpu", "8 images, 8 a device", "steps       20"):
         assert word in done.stdout
     assert "img/s" in done.stderr
-    assert "val F1" in done.stderr
+    assert "val foreground F1" in done.stderr
     losses = metrics(run)
     assert list(losses) == list(range(1, 21))
     assert np.mean([losses[i] for i in range(16, 21)]) < np.mean([losses[i] for i in range(1, 6)])
