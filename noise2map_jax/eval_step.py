@@ -70,7 +70,8 @@ def denoising_eval_step(
 ) -> dict[str, jax.Array]:
     """Measure the error of denoising at timesteps from a band.
 
-    On the middle of each record, of the size of the crops of training. Timestep and noise of a record follow from its index alone: every evaluation asks the same.
+    On the middle of each record, of the size of the crops of training. Timestep and noise of a
+    record follow from its index alone: every evaluation asks the same.
 
     Args:
         params: the parameters to evaluate.
