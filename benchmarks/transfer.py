@@ -74,18 +74,25 @@ def _run(arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
         options += [f"--config.init_from={arguments.pretrained}", "--config.init_input=inflate"]
     scored = list(LEFT_OUT) if tasks == "both" else [tasks]
     files = {task: workdir / "report" / f"scores_test_{task}.json" for task in scored}
-    start = time.monotonic()
-    if not all(path.is_file() for path in files.values()):
+    done = workdir / "transfer.json"  # written last: then the run is whole
+    if done.is_file():
+        record = json.loads(done.read_text())
+        if record["options"] != options:
+            sys.exit(f"error: {workdir} was run with other options; choose another --workdir")
+    else:
+        start = time.monotonic()
         for mode in ("train", "eval"):
             command = [sys.executable, "-m", "noise2map_jax.main", *options, f"--mode={mode}"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        record = {"options": options, "seconds": time.monotonic() - start}
+        done.write_text(json.dumps(record, indent=2) + "\n")
     scores = {k: json.loads(path.read_text())["scores"]["all tiles"] for k, path in files.items()}
     return {
         "arm": arm,
         "seed": seed,
         "f1": {task: values["f1/foreground"] for task, values in scores.items()},
         "iou": {task: values["iou/mean"] for task, values in scores.items()},
-        "seconds": time.monotonic() - start,
+        "seconds": record["seconds"],
     }
 
 

@@ -98,7 +98,7 @@ def get_config() -> ConfigDict:
             batch_size=8,  # rows of a global batch
             num_pictures=8,  # rows of report/predictions.png
             group_regex="",  # scores also by the first group of this pattern in the record id
-            num_timestep_bands=10,  # denoise: bands of t whose losses are told apart
+            num_timestep_bands=10,  # denoise: bands of t, over all of [0, T), told apart
             num_samples=0,  # denoise: images sampled at every evaluation; 0 = none
             num_sampling_steps=50,  # of DDIM
         ),
@@ -120,7 +120,7 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
     config = config.copy_and_resolve_references()
     for name, own in tasks.items():
         config.tasks[name] = create(
-            weight=1.0,  # of this task's loss; 0.0 leaves the task out, its head as it was
+            weight=1.0,  # of this task's loss; 0.0 leaves the task and its head out
             data=own.data,
             augment=own.augment,
             noise=own.noise,

@@ -85,7 +85,7 @@ def build(args: argparse.Namespace) -> None:
             raise UserError(f"{where}: {', '.join(lost)} is missing; --overwrite builds it again")
         print(
             f"{where} is there already and whole, built from {_compared(existing, args, where)};"
-            " --overwrite builds it again"
+            " --overwrite builds it again, with files that came later"
         )
     else:
         existing = shards.write(

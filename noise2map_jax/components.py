@@ -18,6 +18,7 @@ from noise2map_jax.tasks import Task, get_task
 from noise2map_jax.unet import UNetConfig, block_types
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+KINDS = ("structured", "clean", "clean_timestep")
 SCHEDULE_PARAMETERS = ("beta_start", "beta_end", "max_beta", "sigma_min", "sigma_max", "rho")
 
 
@@ -88,16 +89,8 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
     """Build the noise process that a config of one task describes."""
     task, options = get_task(config.task), config.noise
     inference = tuple(options.inference_timesteps)
-    if options.kind in ("clean", "clean_timestep"):
-        return noise.clean_noise_process(
-            options.num_train_timesteps,
-            use_timestep=options.kind == "clean_timestep",
-            inference_timesteps=inference,
-        )
-    if options.kind != "structured":
-        raise UserError(
-            f"unknown noise.kind {options.kind!r}; expected structured, clean or clean_timestep"
-        )
+    if options.kind not in KINDS:
+        raise UserError(f"unknown noise.kind {options.kind!r}; expected one of {', '.join(KINDS)}")
     _check_ranges(options)
     mix = task.default_mix if options.mix == "default" else options.mix
     names = noise.NoiseMix.__dataclass_fields__
@@ -105,14 +98,17 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         raise UserError(f"unknown noise.mix {mix!r}; expected default, {', '.join(names)}")
     if mix == "swap" and len(task.image_keys) < 2:
         raise UserError(f"noise.mix is 'swap', but task {task.name!r} has one image, not a pair")
-    if not task.has_mask and mix != "gaussian":
-        raise UserError(f"noise.mix is {mix!r}; task {task.name!r} learns from gaussian noise only")
+    if not task.has_mask and (mix, options.kind) != ("gaussian", "structured"):
+        raise UserError(
+            f"noise.kind is {options.kind!r} and noise.mix {mix!r}; task {task.name!r} learns from "
+            "structured, gaussian noise only"
+        )
     table = schedules.create(
         options.schedule,
         options.num_train_timesteps,
         {name: options[name] for name in SCHEDULE_PARAMETERS},
     )
-    return noise.create_noise_process(
+    structured = noise.create_noise_process(
         table,
         **{mix: 1.0},
         timestep_range=tuple(options.timestep_range),
@@ -120,6 +116,13 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         contrast_power=options.contrast_power,
         inference_timesteps=inference,
         use_timestep=options.use_timestep,
+    )
+    if options.kind == "structured":
+        return structured
+    return noise.clean_noise_process(
+        options.num_train_timesteps,
+        use_timestep=options.kind == "clean_timestep",
+        inference_timesteps=inference,
     )
 
 

@@ -49,10 +49,10 @@ class Dataset:
             UserError: the manifest was written without them, or a band holds one value only.
         """
         bands = self._split("train").get("bands")
-        if bands is None:
+        if bands is None or any(band["low"] is None for band in bands):
             raise UserError(
-                f"the manifest of dataset {self.name!r} has no ranges of bands; build it again "
-                "with `python -m data_prep`, or set data.scaling=value_range"
+                f"the manifest of dataset {self.name!r} has no ranges of bands for train; "
+                "build it again with `python -m data_prep`, or set data.scaling=value_range"
             )
         ranges = tuple((float(band["low"]), float(band["high"])) for band in bands)
         for number, (low, high) in enumerate(ranges, start=1):
@@ -70,8 +70,7 @@ class Dataset:
 
     def protocol(self, split: str) -> str:
         """Say in a line what a score on this split was measured on, and what its means are over."""
-        classes = ", ".join(self.manifest["classes"])
-        return self.describe(split) + (f"; means over {classes}" if classes else "")
+        return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
 
     def describe(self, split: str) -> str:
         """Say in a line what a split is."""

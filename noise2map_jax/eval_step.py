@@ -114,8 +114,10 @@ def _predict(
     # One large batch in which the timesteps of a record follow each other, on the same device.
     timesteps = jnp.tile(steps, num)
     repeated = jnp.repeat(x, steps.shape[0], axis=0)
-    # A fixed key: with Gaussian noise a batch of the same shape gives the same prediction again.
-    eps = gaussian_noise(process, jax.random.key(0), repeated)
+    # Where there is Gaussian noise it is the same for every record and timestep: a prediction
+    # depends neither on the batch nor on the place in it.
+    one = gaussian_noise(process, jax.random.key(0), repeated[:1])
+    eps = jnp.broadcast_to(one, repeated.shape)
     x_t = problem.noised(process, repeated, eps, timesteps).x_t
     log_probs = jax.nn.log_softmax(problem.apply(process, params, x_t, timesteps), axis=-1)
     log_probs = log_probs.reshape(num, steps.shape[0], *log_probs.shape[1:])

@@ -31,7 +31,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
         By task, what `scores_<split>.json` holds: `protocol`, `step` and groups of scores.
     """
     trained = load_config(workdir)
-    experiment = create_experiment(config)
+    experiment = create_experiment(config, trained)
     config, split = experiment.config, config.eval.split
     step, params = restore_best(workdir, config, experiment.model, experiment.mesh)
     changed = differences_in_prediction(trained, config)
@@ -41,7 +41,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
         with progress_bar(objective.dataset.num_records(split), f"eval {name} {split}") as bar:
             evaluation = evaluator(params, bar.update)
         results[name] = {
-            "protocol": objective.dataset.protocol(split),
+            "protocol": objective.protocol(split),
             "step": step,
             "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
             "differs_from_training": changed,
@@ -84,7 +84,7 @@ def grouped_summary(
         summary = {"loss": evaluation.loss, **evaluation.summary()}
         return {"all tiles": {"tiles": len(evaluation.errors), **summary}}
     chosen: dict[str, np.ndarray] = {"all tiles": np.ones(len(evaluation.confusions), bool)}
-    if objective.task.name == "cd":
+    if len(objective.task.image_keys) > 1:
         first = objective.dataset.first_change_class
         chosen["tiles with change"] = evaluation.has_class_from(first)
     if pattern := objective.config.eval.group_regex:

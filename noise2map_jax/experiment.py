@@ -24,8 +24,10 @@ from noise2map_jax.model import Noise2Map
 from noise2map_jax.problem import Problem
 from noise2map_jax.scaling_config import resolve_scaling, value_range
 from noise2map_jax.sharding import create_mesh, replicate
-from noise2map_jax.task_configs import task_configs
+from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
+
+FORMAT = 2  # of config.json; it grows when fields are added or change their meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Objective:
         """What is predicted from what."""
         return self.problem.task
 
+    def protocol(self, split: str) -> str:
+        """Say in a line what a score on this split was measured on."""
+        describe = self.dataset.protocol if self.task.has_mask else self.dataset.describe
+        return describe(split)
+
     @property
     def record_keys(self) -> tuple[str, ...]:
         """The arrays of a record that a step takes."""
@@ -62,7 +69,7 @@ class Experiment:
     Attributes:
         config: what it was made from, with what follows from the data filled in.
         model: the network.
-        objectives: by task, those whose loss weighs anything.
+        objectives: one a task, by its name.
         mesh: the devices.
     """
 
@@ -81,36 +88,34 @@ class Experiment:
         return f"{task}/{name}" if self.config.tasks else name
 
 
-def create_experiment(config: ConfigDict) -> Experiment:
+def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> Experiment:
     """Make the parts of an experiment, and check them against each other.
+
+    Args:
+        config: what is asked for.
+        trained: what an earlier part of the same run was made from; its scaling is kept.
 
     Raises:
         UserError: naming the first field that is wrong.
     """
     if config.seed < 0:
         raise UserError(f"seed is {config.seed}; expected 0 or more")
-    weights = {name: _task_weight(config, name) for name in task_configs(config)}
-    chosen = [name for name, weight in weights.items() if weight > 0]
-    if not chosen:
-        raise UserError("the weight of every task is 0; nothing would be trained")
-    datasets = {name: _open_dataset(task_configs(config)[name]) for name in chosen}
-    config = resolve_scaling(config, datasets)
+    datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
+    config = resolve_scaling(config, datasets, trained)
     model, mesh = create_model(config), create_mesh()
     views = task_configs(config)
     objectives = {
-        name: _create_objective(views[name], datasets[name], model, mesh, weights[name])
-        for name in chosen
+        name: _create_objective(view, datasets[name], model, mesh, task_weight(config, name))
+        for name, view in views.items()
     }
+    if len({objective.task.has_mask for objective in objectives.values()}) > 1:
+        raise UserError(
+            f"the tasks {', '.join(objectives)} cannot be trained together: maps are scored by F1, "
+            "denoising by its loss, and the best checkpoint would be of neither; pretrain first"
+        )
     # Traced, not run: a tile that the network cannot take is named now, not after an epoch.
     abstract_params(model, evaluated_sizes(config))
     return Experiment(config, model, objectives, mesh)
-
-
-def _task_weight(config: ConfigDict, task: str) -> float:
-    weight = config.tasks[task].weight if config.tasks else 1.0
-    if not 0 <= weight < math.inf:
-        raise UserError(f"tasks.{task}.weight is {weight:g}; expected 0 or more")
-    return weight
 
 
 def _open_dataset(config: ConfigDict) -> Dataset:
@@ -144,7 +149,20 @@ def _create_objective(
         augmentation=augmentation,
         weight=weight,
     )
+    if not problem.task.has_mask:
+        check_sampling(config)
     return Objective(config, dataset, problem, replicate(create_process(config), mesh))
+
+
+def check_sampling(config: ConfigDict) -> None:
+    """Refuse numbers of samples and of their steps that cannot be."""
+    samples, steps = config.eval.num_samples, config.eval.num_sampling_steps
+    total = config.noise.num_train_timesteps
+    if samples < 0 or not 0 < steps <= total:
+        raise UserError(
+            f"eval.num_samples is {samples} and num_sampling_steps {steps}; expected 0 or more "
+            f"samples in 1 to T = {total} steps"
+        )
 
 
 def num_train_steps(config: ConfigDict, num_records: int) -> int:
@@ -157,7 +175,7 @@ def num_train_steps(config: ConfigDict, num_records: int) -> int:
 def save_config(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Write `config.json`, from which a finished run can be used again."""
     workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    text = json.dumps({"format": FORMAT} | config.to_dict(), indent=2) + "\n"
     temporary = workdir / "config.json.tmp"
     temporary.write_text(text)
     temporary.replace(workdir / "config.json")

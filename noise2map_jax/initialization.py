@@ -5,12 +5,12 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import traverse_util
 
 from noise2map_jax import weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import Experiment
+from noise2map_jax.input_kernels import ADAPTATIONS, fit_inputs
 from noise2map_jax.run import open_run
 from noise2map_jax.sharding import replicate
 from noise2map_jax.tasks import get_task
@@ -100,8 +100,8 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
         new |= _input_projections(source, now)
         for name in _input_kernels(new):
             if name in now and now[name].shape != new[name].shape:
-                num = now[name].shape[2]
-                new[name] = ADAPTATIONS[config.init_input](new[name], num)
+                num, dates = now[name].shape[2], _num_dates(name)
+                new[name] = fit_inputs(new[name], num, config.init_input, num_dates=dates)
                 adapted.append(name)
     wrong = [
         f"{name} is {tuple(value.shape)}, expected {tuple(now[name].shape)}"
@@ -117,41 +117,9 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
             hint += ", init_input=inflate fits the first convolution to other channels"
         raise UserError(f"init_from={config.init_from}: {'; '.join(wrong)}{hint}")
     drawn = tuple(name for name in now if name not in new)
-    placed = replicate({k: v for k, v in new.items()}, experiment.mesh)
+    placed = replicate(new, experiment.mesh)
     merged = traverse_util.unflatten_dict(now | placed, sep="/")
     return Initial(merged, source.name, drawn, tuple(adapted), len(new))
-
-
-def inflate(kernel: jax.Array, num_inputs: int) -> jax.Array:
-    """Fit a convolution to other channels by repeating those that it has.
-
-    Args:
-        kernel: [kh, kw, C, features].
-        num_inputs: N.
-
-    Returns:
-        [kh, kw, N, features]: channel i is channel i mod C, times C / N, so that inputs that
-        repeat in the same way give the same output.
-    """
-    channels = jnp.arange(num_inputs) % kernel.shape[2]
-    return jnp.take(kernel, channels, axis=2) * (kernel.shape[2] / num_inputs)
-
-
-def average(kernel: jax.Array, num_inputs: int) -> jax.Array:
-    """Fit a convolution to other channels by giving each the mean of those that it has.
-
-    Args:
-        kernel: [kh, kw, C, features].
-        num_inputs: N.
-
-    Returns:
-        [kh, kw, N, features], scaled by C / N as in `inflate`.
-    """
-    mean = jnp.mean(kernel, axis=2, keepdims=True) * (kernel.shape[2] / num_inputs)
-    return jnp.repeat(mean, num_inputs, axis=2)
-
-
-ADAPTATIONS = {"inflate": inflate, "average": average}
 
 
 def _chosen(source: Source, experiment: Experiment) -> Flat:
@@ -193,6 +161,11 @@ def _input_projections(source: Source, now: Flat) -> Flat:
 def _input_kernels(tensors: Flat) -> list[str]:
     """Name the kernels that see the bands: of the projections, and the backbone's first."""
     return [k for k in tensors if k.endswith("_input_conv/kernel") or k == "unet/conv_in/kernel"]
+
+
+def _num_dates(name: str) -> int:
+    """Number of images that the input of a kernel stacks."""
+    return 1 if name.startswith("unet/") else len(get_task(name.split("_")[0]).image_keys)
 
 
 def _read(experiment: Experiment) -> Source:

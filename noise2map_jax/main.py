@@ -75,7 +75,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
                 f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
             ) from None
         field = str(error).strip("\"'")
-        given = next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field)
+        given = next(
+            (a for a in argv if any(p in field.split() for p in a.split("=")[0].split(".")[1:])),
+            next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field),
+        )
         raise UserError(
             f"{given}: no such config field ({field}); configs/default.py lists them"
         ) from None

@@ -31,7 +31,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--timesteps",
         type=_timesteps,
         default=(),
-        help="t of prediction, the mean over several: 700,800,900,999; default: the run's",
+        help="t of prediction, the mean over several: 700,800,900,999; default: the run's; memory "
+        "grows with their number",
     )
     parser.add_argument(
         "--uncertainty",

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from noise2map_jax import checkpoint, sharding
 from noise2map_jax.components import abstract_params, create_model, trained_sizes
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import FORMAT
 from noise2map_jax.model import Noise2Map
 
 # Fields that may differ between training and using a run without changing what it predicts.
@@ -32,14 +33,20 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r}: it has no config.json; train first")
     try:
-        content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the decoder or of the encoding
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
-    if not isinstance(content, dict) or "tasks" not in content:
+    found = content.pop("format", 1) if isinstance(content, dict) else None
+    if found != FORMAT:
         raise UserError(
-            f"{path} lacks the field 'tasks': it is no config of this version; train in another "
-            "--workdir"
+            f"{path} has format {found}, expected {FORMAT}: another version wrote it; train in "
+            "another --workdir"
         )
+    return config_of(content)
+
+
+def config_of(content: Any) -> ConfigDict:
+    """Make a config of what JSON holds, in which lists stand for tuples."""
 
     def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):

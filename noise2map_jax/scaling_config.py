@@ -12,15 +12,18 @@ from noise2map_jax.task_configs import task_configs
 SCALINGS = ("value_range", "manifest")
 
 
-def resolve_scaling(config: ConfigDict, datasets: Mapping[str, Dataset]) -> ConfigDict:
+def resolve_scaling(
+    config: ConfigDict, datasets: Mapping[str, Dataset], trained: ConfigDict | None = None
+) -> ConfigDict:
     """Fill in `data.band_ranges` from the manifests, where `data.scaling` asks for it.
 
     The numbers are kept with the run: prediction needs no dataset, and a dataset that is built
-    anew does not change what a trained network sees.
+    anew, or another one to evaluate on, does not change what a trained network sees.
 
     Args:
         config: an experiment.
         datasets: by task.
+        trained: the config that the run was started with, whose numbers go before.
 
     Returns:
         A copy.
@@ -29,7 +32,8 @@ def resolve_scaling(config: ConfigDict, datasets: Mapping[str, Dataset]) -> Conf
         UserError: an unknown way of scaling, or a manifest without what it takes.
     """
     config = config.copy_and_resolve_references()
-    for name in datasets:
+    before = task_configs(trained) if trained else {}
+    for name, dataset in datasets.items():
         view = task_configs(config)[name]
         if view.data.scaling not in SCALINGS:
             raise UserError(
@@ -37,7 +41,8 @@ def resolve_scaling(config: ConfigDict, datasets: Mapping[str, Dataset]) -> Conf
             )
         if view.data.scaling == "manifest" and not view.data.band_ranges:
             data = config.tasks[name].data if config.tasks else config.data
-            data.band_ranges = datasets[name].band_ranges()
+            known = before[name].data.band_ranges if name in before else ()
+            data.band_ranges = known or dataset.band_ranges()
     return config
 
 
@@ -49,6 +54,8 @@ def value_range(config: ConfigDict) -> ValueRange:
     """
     data = config.data
     if data.band_ranges:
+        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in data.band_ranges):
+            raise UserError(f"data.band_ranges is {data.band_ranges}; expected pairs (low, high)")
         lows = tuple(float(low) for low, _ in data.band_ranges)
         highs = tuple(float(high) for _, high in data.band_ranges)
         if len(lows) != data.num_bands or not all(a < b for a, b in data.band_ranges):
@@ -57,6 +64,8 @@ def value_range(config: ConfigDict) -> ValueRange:
                 "(low, high) with low < high, one a band"
             )
         return lows, highs
+    if len(data.value_range) != 2:
+        raise UserError(f"value_range is {data.value_range}; expected two numbers, low and high")
     low, high = data.value_range
     if not low < high:
         raise UserError(f"value_range is {data.value_range}; expected low < high")

@@ -1,5 +1,6 @@
 """A config of several tasks, seen as one config a task."""
 
+import math
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -12,7 +13,8 @@ def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """Split a config into one a task, each as if that task were alone.
 
     A config of one task is its own view. One of several holds a section for each in `tasks`, with
-    what the tasks do not share (`default.multitask` in configs/ makes it); all else is common.
+    what the tasks do not share (`default.multitask` in configs/ makes it); all else is common. A
+    section of weight 0 is left out: there is no such task then, and no head for it.
 
     Args:
         config: an experiment.
@@ -21,12 +23,27 @@ def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
         Configs by the name of their task, sorted by it.
 
     Raises:
-        UserError: an unknown task.
+        UserError: an unknown task, or none that weighs anything.
     """
     if not config.tasks:
         get_task(config.task)
         return {config.task: config}
-    return {name: _view(config, name) for name in sorted(config.tasks)}
+    views = {n: _view(config, n) for n in sorted(config.tasks) if task_weight(config, n) > 0}
+    if not views:
+        raise UserError("the weight of every task is 0; nothing would be trained")
+    return views
+
+
+def task_weight(config: ConfigDict, task: str) -> float:
+    """Return what the loss of a task weighs beside those of others.
+
+    Raises:
+        UserError: it is negative.
+    """
+    weight = config.tasks[task].weight if config.tasks else 1.0
+    if not 0 <= weight < math.inf:
+        raise UserError(f"tasks.{task}.weight is {weight:g}; expected 0 or more")
+    return weight
 
 
 def task_config(config: ConfigDict, task: str) -> ConfigDict:

@@ -130,7 +130,7 @@ def get_task(name: str, prediction_type: str = "epsilon") -> Task:
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")
-    task = TASKS[name]
+    task, target = TASKS[name], _denoising_target(prediction_type)
     if task.has_mask:
         return task
-    return dataclasses.replace(task, targets=_denoising_target(prediction_type))
+    return dataclasses.replace(task, targets=target)

@@ -17,6 +17,7 @@ from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.model import init_params
 from noise2map_jax.preemption import Preempted, PreemptionWatch
 from noise2map_jax.progress import progress_bar
+from noise2map_jax.run import load_config
 from noise2map_jax.start_summary import start_summary
 from noise2map_jax.step import train_step
 from noise2map_jax.train_log import TrainLog
@@ -40,7 +41,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         Preempted: asked to stop by a signal; the state is saved.
         FloatingPointError: the loss or the gradient is not finite; the last checkpoint stays.
     """
-    experiment = create_experiment(config)
+    trained = load_config(workdir) if (workdir / "config.json").is_file() else None
+    experiment = create_experiment(config, trained)
     config, mesh, batch_size = experiment.config, experiment.mesh, config.train.batch_size
     sharding.check_batch_size(batch_size, mesh, num_microbatches=config.train.num_microbatches)
     # An epoch passes once over the largest of the tasks' training splits.
@@ -159,6 +161,12 @@ def compile_functions(experiment: Experiment, learning_rate: Any) -> tuple[Any, 
         max_gradient_norm=options.max_gradient_norm,
         backbone_learning_rate_factor=options.backbone_learning_rate_factor,
     )
+    heads = experiment.model.heads
+    if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):
+        raise UserError(
+            "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
+            "nothing would be trained"
+        )
     if not 0 <= options.ema_decay < 1:
         raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
 
@@ -196,5 +204,5 @@ def finish(
         writer.close()
         for name, objective in validation.experiment.objectives.items():
             headline = result.evaluations[name].headline
-            print(f"best step {step}: {headline} on {objective.dataset.protocol('val')}")
+            print(f"best step {step}: {headline} on {objective.protocol('val')}")
         print("\n".join(f"pictures: {path}" for path in pictures))

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import thin_config
 from flax import traverse_util
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from programs import ROOT, metrics
 from safetensors.numpy import load_file, save_file
 
 from noise2map_jax import checkpoint, weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import create_experiment, save_config
-from noise2map_jax.initialization import average, inflate, initialize
+from noise2map_jax.initialization import initialize
 from noise2map_jax.model import init_params
 from noise2map_jax.run import open_run
 
@@ -148,21 +146,6 @@ def test_a_projection_of_one_image_is_none_of_a_pair(finished_run, thin_data):
     initial = initialize(*experiment_of(config))
     assert {"cd_input_conv/kernel", "cd_input_conv/bias"} <= set(initial.drawn)
     assert initial.adapted == ()
-
-
-@settings(deadline=None, max_examples=20)
-@given(channels=st.integers(1, 6), wanted=st.integers(1, 9), seed=st.integers(0, 99))
-def test_fitted_kernels_see_grey_images_as_before(channels, wanted, seed):
-    """Where all bands are alike, a kernel fitted to other bands gives what it gave."""
-    rng = np.random.default_rng(seed)
-    kernel = rng.normal(size=(3, 3, channels, 4)).astype(np.float32)
-    fitted = average(kernel, wanted)
-    assert fitted.shape == (3, 3, wanted, 4)
-    np.testing.assert_allclose(fitted.sum(axis=2), kernel.sum(axis=2), atol=1e-5)
-    if wanted % channels == 0:
-        np.testing.assert_allclose(
-            inflate(kernel, wanted).sum(axis=2), kernel.sum(axis=2), atol=1e-5
-        )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
 from noise2map_jax.model import Noise2Map
+from noise2map_jax.run import config_of
 from noise2map_jax.weights.authors import load_authors, to_authors
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text
@@ -54,7 +55,9 @@ def export(
     config = portable(run.config)
     heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
 
-    (folder / RUN_FILE).unlink(missing_ok=True)  # it comes last: then the export is whole
+    folder.mkdir(parents=True, exist_ok=True)
+    # Until the export is whole, its config is missing.
+    write_text(folder / RUN_FILE, json.dumps({"format": FORMAT}) + "\n")
     unet = dataclasses.replace(run.model.unet, sample_size=run.sample_size)
     save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
     for path in folder.glob("noise2map_*.safetensors"):
@@ -88,14 +91,19 @@ def load_export(
     content = read_json(file)
     if content.get("format") != FORMAT or not isinstance(content.get("config"), dict):
         raise UserError(
-            f"{file}: format is {content.get('format')!r}, expected {FORMAT} and a config; "
-            "export the run again"
+            f"{file}: format is {content.get('format')!r}, expected {FORMAT} and a config: another "
+            "version wrote it, or it is not whole; export the run again"
         )
-    config = ConfigDict(content["config"])
-    model = create_model(config)
+    config, tasks = config_of(content["config"]), content.get("tasks")
+    try:
+        model = create_model(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: no config of this version ({error}); export again") from None
+    if not isinstance(tasks, list) or not {*tasks} <= {head.task for head in model.heads}:
+        raise UserError(f"{file}: tasks is {tasks!r}, which its config has not; export again")
     _, unet = load_diffusers(path)
     params: dict[str, Any] = {"unet": unet}
-    for task in content.get("tasks", []):
+    for task in tasks:
         read = load_authors(path / head_file(task), model, task)
         params |= {name: value for name, value in read.items() if name != "unet"}
     return config, model, params
