@@ -126,6 +126,17 @@ def test_pairs_cannot_be_denoised(program):
     assert "has task 'cd', but the config says 'denoise'" in done.stderr
 
 
-def test_a_number_of_bands_that_cannot_be_is_refused(program):
-    done = program(*DENOISE, "--config.eval.num_timestep_bands=0", expect=2)
-    assert "num_timestep_bands is 0" in done.stderr
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("eval.num_timestep_bands=0", "num_timestep_bands is 0"),
+        ("eval.num_samples=-1", "num_samples is -1"),
+        ("eval.num_sampling_steps=1001", "num_sampling_steps 1001"),
+        ("noise.kind=clean", "'clean'"),
+        ("train.backbone_learning_rate_factor=0.0", "nothing would be trained"),
+    ],
+)
+def test_what_cannot_be_learned_or_measured_is_refused_at_once(program, option, words):
+    done = program(*DENOISE, f"--config.{option}", expect=2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -32,6 +32,7 @@ def error_line(done):
         (["--config.data.dtype=uint16"], ["dtype", "'uint8'", "'uint16'"]),
         (["--config.data.tile_size=64"], ["tile_size", "32", "64"]),
         (["--config.data.value_range=9.0,3.0"], ["value_range", "9.0"]),
+        (["--config.data.value_range=9.0,3.0,1.0"], ["value_range", "two numbers"]),
         (["--config.train.batch_size=0"], ["batch of 0"]),
         (["--config.train.num_microbatches=3"], ["batch of 8", "3 micro-batches"]),
         (["--config.train.class_weights=1.0,2.0,3.0"], ["class_weights", "2 numbers"]),
