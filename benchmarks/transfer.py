@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num_seeds", type=int, default=3)
     parser.add_argument("--num_steps", type=int, default=300)
     parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--timestep_range", default="", help="first,last of t in training")
+    parser.add_argument("--inference_timestep", type=int, help="t of prediction")
     parser.add_argument("--sample_size", type=int, default=64, help="what tiles are resampled to")
 
 
@@ -68,11 +70,17 @@ def _run(arm: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
         "--config.train.eval_every_steps=100",
         *(f"--config.tasks.{task}.data.data_dir={arguments.data_dir}" for task in LEFT_OUT),
     ]
+    scored = list(LEFT_OUT) if tasks == "both" else [tasks]
+    for task in scored:
+        noise = f"--config.tasks.{task}.noise"
+        if arguments.timestep_range:
+            options.append(f"{noise}.timestep_range={arguments.timestep_range}")
+        if arguments.inference_timestep is not None:
+            options.append(f"{noise}.inference_timesteps={arguments.inference_timestep},")
     if tasks in LEFT_OUT:
         options.append(f"--config.tasks.{LEFT_OUT[tasks]}.weight=0.0")
     if pretrained:
         options += [f"--config.init_from={arguments.pretrained}", "--config.init_input=inflate"]
-    scored = list(LEFT_OUT) if tasks == "both" else [tasks]
     files = {task: workdir / "report" / f"scores_test_{task}.json" for task in scored}
     done = workdir / "transfer.json"  # written last: then the run is whole
     if done.is_file():
