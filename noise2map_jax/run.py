@@ -51,7 +51,7 @@ def config_of(content: Any) -> ConfigDict:
     def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: with_tuples(v) for key, v in value.items()}
-        return tuple(value) if isinstance(value, list) else value
+        return tuple(map(with_tuples, value)) if isinstance(value, list) else value
 
     return ConfigDict(with_tuples(content))
 

@@ -11,7 +11,8 @@ from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 from noise2map_jax import sharding
 from noise2map_jax.augment import Augmentation
 from noise2map_jax.errors import UserError
-from noise2map_jax.step import eval_step, train_step
+from noise2map_jax.eval_step import eval_step
+from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
 
 
@@ -21,12 +22,10 @@ def mesh_of(num):
 
 
 def ten_losses(mesh, **options):
-    problem, tx = tiny_problem("cd"), optax.adam(1e-3)
+    problem, tx = tiny_problem("cd", augmentation=Augmentation(crop_size=8)), optax.adam(1e-3)
     rep, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
     step = jax.jit(
-        functools.partial(
-            train_step, problem=problem, tx=tx, augmentation=Augmentation(crop_size=8), **options
-        ),
+        functools.partial(train_step, problems={"cd": problem}, tx=tx, **options),
         in_shardings=(rep, rows, rep, rep),
         out_shardings=(rep, rep),
     )
@@ -36,7 +35,7 @@ def ten_losses(mesh, **options):
     losses = []
     for i in range(10):
         batch = sharding.shard_batch(tiny_batch("cd", num=16, seed=i), mesh)
-        state, metrics = step(state, batch, process, key)
+        state, metrics = step(state, {"cd": batch}, {"cd": process}, key)
         losses.append(float(metrics["loss"]))
     return losses
 

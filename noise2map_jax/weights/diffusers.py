@@ -59,6 +59,12 @@ def load_diffusers(
     return unet, from_diffusers(read_tensors(path), unet, source=str(path))
 
 
+def check_shard_size(max_shard_size: int | None) -> None:
+    """Refuse a limit that no file could keep."""
+    if max_shard_size is not None and max_shard_size < 1:
+        raise UserError(f"max_shard_size is {max_shard_size}; expected 1 byte or more")
+
+
 def save_diffusers(
     folder: str | os.PathLike[str],
     config: UNetConfig,
@@ -82,8 +88,7 @@ def save_diffusers(
         UserError: the parameters are not those of the config; every one of them is named.
     """
     path = pathlib.Path(folder)
-    if max_shard_size is not None and max_shard_size < 1:
-        raise UserError(f"max_shard_size is {max_shard_size}; expected 1 byte or more")
+    check_shard_size(max_shard_size)
     tensors = to_diffusers(params)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     check_fit(shapes, _expected(config), source="the parameters to save")

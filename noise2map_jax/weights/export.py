@@ -22,7 +22,7 @@ from noise2map_jax.run import config_of
 from noise2map_jax.weights.authors import load_authors, to_authors
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text
-from noise2map_jax.weights.diffusers import load_diffusers, save_diffusers
+from noise2map_jax.weights.diffusers import check_shard_size, load_diffusers, save_diffusers
 from noise2map_jax.weights.finished_run import FinishedRun, read_run
 from noise2map_jax.weights.safetensors_file import write_safetensors
 
@@ -51,6 +51,7 @@ def export(
     """
     folder = pathlib.Path(output)
     _check_output(folder)
+    check_shard_size(max_shard_size)
     run = read_run(pathlib.Path(workdir))
     config = portable(run.config)
     heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
