@@ -8,7 +8,8 @@ r"""Denoising of real aerial images with a thin backbone: what `multitask_buildi
 UNLABELLED is a folder of folders of images, each of at least 128 pixels a side, without masks:
 AID, or any other. On 7,104 tiles of 3,070 images the squared error fell to 4.6 % of that of
 predicting zero (17.5 % for t < 200, 0.6 % for t >= 800), in 25 minutes on two CPU cores beside
-other jobs; what fine-tuning made of it is in docs/transfer.md. `report/samples_<step>.png` shows images drawn from noise as training goes on.
+other jobs; what fine-tuning made of it is in docs/transfer.md.
+`report/samples_<step>.png` shows images drawn from noise as training goes on.
 """
 
 from ml_collections import ConfigDict
