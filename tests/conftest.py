@@ -1,10 +1,14 @@
 """Strict settings for all tests: eight CPU devices, no silent broadcasting between ranks."""
 
+import os
 import pathlib
+
+import programs
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {programs.COMPILE_FAST}"  # before JAX
 
 import jax
 import numpy as np
-import programs
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)

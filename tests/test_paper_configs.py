@@ -87,6 +87,9 @@ def test_the_papers_pretraining_runs_and_is_begun_with(miniature, cache, tmp_pat
         "--config.augment.crop_size=64",
         "--config.train.batch_size=4",
         "--config.train.warmup_steps=1",
+        "--config.model.dtype=float32",  # CPUs compute bfloat16 slowly
+        "--config.eval.num_timestep_bands=2",
+        "--config.eval.batch_size=8",
         "--config.eval.num_samples=2",
         "--config.eval.num_sampling_steps=2",
         *(option for option in thin if "sample_size" not in option),
