@@ -4,7 +4,7 @@ Not an experiment by itself. Any field can be given on the command line:
 `--config.train.learning_rate=3e-4`, `--config.model.unet.block_out_channels=32,64,96`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import create
@@ -133,4 +133,30 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
     for field in ("task", "data", "augment", "noise"):
         del config[field]
     del config.train.class_weights, config.train.class_weights_from, config.eval.group_regex
+    return config
+
+
+def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper") -> ConfigDict:
+    """Compare variants of an experiment, for `--mode=ablate`.
+
+    Args:
+        config: the experiment.
+        variants: `NAME` of a control (paper, clean, clean_timestep, gaussian, self, swap), which
+            sets the whole noise process, or `NAME: FIELD=VALUE FIELD=VALUE ...`.
+        reference: the variant that others are compared with.
+
+    Returns:
+        The experiment, with a section `study`.
+    """
+    config = config.copy_and_resolve_references()
+    config.study = create(
+        variants=tuple(variants),
+        grid=(),  # more variants, all combinations: ("noise.beta_end=0.01|0.02", ...)
+        seeds=(0, 1, 2),  # each variant is trained with each
+        reference=reference,
+        execution="auto",  # dispatch, vmap, devices; auto = the fastest, measured at start
+        max_members=8,  # most networks that a device trains in one call
+        num_timesteps=11,  # of the sweep over inference timesteps on validation; 0 = none
+        num_scenes=6,  # records whose predictions the page shows
+    )
     return config

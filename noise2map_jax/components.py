@@ -1,5 +1,6 @@
 """From a config to the components of an experiment: network, noise process, weights, scaling."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +66,13 @@ def _head(config: ConfigDict, unet: UNetConfig) -> Head:
 
 def abstract_params(model: Noise2Map, tile_sizes: Mapping[str, int]) -> Any:
     """Shapes and types of a network's parameters, for tiles of a side in pixels by task."""
-    return jax.eval_shape(lambda key: init_params(model, key, tile_sizes), jax.random.key(0))
+    return _abstract_params(model, tuple(sorted(tile_sizes.items())))
+
+
+@functools.lru_cache(maxsize=16)  # tracing takes a second, and members of a study ask for the same
+def _abstract_params(model: Noise2Map, tile_sizes: tuple[tuple[str, int], ...]) -> Any:
+    sizes = dict(tile_sizes)
+    return jax.eval_shape(lambda key: init_params(model, key, sizes), jax.random.key(0))
 
 
 def trained_sizes(config: ConfigDict) -> dict[str, int]:

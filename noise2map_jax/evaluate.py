@@ -39,7 +39,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
     for name, objective in experiment.objectives.items():
         evaluator = create_evaluator(objective, experiment.mesh, split)
         with progress_bar(objective.dataset.num_records(split), f"eval {name} {split}") as bar:
-            evaluation = evaluator(params, bar.update)
+            evaluation = evaluator(params, objective.process, bar.update)
         results[name] = {
             "protocol": objective.protocol(split),
             "step": step,

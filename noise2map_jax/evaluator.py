@@ -15,6 +15,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import denoising_eval_step, eval_step
 from noise2map_jax.experiment import Objective
 from noise2map_jax.input_pipeline import eval_batches
+from noise2map_jax.noise import NoiseProcess
 from noise2map_jax.sharding import batch_sharding, check_batch_size, replicated, shard_batch
 
 Progress = Callable[[int], None]
@@ -101,7 +102,7 @@ class DenoisingEvaluation:
 Evaluation = MapEvaluation | DenoisingEvaluation
 
 
-class _SplitReader:
+class SplitReader:
     """The records of a split in batches on the devices."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
@@ -110,6 +111,7 @@ class _SplitReader:
         self.source = objective.dataset.source(split)
 
     def batches(self) -> Iterator[dict[str, jax.Array]]:
+        """Read the split once, in its order; see `eval_batches`."""
         config = self._objective.config
         batches = eval_batches(
             self.source,
@@ -124,10 +126,10 @@ class _SplitReader:
 
 
 class MapEvaluator:
-    """Evaluates a task with maps on one split; compiled once, run as often as wanted."""
+    """Evaluates a task with maps on one split; compiled once, for any parameters and process."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
-        self._objective, self._reader = objective, _SplitReader(objective, mesh, split)
+        self._objective, self._reader = objective, SplitReader(objective, mesh, split)
         # Everything comes out replicated: each process then holds the counts of all rows.
         self._step = jax.jit(
             _indexed(functools.partial(eval_step, problem=objective.problem)),
@@ -135,18 +137,21 @@ class MapEvaluator:
             out_shardings=replicated(mesh),
         )
 
-    def __call__(self, params: Any, progress: Progress | None = None) -> MapEvaluation:
+    def __call__(
+        self, params: Any, process: NoiseProcess, progress: Progress | None = None
+    ) -> MapEvaluation:
         """Count over the whole split.
 
         Args:
             params: parameters, replicated on the mesh.
+            process: how inputs are noised; on the mesh too.
             progress: called with the number of records done after each batch.
         """
         classes = tuple(self._objective.config.data.classes)
         confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
         for batch in self._reader.batches():
-            out = jax.device_get(self._step(params, batch, self._objective.process))
+            out = jax.device_get(self._step(params, batch, process))
             rows = out["index"] >= 0  # others only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])
@@ -161,7 +166,7 @@ class DenoisingEvaluator:
     """Evaluates denoising on one split, each record once in every band of timesteps."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
-        self._objective, self._reader = objective, _SplitReader(objective, mesh, split)
+        self._objective, self._reader = objective, SplitReader(objective, mesh, split)
         config = objective.config.eval
         rep, rows = replicated(mesh), batch_sharding(mesh)
         self._step = jax.jit(
@@ -169,7 +174,7 @@ class DenoisingEvaluator:
             in_shardings=(rep, rows, rep, rep, rep),
             out_shardings=rep,
         )
-        total, num_bands = objective.process.num_train_timesteps, config.num_timestep_bands
+        total, num_bands = objective.config.noise.num_train_timesteps, config.num_timestep_bands
         if not 0 < num_bands <= total:
             raise UserError(
                 f"eval.num_timestep_bands is {num_bands}; expected from 1 to T = {total}"
@@ -177,7 +182,9 @@ class DenoisingEvaluator:
         limits = np.linspace(0, total, num_bands + 1).astype(int)
         self._bands = list(itertools.pairwise(limits))
 
-    def __call__(self, params: Any, progress: Progress | None = None) -> DenoisingEvaluation:
+    def __call__(
+        self, params: Any, process: NoiseProcess, progress: Progress | None = None
+    ) -> DenoisingEvaluation:
         """Measure the whole split; arguments as of `MapEvaluator`."""
         shape = (len(self._reader.source), len(self._bands))
         errors, powers = np.zeros(shape), np.zeros(shape)
@@ -185,7 +192,7 @@ class DenoisingEvaluator:
             for band, limits in enumerate(self._bands):
                 with jax.transfer_guard("allow"):
                     first, last = (np.int32(t) for t in limits)
-                    out = self._step(params, batch, self._objective.process, first, last)
+                    out = self._step(params, batch, process, first, last)
                 out = jax.device_get(out)
                 rows = out["index"] >= 0
                 errors[out["index"][rows], band] = out["error"][rows]

@@ -11,10 +11,15 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import baselines, evaluate, train
+from noise2map_jax import ablate, baselines, evaluate, train
 from noise2map_jax.errors import UserError
 
-MODES = {"train": train.train, "eval": evaluate.evaluate, "baselines": baselines.baselines}
+MODES = {
+    "train": train.train,
+    "eval": evaluate.evaluate,
+    "baselines": baselines.baselines,
+    "ablate": ablate.ablate,
+}
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<name of the config>.")

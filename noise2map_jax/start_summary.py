@@ -1,26 +1,19 @@
 """What a training run says before it begins."""
 
-import pathlib
-
 import jax
 
 from noise2map_jax.components import count_params
-from noise2map_jax.experiment import Experiment, Objective
+from noise2map_jax.experiment import Objective
 from noise2map_jax.run import differences, load_config
-from noise2map_jax.train_state import TrainState
+from noise2map_jax.trainer import Run, Start
 
 
-def start_summary(
-    experiment: Experiment,
-    state: TrainState,
-    workdir: pathlib.Path,
-    num_steps: int,
-    first: int,
-    origin: str,
-) -> str:
-    """Say what is about to happen; `origin` tells where initial values come from, if not random."""
-    config, mesh = experiment.config, experiment.mesh
-    backbone, rest = count_params(state.params["unet"]), count_params(state.params)
+def start_summary(run: Run, start: Start, num_steps: int) -> str:
+    """Say what is about to happen in the training of one network."""
+    experiment, workdir = run.experiment, run.workdir
+    config, mesh, params = experiment.config, experiment.mesh, start.state.params
+    (origin,) = start.origins
+    backbone, rest = count_params(params["unet"]), count_params(params)
     factor = config.train.backbone_learning_rate_factor
     trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
     rows = config.train.batch_size // mesh.size
@@ -36,7 +29,7 @@ def start_summary(
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
         f"device, {config.train.num_microbatches} micro-batch(es)",
-        f"steps       {num_steps:,}" + (f", going on from {first:,}" if first else ""),
+        f"steps       {num_steps:,}" + (f", going on from {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
     ]
     if (workdir / "config.json").exists():

@@ -21,7 +21,10 @@ class TrainLog:
         every: int,
         *,
         last_step: int,
+        member: int | None = None,
     ):
+        """Log one network: number `member` of those trained in one call, if there are several."""
+        self._member = member
         self._writer, self._learning_rate = writer, learning_rate
         self._batch_size, self._every = batch_size, max(1, every)
         self._last_step = last_step
@@ -49,7 +52,10 @@ class TrainLog:
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
-        values = {k: float(v) for k, v in jax.device_get(metrics).items()}
+        values = {
+            name: float(value if self._member is None else value[self._member])
+            for name, value in jax.device_get(metrics).items()
+        }
         if not all(np.isfinite(v) for v in values.values()):
             shown = ", ".join(f"{k} {v}" for k, v in values.items())
             raise FloatingPointError(

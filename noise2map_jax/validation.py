@@ -49,53 +49,59 @@ class ValidationResult:
 
 
 class Validation:
-    """Evaluates all tasks on the validation split, and draws what they predict."""
+    """Evaluates all tasks on the validation split, and draws what they predict.
+
+    Compiled once, for every experiment that differs from the first in its noise processes only.
+    """
 
     def __init__(self, experiment: Experiment):
-        self.experiment = experiment
         self._evaluators = {
             name: create_evaluator(objective, experiment.mesh, "val")
             for name, objective in experiment.objectives.items()
         }
 
-    def __call__(self, params: Any) -> ValidationResult:
+    def __call__(self, params: Any, experiment: Experiment) -> ValidationResult:
         """Evaluate parameters that are replicated on the mesh."""
-        evaluations = {name: evaluate(params) for name, evaluate in self._evaluators.items()}
-        return ValidationResult(self.experiment, evaluations)
+        evaluations = {
+            name: evaluate(params, experiment.objectives[name].process)
+            for name, evaluate in self._evaluators.items()
+        }
+        return ValidationResult(experiment, evaluations)
 
-    def draw_samples(
-        self, params: Any, step: int, writer: MetricWriter | None, workdir: pathlib.Path
-    ) -> None:
-        """Draw images sampled from each task that denoises, where its config asks for any."""
-        for name, objective in self.experiment.objectives.items():
-            if writer is None or objective.task.has_mask or not objective.config.eval.num_samples:
-                continue
-            path = _report(workdir) / self.experiment.file_name(f"samples_{step:06d}.png", name)
-            with jax.transfer_guard("allow"):
-                picture = save_samples(objective, params, path)
-            writer.write_image(step, f"samples/{name}", picture)
 
-    def draw_predictions(
-        self,
-        result: ValidationResult,
-        params: Any,
-        step: int,
-        writer: MetricWriter,
-        workdir: pathlib.Path,
-    ) -> list[pathlib.Path]:
-        """Draw predictions of each task with maps; return the files."""
-        paths = []
-        for name, evaluation in result.evaluations.items():
-            objective = self.experiment.objectives[name]
-            if not isinstance(evaluation, MapEvaluation):
-                continue
-            path = _report(workdir) / self.experiment.file_name("predictions.png", name)
-            picture = save_predictions(objective, "val", evaluation, params, path)
-            if picture is not None:
-                tag = "predictions/" + self.experiment.metric_name("val", name)
-                writer.write_image(step, tag, picture)
-                paths.append(path)
-        return paths
+def draw_samples(
+    experiment: Experiment,
+    params: Any,
+    step: int,
+    writer: MetricWriter | None,
+    workdir: pathlib.Path,
+) -> None:
+    """Draw images sampled from each task that denoises, where its config asks for any."""
+    for name, objective in experiment.objectives.items():
+        if writer is None or objective.task.has_mask or not objective.config.eval.num_samples:
+            continue
+        path = _report(workdir) / experiment.file_name(f"samples_{step:06d}.png", name)
+        with jax.transfer_guard("allow"):
+            picture = save_samples(objective, params, path)
+        writer.write_image(step, f"samples/{name}", picture)
+
+
+def draw_predictions(
+    result: ValidationResult, params: Any, step: int, writer: MetricWriter, workdir: pathlib.Path
+) -> list[pathlib.Path]:
+    """Draw predictions of each task with maps; return the files."""
+    paths, experiment = [], result.experiment
+    for name, evaluation in result.evaluations.items():
+        objective = experiment.objectives[name]
+        if not isinstance(evaluation, MapEvaluation):
+            continue
+        path = _report(workdir) / experiment.file_name("predictions.png", name)
+        picture = save_predictions(objective, "val", evaluation, params, path)
+        if picture is not None:
+            tag = "predictions/" + experiment.metric_name("val", name)
+            writer.write_image(step, tag, picture)
+            paths.append(path)
+    return paths
 
 
 def _report(workdir: pathlib.Path) -> pathlib.Path:

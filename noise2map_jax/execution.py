@@ -1,0 +1,149 @@
+"""How training steps are run: for one network over all devices, or for several networks at once."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from noise2map_jax import sharding
+from noise2map_jax.errors import UserError
+
+Step = Callable[..., Any]
+HostBatch = dict[str, dict[str, np.ndarray]]  # by task
+MEMBER = "member"
+KINDS = ("dispatch", "vmap", "devices")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Where networks and their batches lie, and how one call of a step does all of them.
+
+    One network: its batch is split over the devices. Several networks are stacked along a leading
+    axis [M], in which each device has its own ones and needs nothing of the others.
+
+    Attributes:
+        mesh: the devices: axis `data` for one network, axis `member` for several.
+        num_members: M, networks in one call.
+    """
+
+    mesh: Mesh
+    num_members: int = 1
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether arrays have a leading axis of networks."""
+        return MEMBER in self.mesh.axis_names
+
+    def jit(self, step: Step, init: Step) -> tuple[Step, Step]:
+        """Compile a step and the making of its first state. The one place where that is done.
+
+        Args:
+            step: `(state, batches, processes, key) -> (state, metrics)`, of one network.
+            init: `key -> state`, of one network.
+
+        Returns:
+            The same of all networks of a call; the step donates its state.
+        """
+        if not self.is_stacked:
+            rep, rows = sharding.replicated(self.mesh), sharding.batch_sharding(self.mesh)
+            step_fn = jax.jit(
+                step, in_shardings=(rep, rows, rep, rep), out_shardings=(rep, rep), donate_argnums=0
+            )
+            return step_fn, jax.jit(init, out_shardings=rep)
+        return jax.jit(self._on_each_device(step), donate_argnums=0), jax.jit(
+            self._on_each_device(init)
+        )
+
+    def _on_each_device(self, function: Step) -> Step:
+        """Call a function of one network for all, each on the device that holds it."""
+        a_device = self.num_members // self.mesh.size
+
+        def local(*trees: Any) -> Any:
+            if a_device > 1:
+                return jax.vmap(function)(*trees)
+            # A single network a device is not vmapped: its convolutions stay what they are.
+            result = function(*jax.tree.map(lambda leaf: leaf[0], trees))
+            return jax.tree.map(lambda leaf: leaf[None], result)
+
+        members = PartitionSpec(MEMBER)
+        return jax.shard_map(
+            local, mesh=self.mesh, in_specs=members, out_specs=members, check_vma=False
+        )
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Where states, processes and keys lie."""
+        axes = (MEMBER,) if self.is_stacked else ()
+        return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """The same on all devices."""
+        return sharding.replicated(self.mesh)
+
+    def stack(self, trees: Sequence[Any]) -> Any:
+        """Bring trees of arrays, one a network, onto the devices; places left over repeat the last.
+
+        The trees lie on all devices already where there is only one network a call.
+        """
+        if not self.is_stacked:
+            (tree,) = trees
+            return tree
+        filled = [*trees, *[trees[-1]] * (self.num_members - len(trees))]
+        with jax.transfer_guard("allow"):
+            stack = jax.jit(
+                lambda *trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees),
+                out_shardings=self.sharding,
+            )
+            return stack(*jax.device_put(filled, self.replicated))
+
+    def member(self, tree: Any, index: int) -> Any:
+        """Take the arrays of one network out of a stack; they lie on all devices then."""
+        if not self.is_stacked:
+            return tree
+        with jax.transfer_guard("allow"):
+            one = jax.tree.map(lambda leaf: leaf[index], tree)
+            return jax.device_put(one, self.replicated)
+
+    def put_batches(self, batches: Sequence[HostBatch]) -> Any:
+        """Bring the batches of all networks of a call onto the devices."""
+        if not self.is_stacked:
+            (batch,) = batches
+            return {name: sharding.shard_batch(part, self.mesh) for name, part in batch.items()}
+        filled = [*batches, *[batches[-1]] * (self.num_members - len(batches))]
+        with jax.transfer_guard("allow"):
+            return jax.device_put(
+                jax.tree.map(lambda *leaves: np.stack(leaves), *filled), self.sharding
+            )
+
+
+def create_execution(kind: str, num_networks: int) -> Execution:
+    """Choose where networks lie.
+
+    Args:
+        kind: `dispatch`: one network a call, over all devices; `vmap`: as many networks a device
+            as it takes to do all in one call; `devices`: one network a device.
+        num_networks: how many there are.
+
+    Raises:
+        UserError: an unknown kind, or several networks a call in a run of several processes.
+    """
+    if kind == "dispatch":
+        return Execution(sharding.create_mesh())
+    if kind not in KINDS:
+        raise UserError(f"unknown execution {kind!r}; expected one of {', '.join(KINDS)}")
+    if jax.process_count() > 1:
+        raise UserError(
+            f"execution {kind!r} needs all devices in one process, and there are "
+            f"{jax.process_count()}; use study.execution=dispatch"
+        )
+    num_devices = min(jax.device_count(), num_networks)
+    mesh = jax.make_mesh(
+        (num_devices,), (MEMBER,), axis_types=(AxisType.Auto,), devices=jax.devices()[:num_devices]
+    )
+    a_device = -(-num_networks // num_devices) if kind == "vmap" else 1
+    return Execution(mesh, num_devices * a_device)

@@ -1,0 +1,70 @@
+"""How well a trained network predicts at other timesteps than its own: at no training cost."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from noise2map_jax.eval_step import eval_step
+from noise2map_jax.evaluator import SplitReader
+from noise2map_jax.experiment import Objective
+from noise2map_jax.noise import NoiseProcess
+from noise2map_jax.problem import Batch, Problem
+from noise2map_jax.sharding import batch_sharding, replicated
+
+
+def sweep_step(
+    params: Any, batch: Batch, process: NoiseProcess, timesteps: jax.Array, *, problem: Problem
+) -> jax.Array:
+    """Count what is predicted of a batch at each of several timesteps, in one call.
+
+    Args:
+        params: the parameters to evaluate.
+        batch: as in `eval_step`.
+        process: how inputs are noised; its own inference timesteps are not used.
+        timesteps: [G] int32.
+        problem: the static part.
+
+    Returns:
+        [G, K, K] int32, one confusion matrix a timestep (row = label, column = prediction).
+    """
+
+    def at(timestep: jax.Array) -> jax.Array:
+        there = process.replace(inference_timesteps=timestep[None])
+        return eval_step(params, batch, there, problem=problem)["confusion"].sum(axis=0)
+
+    # The weights are shared: under vmap the timesteps become one large batch.
+    return jax.vmap(at)(timesteps)
+
+
+class TimestepSweep:
+    """Evaluates networks of a task at a grid of timesteps on one split; compiled once."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        self._reader, self._rep = SplitReader(objective, mesh, split), replicated(mesh)
+        self._num_classes = objective.problem.num_classes
+        self._step = jax.jit(
+            functools.partial(sweep_step, problem=objective.problem),
+            in_shardings=(self._rep, batch_sharding(mesh), self._rep, self._rep),
+            out_shardings=self._rep,
+        )
+
+    def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:
+        """Count over the whole split: [G, K, K] int64 for timesteps [G]."""
+        if not len(timesteps):
+            return np.zeros((0, self._num_classes, self._num_classes), np.int64)
+        grid = jax.device_put(jnp.asarray(timesteps, jnp.int32), self._rep)
+        counts = [
+            jax.device_get(self._step(params, batch, process, grid))
+            for batch in self._reader.batches()
+        ]
+        return np.asarray(np.sum(counts, axis=0, dtype=np.int64))
+
+
+def timestep_grid(process: NoiseProcess, number: int) -> np.ndarray:
+    """Spread timesteps evenly over [0, T - 1]: [G] int32, without repetition."""
+    last = process.num_train_timesteps - 1
+    return np.unique(np.linspace(0, last, number).round()).astype(np.int32)

@@ -1,0 +1,288 @@
+"""Training: compiled once, run for one network or for several at once, gone on with later."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+from noise2map_jax import checkpoint, optimizer, sharding
+from noise2map_jax.components import trained_sizes
+from noise2map_jax.errors import UserError
+from noise2map_jax.execution import Execution, HostBatch
+from noise2map_jax.experiment import Experiment, num_train_steps
+from noise2map_jax.initialization import initialize
+from noise2map_jax.input_pipeline import train_batches
+from noise2map_jax.learner import Learner, each
+from noise2map_jax.model import init_params
+from noise2map_jax.preemption import Preempted, PreemptionWatch
+from noise2map_jax.progress import progress_bar
+from noise2map_jax.step import train_step
+from noise2map_jax.train_state import TrainState, create_train_state, start_from
+from noise2map_jax.validation import Validation
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A network to train: what it learns, and where its files go."""
+
+    experiment: Experiment
+    workdir: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where the training of some networks begins.
+
+    Attributes:
+        state: their states, as the execution has them.
+        step: 0, or that of the checkpoint that is gone on from.
+        origins: where the initial values of each network come from, if not random.
+    """
+
+    state: TrainState
+    step: int
+    origins: tuple[str, ...]
+
+
+class Trainer:
+    """Trains networks whose experiments differ in noise processes, seeds and initial values only.
+
+    Args:
+        experiment: one of them, from which everything else is taken.
+        execution: where networks lie, and how many are trained in one call.
+
+    Raises:
+        UserError: a field that is wrong.
+    """
+
+    def __init__(self, experiment: Experiment, execution: Execution):
+        options = experiment.config.train
+        self.execution = execution
+        self.batch_size = options.batch_size
+        if not execution.is_stacked:
+            sharding.check_batch_size(
+                self.batch_size, execution.mesh, num_microbatches=options.num_microbatches
+            )
+        # An epoch passes once over the largest of the tasks' training splits.
+        num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
+        self.num_steps = num_train_steps(experiment.config, num_records)
+        self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
+        self._save_every = options.checkpoint_every_steps or self._eval_every
+        self._learning_rate = optimizer.learning_rate_schedule(
+            options.learning_rate,
+            self.num_steps,
+            warmup_steps=options.warmup_steps,
+            cosine=options.cosine,
+        )
+        self.step, self.init = execution.jit(*step_and_init(experiment, self._learning_rate))
+        self.validation = Validation(experiment)
+
+    def start(self, runs: Sequence[Run], folder: pathlib.Path) -> Start:
+        """Make the first states of networks, or restore the newest ones.
+
+        Args:
+            runs: the networks, no more than the execution takes.
+            folder: where their newest states are kept together; for one network its work folder.
+        """
+        keys = self.root_keys(runs)
+        with contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints")) as checkpoints:
+            step = checkpoints.latest_step() or 0
+            if step:
+                shapes = jax.eval_shape(self.init, keys)
+                abstract = checkpoint.abstract_like(shapes, self.execution.sharding)
+                return Start(checkpoints.restore_latest(abstract), step, ("",) * len(runs))
+        state, origins = self.init(keys), [""] * len(runs)
+        if any(run.experiment.config.init_from for run in runs):
+            states = [self.execution.member(state, i) for i in range(len(runs))]
+            for i, run in enumerate(runs):
+                if run.experiment.config.init_from:
+                    initial = initialize(run.experiment, states[i].params)
+                    states[i] = start_from(states[i], initial.params)
+                    origins[i] = initial.summary()
+            state = self.execution.stack(states)
+        return Start(state, 0, tuple(origins))
+
+    def train(self, runs: Sequence[Run], folder: pathlib.Path, start: Start) -> list[str]:
+        """Train to the end, evaluate on the validation split, keep the newest and the best.
+
+        A network that turns NaN has failed; the others go on.
+
+        Args:
+            runs: the networks.
+            folder: as for `start`.
+            start: where they begin.
+
+        Returns:
+            Why each network failed; empty where it did not.
+
+        Raises:
+            Preempted: asked to stop by a signal; the states are saved.
+            FloatingPointError: all failed: loss, gradient or parameters are not finite; the last
+                checkpoint stays.
+        """
+        state, first_step = start.state, start.step
+        processes, keys = self.processes(runs), self.root_keys(runs)
+        with contextlib.ExitStack() as stack:
+            # Closed last, after those of the learners; waits for a save that is under way.
+            checkpoints = stack.enter_context(
+                contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
+            )
+            learners = [
+                stack.enter_context(contextlib.closing(self._learner(run, i, first_step)))
+                for i, run in enumerate(runs)
+            ]
+            batches = self.batches(runs, first_step)
+            images_a_step = self._images_a_step(runs[0]) * len(runs)
+            bar = progress_bar(
+                self.num_steps * images_a_step, "train", initial=first_step * images_a_step
+            )
+            stack.enter_context(contextlib.closing(bar))
+            watch = stack.enter_context(PreemptionWatch())
+            stack.enter_context(jax.transfer_guard("disallow"))
+
+            def evaluate(step: int) -> None:
+                params = state.eval_params
+                for i, learner in enumerate(learners):
+                    if not learner.failure:
+                        own = self.execution.member(params, i)
+                        bar.set_postfix_str(learner.evaluate(self.validation, own, step))
+
+            def save(step: int) -> None:
+                # First the best must be on disk: a run killed in between would else go on from
+                # here and never evaluate this step again.
+                for learner in learners:
+                    learner.wait()
+                checkpoints.save_latest(step, state)
+
+            # The order is a contract: evaluate, save, read, step, write. A checkpoint is saved only
+            # when loss, gradient and parameters of all its steps have been seen to be finite.
+            for step in range(first_step, self.num_steps):
+                stop = watch.reached(step)
+                due = step % self._eval_every == 0, step % self._save_every == 0 or stop
+                if step > first_step and any(due):
+                    each(learners, Learner.pull)
+                    if due[0]:
+                        evaluate(step)
+                    if due[1]:
+                        save(step)
+                if stop:
+                    checkpoints.wait()
+                    saved = checkpoints.latest_step() or 0
+                    if jax.process_index() == 0:
+                        print(
+                            f"stopped by a signal at step {step}; the same command goes on from "
+                            f"step {saved}"
+                        )
+                    raise Preempted
+                batch = self.execution.put_batches(next(batches))
+                state, metrics = self.step(state, batch, processes, keys)
+                # Looks at the metrics of the step before this one.
+                each(learners, Learner.push, step + 1, metrics)
+                bar.update(images_a_step)
+            each(learners, Learner.pull)
+            if first_step < self.num_steps:
+                evaluate(self.num_steps)
+                save(self.num_steps)
+        return [learner.failure for learner in learners]
+
+    def root_keys(self, runs: Sequence[Run]) -> jax.Array:
+        """Make the root key of each network, from its seed."""
+        keys = []
+        for run in runs:
+            make = functools.partial(jax.random.key, run.experiment.config.seed)
+            keys.append(jax.jit(make, out_shardings=self.execution.replicated)())
+        return self.execution.stack(keys)
+
+    def processes(self, runs: Sequence[Run]) -> Any:
+        """Bring the noise processes of each network, by task, onto the devices."""
+        return self.execution.stack(
+            [{name: o.process for name, o in run.experiment.objectives.items()} for run in runs]
+        )
+
+    def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
+        """Read the batches of each network; those of the same seed are the same, and read once."""
+        objectives = runs[0].experiment.objectives
+        streams = {
+            seed: {
+                name: train_batches(
+                    objective.dataset.source("train"),
+                    objective.record_keys,
+                    seed=seed,
+                    batch_size=self.batch_size,
+                    first_step=first_step,
+                    process_index=jax.process_index(),
+                    process_count=jax.process_count(),
+                    num_threads=objective.config.data.num_threads,
+                    prefetch_size=objective.config.data.prefetch_size,
+                )
+                for name, objective in objectives.items()
+            }
+            for seed in {run.experiment.config.seed for run in runs}
+        }
+        while True:
+            read = {
+                seed: {name: next(stream) for name, stream in own.items()}
+                for seed, own in streams.items()
+            }
+            yield [read[run.experiment.config.seed] for run in runs]
+
+    def _images_a_step(self, run: Run) -> int:
+        return self.batch_size * len(run.experiment.objectives)
+
+    def _learner(self, run: Run, number: int, first_step: int) -> Learner:
+        return Learner(
+            run.experiment,
+            run.workdir,
+            first_step=first_step,
+            learning_rate=self._learning_rate,
+            images_a_step=self._images_a_step(run),
+            last_step=self.num_steps,
+            member=number if self.execution.is_stacked else None,
+        )
+
+
+def step_and_init(
+    experiment: Experiment, learning_rate: Callable[[Any], Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Make the training step and the first state of one network, as pure functions.
+
+    Returns:
+        `step(state, batches, processes, root_key) -> (state, metrics)` and
+        `init(root_key) -> state`.
+    """
+    options = experiment.config.train
+    tx = optimizer.create_optimizer(
+        options.optimizer,
+        learning_rate,
+        weight_decay=options.weight_decay,
+        max_gradient_norm=options.max_gradient_norm,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+    )
+    heads = experiment.model.heads
+    if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):
+        raise UserError(
+            "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
+            "nothing would be trained"
+        )
+    if not 0 <= options.ema_decay < 1:
+        raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
+
+    def init(key: jax.Array) -> TrainState:
+        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
+        params = init_params(experiment.model, init_key, trained_sizes(experiment.config))
+        return create_train_state(params, tx, use_ema=options.ema_decay > 0)
+
+    step = functools.partial(
+        train_step,
+        problems={name: o.problem for name, o in experiment.objectives.items()},
+        tx=tx,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+        num_microbatches=options.num_microbatches,
+        unroll_microbatches=jax.default_backend() == "cpu",
+        ema_decay=options.ema_decay,
+    )
+    return step, init

@@ -1,0 +1,176 @@
+"""Named variants of an experiment: what a study compares, from strings to configs."""
+
+import ast
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from noise2map_jax.errors import UserError
+
+# What all members of a study share: they could not be compared otherwise.
+SHARED = ("task", "tasks", "seed", "data", "eval", "study")
+
+_PUBLISHED = (
+    *("noise.kind=structured", "noise.schedule=linear", "noise.num_train_timesteps=1000"),
+    *("noise.beta_start=1e-4", "noise.beta_end=0.02", "noise.mix=default"),
+    *("noise.timestep_range=0,0", "noise.min_contrast=0.0", "noise.contrast_power=0.0"),
+    *("noise.inference_timesteps=-1,", "noise.use_timestep=True"),
+)
+# Each says all of the noise process: in every study the name means the same.
+CONTROLS: dict[str, tuple[str, ...]] = {
+    "paper": _PUBLISHED,
+    "clean": (*_PUBLISHED, "noise.kind=clean"),  # no noise, no timestep
+    "clean_timestep": (*_PUBLISHED, "noise.kind=clean_timestep"),
+    "gaussian": (*_PUBLISHED, "noise.mix=gaussian"),
+    "self": (*_PUBLISHED, "noise.mix=image"),
+    "swap": (*_PUBLISHED, "noise.mix=swap"),  # of a pair
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One thing that is compared with others.
+
+    Attributes:
+        name: of it.
+        overrides: `field=value`, as on the command line without `--config.`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+
+    @property
+    def slug(self) -> str:
+        """Its name as a file name."""
+        return re.sub(r"[^A-Za-z0-9._=,+-]+", "_", self.name)
+
+    def describe(self) -> str:
+        """What it changes."""
+        if CONTROLS.get(self.name) == self.overrides:
+            return {
+                "paper": "the published noise process",
+                "clean": "no noise, and no timestep",
+                "clean_timestep": "no noise, but a timestep",
+                "gaussian": "Gaussian noise in place of structured noise",
+                "self": "the image itself as noise",
+                "swap": "the pair with its dates exchanged as noise",
+            }[self.name]
+        return " ".join(self.overrides) or "the experiment as it is"
+
+    def apply(self, config: ConfigDict) -> ConfigDict:
+        """Return a copy of an experiment with this variant's values.
+
+        Raises:
+            UserError: a field that does not exist, that a study shares, or a value of another type.
+        """
+        config = config.copy_and_resolve_references()
+        for override in self.overrides:
+            _set_field(config, override, self.name)
+        return config
+
+
+def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant]:
+    """Read what a study compares.
+
+    Args:
+        variants: `NAME`, one of `CONTROLS`, or `NAME: FIELD=VALUE FIELD=VALUE ...`, with values as
+            on the command line.
+        grid: `FIELD=VALUE|VALUE|...`; every combination of the values is a variant more, named by
+            what it sets.
+
+    Raises:
+        UserError: a name without meaning, a name that comes twice, an empty grid, or nothing.
+    """
+    found = [_parse(text) for text in variants] + _combinations(grid)
+    if not found:
+        raise UserError("study.variants and study.grid are empty; there is nothing to compare")
+    by_slug: dict[str, Variant] = {}
+    for variant in found:
+        other = by_slug.setdefault(variant.slug, variant)
+        if other is not variant:
+            raise UserError(
+                f"study: variant {variant.name!r} comes twice"
+                + (f", as {other.name!r}" if other.name != variant.name else "")
+                + "; give every variant a name of its own"
+            )
+    return found
+
+
+def _parse(text: str) -> Variant:
+    name, colon, rest = text.partition(":")
+    name, overrides = name.strip(), tuple(rest.split())
+    if not name:
+        raise UserError(f"study.variants: {text!r} has no name; expected NAME: FIELD=VALUE ...")
+    if not colon:
+        if name not in CONTROLS:
+            raise UserError(
+                f"study.variants: {name!r} is none of {', '.join(CONTROLS)}; "
+                "a variant of your own is written NAME: FIELD=VALUE ..."
+            )
+        return Variant(name, CONTROLS[name])
+    if name in CONTROLS:
+        raise UserError(
+            f"study.variants: {name!r} is the name of a control, which means the same in every "
+            "study; choose another name"
+        )
+    return Variant(name, overrides)
+
+
+def _combinations(grid: Sequence[str]) -> list[Variant]:
+    axes = []
+    for text in grid:
+        field, equals, values = text.partition("=")
+        options = [value for value in values.split("|") if value]
+        if not equals or not field or not options:
+            raise UserError(f"study.grid: {text!r} is empty; expected FIELD=VALUE|VALUE|...")
+        axes.append([f"{field}={value}" for value in options])
+    if not axes:
+        return []
+    return [
+        Variant(", ".join(_short(override) for override in overrides), overrides)
+        for overrides in itertools.product(*axes)
+    ]
+
+
+def _short(override: str) -> str:
+    field, _, value = override.partition("=")
+    return f"{field.rpartition('.')[2]}={value}"
+
+
+def _set_field(config: ConfigDict, override: str, variant: str) -> None:
+    field, equals, text = override.partition("=")
+    *path, last = field.split(".")
+    if not equals:
+        raise UserError(f"variant {variant!r}: {override!r} is not of the form FIELD=VALUE")
+    if (path or [last])[0] in SHARED:
+        raise UserError(
+            f"variant {variant!r} sets {field}; all of a study share {', '.join(SHARED)}"
+        )
+    section: Any = config
+    for name in path:
+        section = section.get(name) if isinstance(section, ConfigDict) else None
+    if not isinstance(section, ConfigDict) or last not in section:
+        raise UserError(
+            f"variant {variant!r}: no such config field {field!r}; configs/default.py lists them"
+        )
+    try:
+        section[last] = _parse_value(text, section[last])
+    except (TypeError, ValueError, SyntaxError):
+        kind = type(section[last]).__name__
+        raise UserError(f"variant {variant!r}: {override!r}; expected a {kind}") from None
+
+
+def _parse_value(text: str, like: Any) -> Any:
+    """Read a value of the type of another one."""
+    if isinstance(like, str):
+        return text
+    value = ast.literal_eval(text)
+    if isinstance(like, tuple):
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
+    if isinstance(like, bool) != isinstance(value, bool):
+        raise TypeError
+    return float(value) if isinstance(like, float) else value  # ConfigDict refuses other types

@@ -1,0 +1,106 @@
+"""Several networks in one call of a step: the same numbers, and nothing between the devices."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+import optax
+import pytest
+from problems import tiny_batch, tiny_problem, tiny_process
+
+from noise2map_jax import schedules
+from noise2map_jax.errors import UserError
+from noise2map_jax.execution import KINDS, create_execution
+from noise2map_jax.model import init_params
+from noise2map_jax.noise import create_noise_process
+from noise2map_jax.step import train_step
+from noise2map_jax.train_state import create_train_state
+
+COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
+PROBLEM, TX = tiny_problem("cd"), optax.adam(1e-3)
+PROCESSES = [
+    tiny_process("cd"),
+    create_noise_process(schedules.squaredcos_cap_v2(1000), swap=1.0),
+    create_noise_process(schedules.sigmoid(1000), image=1.0),
+]
+
+
+def compiled(execution):
+    step = functools.partial(train_step, problems={"cd": PROBLEM}, tx=TX)
+
+    def init(key):
+        return create_train_state(init_params(PROBLEM.model, key, 16), TX, use_ema=True)
+
+    return execution.jit(step, init)
+
+
+def arguments(execution, chosen):
+    """State, batches, processes and keys of networks that differ in process and seed."""
+    _, init = compiled(execution)
+    keys = execution.stack(
+        [jax.device_put(jax.random.key(i), execution.replicated) for i in chosen]
+    )
+    batches = execution.put_batches([{"cd": tiny_batch("cd", seed=i)} for i in chosen])
+    processes = [jax.device_put(PROCESSES[i], execution.replicated) for i in chosen]
+    return init(keys), batches, execution.stack([{"cd": p} for p in processes]), keys
+
+
+def losses(kind, chosen, num_steps=5):
+    """Losses [num_steps, networks]."""
+    execution = create_execution(kind, len(chosen))
+    step, _ = compiled(execution)
+    state, batches, processes, keys = arguments(execution, chosen)
+    found = []
+    for _ in range(num_steps):
+        state, metrics = step(state, batches, processes, keys)
+        found.append(np.atleast_1d(metrics["loss"])[: len(chosen)])
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return np.concatenate([losses("dispatch", [i]) for i in range(3)], axis=1)
+
+
+@pytest.mark.parametrize("kind", ["vmap", "devices"])
+def test_networks_side_by_side_learn_as_each_alone(kind, alone):
+    assert np.ptp(alone, axis=1).min() > 1e-3  # they are three different networks
+    np.testing.assert_allclose(losses(kind, [0, 1, 2]), alone, rtol=1e-5)
+
+
+def test_a_place_left_over_changes_nothing(alone):
+    execution = create_execution("vmap", 8 + 1)  # two a device, on eight devices
+    assert execution.num_members == 16
+    np.testing.assert_allclose(losses("vmap", [0, 1, 2] * 3)[:, :3], alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["vmap", "devices"])
+def test_eight_devices_share_networks_without_a_word(kind):
+    number = 16 if kind == "vmap" else 8
+    execution = create_execution(kind, number)
+    step, _ = compiled(execution)
+    text = step.lower(*arguments(execution, [0, 1] * (number // 2))).compile().as_text()
+    assert execution.mesh.size == 8
+    assert not COLLECTIVES.findall(text)
+
+
+def test_one_network_over_eight_devices_does_talk():
+    execution = create_execution("dispatch", 1)
+    step, _ = compiled(execution)
+    text = step.lower(*arguments(execution, [0])).compile().as_text()
+    assert COLLECTIVES.findall(text)
+
+
+def test_a_network_is_taken_out_of_the_stack_as_it_was_put_in():
+    execution = create_execution("devices", 3)
+    trees = [{"a": np.full(4, i, np.float32)} for i in range(3)]
+    stacked = execution.stack(trees)
+    assert stacked["a"].shape == (3, 4)
+    for i, tree in enumerate(trees):
+        np.testing.assert_array_equal(execution.member(stacked, i)["a"], tree["a"])
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(UserError, match=f"unknown execution 'fast'; expected one of {KINDS[0]}"):
+        create_execution("fast", 2)
