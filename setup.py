@@ -13,6 +13,7 @@ VERSION = re.search(
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
     *("tensorboard", "huggingface_hub>=0.34"),
+    "playwright>=1.45",  # drives the Chromium of the system, where there is one
 ]
 
 setup(
@@ -33,6 +34,9 @@ setup(
         "grain>=0.2.16",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "jax>=0.9",
+        "jinja2>=3.1",
+        "markupsafe",
+        "matplotlib>=3.9",
         "ml-collections>=1.1",
         "numpy>=2.0",
         "optax>=0.2.6",
@@ -47,7 +51,10 @@ setup(
         "tensorflow-datasets>=4.9.9",  # works without TensorFlow
         "tqdm",
     ],
-    package_data={"data_prep.protocols": ["*.json"]},
+    package_data={
+        "data_prep.protocols": ["*.json"],
+        "noise2map_jax.page": ["templates/*"],
+    },
     extras_require={
         "test": TEST,
         # Compares live with the reference implementation; the only place that needs torch.

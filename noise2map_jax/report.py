@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from noise2map_jax.class_colours import class_colours
-from noise2map_jax.losses import IGNORE
+from noise2map_jax.map_colours import colour_classes, colour_prediction
 from noise2map_jax.scaling import ValueRange
 
 PANEL = 224  # least side of a panel in pixels
 GAP, HEADER = 6, 46
-FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED = (213, 94, 0), (0, 114, 178), (128, 128, 128)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,24 +95,12 @@ def draw_grid(images: np.ndarray) -> np.ndarray:
 
 def _panels(record: PredictedRecord, value_range: ValueRange) -> list[np.ndarray]:
     prediction = np.argmax(record.probabilities, axis=-1)
-    truth = _colour(record.mask)
-    shown = _colour(prediction)
-    if record.probabilities.shape[-1] == 2:
-        shown[(prediction == 1) & (record.mask == 0)] = FALSE_POSITIVE
-        shown[(prediction == 0) & (record.mask == 1)] = FALSE_NEGATIVE
-    shown[record.mask == IGNORE] //= 2
+    truth = colour_classes(record.mask)
+    shown = colour_prediction(prediction, record.mask, record.probabilities.shape[-1])
     foreground = 1 - record.probabilities[..., 0]
     grey = np.round(255 * foreground).astype(np.uint8)
     images = [_to_rgb(image, value_range) for image in record.images]
     return [*images, truth, shown, np.repeat(grey[..., None], 3, axis=-1)]
-
-
-def _colour(classes: np.ndarray) -> np.ndarray:
-    """Class indices [H, W] -> colours [H, W, 3] uint8."""
-    colours = np.array(class_colours(IGNORE), np.uint8)
-    coloured = colours[np.where(classes == IGNORE, 0, classes)]
-    coloured[classes == IGNORE] = IGNORED
-    return coloured
 
 
 def _to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:

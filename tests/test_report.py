@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noise2map_jax import report
+from noise2map_jax import map_colours, report
 
 
 def a_record(num_images=1, size=16, classes=2, dtype=np.uint8, bands=3):
@@ -35,10 +35,10 @@ def test_prediction_panel_tells_right_wrong_and_ignored_apart():
 
     assert pixel(0, 2, 2) == (40, 40, 40)  # the image
     assert pixel(1, 2, 2) == (255, 255, 255)  # truth: building
-    assert pixel(1, 2, 0) == report.IGNORED
+    assert pixel(1, 2, 0) == map_colours.IGNORED
     assert pixel(2, 2, 10) == (255, 255, 255)  # found
-    assert pixel(2, 2, 2) == report.FALSE_NEGATIVE
-    assert pixel(2, 10, 10) == report.FALSE_POSITIVE
+    assert pixel(2, 2, 2) == map_colours.FALSE_NEGATIVE
+    assert pixel(2, 10, 10) == map_colours.FALSE_POSITIVE
     assert pixel(2, 10, 2) == (0, 0, 0)
     assert pixel(3, 2, 10) == (255, 255, 255)  # probability 1
     assert pixel(3, 2, 2) == (0, 0, 0)

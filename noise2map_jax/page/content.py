@@ -1,0 +1,221 @@
+"""What a page shows, as plain data; every part that is empty is left out of the page."""
+
+import dataclasses
+
+import numpy as np
+
+Interval = tuple[float, float]  # least and greatest
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantScore:
+    """Scores of one variant of a study, over its seeds; fractions of 1, NaN or None = unknown.
+
+    Attributes:
+        name: the variant.
+        description: what sets it apart, such as the fields it overrides.
+        seeds_done: runs that ended.
+        seeds_asked: runs that were asked for.
+        f1_mean: mean F1 of the foreground.
+        f1_sd: its standard deviation over seeds.
+        f1_interval: interval of the mean.
+        f1_by_seed: F1 of each seed, drawn as dots; may be empty.
+        iou_mean: mean IoU of the foreground.
+        difference: of the mean F1 to that of the reference; None for the reference.
+        difference_interval: interval of the difference.
+        p_value: adjusted for the number of comparisons (Holm).
+        effect_size: of the difference, in standard deviations.
+        verdict: one sentence.
+    """
+
+    name: str
+    description: str
+    seeds_done: int
+    seeds_asked: int
+    f1_mean: float
+    f1_sd: float | None = None
+    f1_interval: Interval | None = None
+    f1_by_seed: tuple[float, ...] = ()
+    iou_mean: float | None = None
+    difference: float | None = None
+    difference_interval: Interval | None = None
+    p_value: float | None = None
+    effect_size: float | None = None
+    verdict: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Validation F1 of one variant over the timestep of prediction.
+
+    Attributes:
+        variant: its name.
+        timesteps: [G] int, t of prediction, ascending.
+        f1: [S, G] fractions of 1, a row a seed.
+        contrast: [T], |signal - noise| / (signal + noise) at each t; None where it says nothing,
+            as for single images.
+        schedule: name of the noise schedule; curves of the same values are drawn once.
+    """
+
+    variant: str
+    timesteps: np.ndarray
+    f1: np.ndarray
+    contrast: np.ndarray | None = None
+    schedule: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurve:
+    """How one run learnt.
+
+    Attributes:
+        variant: name of its variant; of a single run what it is called.
+        seed: its seed.
+        loss_steps: [N] int, training steps.
+        loss: [N] loss of training; NaN leaves a gap.
+        f1_steps: [M] int, training steps.
+        f1: [M] F1 of the foreground on validation, fractions of 1.
+    """
+
+    variant: str
+    seed: int
+    loss_steps: np.ndarray
+    loss: np.ndarray
+    f1_steps: np.ndarray
+    f1: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisedInputs:
+    """What the network of a variant sees at several timesteps.
+
+    Attributes:
+        variant: its name.
+        timesteps: G of them.
+        images: [G, H, W, 3] uint8, or [G, 2, H, W, 3] for pairs.
+    """
+
+    variant: str
+    timesteps: tuple[int, ...]
+    images: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What one variant predicts of a scene.
+
+    Attributes:
+        variant: its name.
+        classes: [H, W] integer class indices.
+        probability: [H, W] float from 0 to 1, of the foreground; None = not known.
+        f1: of the foreground on this scene, fraction of 1.
+    """
+
+    variant: str
+    classes: np.ndarray
+    probability: np.ndarray | None = None
+    f1: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenePictures:
+    """Pictures of one scene.
+
+    Attributes:
+        name: of the scene, or of a tile of it.
+        images: one, or the earlier and the later one, [H, W, 3] uint8.
+        truth: [H, W] integer class indices, 255 = ignored.
+        predictions: one a variant.
+    """
+
+    name: str
+    images: tuple[np.ndarray, ...]
+    truth: np.ndarray
+    predictions: tuple[Prediction, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneScores:
+    """Mean F1 over seeds, of each scene and variant.
+
+    Attributes:
+        scenes: N names; those of `ScenePictures` become links.
+        variants: V names.
+        f1: [N, V] fractions of 1; NaN where there is no foreground.
+    """
+
+    scenes: tuple[str, ...]
+    variants: tuple[str, ...]
+    f1: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassScore:
+    """Scores of one class, fractions of 1; NaN = its denominator was 0."""
+
+    name: str
+    f1: float
+    iou: float
+    precision: float
+    recall: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPage:
+    """The page of a study: variants compared with a reference.
+
+    Attributes:
+        title: heading of the page.
+        protocol: what the scores were measured on, one line.
+        command: that makes the study again.
+        config: its text.
+        reference: name of the variant that all others are compared with.
+        variants: in the order that colours are given in; the page ranks them by mean F1.
+        classes: K names, the background first.
+        notes: what went wrong or must be known, one line each.
+        interval_name: what the intervals are.
+        sweeps: F1 by timestep.
+        curves: of every run.
+        noised: what the networks see.
+        pictures: scenes that are shown.
+        pictures_note: what the pictures are of, such as a seed.
+        scene_scores: F1 by scene.
+    """
+
+    title: str
+    protocol: str
+    command: str
+    config: str
+    reference: str
+    variants: tuple[VariantScore, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    interval_name: str = "95 % interval"
+    sweeps: tuple[Sweep, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()
+    noised: tuple[NoisedInputs, ...] = ()
+    pictures: tuple[ScenePictures, ...] = ()
+    pictures_note: str = ""
+    scene_scores: SceneScores | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPage:
+    """The page of one run; attributes as those of `StudyPage`.
+
+    Attributes:
+        scores: one a class, and rows such as their mean.
+    """
+
+    title: str
+    protocol: str
+    command: str
+    config: str
+    scores: tuple[ClassScore, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    curves: tuple[LearningCurve, ...] = ()
+    noised: tuple[NoisedInputs, ...] = ()
+    pictures: tuple[ScenePictures, ...] = ()
+    pictures_note: str = ""
