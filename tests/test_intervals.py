@@ -39,6 +39,7 @@ def test_resamples_draw_as_many_as_there_are_and_again_the_same():
     np.testing.assert_allclose(scenes.mean(axis=0), 1, atol=0.15)
     np.testing.assert_array_equal(scenes, resample(2, 5, 1000, seed=1)[1])  # paired scenes
     assert (scenes != resample(3, 5, 1000, seed=2)[1]).any()
+    assert np.not_equal(*resample(5, 5, 1000, seed=1)).any()  # seeds are drawn apart from scenes
 
 
 def test_bootstrap_of_a_hand_computed_case():
