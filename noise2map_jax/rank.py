@@ -1,0 +1,178 @@
+"""The paper's ranking of methods: by F1 averaged over datasets, ties by averaged IoU.
+
+    python -m noise2map_jax.rank RUN [METHOD=]RUN ... [--split=test] [--output=rank.csv]
+
+A RUN is the folder of a run that was evaluated (METHOD defaults to the folder's name), the folder
+of a study, or a table in percent: *.csv with the header method,dataset,f1,iou and maybe more. Each
+task on a dataset counts as one dataset; several runs of a method on the same one, such as of
+several seeds, are averaged. The table is printed as Markdown.
+"""
+
+import argparse
+import csv
+import math
+import pathlib
+import sys
+from typing import NamedTuple
+
+from absl import logging
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.result_rows import ResultRow, read_results
+
+
+class RankedMethod(NamedTuple):
+    """A method with its means in percent.
+
+    Attributes:
+        rank: from 1, shared by methods that are equal; None where a dataset lacks.
+        name: of the method.
+        f1: mean over the datasets; None where one lacks.
+        iou: the same.
+        f1_by_dataset: mean over runs.
+        runs_by_dataset: how many those are.
+    """
+
+    rank: int | None
+    name: str
+    f1: float | None
+    iou: float | None
+    f1_by_dataset: dict[str, float]
+    runs_by_dataset: dict[str, int]
+
+
+def rank_methods(rows: list[ResultRow]) -> list[RankedMethod]:
+    """Order methods by mean F1, and by mean IoU where it is equal to two decimals.
+
+    Methods that lack a dataset follow by name, without a rank: their mean would be over others.
+    """
+    datasets = {row.dataset for row in rows}
+    complete, incomplete = [], []
+    for name in sorted({row.method for row in rows}):
+        own = {d: [r for r in rows if r.method == name and r.dataset == d] for d in datasets}
+        found = {d: runs for d, runs in own.items() if runs}
+        f1 = {d: _mean([r.f1 for r in runs]) for d, runs in found.items()}
+        iou = {d: _mean([r.iou for r in runs]) for d, runs in found.items()}
+        counts = {d: len(runs) for d, runs in found.items()}
+        if len(found) < len(datasets):
+            incomplete.append(RankedMethod(None, name, None, None, f1, counts))
+        else:
+            means = _mean(list(f1.values())), _mean(list(iou.values()))
+            complete.append(RankedMethod(None, name, *means, f1, counts))
+    complete.sort(key=_order, reverse=True)
+    orders = [_order(method) for method in complete]
+    ranked = [m._replace(rank=orders.index(_order(m)) + 1) for m in complete]
+    return ranked + incomplete
+
+
+def _order(method: RankedMethod) -> tuple[float, float]:
+    """What the rank goes by: both as they are printed, so that a tie is seen to be one."""
+    assert method.f1 is not None
+    assert method.iou is not None
+    return round(method.f1, 2), round(method.iou, 2)
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)  # the order of runs does not matter
+
+
+def table(methods: list[RankedMethod]) -> list[list[str]]:
+    """Write the ranking as cells, with a header; a number that lacks is empty."""
+    datasets = _datasets(methods)
+    header = ["rank", "method", "mean F1", "mean IoU", *(f"F1 {d}" for d in datasets)]
+    return [header] + [
+        [
+            str(m.rank or ""),
+            m.name,
+            *(_percent(v) for v in (m.f1, m.iou)),
+            *(_percent(m.f1_by_dataset.get(d)) for d in datasets),
+        ]
+        for m in methods
+    ]
+
+
+def _datasets(methods: list[RankedMethod]) -> list[str]:
+    return sorted({d for method in methods for d in method.f1_by_dataset})
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def format_table(cells: list[list[str]]) -> str:
+    """Align cells as a Markdown table; method names to the left, numbers to the right."""
+    escaped = [[cell.replace("|", "\\|") or "-" for cell in row] for row in cells]
+    widths = [max(map(len, column)) for column in zip(*escaped, strict=True)]
+    left = escaped[0].index("method")
+    rule = ["-" * w if i == left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    aligned = [
+        [
+            c.ljust(w) if i == left else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in escaped
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (aligned[0], rule, *aligned[1:]))
+
+
+def notes(methods: list[RankedMethod]) -> list[str]:
+    """Say which methods lack a dataset, what was averaged over runs, and what looks wrong."""
+    datasets, lines = _datasets(methods), []
+    for method in methods:
+        if lacking := [d for d in datasets if d not in method.f1_by_dataset]:
+            lines.append(f"{method.name} is not ranked: it lacks {', '.join(lacking)}")
+        several = {d: n for d, n in sorted(method.runs_by_dataset.items()) if n > 1}
+        if several:
+            means = ", ".join(f"{d} of {n}" for d, n in several.items())
+            lines.append(f"{method.name}: means over runs: {means}")
+        if all(0 < f1 <= 1 for f1 in method.f1_by_dataset.values()):
+            lines.append(f"{method.name}: no F1 is above 1 %; were fractions given for percent?")
+    return lines
+
+
+def save(cells: list[list[str]], path: pathlib.Path) -> None:
+    """Write the ranking as CSV.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(cells)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; choose another --output") from error
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m noise2map_jax.rank",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder or table, see above")
+    parser.add_argument("--split", default="test", help="whose scores of runs; default: test")
+    parser.add_argument("--output", default="", help="CSV file to write the ranking to")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Rank methods; a user's mistake is one line on stderr and exit code 2."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    logging.set_verbosity(logging.ERROR)
+    try:
+        methods = rank_methods(read_results(arguments.runs, arguments.split))
+        cells = table(methods)
+        if arguments.output:
+            save(cells, pathlib.Path(arguments.output))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join([format_table(cells), *notes(methods)]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Scores of methods on datasets, read from evaluated runs, studies and tables."""
+
+import csv
+import json
+import math
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.run import load_config
+from noise2map_jax.task_configs import task_configs
+from noise2map_jax.tasks import get_task
+
+COLUMNS = ("method", "dataset", "f1", "iou")
+STUDY_TABLE = pathlib.PurePath("report", "results.csv")
+
+
+class ResultRow(NamedTuple):
+    """The scores of one method on one dataset.
+
+    Attributes:
+        method: its name.
+        dataset: task and name, such as "ss whu": what scores can be compared on.
+        f1: foreground F1 in percent.
+        iou: foreground IoU in percent.
+        protocol: what a run was scored on, in a line; "" where a table does not say.
+    """
+
+    method: str
+    dataset: str
+    f1: float
+    iou: float
+    protocol: str = ""
+
+
+def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
+    """Read what the command line names.
+
+    Args:
+        sources: folders of runs, `METHOD=FOLDER`, folders of studies, CSV tables.
+        split: whose scores of runs; tables have those that they have.
+
+    Raises:
+        UserError: naming the first that cannot be used, and why; also one that is named twice, and
+            runs that were scored on different records.
+    """
+    rows: list[ResultRow] = []
+    seen: dict[pathlib.Path, str] = {}
+    for source in sources:
+        name, path = _split_name(source)
+        if (first := seen.setdefault(path.resolve(), source)) is not source:
+            raise UserError(f"{source} is the same as {first}; name each once")
+        is_table = path.suffix == ".csv" or (path / STUDY_TABLE).is_file()
+        if is_table and name:
+            raise UserError(f"{source} names a method, but {path} has its own; leave out {name}=")
+        if is_table:
+            rows += read_table(path if path.suffix == ".csv" else path / STUDY_TABLE)
+        elif (path / "config.json").is_file():
+            rows += read_run(path, name or path.resolve().name, split)
+        elif path.exists():
+            raise UserError(
+                f"{path} is neither a run (config.json), a study ({STUDY_TABLE}) nor a .csv table"
+            )
+        else:
+            raise UserError(f"{path} does not exist; expected a run, a study or a .csv table")
+    _check_protocols(rows)
+    return rows
+
+
+def _check_protocols(rows: list[ResultRow]) -> None:
+    """Refuse to rank scores of one dataset that was built in two ways."""
+    first: dict[str, ResultRow] = {}
+    for row in (row for row in rows if row.protocol):
+        other = first.setdefault(row.dataset, row)
+        if row.protocol != other.protocol:
+            raise UserError(
+                f"{other.method} and {row.method} were not scored on the same {row.dataset}: "
+                f"{other.protocol!r} and {row.protocol!r}; evaluate them on the same records"
+            )
+
+
+def _split_name(source: str) -> tuple[str, pathlib.Path]:
+    """Split `METHOD=PATH`; a path that exists may hold `=` itself."""
+    if "=" not in source or pathlib.Path(source).exists():
+        return "", pathlib.Path(source)
+    name, _, path = source.partition("=")
+    if not name or not path:
+        raise UserError(f"{source!r} lacks a method or a folder; expected METHOD=FOLDER")
+    return name, pathlib.Path(path)
+
+
+def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:
+    """Read the scores of an evaluated run, one row a task.
+
+    Raises:
+        UserError: it is no run, was not evaluated on the split, or has no maps.
+    """
+    config = load_config(workdir)
+    try:
+        data = {task: view.data for task, view in task_configs(config).items()}
+        datasets = {task: (view.dataset, tuple(view.classes)) for task, view in data.items()}
+        several = bool(config.tasks)
+    except (AttributeError, KeyError) as error:
+        raise UserError(f"{workdir / 'config.json'} is damaged: {error}") from None
+    rows = []
+    for task, (dataset, classes) in datasets.items():
+        if not get_task(task).has_mask:
+            raise UserError(f"{workdir} is a run of the task {task}, which has no F1; leave it out")
+        name = f"scores_{split}_{task}.json" if several else f"scores_{split}.json"
+        scores = _read_scores(workdir / "report" / name, classes, workdir, split)
+        rows.append(ResultRow(method, f"{task} {dataset}", *scores))
+    return rows
+
+
+def _read_scores(
+    path: pathlib.Path, classes: tuple[str, ...], workdir: pathlib.Path, split: str
+) -> tuple[float, float, str]:
+    """Foreground F1 and IoU in percent, and what they were measured on."""
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing; evaluate the run first: python -m noise2map_jax.main "
+            f"--config=... --workdir={workdir} --mode=eval --config.eval.split={split}"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        scores, protocol = content["scores"]["all tiles"], str(content["protocol"])
+        f1 = float(scores["f1/foreground"])
+        ious = [float(scores[f"iou/{name}"]) for name in classes[1:]]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} holds no scores ({error!r}); evaluate the run again") from None
+    defined = [value for value in ious if not math.isnan(value)]
+    if math.isnan(f1) or not defined:
+        raise UserError(f"{path}: F1 is not defined, the split has no foreground; leave it out")
+    return 100 * f1, 100 * sum(defined) / len(defined), protocol
+
+
+def read_table(path: pathlib.Path) -> list[ResultRow]:
+    """Read a table with the columns method, dataset, f1 and iou (in percent), and maybe others.
+
+    Raises:
+        UserError: naming the line and what is wrong in it.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            header = [name.strip() for name in reader.fieldnames or ()]
+            if lacking := [name for name in COLUMNS if name not in header]:
+                raise UserError(
+                    f"{path} lacks the column {', '.join(lacking)}; its header has "
+                    f"{', '.join(header) or 'nothing'}"
+                )
+            reader.fieldnames = header
+            rows = [_read_line(line, f"{path}, line {reader.line_num}") for line in reader]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no CSV table in UTF-8: {error}") from None
+    if not rows:
+        raise UserError(f"{path} has a header and no rows; expected one a method and dataset")
+    return rows
+
+
+def _read_line(line: dict[str, str | None], where: str) -> ResultRow:
+    method, dataset, *numbers = ((line[name] or "").strip() for name in COLUMNS)
+    if not method or not dataset:
+        raise UserError(f"{where}: {'dataset' if method else 'method'} is empty")
+    values = []
+    for name, text in zip(COLUMNS[2:], numbers, strict=True):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isnan(value):
+            raise UserError(f"{where}: {name} is {text!r}; expected a number in percent")
+        if not 0 <= value <= 100:
+            raise UserError(f"{where}: {name} is {text}; expected 0 to 100 percent")
+        values.append(value)
+    f1, iou = values
+    return ResultRow(method, dataset, f1, iou)

@@ -1,0 +1,108 @@
+"""The counts of one variant of a study, and foreground scores of many matrices at once."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from noise2map_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VariantScores:
+    """What was counted for one variant of a study.
+
+    Attributes:
+        name: of the variant.
+        seeds: S seeds that were trained to the end; one that failed is absent.
+        confusions: [S, N, K, K] int64, one matrix a seed and record (or scene, see
+            `pool_scenes`); row = label, column = prediction; class 0 is the background.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    confusions: np.ndarray
+
+    def of_seeds(self, seeds: Sequence[int]) -> np.ndarray:
+        """Return the confusions of some seeds, [len(seeds), N, K, K], in their order."""
+        return self.confusions[[self.seeds.index(seed) for seed in seeds]]
+
+
+def check_variants(variants: Sequence[VariantScores], scenes: Sequence[str]) -> None:
+    """Refuse variants that cannot be compared.
+
+    Args:
+        variants: of one study.
+        scenes: N names, the scene of each record.
+
+    Raises:
+        UserError: no variants or records, a name or seed twice, arrays of another shape.
+    """
+    if not variants:
+        raise UserError("there are no variants to compare; expected at least one")
+    if not scenes:
+        raise UserError("there are no records to compare variants on; expected at least one")
+    names = [variant.name for variant in variants]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"several variants have the name {', '.join(repeated)}; rename them")
+    num_classes = np.shape(variants[0].confusions)[-1] if np.ndim(variants[0].confusions) else 0
+    for variant in variants:
+        name, seeds = variant.name, variant.seeds
+        if len(set(seeds)) != len(seeds):
+            raise UserError(f"variant {name!r} has seeds {list(seeds)}; expected each once")
+        shape, expected = np.shape(variant.confusions), (len(seeds), len(scenes), num_classes)
+        if shape != (*expected, num_classes) or num_classes < 2:
+            raise UserError(
+                f"variant {name!r} has confusions of shape {list(shape)}; expected "
+                f"{[*expected, num_classes]}: seeds, records, and at least 2 classes twice"
+            )
+
+
+def pool_scenes(variant: VariantScores, scenes: Sequence[str]) -> VariantScores:
+    """Add up the counts of the records of each scene.
+
+    Args:
+        variant: its confusions are [S, N, K, K].
+        scenes: N names, the scene of each record.
+
+    Returns:
+        The variant with confusions [S, M, K, K], scenes sorted by name.
+    """
+    names, index = np.unique(list(scenes), return_inverse=True)
+    pooled = [variant.confusions[:, index == m].sum(axis=1) for m in range(len(names))]
+    return dataclasses.replace(variant, confusions=np.stack(pooled, axis=1))
+
+
+def foreground_f1(confusions: np.ndarray) -> np.ndarray:
+    """Mean F1 of the foreground classes of many matrices.
+
+    Args:
+        confusions: [..., K, K] counts; row = label, column = prediction.
+
+    Returns:
+        [...] float64, as fractions of 1: what `metrics.summary` calls `f1/foreground`. Classes
+        that are in neither label nor prediction are left out; NaN where none is left.
+    """
+    return _mean_of_defined(_class_f1(confusions))
+
+
+def foreground_iou(confusions: np.ndarray) -> np.ndarray:
+    """Mean IoU of the foreground classes of many matrices; arguments as of `foreground_f1`."""
+    f1 = _class_f1(confusions)
+    return _mean_of_defined(f1 / (2 - f1))
+
+
+def _class_f1(confusions: np.ndarray) -> np.ndarray:
+    """F1 of each foreground class, [..., K - 1]."""
+    counts = np.asarray(confusions, np.float64)
+    tp = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
+    total = counts.sum(axis=-2)[..., 1:] + counts.sum(axis=-1)[..., 1:]
+    return np.divide(2 * tp, total, out=np.full(tp.shape, np.nan), where=total > 0)
+
+
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without NaN; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=-1)
+    total = np.where(defined, values, 0).sum(axis=-1)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

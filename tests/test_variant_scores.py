@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from noise2map_jax import metrics
+from noise2map_jax.errors import UserError
+from noise2map_jax.variant_scores import (
+    VariantScores,
+    check_variants,
+    foreground_f1,
+    foreground_iou,
+    pool_scenes,
+)
+
+
+def variant(name="paper", seeds=(0, 1), num_records=3, num_classes=2):
+    shape = (len(seeds), num_records, num_classes, num_classes)
+    return VariantScores(name, seeds, np.arange(np.prod(shape), dtype=np.int64).reshape(shape))
+
+
+@settings(max_examples=50)
+@given(hnp.arrays(np.int64, (2, 3, 4, 4), elements=st.integers(0, 3)))
+def test_foreground_scores_are_those_of_evaluation(confusions):
+    f1, iou = foreground_f1(confusions), foreground_iou(confusions)
+    for index in np.ndindex(2, 3):
+        expected = metrics.summary(confusions[index], tuple("abcd"))
+        np.testing.assert_allclose(f1[index], expected["f1/foreground"], rtol=1e-12)
+        ious = np.array([expected[f"iou/{name}"] for name in "bcd"])
+        if np.isnan(ious).all():
+            assert np.isnan(iou[index])
+        else:
+            np.testing.assert_allclose(iou[index], np.nanmean(ious), rtol=1e-12)
+
+
+def test_foreground_scores_of_a_hand_computed_case():
+    # Class 1: 6 right, 2 false alarms, 4 missed; class 2 is nowhere, and is left out.
+    confusion = np.array([[88, 2, 0], [4, 6, 0], [0, 0, 0]])
+    np.testing.assert_allclose(foreground_f1(confusion), 12 / 18)
+    np.testing.assert_allclose(foreground_iou(confusion), 6 / 12)
+
+
+def test_without_foreground_there_is_no_score():
+    assert np.isnan(foreground_f1(np.array([[10, 0], [0, 0]])))
+
+
+def test_records_of_a_scene_are_added_up_and_scenes_sorted():
+    given_variant = variant()
+    pooled = pool_scenes(given_variant, ["b", "a", "b"])
+    counts = given_variant.confusions
+    np.testing.assert_array_equal(pooled.confusions[:, 0], counts[:, 1])
+    np.testing.assert_array_equal(pooled.confusions[:, 1], counts[:, 0] + counts[:, 2])
+    assert pooled.confusions.dtype == np.int64
+
+
+def test_confusions_are_taken_by_seed():
+    given_variant = variant(seeds=(7, 3, 5))
+    np.testing.assert_array_equal(given_variant.of_seeds((5, 7)), given_variant.confusions[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("variants", "scenes", "message"),
+    [
+        ([], "abc", "no variants"),
+        ([variant()], "", "no records"),
+        ([variant(), variant()], "abc", "the name paper"),
+        ([variant(seeds=(1, 1))], "abc", r"'paper' has seeds \[1, 1\]; expected each once"),
+        ([variant()], "abcd", r"shape \[2, 3, 2, 2\]; expected \[2, 4, 2, 2\]"),
+        (
+            [variant(), variant("clean", num_classes=3)],
+            "abc",
+            r"'clean' has confusions of shape \[2, 3, 3, 3\]; expected \[2, 3, 2, 2\]",
+        ),
+        ([variant(num_classes=1)], "abc", "at least 2 classes"),
+        ([VariantScores("paper", (0,), np.zeros(()))], "abc", r"shape \[\]"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(variants, scenes, message):
+    with pytest.raises(UserError, match=message):
+        check_variants(variants, list(scenes))
