@@ -15,7 +15,6 @@ from noise2map_jax.execution import create_execution
 from noise2map_jax.member_result import MemberResult
 from noise2map_jax.run import differences, load_config, restore_best
 from noise2map_jax.study import Member, Study, create_study
-from noise2map_jax.study_report import write_report
 from noise2map_jax.sweep import TimestepSweep, timestep_grid
 from noise2map_jax.trainer import Run, Trainer
 
@@ -47,6 +46,8 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     for number, group in enumerate(study.groups):
         _train_group(study, number, group)
         _measure_group(study, group)
+    from noise2map_jax.study_report import write_report  # plots are slow to import
+
     write_report(study)
 
 

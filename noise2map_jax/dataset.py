@@ -166,6 +166,11 @@ def check_dataset(
             )
 
 
+def record_scene(identifier: str) -> str:
+    """The scene that a record with this id is a tile of: what comes before its row and column."""
+    return identifier.rpartition("/")[0] or identifier
+
+
 def record_id(record: dict[str, Any]) -> str:
     """The id of a record as text."""
     value = record["id"]

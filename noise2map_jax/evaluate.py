@@ -14,7 +14,7 @@ from noise2map_jax.dataset import record_id
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluator import DenoisingEvaluation, Evaluation, MapEvaluation, create_evaluator
 from noise2map_jax.experiment import Objective, create_experiment
-from noise2map_jax.predictions import save_predictions
+from noise2map_jax.predictions import predict_spread, save_predictions
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.run import differences_in_prediction, load_config, restore_best
 from noise2map_jax.samples import save_samples
@@ -54,10 +54,11 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
         scores_path = folder / experiment.file_name(f"scores_{split}.json", name)
         scores_path.write_text(json.dumps(results[name], indent=2) + "\n")
         if isinstance(evaluation, MapEvaluation):
-            picture = folder / experiment.file_name("predictions.png", name)
-            save_predictions(objective, split, evaluation, params, picture)
             print(format_scores(results[name], tuple(objective.config.data.classes)))
-            print(f"pictures: {picture}")
+            if rows := predict_spread(objective, split, evaluation, params):
+                picture = folder / experiment.file_name("predictions.png", name)
+                save_predictions(objective, split, evaluation, rows, picture)
+                print(f"pictures: {picture}")
         else:
             print(format_losses(results[name], evaluation))
             if objective.config.eval.num_samples:

@@ -99,11 +99,11 @@ def _panels(record: PredictedRecord, value_range: ValueRange) -> list[np.ndarray
     shown = colour_prediction(prediction, record.mask, record.probabilities.shape[-1])
     foreground = 1 - record.probabilities[..., 0]
     grey = np.round(255 * foreground).astype(np.uint8)
-    images = [_to_rgb(image, value_range) for image in record.images]
+    images = [to_rgb(image, value_range) for image in record.images]
     return [*images, truth, shown, np.repeat(grey[..., None], 3, axis=-1)]
 
 
-def _to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:
+def to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:
     """The first three bands, or the first one as grey, as uint8."""
     low, high = (np.broadcast_to(np.asarray(v, np.float32), image.shape[-1:]) for v in value_range)
     if image.dtype != np.uint8:

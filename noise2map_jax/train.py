@@ -11,7 +11,7 @@ from noise2map_jax.experiment import create_experiment
 from noise2map_jax.run import load_config, restore_best
 from noise2map_jax.start_summary import start_summary
 from noise2map_jax.trainer import Run, Trainer
-from noise2map_jax.validation import Validation, draw_predictions
+from noise2map_jax.validation import Validation
 from noise2map_jax.writer import MetricWriter
 
 
@@ -43,9 +43,11 @@ def finish(run: Run, validation: Validation, num_steps: int) -> None:
     step, params = restore_best(run.workdir, experiment.config, experiment.model, experiment.mesh)
     result = validation(params, experiment)
     if jax.process_index() == 0:
+        from noise2map_jax.run_report import write_report  # plots are slow to import
+
         with contextlib.closing(MetricWriter(run.workdir, first_step=num_steps)) as writer:
-            pictures = draw_predictions(result, params, num_steps, writer, run.workdir)
+            written = write_report(result, params, num_steps, writer, run.workdir)
         for name, objective in experiment.objectives.items():
             headline = result.evaluations[name].headline
             print(f"best step {step}: {headline} on {objective.protocol('val')}")
-        print("\n".join(f"pictures: {path}" for path in pictures))
+        print("\n".join(f"report: {path}" for path in written))

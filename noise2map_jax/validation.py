@@ -7,9 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from noise2map_jax.evaluator import Evaluation, MapEvaluation, create_evaluator
+from noise2map_jax.evaluator import Evaluation, create_evaluator
 from noise2map_jax.experiment import Experiment
-from noise2map_jax.predictions import save_predictions
 from noise2map_jax.samples import save_samples
 from noise2map_jax.writer import MetricWriter
 
@@ -80,31 +79,9 @@ def draw_samples(
     for name, objective in experiment.objectives.items():
         if writer is None or objective.task.has_mask or not objective.config.eval.num_samples:
             continue
-        path = _report(workdir) / experiment.file_name(f"samples_{step:06d}.png", name)
+        folder = workdir / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / experiment.file_name(f"samples_{step:06d}.png", name)
         with jax.transfer_guard("allow"):
             picture = save_samples(objective, params, path)
         writer.write_image(step, f"samples/{name}", picture)
-
-
-def draw_predictions(
-    result: ValidationResult, params: Any, step: int, writer: MetricWriter, workdir: pathlib.Path
-) -> list[pathlib.Path]:
-    """Draw predictions of each task with maps; return the files."""
-    paths, experiment = [], result.experiment
-    for name, evaluation in result.evaluations.items():
-        objective = experiment.objectives[name]
-        if not isinstance(evaluation, MapEvaluation):
-            continue
-        path = _report(workdir) / experiment.file_name("predictions.png", name)
-        picture = save_predictions(objective, "val", evaluation, params, path)
-        if picture is not None:
-            tag = "predictions/" + experiment.metric_name("val", name)
-            writer.write_image(step, tag, picture)
-            paths.append(path)
-    return paths
-
-
-def _report(workdir: pathlib.Path) -> pathlib.Path:
-    folder = workdir / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

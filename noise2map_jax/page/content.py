@@ -24,7 +24,7 @@ class VariantScore:
         difference: of the mean F1 to that of the reference; None for the reference.
         difference_interval: interval of the difference.
         p_value: adjusted for the number of comparisons (Holm).
-        effect_size: of the difference, in standard deviations.
+        effect_size: of the difference: rank-biserial correlation, from -1 to 1.
         verdict: one sentence.
     """
 

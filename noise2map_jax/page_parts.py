@@ -1,0 +1,85 @@
+"""Parts that pages of runs and of studies share: learning curves, noised inputs, predictions."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from noise2map_jax.experiment import Objective
+from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
+from noise2map_jax.problem import gaussian_noise
+from noise2map_jax.report import PredictedRecord, to_rgb
+from noise2map_jax.variant_scores import foreground_f1
+
+NUM_NOISED = 6  # timesteps at which inputs are shown
+
+
+def learning_curve(
+    workdir: pathlib.Path, variant: str, seed: int, *, loss: str, f1: str
+) -> LearningCurve:
+    """Read how a run learnt from its `metrics.jsonl`; `loss` and `f1` are names in it."""
+    found: dict[str, list[tuple[int, float]]] = {loss: [], f1: []}
+    path = workdir / "metrics.jsonl"
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        entry = json.loads(line)
+        for name, values in found.items():
+            if name in entry:
+                value = entry[name]
+                values.append((entry["step"], np.nan if value is None else value))
+    steps = {name: np.array([step for step, _ in values]) for name, values in found.items()}
+    numbers = {name: np.array([value for _, value in values]) for name, values in found.items()}
+    return LearningCurve(variant, seed, steps[loss], numbers[loss], steps[f1], numbers[f1])
+
+
+def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) -> NoisedInputs:
+    """Show what the network gets of a record at timesteps spread over [0, T - 1]."""
+    problem, process = objective.problem, jax.device_get(objective.process)
+    total = process.num_train_timesteps
+    timesteps = np.unique(np.linspace(0, total - 1, NUM_NOISED).round()).astype(np.int32)
+    batch = problem.scaled({k: jnp.asarray(record[k][None]) for k in objective.task.image_keys})
+    x = jnp.repeat(problem.task.inputs(batch), len(timesteps), axis=0)
+    eps = jnp.broadcast_to(gaussian_noise(process, jax.random.key(0), x[:1]), x.shape)
+    x_t = np.asarray(problem.noised(process, x, eps, jnp.asarray(timesteps)).x_t)
+    # [G, H, W, images * C] -> [G, images, H, W, C]; -1 is black and 1 white, as in the input.
+    dates = np.stack(np.split(x_t, len(objective.task.image_keys), axis=-1), axis=1)
+    shown = np.stack([np.stack([to_rgb_scaled(image) for image in images]) for images in dates])
+    images = shown[:, 0] if shown.shape[1] == 1 else shown
+    return NoisedInputs(variant, tuple(timesteps.tolist()), images)
+
+
+def to_rgb_scaled(image: np.ndarray) -> np.ndarray:
+    """The first three bands of an input [H, W, C] as uint8; beyond [-1, 1] it is cut off."""
+    return to_rgb(np.round(127.5 * np.clip(image, -1, 1) + 127.5).astype(np.uint8), (0.0, 255.0))
+
+
+def scene_pictures(
+    objective: Objective,
+    name: str,
+    record: PredictedRecord,
+    predicted: Sequence[tuple[str, np.ndarray]],
+) -> ScenePictures:
+    """Show what variants predict of a record.
+
+    Args:
+        objective: of the record.
+        name: what the pictures are called.
+        record: the record.
+        predicted: by variant, probabilities [H, W, K].
+    """
+    problem = objective.problem
+    predictions = []
+    for variant, probabilities in predicted:
+        classes = np.argmax(probabilities, axis=-1)
+        counted = record.mask < problem.num_classes
+        confusion = np.bincount(
+            record.mask[counted].astype(int) * problem.num_classes + classes[counted],
+            minlength=problem.num_classes**2,
+        ).reshape(problem.num_classes, problem.num_classes)
+        f1 = float(foreground_f1(confusion))
+        predictions.append(Prediction(variant, classes, 1 - probabilities[..., 0], f1))
+    images = tuple(to_rgb(image, problem.value_range) for image in record.images)
+    return ScenePictures(name, images, record.mask, tuple(predictions))
