@@ -1,0 +1,30 @@
+"""What studies on real images start from: a thin backbone, the paper's noise, minutes on a CPU.
+
+Not a study by itself; see `ablate_noise.py`, `ablate_schedules.py`, `ablate_timesteps.py`,
+`ablate_pretraining.py`. Of the paper's size: `--config=configs/ss_whu.py` and so on with a section
+made by `default.study`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import cd_levir, default, ss_buildings
+
+TASKS = {"ss": ss_buildings, "cd": cd_levir}
+
+
+def get_config(task: str = "ss") -> ConfigDict:
+    """Return the experiment of a task, `ss` or `cd`."""
+    config = TASKS[task].get_config()
+    config.noise = default.get_config().noise  # the published one
+    config.init_from = ""
+    config.init_parts = "backbone"
+    config.augment.crop_size = 0
+    config.model.sample_size = 64  # whole tiles of 256 at a quarter of their resolution
+    config.model.unet.block_out_channels = (16, 32, 48, 64)
+    config.train.batch_size = 8
+    config.train.num_steps = {"ss": 200, "cd": 300}[task]
+    config.train.learning_rate = 2e-3
+    config.train.warmup_steps = 20
+    config.train.eval_every_steps = 100
+    config.eval.group_regex = ""
+    return config
