@@ -102,12 +102,12 @@ class Execution:
             return stack(*jax.device_put(filled, self.replicated))
 
     def member(self, tree: Any, index: int) -> Any:
-        """Take the arrays of one network out of a stack; they lie on all devices then."""
+        """Take the arrays of one network out of a stack; they then lie on every device there is."""
         if not self.is_stacked:
             return tree
         with jax.transfer_guard("allow"):
             one = jax.tree.map(lambda leaf: leaf[index], tree)
-            return jax.device_put(one, self.replicated)
+            return jax.device_put(one, sharding.replicated(sharding.create_mesh()))
 
     def put_batches(self, batches: Sequence[HostBatch]) -> Any:
         """Bring the batches of all networks of a call onto the devices."""

@@ -27,7 +27,7 @@ from noise2map_jax.train_state import create_train_state
 NAMES = sorted(
     p.stem
     for p in (programs.ROOT / "configs").glob("*.py")
-    if p.stem not in ("__init__", "default")
+    if p.stem not in ("__init__", "ablate_base", "default")
 )
 PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the positive class
     "ss_spacenet7": (16, 200, 5),

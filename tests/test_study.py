@@ -1,0 +1,92 @@
+"""The members of a study: all made and checked before any is trained."""
+
+import importlib
+
+import pytest
+import study_config
+
+from configs import default
+from noise2map_jax.components import create_process
+from noise2map_jax.errors import UserError
+from noise2map_jax.study import create_study
+from noise2map_jax.variants import parse_variants
+
+STUDIES = ("ablate_noise", "ablate_schedules", "ablate_timesteps", "ablate_pretraining")
+
+
+@pytest.fixture
+def config(thin_data):
+    config = study_config.get_config()
+    config.data.data_dir = str(thin_data)
+    return config
+
+
+def test_members_are_runs_in_folders_of_their_own(config, tmp_path):
+    study = create_study(config, tmp_path)
+    folders = [member.run.workdir.relative_to(tmp_path).as_posix() for member in study.members]
+    assert folders == [f"members/{v}-{s}" for v in ("paper", "cosine") for s in (0, 1)]
+    last = study.members[-1].run.experiment.config
+    assert (last.seed, last.noise.schedule) == (1, "squaredcos_cap_v2")
+    assert "study" not in last  # it is a run like any other
+
+
+def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(config, tmp_path):
+    config.study.variants = (
+        *config.study.variants,
+        *("clean", "mine: init_from=somewhere", "gaussian"),
+        "several: noise.inference_timesteps=1,2",
+        "short: noise.num_train_timesteps=100",
+        "wide: model.unet.block_out_channels=16,16",
+        "fast: train.learning_rate=1.0",
+        "turned: augment.flips_and_turns=False",
+    )
+    groups = create_study(config, tmp_path).groups
+    names = [sorted({member.variant.name for member in group}) for group in groups]
+    assert names == [
+        ["clean", "cosine", "gaussian", "mine", "paper"],
+        *(["several"], ["short"], ["wide"], ["fast"], ["turned"]),
+    ]
+    assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"reference": "papr"}, "study.reference is 'papr'; expected one of paper, cosine"),
+        ({"seeds": ()}, "study.seeds is ()"),
+        ({"seeds": (1, 1)}, "study.seeds is (1, 1)"),
+        ({"num_timesteps": -1}, "num_timesteps is -1"),
+        ({"max_members": 0}, "max_members 0"),
+        ({"variants": ("paper", "swap")}, "variant 'swap': noise.mix is 'swap'"),
+        ({"variants": ("paper", "x: noise.schedule=fast")}, "variant 'x': unknown schedule 'fast'"),
+        ({"variants": (), "grid": ()}, "nothing to compare"),
+    ],
+)
+def test_a_wrong_study_is_named_before_anything_is_trained(config, change, said, tmp_path):
+    for field, value in change.items():
+        config.study[field] = value
+    with pytest.raises(UserError) as error:
+        create_study(config, tmp_path)
+    assert said in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_no_maps_of_one_task_cannot_be_studied(config, tmp_path):
+    config.task = "denoise"
+    with pytest.raises(UserError, match="this config has denoising"):
+        create_study(config, tmp_path)
+    several = default.multitask(config, {"ss": config})
+    with pytest.raises(UserError, match="this config has several tasks"):
+        create_study(several, tmp_path)
+    with pytest.raises(UserError, match="no field `study`"):
+        create_study(default.get_config(), tmp_path)
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_variants_of_every_shipped_study_can_be_made(name, task):
+    config = importlib.import_module(f"configs.{name}").get_config(task)
+    variants = parse_variants(config.study.variants, config.study.grid)
+    assert config.study.reference in [variant.name for variant in variants]
+    processes = [create_process(variant.apply(config)) for variant in variants]
+    assert len({process.signal.shape for process in processes}) == 1
