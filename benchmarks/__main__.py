@@ -2,13 +2,14 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, train_step, transfer
+from benchmarks import data_prep, input_pipeline, study, train_step, transfer
 
 BENCHMARKS = {
     "train_step": train_step,
     "input_pipeline": input_pipeline,
     "data_prep": data_prep,
     "transfer": transfer,
+    "study": study,
 }
 
 

@@ -4,24 +4,21 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 
 from noise2map_jax import checkpoint, optimizer, sharding
-from noise2map_jax.components import trained_sizes
-from noise2map_jax.errors import UserError
 from noise2map_jax.execution import Execution, HostBatch
 from noise2map_jax.experiment import Experiment, num_train_steps
 from noise2map_jax.initialization import initialize
 from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.learner import Learner, each
-from noise2map_jax.model import init_params
 from noise2map_jax.preemption import Preempted, PreemptionWatch
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.step import train_step
-from noise2map_jax.train_state import TrainState, create_train_state, start_from
+from noise2map_jax.step_functions import step_and_init
+from noise2map_jax.train_state import TrainState, start_from
 from noise2map_jax.validation import Validation
 
 
@@ -243,46 +240,3 @@ class Trainer:
             last_step=self.num_steps,
             member=number if self.execution.is_stacked else None,
         )
-
-
-def step_and_init(
-    experiment: Experiment, learning_rate: Callable[[Any], Any]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Make the training step and the first state of one network, as pure functions.
-
-    Returns:
-        `step(state, batches, processes, root_key) -> (state, metrics)` and
-        `init(root_key) -> state`.
-    """
-    options = experiment.config.train
-    tx = optimizer.create_optimizer(
-        options.optimizer,
-        learning_rate,
-        weight_decay=options.weight_decay,
-        max_gradient_norm=options.max_gradient_norm,
-        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
-    )
-    heads = experiment.model.heads
-    if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):
-        raise UserError(
-            "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
-            "nothing would be trained"
-        )
-    if not 0 <= options.ema_decay < 1:
-        raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
-
-    def init(key: jax.Array) -> TrainState:
-        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
-        params = init_params(experiment.model, init_key, trained_sizes(experiment.config))
-        return create_train_state(params, tx, use_ema=options.ema_decay > 0)
-
-    step = functools.partial(
-        train_step,
-        problems={name: o.problem for name, o in experiment.objectives.items()},
-        tx=tx,
-        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
-        num_microbatches=options.num_microbatches,
-        unroll_microbatches=jax.default_backend() == "cpu",
-        ema_decay=options.ema_decay,
-    )
-    return step, init

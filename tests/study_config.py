@@ -1,8 +1,7 @@
 """A study of two schedules with the backbone of `thin_config`, for tests of whole programs."""
 
-import thin_config
-
 from configs import default
+from tests import thin_config
 
 
 def get_config():

@@ -1,0 +1,111 @@
+"""A study of 8 schedules x 3 seeds against 24 runs of `--mode=train`, one after another.
+
+Wall time from the command to its end: start-up, compiling and data included. A run alone is
+trained and evaluated on the test split as a member of the study is.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.study_config import SCHEDULES
+
+CONFIG = "benchmarks/study_config.py"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--data_dir", default="demo/data", help="holds demo_ss, see `make demo`")
+    parser.add_argument("--workdir", default="runs/benchmark_study", help="an empty folder")
+    parser.add_argument("--num_seeds", type=int, default=3)
+    parser.add_argument("--num_steps", type=int, default=300)
+    parser.add_argument(
+        "--executions", nargs="+", default=["auto"], help="auto, dispatch, vmap, devices"
+    )
+    parser.add_argument(
+        "--num_alone", type=int, help="runs alone that are timed; default all, else times all / N"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Time both ways and report."""
+    workdir = pathlib.Path(arguments.workdir)
+    if workdir.exists() and any(workdir.iterdir()):
+        sys.exit(f"error: {workdir} is not empty; what is done in it would not be timed")
+    members = [(text, seed) for seed in range(arguments.num_seeds) for text in SCHEDULES.values()]
+    num_alone = len(members) if arguments.num_alone is None else arguments.num_alone
+    result: dict[str, Any] = {
+        "benchmark": "study",
+        "machine": machine.describe(),
+        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
+        "members": len(members),
+        "study": {},
+    }
+    # Spread over the schedules and seeds: every so many-th member.
+    chosen = members[:: max(1, len(members) // num_alone)][:num_alone]
+    seconds = [
+        _alone(text, seed, workdir / f"alone_{i}", arguments)
+        for i, (text, seed) in enumerate(chosen)
+    ]
+    total = sum(seconds) * len(members) / len(seconds)
+    result["alone"] = {
+        "runs_timed": len(seconds),
+        "seconds_a_run": machine.median_and_spread(seconds),
+        "seconds_of_all": total,
+        "is_extrapolated": len(seconds) < len(members),
+    }
+    for kind in arguments.executions:
+        took = _study(kind, workdir / kind, arguments)
+        result["study"][kind] = took | {"times_less": total / took["seconds"]}
+        machine.report(result, arguments.output)
+
+
+def _study(kind: str, workdir: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    seeds = ",".join(map(str, range(arguments.num_seeds)))
+    start = time.monotonic()
+    _main(
+        f"--config={CONFIG}:study",
+        "--mode=ablate",
+        f"--workdir={workdir}",
+        f"--config.study.execution={kind}",
+        f"--config.study.seeds=({seeds},)",
+        *_options(arguments),
+    )
+    took: dict[str, Any] = {"seconds": time.monotonic() - start}
+    measured = workdir / "execution_0.json"
+    if measured.is_file():
+        took["seconds_a_step_of_a_member"] = json.loads(measured.read_text())
+    return took
+
+
+def _alone(
+    overrides: str, seed: int, workdir: pathlib.Path, arguments: argparse.Namespace
+) -> float:
+    options = [
+        f"--config={CONFIG}:alone",
+        f"--workdir={workdir}",
+        f"--config.seed={seed}",
+        *(f"--config.{override}" for override in overrides.split()),
+        *_options(arguments),
+    ]
+    start = time.monotonic()
+    for mode in ("train", "eval"):
+        _main(*options, f"--mode={mode}")
+    return time.monotonic() - start
+
+
+def _options(arguments: argparse.Namespace) -> list[str]:
+    return [
+        f"--config.data.data_dir={arguments.data_dir}",
+        f"--config.train.num_steps={arguments.num_steps}",
+    ]
+
+
+def _main(*options: str) -> None:
+    command = [sys.executable, "-m", "noise2map_jax.main", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,58 @@
+"""From a config to the training step and the first state of a network, as pure functions."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from noise2map_jax import optimizer
+from noise2map_jax.components import trained_sizes
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import Experiment
+from noise2map_jax.model import init_params
+from noise2map_jax.step import train_step
+from noise2map_jax.train_state import TrainState, create_train_state
+
+
+def step_and_init(
+    experiment: Experiment, learning_rate: Callable[[Any], Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Make the training step and the first state of one network, as pure functions.
+
+    Returns:
+        `step(state, batches, processes, root_key) -> (state, metrics)` and
+        `init(root_key) -> state`.
+    """
+    options = experiment.config.train
+    tx = optimizer.create_optimizer(
+        options.optimizer,
+        learning_rate,
+        weight_decay=options.weight_decay,
+        max_gradient_norm=options.max_gradient_norm,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+    )
+    heads = experiment.model.heads
+    if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):
+        raise UserError(
+            "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
+            "nothing would be trained"
+        )
+    if not 0 <= options.ema_decay < 1:
+        raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
+
+    def init(key: jax.Array) -> TrainState:
+        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
+        params = init_params(experiment.model, init_key, trained_sizes(experiment.config))
+        return create_train_state(params, tx, use_ema=options.ema_decay > 0)
+
+    step = functools.partial(
+        train_step,
+        problems={name: o.problem for name, o in experiment.objectives.items()},
+        tx=tx,
+        backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+        num_microbatches=options.num_microbatches,
+        unroll_microbatches=jax.default_backend() == "cpu",
+        ema_decay=options.ema_decay,
+    )
+    return step, init

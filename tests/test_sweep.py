@@ -1,0 +1,53 @@
+"""Scores at other timesteps: each the same as of a prediction at that timestep alone."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+
+from noise2map_jax.eval_step import eval_step
+from noise2map_jax.sweep import sweep_step, timestep_grid
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_each_timestep_counts_as_a_prediction_there(task):
+    problem, timesteps = tiny_problem(task), (0, 258, 999)
+    params = jitted_params(problem.model)
+    batch = tiny_batch(task) | {"valid": np.arange(8) < 6}
+    # Trained for another timestep than those that are asked for.
+    process = tiny_process(task, inference_timesteps=(700,))
+    swept = jax.jit(functools.partial(sweep_step, problem=problem))(
+        params, batch, process, jnp.array(timesteps)
+    )
+    one = jax.jit(functools.partial(eval_step, problem=problem))
+    for i, timestep in enumerate(timesteps):
+        there = tiny_process(task, inference_timesteps=(timestep,))
+        expected = one(params, batch, there)["confusion"].sum(axis=0)
+        np.testing.assert_array_equal(swept[i], expected)
+    assert np.any(swept[0] != swept[1])
+    assert swept[0].sum() == (batch["mask"][:6] != 255).sum()
+
+
+def test_several_inference_timesteps_are_no_part_of_the_sweep():
+    problem = tiny_problem()
+    arguments = jitted_params(problem.model), tiny_batch() | {"valid": np.ones(8, bool)}
+    step = jax.jit(functools.partial(sweep_step, problem=problem))
+    one, several = (
+        step(*arguments, tiny_process(inference_timesteps=steps), jnp.array([5, 10]))
+        for steps in ((3,), (1, 2, 3))
+    )
+    np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize(
+    ("number", "grid"), [(0, []), (1, [0]), (2, [0, 999]), (5, [0, 250, 500, 749, 999])]
+)
+def test_the_grid_goes_from_the_first_to_the_last(number, grid):
+    np.testing.assert_array_equal(timestep_grid(tiny_process(), number), grid)
+
+
+def test_the_grid_has_no_timestep_twice():
+    np.testing.assert_array_equal(timestep_grid(tiny_process(), 5000), np.arange(1000))
