@@ -90,7 +90,7 @@ def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
 
 def test_the_report_says_what_was_found(studies):
     workdir, printed = studies["dispatch"]
-    rows = list(csv.DictReader((workdir / "report" / "results.csv").open()))
+    rows = list(csv.DictReader((workdir / "report" / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["paper", "cosine"]
     assert {row["dataset"] for row in rows} == {"ss thin_ss"}
     counts = [member_result.load(workdir / "members" / n).confusions for n in MEMBERS[:2]]
@@ -181,7 +181,7 @@ def test_a_member_that_turns_nan_is_marked_and_the_others_go_on(thin_data, cache
     assert "blown and paper cannot be compared: no seed finished" in done.stdout
     page = (tmp_path / "report" / "index.html").read_text()
     assert "blown, seed 0 failed and counts for nothing: step" in page
-    rows = list(csv.DictReader((tmp_path / "report" / "results.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "report" / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["paper"]
     again = programs.run(
         (*options, "--config.study.reference=blown"), programs.environment(cache), expect=2
