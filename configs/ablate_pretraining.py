@@ -9,7 +9,7 @@ The pretrained run is in runs/pretrain_unlabelled; another one:
 
 from ml_collections import ConfigDict
 
-from configs import ablate_base, default
+from configs import ablate_base, default, pretrain_unlabelled
 
 DENOISER = "init_from=runs/pretrain_unlabelled init_input=inflate"
 EARLY = "noise.timestep_range=0,50 noise.inference_timesteps=25,"
@@ -23,4 +23,6 @@ VARIANTS = (
 
 def get_config(task: str = "ss") -> ConfigDict:
     """Return the study of a task, `ss` or `cd`."""
-    return default.study(ablate_base.get_config(task), VARIANTS)
+    config = ablate_base.get_config(task)
+    config.model.unet = pretrain_unlabelled.get_config().model.unet  # the denoiser's
+    return default.study(config, VARIANTS)
