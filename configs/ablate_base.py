@@ -1,8 +1,8 @@
 """What studies on real images start from: a thin backbone, the paper's noise, minutes on a CPU.
 
 Not a study by itself; see `ablate_noise.py`, `ablate_schedules.py`, `ablate_timesteps.py`,
-`ablate_pretraining.py`. Of the paper's size: `--config=configs/ss_whu.py` and so on with a section
-made by `default.study`.
+`ablate_pretraining.py`. For the paper's size write a config that calls
+`default.study(ss_whu.get_config(), VARIANTS)`.
 """
 
 from ml_collections import ConfigDict

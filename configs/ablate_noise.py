@@ -3,8 +3,8 @@
     python -m noise2map_jax.main --config=configs/ablate_noise.py:ss --mode=ablate --workdir=runs/ss
     python -m noise2map_jax.main --config=configs/ablate_noise.py:cd --mode=ablate --workdir=runs/cd
 
-Data as for `ss_buildings.py` and `cd_levir.py`. A study of schedules or timesteps in the same
---workdir uses the members again that both have.
+Data as for `ss_buildings.py` and `cd_levir.py`. A study of schedules or timesteps of the same task
+in the same --workdir uses the members again that both have.
 """
 
 from ml_collections import ConfigDict

@@ -1,31 +1,29 @@
 """The program `--mode=ablate`: trains and compares the members of a study."""
 
-import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 from ml_collections import ConfigDict
 
-from noise2map_jax import execution_choice, member_result
+from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluator import MapEvaluator
 from noise2map_jax.execution import create_execution
-from noise2map_jax.member_result import MemberResult
-from noise2map_jax.run import differences, load_config, restore_best
+from noise2map_jax.execution_choice import choose_execution
+from noise2map_jax.member_evaluator import MemberEvaluator
+from noise2map_jax.run import differences, load_config
 from noise2map_jax.study import Member, Study, create_study
-from noise2map_jax.sweep import TimestepSweep, timestep_grid
-from noise2map_jax.trainer import Run, Trainer
+from noise2map_jax.trainer import Trainer
 
-# Between the beginning of a study and going on with it.
-MAY_DIFFER = ("data.data_dir", "data.num_threads", "data.prefetch_size", "train.log_every_steps")
+# Between the beginning of a study and going on with it; what is evaluated is kept with the result.
+MAY_DIFFER = ("data.data_dir", "data.num_threads", "data.prefetch_size", "eval.")
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Train every member, evaluate it, compare the variants, write the page.
 
-    The same command goes on where it stopped: members that are done are not trained again.
+    The same command goes on where it stopped: members that are trained are not trained again.
 
     Args:
         config: an experiment with a section `study`.
@@ -43,9 +41,9 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     study = create_study(config, workdir)
     print(_summary(study), flush=True)
     _check_trained(study)
-    for number, group in enumerate(study.groups):
-        _train_group(study, number, group)
-        _measure_group(study, group)
+    for group in study.groups:
+        _train_group(study, group)
+
     from noise2map_jax.study_report import write_report  # plots are slow to import
 
     write_report(study)
@@ -86,13 +84,17 @@ def _check_trained(study: Study) -> None:
     (study.workdir / "study.json").write_text(text)
 
 
-def _train_group(study: Study, number: int, group: Sequence[Member]) -> None:
-    """Train the members that share an executable."""
-    if all(member_result.load(member.run.workdir) for member in group):
+def _train_group(study: Study, group: Sequence[Member]) -> None:
+    """Train and evaluate the members that share an executable."""
+    evaluator = MemberEvaluator(study, group[0])
+    for member in group:
+        evaluator(member)  # those that were trained before
+    pending = [member for member in group if failure_of(member) is None]
+    if not pending:
         return
     trainers: dict[tuple[str, int], Trainer] = {}
 
-    def trainer(kind: str, num_networks: int) -> Trainer:
+    def create_trainer(kind: str, num_networks: int) -> Trainer:
         """Make each trainer once: what was compiled to be measured is used to train."""
         execution = create_execution(kind, num_networks)
         key = kind, execution.num_members
@@ -100,70 +102,34 @@ def _train_group(study: Study, number: int, group: Sequence[Member]) -> None:
             trainers[key] = Trainer(group[0].run.experiment, execution)
         return trainers[key]
 
-    runs = [member.run for member in group]
-    kind = _execution_kind(study, number, runs, trainer)
-    chosen = trainer(kind, min(len(runs), study.config.study.max_members * jax.device_count()))
-    width = chosen.execution.num_members
-    for first in range(0, len(group), width):
-        cohort = group[first : first + width]
-        if all(member_result.load(member.run.workdir) for member in cohort):
-            continue
-        print("training    " + "; ".join(member.name for member in cohort), flush=True)
-        _train_cohort(study, chosen, cohort)
+    kind = choose_execution(study, [member.run for member in pending], create_trainer)
+    # Calls of even size: places that are left over are computed as well.
+    most = study.config.study.max_members * jax.device_count()
+    num_calls = -(-len(pending) // most)
+    trainer = create_trainer(kind, -(-len(pending) // num_calls))
+    for cohort in plan_cohorts(study, group, kind, trainer.execution.num_members):
+        print("training    " + "; ".join(member.name for member in cohort.members), flush=True)
+        _train_cohort(trainer, cohort)
+        for member in cohort.members:
+            evaluator(member)
 
 
-def _train_cohort(study: Study, trainer: Trainer, cohort: Sequence[Member]) -> None:
+def _train_cohort(trainer: Trainer, cohort: Cohort) -> None:
     """Train members in one call of the step each time; note those that fail."""
-    runs = [member.run for member in cohort]
-    folder = runs[0].workdir
-    if trainer.execution.is_stacked:
-        names = "+".join(run.workdir.name for run in runs)
-        folder = study.workdir / "cohorts" / hashlib.sha256(names.encode()).hexdigest()[:16]
-    try:
-        failures = trainer.train(runs, folder, trainer.start(runs, folder))
-    except FloatingPointError as error:
-        failures = [str(error)] * len(runs)
-    for run, failure in zip(runs, failures, strict=True):
-        if failure:
-            print(f"{run.workdir.name} failed: {failure}", flush=True)
-            member_result.save(member_result.failed(failure), run.workdir)
+    runs, members = [member.run for member in cohort.members], cohort.members
 
+    def note_failure(number: int, failure: str) -> None:
+        # At once: after a kill nothing else would tell.
+        print(f"{members[number].name} failed: {failure}", flush=True)
+        note_trained(members[number], failure)
 
-def _execution_kind(
-    study: Study, number: int, runs: Sequence[Run], create_trainer: Callable[[str, int], Trainer]
-) -> str:
-    """Say how the networks of a group are executed; measured once, kept with the study."""
-    kind = study.config.study.execution
-    if kind != "auto":
-        return kind
-    if len(runs) == 1:
-        return "dispatch"
-    path = study.workdir / f"execution_{number}.json"
-    if not path.is_file():
-        seconds = execution_choice.measure(execution_choice.candidates(), runs, create_trainer)
-        path.write_text(json.dumps(seconds, indent=2) + "\n")
-    seconds = json.loads(path.read_text())
-    kind = execution_choice.fastest(seconds)
-    told = ", ".join(f"{name} {1000 * value:.0f}" for name, value in seconds.items())
-    print(f"execution   {kind} (ms a step of a member: {told})", flush=True)
-    return kind
-
-
-def _measure_group(study: Study, group: Sequence[Member]) -> None:
-    """Evaluate the best parameters of each member, and sweep over timesteps."""
-    experiment, objective = group[0].run.experiment, group[0].objective
-    evaluator = MapEvaluator(objective, experiment.mesh, study.config.eval.split)
-    sweep = TimestepSweep(objective, experiment.mesh, "val")
-    for member in group:
-        run = member.run
-        if member_result.load(run.workdir):
-            continue
-        step, params = restore_best(
-            run.workdir, run.experiment.config, run.experiment.model, run.experiment.mesh
-        )
-        process = member.objective.process
-        evaluation = evaluator(params, process)
-        grid = timestep_grid(process, study.config.study.num_timesteps)
-        result = MemberResult(step, evaluation.confusions, grid, sweep(params, process, grid))
-        member_result.save(result, run.workdir)
-        print(f"{member.name}: {evaluation.headline} on {study.config.eval.split}", flush=True)
+    failures = trainer.train(
+        runs,
+        cohort.folder,
+        trainer.start(runs, cohort.folder),
+        failures=[failure_of(member) or "" for member in members],
+        note_failure=note_failure,
+    )
+    for member, failure in zip(members, failures, strict=True):
+        note_trained(member, failure)
+    cohort.discard()

@@ -51,9 +51,6 @@ class Checkpoints:
 
     def save_latest(self, step: int, state: Any) -> None:
         """Save the whole state, to go on from."""
-        # First the best must be on disk: a run killed in between would else go on from here and
-        # never evaluate this step again.
-        self._best.wait_until_finished()
         if step != self.latest_step():
             self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
 

@@ -106,7 +106,7 @@ class SplitReader:
     """The records of a split in batches on the devices."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
-        check_batch_size(objective.config.eval.batch_size, mesh)
+        check_batch_size(objective.config.eval.batch_size, mesh.size)
         self._objective, self._mesh = objective, mesh
         self.source = objective.dataset.source(split)
 

@@ -1,11 +1,11 @@
 """How training steps are run: for one network over all devices, or for several networks at once."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -80,26 +80,32 @@ class Execution:
         axes = (MEMBER,) if self.is_stacked else ()
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
-    @property
-    def replicated(self) -> NamedSharding:
-        """The same on all devices."""
-        return sharding.replicated(self.mesh)
+    def keys(self, seeds: Sequence[int]) -> jax.Array:
+        """Make a random key for each network from its seed."""
+        if not self.is_stacked:
+            (seed,) = seeds
+            return jax.jit(functools.partial(jax.random.key, seed), out_shardings=self.sharding)()
+        with jax.transfer_guard("allow"):
+            numbers = np.array(self._filled(seeds), np.uint32)
+            return jax.jit(jax.vmap(jax.random.key), out_shardings=self.sharding)(numbers)
 
     def stack(self, trees: Sequence[Any]) -> Any:
-        """Bring trees of arrays, one a network, onto the devices; places left over repeat the last.
+        """Bring trees of arrays, one a network, onto the devices; each gets only its own.
 
-        The trees lie on all devices already where there is only one network a call.
+        They lie on all devices already where there is only one network a call.
         """
         if not self.is_stacked:
             (tree,) = trees
             return tree
-        filled = [*trees, *[trees[-1]] * (self.num_members - len(trees))]
         with jax.transfer_guard("allow"):
-            stack = jax.jit(
-                lambda *trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees),
-                out_shardings=self.sharding,
+            filled = self._filled([jax.device_get(tree) for tree in trees])
+            return jax.device_put(
+                jax.tree.map(lambda *leaves: np.stack(leaves), *filled), self.sharding
             )
-            return stack(*jax.device_put(filled, self.replicated))
+
+    def _filled(self, items: Sequence[Any]) -> list[Any]:
+        """Fill the places that are left over in a call with the last network."""
+        return [*items, *[items[-1]] * (self.num_members - len(items))]
 
     def member(self, tree: Any, index: int) -> Any:
         """Take the arrays of one network out of a stack; they then lie on every device there is."""
@@ -114,7 +120,7 @@ class Execution:
         if not self.is_stacked:
             (batch,) = batches
             return {name: sharding.shard_batch(part, self.mesh) for name, part in batch.items()}
-        filled = [*batches, *[batches[-1]] * (self.num_members - len(batches))]
+        filled = self._filled(batches)
         with jax.transfer_guard("allow"):
             return jax.device_put(
                 jax.tree.map(lambda *leaves: np.stack(leaves), *filled), self.sharding
@@ -139,7 +145,7 @@ def create_execution(kind: str, num_networks: int) -> Execution:
     if jax.process_count() > 1:
         raise UserError(
             f"execution {kind!r} needs all devices in one process, and there are "
-            f"{jax.process_count()}; use study.execution=dispatch"
+            f"{jax.process_count()}; use dispatch"
         )
     num_devices = min(jax.device_count(), num_networks)
     mesh = jax.make_mesh(
@@ -147,3 +153,21 @@ def create_execution(kind: str, num_networks: int) -> Execution:
     )
     a_device = -(-num_networks // num_devices) if kind == "vmap" else 1
     return Execution(mesh, num_devices * a_device)
+
+
+def possible_kinds(batch_size: int, num_microbatches: int, num_networks: int) -> list[str]:
+    """Ways to execute networks on the devices at hand; one at least, the simplest first.
+
+    Args:
+        batch_size: rows of the batch of each network.
+        num_microbatches: parts in which it is computed.
+        num_networks: that share an executable.
+    """
+    num_devices, kinds = jax.device_count(), []
+    if num_microbatches < 1 or batch_size % (num_devices * num_microbatches) == 0:
+        kinds.append("dispatch")
+    if num_devices > 1 and (num_networks > 1 or not kinds):
+        kinds.append("devices")
+    if num_networks > num_devices:
+        kinds.append("vmap")
+    return kinds or ["dispatch"]

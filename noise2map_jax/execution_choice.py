@@ -1,24 +1,51 @@
 """Which way of executing several networks is the fastest here: measured, not believed."""
 
+import hashlib
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
 
 import jax
 
+from noise2map_jax.execution import possible_kinds
+from noise2map_jax.study import Study
 from noise2map_jax.trainer import Run, Trainer
 
 NUM_CALLS = 3
+CreateTrainer = Callable[[str, int], Trainer]  # of a kind of execution, for a number of networks
 
 
-def candidates() -> tuple[str, ...]:
-    """Ways to execute several networks that the devices at hand allow."""
-    if jax.process_count() > 1:
-        return ("dispatch",)
-    return ("dispatch", "vmap") if jax.device_count() == 1 else ("dispatch", "devices", "vmap")
+def choose_execution(study: Study, runs: Sequence[Run], create_trainer: CreateTrainer) -> str:
+    """Say how networks are executed: as configured, or the fastest, which is measured once.
+
+    Args:
+        study: its config may name the kind; its folder keeps what was measured.
+        runs: networks that share an executable.
+        create_trainer: makes a trainer.
+    """
+    kind = study.config.study.execution
+    if kind != "auto":
+        return kind
+    options = runs[0].experiment.config.train
+    kinds = possible_kinds(options.batch_size, options.num_microbatches, len(runs))
+    if len(kinds) == 1:
+        return kinds[0]
+    path = study.workdir / "executions" / f"{_circumstances(runs[0])}.json"
+    seconds = json.loads(path.read_text()) if path.is_file() else {}
+    if set(seconds) != set(kinds):
+        seconds = measure(kinds, runs, create_trainer)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".tmp").write_text(json.dumps(seconds, indent=2) + "\n")
+        os.replace(path.with_suffix(".tmp"), path)
+    told = ", ".join(f"{name} {1000 * value:.0f}" for name, value in seconds.items())
+    kind = min(seconds, key=lambda name: seconds[name])
+    print(f"execution   {kind} (ms a step of a member: {told})", flush=True)
+    return kind
 
 
 def measure(
-    kinds: Sequence[str], runs: Sequence[Run], create_trainer: Callable[[str, int], Trainer]
+    kinds: Sequence[str], runs: Sequence[Run], create_trainer: CreateTrainer
 ) -> dict[str, float]:
     """Time the training step in several ways, on real batches.
 
@@ -26,17 +53,17 @@ def measure(
 
     Args:
         kinds: of `execution.KINDS`.
-        runs: the networks, two or more.
-        create_trainer: makes a trainer of a kind for a number of networks.
+        runs: the networks.
+        create_trainer: makes a trainer.
 
     Returns:
         Seconds a step of one network, by kind.
     """
+    num_devices = jax.device_count()
+    most = {"dispatch": 1, "devices": num_devices, "vmap": 2 * num_devices}
     seconds = {}
     for kind in kinds:
-        number = 1 if kind == "dispatch" else min(len(runs), 2 * jax.device_count())
-        if kind == "devices":
-            number = min(number, jax.device_count())
+        number = min(len(runs), most[kind])
         seconds[kind] = _seconds_a_step(create_trainer(kind, number), runs[:number])
     return seconds
 
@@ -56,6 +83,9 @@ def _seconds_a_step(trainer: Trainer, runs: Sequence[Run]) -> float:
     return min(seconds) / len(runs)  # the least: whatever else runs on the machine only adds
 
 
-def fastest(seconds: dict[str, float]) -> str:
-    """Return the kind that takes the least time."""
-    return min(seconds, key=lambda kind: seconds[kind])
+def _circumstances(run: Run) -> str:
+    """Name what a measurement depends on."""
+    config, device = run.experiment.config, jax.devices()[0]
+    parts = [config[name].to_dict() for name in ("model", "train", "augment", "data")]
+    parts += [config.task, device.device_kind, jax.device_count()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -98,8 +98,8 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
     Raises:
         UserError: naming the first field that is wrong.
     """
-    if config.seed < 0:
-        raise UserError(f"seed is {config.seed}; expected 0 or more")
+    if not 0 <= config.seed < 2**32:  # of which a random key is made
+        raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_scaling(config, datasets, trained)
     model, mesh = create_model(config), create_mesh()

@@ -53,6 +53,7 @@ class Learner:
         )
         self._checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
         self.failure = ""  # why it is not trained any more
+        self.note_failure: Callable[[str], None] = lambda reason: None
 
     def push(self, step: int, metrics: Any) -> None:
         """Note the metrics of a dispatched step, and look at those of the one before."""
@@ -88,11 +89,11 @@ class Learner:
                 self._writer.close()
 
 
-def each(learners: Sequence[Learner], act: Callable[..., None], *arguments: Any) -> None:
+def each(learners: Sequence[Learner], act: Callable[..., None], *arguments: Any) -> bool:
     """Call a method of all that have not failed; those that turn out not to be finite then have.
 
-    Raises:
-        FloatingPointError: none is left.
+    Returns:
+        Whether any is left.
     """
     for learner in learners:
         if not learner.failure:
@@ -100,5 +101,5 @@ def each(learners: Sequence[Learner], act: Callable[..., None], *arguments: Any)
                 act(learner, *arguments)
             except FloatingPointError as error:
                 learner.failure = str(error)
-    if all(learner.failure for learner in learners):
-        raise FloatingPointError(learners[0].failure)
+                learner.note_failure(learner.failure)
+    return not all(learner.failure for learner in learners)

@@ -22,7 +22,7 @@ MODES = {
 }
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<name of the config>.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<config>.")
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "One of several processes: found out by itself on TPU pods and Slurm."
@@ -40,7 +40,8 @@ def main(argv: list[str]) -> None:
         raise UserError("--config is missing; for example --config=configs/demo_ss.py")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
-    name = pathlib.Path(_config_path().split(":")[0]).stem
+    path, _, argument = _config_path().partition(":")
+    name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
         raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
     workdir = _WORKDIR.value or f"runs/{name}"

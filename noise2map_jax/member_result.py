@@ -11,7 +11,7 @@ FILE = "result.npz"
 
 @dataclasses.dataclass(frozen=True)
 class MemberResult:
-    """What was counted of a member's best parameters, or why there are none.
+    """What was counted of a member's best parameters.
 
     Attributes:
         step: that they are of.
@@ -19,20 +19,14 @@ class MemberResult:
             inference timesteps.
         timesteps: [G] int32, the grid of the sweep.
         sweep: [G, K, K] int64, one matrix a timestep, over the validation split.
-        failure: why training ended early; empty where it did not. Then the arrays are empty.
+        question: what was asked: split, timesteps and data; another one is asked anew.
     """
 
     step: int
     confusions: np.ndarray
     timesteps: np.ndarray
     sweep: np.ndarray
-    failure: str = ""
-
-
-def failed(reason: str) -> MemberResult:
-    """Make the result of a member that turned NaN."""
-    none = np.zeros((0, 0, 0), np.int64)
-    return MemberResult(0, none, np.zeros(0, np.int32), none, reason)
+    question: str
 
 
 def save(result: MemberResult, workdir: pathlib.Path) -> None:
@@ -45,7 +39,7 @@ def save(result: MemberResult, workdir: pathlib.Path) -> None:
 
 
 def load(workdir: pathlib.Path) -> MemberResult | None:
-    """Read it; None where the member is not done."""
+    """Read it; None where there is none."""
     path = workdir / FILE
     if not path.is_file():
         return None
@@ -55,5 +49,5 @@ def load(workdir: pathlib.Path) -> MemberResult | None:
             confusions=arrays["confusions"],
             timesteps=arrays["timesteps"],
             sweep=arrays["sweep"],
-            failure=str(arrays["failure"]),
+            question=str(arrays["question"]),
         )

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,11 @@ from noise2map_jax.report import PredictedRecord, to_rgb
 from noise2map_jax.variant_scores import foreground_f1
 
 NUM_NOISED = 6  # timesteps at which inputs are shown
+
+
+def command_line() -> str:
+    """What was typed to start this program, so that it can be typed again."""
+    return shlex.join(["python", "-m", "noise2map_jax.main", *sys.argv[1:]])
 
 
 def learning_curve(
@@ -36,10 +43,11 @@ def learning_curve(
 
 
 def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) -> NoisedInputs:
-    """Show what the network gets of a record at timesteps spread over [0, T - 1]."""
+    """Show what the network gets of a record, at timesteps of training and of prediction."""
     problem, process = objective.problem, jax.device_get(objective.process)
-    total = process.num_train_timesteps
-    timesteps = np.unique(np.linspace(0, total - 1, NUM_NOISED).round()).astype(np.int32)
+    trained = np.flatnonzero(process.timestep_weights)
+    spread = trained[np.linspace(0, len(trained) - 1, NUM_NOISED).round().astype(int)]
+    timesteps = np.unique([*spread, *process.inference_timesteps[:1]]).astype(np.int32)
     batch = problem.scaled({k: jnp.asarray(record[k][None]) for k in objective.task.image_keys})
     x = jnp.repeat(problem.task.inputs(batch), len(timesteps), axis=0)
     eps = jnp.broadcast_to(gaussian_noise(process, jax.random.key(0), x[:1]), x.shape)

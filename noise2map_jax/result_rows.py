@@ -177,4 +177,4 @@ def _read_line(line: dict[str, str | None], where: str) -> ResultRow:
             raise UserError(f"{where}: {name} is {text}; expected 0 to 100 percent")
         values.append(value)
     f1, iou = values
-    return ResultRow(method, dataset, f1, iou)
+    return ResultRow(method, dataset, f1, iou, (line.get("protocol") or "").strip())

@@ -1,12 +1,11 @@
 """What a training run leaves for people: pictures of predictions, and a page for each task."""
 
 import pathlib
-import shlex
-import sys
 from typing import Any
 
 from noise2map_jax.evaluator import MapEvaluation
 from noise2map_jax.page.render import render_run, write_page
+from noise2map_jax.page_parts import command_line
 from noise2map_jax.predictions import predict_spread, save_predictions
 from noise2map_jax.report import PredictedRecord
 from noise2map_jax.run_page import run_page
@@ -32,7 +31,6 @@ def write_report(
     experiment, paths = result.experiment, []
     folder = workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    command = shlex.join(["python", "-m", "noise2map_jax.main", *sys.argv[1:]])
     for name, evaluation in result.evaluations.items():
         objective = experiment.objectives[name]
         rows: list[PredictedRecord] = []
@@ -45,7 +43,7 @@ def write_report(
                 writer.write_image(step, tag, picture)
                 paths.append(path)
         path = folder / experiment.file_name("index.html", name)
-        page = run_page(experiment, objective, evaluation, rows, workdir, command)
+        page = run_page(experiment, objective, evaluation, rows, workdir, command_line())
         write_page(render_run(page), path)
         paths.append(path)
     return paths

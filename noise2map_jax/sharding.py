@@ -24,24 +24,24 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, *, num_microbatches: int = 1) -> int:
+def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int = 1) -> int:
     """Return the rows of a global batch that each device gets.
 
     Args:
         batch_size: rows of a global batch.
-        mesh: the devices.
+        num_devices: over which the batch is split.
         num_microbatches: parts of a batch over which gradients are accumulated.
 
     Raises:
         UserError: the batch cannot be divided evenly.
     """
-    parts = mesh.size * num_microbatches
+    parts = num_devices * num_microbatches
     if batch_size < 1 or num_microbatches < 1 or batch_size % parts:
         raise UserError(
-            f"a batch of {batch_size} cannot be divided by {mesh.size} devices x "
+            f"a batch of {batch_size} cannot be divided by {num_devices} devices x "
             f"{num_microbatches} micro-batches; choose a multiple of {max(parts, 1)}"
         )
-    return batch_size // mesh.size
+    return batch_size // num_devices
 
 
 def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -9,9 +9,15 @@ import jax
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.experiment import Experiment, Objective, create_experiment
-from noise2map_jax.trainer import Run
+from noise2map_jax.trainer import Run, Trainer
 from noise2map_jax.variants import Variant, parse_variants
+
+FIELDS = (
+    *("variants", "grid", "seeds", "reference", "execution", "max_members"),
+    *("num_timesteps", "num_scenes"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +67,6 @@ class Study:
         members = [member for group in self.groups for member in group]
         return sorted(members, key=lambda m: (order[m.variant.name], m.seed))
 
-    def folder(self, name: str) -> pathlib.Path:
-        """Make a folder of the study."""
-        path = self.workdir / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
 
 def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
     """Make the members of a study, and check them all before any is trained.
@@ -74,6 +74,11 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
     Raises:
         UserError: no study in the config, a wrong variant, seed or reference, or a wrong field.
     """
+    lacking = [name for name in FIELDS if name not in config.get("study", {})]
+    if "study" in config and lacking:
+        raise UserError(
+            f"study lacks {', '.join(lacking)}; make the section with configs/default.py's `study`"
+        )
     if "study" not in config:
         raise UserError(
             "this config is no study: it has no field `study`; see configs/ablate_noise.py"
@@ -88,9 +93,13 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
         raise UserError(
             f"study.reference is {options.reference!r}; expected one of {', '.join(names)}"
         )
-    seeds = tuple(options.seeds)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"study.seeds is {seeds}; expected one or more different numbers")
+    seeds = tuple(options.seeds) if isinstance(options.seeds, tuple | list) else (options.seeds,)
+    if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int for seed in seeds):
+        raise UserError(f"study.seeds is {seeds}; expected one or more different whole numbers")
+    if options.execution not in ("auto", *KINDS):
+        raise UserError(
+            f"study.execution is {options.execution!r}; expected auto, {', '.join(KINDS)}"
+        )
     if options.num_timesteps < 0 or options.num_scenes < 0 or options.max_members < 1:
         raise UserError(
             f"study.num_timesteps is {options.num_timesteps}, num_scenes {options.num_scenes}, "
@@ -105,7 +114,23 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
                 groups.append([member])
             else:
                 group.append(member)
+    for group in groups:
+        _check(group[0], config)
     return Study(config, workdir, tuple(variants), tuple(tuple(group) for group in groups))
+
+
+def _check(member: Member, config: ConfigDict) -> None:
+    """Find what would else be found only when this group's turn comes."""
+    objective, options = member.objective, config.study
+    objective.dataset.num_records(config.eval.split)
+    objective.dataset.num_records("val")
+    kind, train = options.execution, member.run.experiment.config.train
+    if kind == "auto":
+        kind = possible_kinds(train.batch_size, train.num_microbatches, 1)[0]
+    try:
+        Trainer(member.run.experiment, create_execution(kind, 1))
+    except UserError as error:
+        raise UserError(f"variant {member.variant.name!r}: {error}") from None
 
 
 def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path) -> Run:

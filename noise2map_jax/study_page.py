@@ -29,18 +29,24 @@ from noise2map_jax.variant_scores import foreground_f1
 Results = Sequence[tuple[Member, MemberResult]]
 
 
-def study_page(study: Study, results: Results, comparison: Comparison, command: str) -> StudyPage:
+def study_page(
+    study: Study,
+    done: Results,
+    failures: Sequence[tuple[Member, str]],
+    comparison: Comparison,
+    command: str,
+) -> StudyPage:
     """Gather the page's content.
 
     Args:
         study: what was compared.
-        results: of all members.
-        comparison: their statistics.
+        done: members that were trained to their end.
+        failures: the others, and why.
+        comparison: the statistics.
         command: that makes the study again.
     """
-    config, objective = study.config, results[0][0].objective
+    config, objective = study.config, study.members[0].objective
     split = config.eval.split
-    done = [(member, result) for member, result in results if not result.failure]
     return StudyPage(
         title=f"{config.task} on {objective.dataset.name}: {len(study.variants)} variants x "
         f"{len(config.study.seeds)} seeds",
@@ -51,16 +57,15 @@ def study_page(study: Study, results: Results, comparison: Comparison, command: 
         variants=_variant_scores(study, comparison),
         classes=tuple(config.data.classes),
         notes=tuple(
-            f"{member.name} failed and counts for nothing: {result.failure}"
-            for member, result in results
-            if result.failure
+            f"{member.name} failed and counts for nothing: {reason}" for member, reason in failures
         ),
         sweeps=_sweeps(study, done),
-        curves=_curves(results),
+        curves=_curves(study),
         noised=_noised(study, done),
         pictures=_pictures(study, done),
-        pictures_note=f"One tile a scene of the split {split}, predicted by the first seed of each "
-        "variant; F1 of the tile.",
+        pictures_note=f"One tile a scene of the split {split}; F1 of the tile. Predicted by "
+        + ", ".join(pairs[0][0].name for _, pairs in _of_variant(study, done))
+        + ".",
         scene_scores=SceneScores(
             comparison.scenes,
             tuple(variant.name for variant in comparison.variants),
@@ -119,13 +124,14 @@ def _sweeps(study: Study, done: Results) -> tuple[Sweep, ...]:
         if not len(result.timesteps):
             continue
         process, options = member.objective.process, member.objective.config.noise
-        is_pair = len(member.objective.task.image_keys) > 1
+        # Only where dates are exchanged does a low contrast hide their difference.
+        swaps = bool(process.mix.swap) or options.kind != "structured"
+        is_pair = len(member.objective.task.image_keys) > 1 and swaps
         sweeps.append(
             Sweep(
                 variant=name,
                 timesteps=result.timesteps,
                 f1=np.stack([foreground_f1(r.sweep) for _, r in pairs]),
-                # Of a single image nothing is lost, whatever the contrast.
                 contrast=np.asarray(contrast(process.signal, process.noise)) if is_pair else None,
                 schedule=options.schedule if options.kind == "structured" else options.kind,
             )
@@ -133,7 +139,7 @@ def _sweeps(study: Study, done: Results) -> tuple[Sweep, ...]:
     return tuple(sweeps)
 
 
-def _curves(results: Results) -> tuple[LearningCurve, ...]:
+def _curves(study: Study) -> tuple[LearningCurve, ...]:
     return tuple(
         learning_curve(
             member.run.workdir,
@@ -142,7 +148,7 @@ def _curves(results: Results) -> tuple[LearningCurve, ...]:
             loss="train/loss",
             f1="val/f1/foreground",
         )
-        for member, _ in results
+        for member in study.members
     )
 
 

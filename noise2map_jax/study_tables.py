@@ -10,11 +10,11 @@ from noise2map_jax.comparison import Comparison, Difference
 COLUMNS = (
     *("method", "dataset", "f1", "iou", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
     *("difference", "difference_low", "difference_high", "p_wilcoxon", "p_holm", "effect_size"),
-    *("pairs", "verdict"),
+    *("pairs", "verdict", "protocol"),
 )
 
 
-def to_csv(comparison: Comparison, dataset: str) -> str:
+def to_csv(comparison: Comparison, dataset: str, protocol: str) -> str:
     """Write all numbers, a row a variant, in percent; unknown ones are empty."""
     differences = {difference.name: difference for difference in comparison.differences}
     file = io.StringIO()
@@ -24,6 +24,7 @@ def to_csv(comparison: Comparison, dataset: str) -> str:
         row: dict[str, object] = {
             "method": variant.name,
             "dataset": dataset,
+            "protocol": protocol,
             "f1": _percent(variant.f1),
             "iou": _percent(variant.iou),
             "f1_std": _percent(variant.f1_std),

@@ -15,6 +15,8 @@ from noise2map_jax.noise import NoiseProcess
 from noise2map_jax.problem import Batch, Problem
 from noise2map_jax.sharding import batch_sharding, replicated
 
+MOST_TIMESTEPS = 16  # in one call, which takes memory for a batch at each of them
+
 
 def sweep_step(
     params: Any, batch: Batch, process: NoiseProcess, timesteps: jax.Array, *, problem: Problem
@@ -54,14 +56,16 @@ class TimestepSweep:
 
     def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:
         """Count over the whole split: [G, K, K] int64 for timesteps [G]."""
-        if not len(timesteps):
-            return np.zeros((0, self._num_classes, self._num_classes), np.int64)
-        grid = jax.device_put(jnp.asarray(timesteps, jnp.int32), self._rep)
-        counts = [
-            jax.device_get(self._step(params, batch, process, grid))
-            for batch in self._reader.batches()
-        ]
-        return np.asarray(np.sum(counts, axis=0, dtype=np.int64))
+        counts = np.zeros((len(timesteps), self._num_classes, self._num_classes), np.int64)
+        size = min(len(timesteps), MOST_TIMESTEPS)
+        for batch in self._reader.batches():
+            for first in range(0, len(timesteps), size):
+                part = timesteps[first : first + size]
+                filled = np.resize(part, size)  # the last call is as large as the others
+                grid = jax.device_put(jnp.asarray(filled, jnp.int32), self._rep)
+                found = jax.device_get(self._step(params, batch, process, grid))
+                counts[first : first + size] += found[: len(part)]
+        return counts
 
 
 def timestep_grid(process: NoiseProcess, number: int) -> np.ndarray:

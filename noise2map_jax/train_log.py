@@ -59,8 +59,7 @@ class TrainLog:
         if not all(np.isfinite(v) for v in values.values()):
             shown = ", ".join(f"{k} {v}" for k, v in values.items())
             raise FloatingPointError(
-                f"step {step}: {shown}; the last checkpoint is kept; lower the learning rate or "
-                "set train.max_gradient_norm, and run again"
+                f"step {step}: {shown}; lower the learning rate or set train.max_gradient_norm"
             )
         self.last_loss = values["loss"]
         self._window.append(values)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -60,10 +60,11 @@ class Trainer:
         options = experiment.config.train
         self.execution = execution
         self.batch_size = options.batch_size
-        if not execution.is_stacked:
-            sharding.check_batch_size(
-                self.batch_size, execution.mesh, num_microbatches=options.num_microbatches
-            )
+        sharding.check_batch_size(
+            self.batch_size,
+            1 if execution.is_stacked else execution.mesh.size,
+            num_microbatches=options.num_microbatches,
+        )
         # An epoch passes once over the largest of the tasks' training splits.
         num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
         self.num_steps = num_train_steps(experiment.config, num_records)
@@ -103,23 +104,33 @@ class Trainer:
             state = self.execution.stack(states)
         return Start(state, 0, tuple(origins))
 
-    def train(self, runs: Sequence[Run], folder: pathlib.Path, start: Start) -> list[str]:
+    def train(
+        self,
+        runs: Sequence[Run],
+        folder: pathlib.Path,
+        start: Start,
+        *,
+        failures: Sequence[str] = (),
+        note_failure: Callable[[int, str], None] = lambda number, failure: None,
+    ) -> list[str]:
         """Train to the end, evaluate on the validation split, keep the newest and the best.
 
-        A network that turns NaN has failed; the others go on.
+        A network whose loss, gradient or parameters are not finite has failed; others go on. Where
+        all have failed training ends, and the last checkpoint stays.
 
         Args:
             runs: the networks.
             folder: as for `start`.
             start: where they begin.
+            failures: why each network failed in an earlier attempt; empty where it did not.
+            note_failure: called with the number of a network and the reason as soon as it fails,
+                before anything is saved.
 
         Returns:
             Why each network failed; empty where it did not.
 
         Raises:
             Preempted: asked to stop by a signal; the states are saved.
-            FloatingPointError: all failed: loss, gradient or parameters are not finite; the last
-                checkpoint stays.
         """
         state, first_step = start.state, start.step
         processes, keys = self.processes(runs), self.root_keys(runs)
@@ -132,6 +143,9 @@ class Trainer:
                 stack.enter_context(contextlib.closing(self._learner(run, i, first_step)))
                 for i, run in enumerate(runs)
             ]
+            for i, learner in enumerate(learners):
+                learner.failure = failures[i] if failures else ""
+                learner.note_failure = functools.partial(note_failure, i)
             batches = self.batches(runs, first_step)
             images_a_step = self._images_a_step(runs[0]) * len(runs)
             bar = progress_bar(
@@ -161,38 +175,31 @@ class Trainer:
                 stop = watch.reached(step)
                 due = step % self._eval_every == 0, step % self._save_every == 0 or stop
                 if step > first_step and any(due):
-                    each(learners, Learner.pull)
+                    if not each(learners, Learner.pull):
+                        break
                     if due[0]:
                         evaluate(step)
                     if due[1]:
                         save(step)
                 if stop:
-                    checkpoints.wait()
-                    saved = checkpoints.latest_step() or 0
-                    if jax.process_index() == 0:
-                        print(
-                            f"stopped by a signal at step {step}; the same command goes on from "
-                            f"step {saved}"
-                        )
-                    raise Preempted
+                    _stop(step, checkpoints)
                 batch = self.execution.put_batches(next(batches))
                 state, metrics = self.step(state, batch, processes, keys)
                 # Looks at the metrics of the step before this one.
-                each(learners, Learner.push, step + 1, metrics)
+                if not each(learners, Learner.push, step + 1, metrics):
+                    break
                 bar.update(images_a_step)
-            each(learners, Learner.pull)
-            if first_step < self.num_steps:
+            if each(learners, Learner.pull) and first_step < self.num_steps:
                 evaluate(self.num_steps)
                 save(self.num_steps)
+                if watch.reached(self.num_steps):  # while it was evaluated
+                    _stop(self.num_steps, checkpoints)
         return [learner.failure for learner in learners]
 
     def root_keys(self, runs: Sequence[Run]) -> jax.Array:
         """Make the root key of each network, from its seed."""
-        keys = []
-        for run in runs:
-            make = functools.partial(jax.random.key, run.experiment.config.seed)
-            keys.append(jax.jit(make, out_shardings=self.execution.replicated)())
-        return self.execution.stack(keys)
+        seeds = [run.experiment.config.seed for run in runs]
+        return self.execution.keys(seeds)
 
     def processes(self, runs: Sequence[Run]) -> Any:
         """Bring the noise processes of each network, by task, onto the devices."""
@@ -240,3 +247,14 @@ class Trainer:
             last_step=self.num_steps,
             member=number if self.execution.is_stacked else None,
         )
+
+
+def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:
+    """Wait until the states are on disk, tell, and end the program."""
+    checkpoints.wait()
+    if jax.process_index() == 0:
+        print(
+            f"stopped by a signal at step {step}; the same command goes on from step "
+            f"{checkpoints.latest_step() or 0}"
+        )
+    raise Preempted

@@ -2,7 +2,9 @@
 
 import ast
 import dataclasses
+import hashlib
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +14,8 @@ from ml_collections import ConfigDict
 from noise2map_jax.errors import UserError
 
 # What all members of a study share: they could not be compared otherwise.
+LONGEST_SLUG = 100  # characters; with the seed it must fit into a file name
+MOST_VARIANTS = 1000
 SHARED = ("task", "tasks", "seed", "data", "eval", "study")
 
 _PUBLISHED = (
@@ -45,8 +49,12 @@ class Variant:
 
     @property
     def slug(self) -> str:
-        """Its name as a file name."""
-        return re.sub(r"[^A-Za-z0-9._=,+-]+", "_", self.name)
+        """Its name as a file name, shortened where it is too long for one."""
+        slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", self.name)
+        if len(slug) <= LONGEST_SLUG:
+            return slug
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:12]
+        return f"{slug[: LONGEST_SLUG - 13]}-{digest}"
 
     def describe(self) -> str:
         """What it changes."""
@@ -85,6 +93,9 @@ def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant
     Raises:
         UserError: a name without meaning, a name that comes twice, an empty grid, or nothing.
     """
+    for name, texts in (("variants", variants), ("grid", grid)):
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise UserError(f"study.{name} is {texts!r}; expected strings, such as ('paper',)")
     found = [_parse(text) for text in variants] + _combinations(grid)
     if not found:
         raise UserError("study.variants and study.grid are empty; there is nothing to compare")
@@ -95,7 +106,7 @@ def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant
             raise UserError(
                 f"study: variant {variant.name!r} comes twice"
                 + (f", as {other.name!r}" if other.name != variant.name else "")
-                + "; give every variant a name of its own"
+                + "; give every variant a name of its own, told apart by a-z, A-Z, 0-9 and ._=,+-"
             )
     return found
 
@@ -121,15 +132,22 @@ def _parse(text: str) -> Variant:
 
 
 def _combinations(grid: Sequence[str]) -> list[Variant]:
-    axes = []
+    axes: list[list[str]] = []
     for text in grid:
-        field, equals, values = text.partition("=")
-        options = [value for value in values.split("|") if value]
-        if not equals or not field or not options:
-            raise UserError(f"study.grid: {text!r} is empty; expected FIELD=VALUE|VALUE|...")
+        field, equals, values = (part.strip() for part in text.partition("="))
+        options = [value.strip() for value in values.split("|")]
+        if not equals or not field or not all(options):
+            raise UserError(
+                f"study.grid: {text!r} is empty or has an empty value; expected "
+                "FIELD=VALUE|VALUE|..."
+            )
+        if any(axis[0].startswith(f"{field}=") for axis in axes):
+            raise UserError(f"study.grid: {field} comes twice; give all its values at once")
         axes.append([f"{field}={value}" for value in options])
     if not axes:
         return []
+    if (number := math.prod(map(len, axes))) > MOST_VARIANTS:
+        raise UserError(f"study.grid has {number} combinations; expected at most {MOST_VARIANTS}")
     return [
         Variant(", ".join(_short(override) for override in overrides), overrides)
         for overrides in itertools.product(*axes)
@@ -170,7 +188,13 @@ def _parse_value(text: str, like: Any) -> Any:
         return text
     value = ast.literal_eval(text)
     if isinstance(like, tuple):
-        return tuple(value) if isinstance(value, tuple | list) else (value,)
-    if isinstance(like, bool) != isinstance(value, bool):
+        values = tuple(value) if isinstance(value, tuple | list) else (value,)
+        kinds = {type(item) for item in like} or {int, float}
+        if not {type(item) for item in values} <= kinds:
+            raise TypeError
+        return values
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(like):
         raise TypeError
-    return float(value) if isinstance(like, float) else value  # ConfigDict refuses other types
+    return value

@@ -84,8 +84,16 @@ def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
         np.testing.assert_array_equal(one.timesteps, [0, 500, 999])
         pixels = one.confusions.sum()
         assert np.abs(one.confusions - other.confusions).sum() < 0.02 * pixels
-        # At the timestep of prediction the sweep, over validation, is what training measured.
-        assert one.sweep.shape == (3, 2, 2)
+        # At the timestep of prediction the sweep is what training measured on validation.
+        counts = one.sweep[-1]
+        f1 = 2 * counts[1, 1] / (2 * counts[1, 1] + counts[0, 1] + counts[1, 0])
+        logged = metrics(studies["dispatch"][0] / "members" / name, "val/f1/foreground")
+        assert f1 == pytest.approx(logged[one.step], rel=1e-6)
+
+
+def test_nothing_is_left_of_states_that_are_not_needed(studies):
+    for kind in ("vmap", "devices"):
+        assert not list((studies[kind][0] / "cohorts").iterdir())
 
 
 def test_the_report_says_what_was_found(studies):
@@ -113,26 +121,35 @@ def test_a_study_is_ranked_beside_others(studies, tmp_path):
     assert "cosine" in (tmp_path / "rank.csv").read_text()
 
 
+def lines_of(done, start):
+    return [line for line in done.stdout.splitlines() if line.startswith(start)]
+
+
 def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     workdir = tmp_path / "study"
-    shutil.copytree(studies["dispatch"][0], workdir)
-    shutil.rmtree(workdir / "members" / "cosine-1")
-    before = {n: (workdir / "members" / n / "result.npz").stat().st_mtime_ns for n in MEMBERS[:3]}
-    options = arguments(thin_data, workdir, "--config.study.execution=dispatch")
-    done = programs.run(options, programs.environment(cache))
-    assert [line for line in done.stdout.splitlines() if line.startswith("training")] == [
-        "training    cosine, seed 1"
-    ]
-    after = {n: (workdir / "members" / n / "result.npz").stat().st_mtime_ns for n in MEMBERS[:3]}
-    assert before == after
-    old = (studies["dispatch"][0] / "report" / "results.csv").read_text()
-    assert (workdir / "report" / "results.csv").read_text() == old
+    shutil.copytree(studies["vmap"][0], workdir)
+    before = {n: (workdir / "members" / n / "metrics.jsonl").read_text() for n in MEMBERS}
     options = arguments(
         thin_data,
         workdir,
-        "--config.study.variants=('paper','cosine: noise.schedule=sigmoid')",
+        "--config.study.execution=vmap",
+        "--config.study.seeds=(0,1,2)",
+        "--config.eval.num_pictures=3",
     )
-    done = programs.run(options, programs.environment(cache), expect=2)
+    done = programs.run(options, programs.environment(cache))
+    assert lines_of(done, "training") == ["training    paper, seed 2; cosine, seed 2"]
+    assert len(lines_of(done, "paper, seed ")) == 1  # nor evaluated
+    after = {n: (workdir / "members" / n / "metrics.jsonl").read_text() for n in MEMBERS}
+    assert before == after
+
+    # Another question is asked of the same networks; those of another name are not touched.
+    others = (*options, "--config.eval.split=val", "--config.study.num_timesteps=2")
+    done = programs.run(others, programs.environment(cache))
+    assert not lines_of(done, "training")
+    assert len(lines_of(done, "paper, seed ")) == 3
+    assert "split val" in (workdir / "report" / "results.csv").read_text()
+    changed = "--config.study.variants=('paper','cosine: noise.schedule=sigmoid')"
+    done = programs.run((*options, changed), programs.environment(cache), expect=2)
     assert "was trained with other values of noise.schedule" in done.stderr
 
 
@@ -176,7 +193,7 @@ def test_a_member_that_turns_nan_is_marked_and_the_others_go_on(thin_data, cache
         "--config.train.num_steps=4",
     )
     done = programs.run(options, programs.environment(cache))
-    assert "blown-0 failed: step " in done.stdout
+    assert "blown, seed 0 failed: step " in done.stdout
     assert "| blown | 0 | failed |" in done.stdout
     assert "blown and paper cannot be compared: no seed finished" in done.stdout
     page = (tmp_path / "report" / "index.html").read_text()

@@ -56,6 +56,14 @@ def test_the_best_is_the_one_of_least_loss(pretrained):
     assert f"best step {best}: loss {losses[best]:.5f}" in done.stdout
 
 
+def test_the_page_of_a_denoiser_has_its_curve_and_no_scores_of_maps(pretrained):
+    workdir, _, _ = pretrained
+    page = (workdir / "report" / "index.html").read_text()
+    assert "loss of training" in page
+    assert 'id="scores"' not in page
+    assert "What the network sees" in page
+
+
 def test_samples_are_drawn_at_every_evaluation(pretrained):
     workdir, _, _ = pretrained
     pictures = sorted((workdir / "report").glob("samples_*.png"))

@@ -11,9 +11,10 @@ from problems import tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax import schedules
 from noise2map_jax.errors import UserError
-from noise2map_jax.execution import KINDS, create_execution
+from noise2map_jax.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.model import init_params
 from noise2map_jax.noise import create_noise_process
+from noise2map_jax.sharding import replicated
 from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
 
@@ -38,12 +39,11 @@ def compiled(execution):
 def arguments(execution, chosen):
     """State, batches, processes and keys of networks that differ in process and seed."""
     _, init = compiled(execution)
-    keys = execution.stack(
-        [jax.device_put(jax.random.key(i), execution.replicated) for i in chosen]
-    )
+    keys = execution.keys(chosen)
     batches = execution.put_batches([{"cd": tiny_batch("cd", seed=i)} for i in chosen])
-    processes = [jax.device_put(PROCESSES[i], execution.replicated) for i in chosen]
-    return init(keys), batches, execution.stack([{"cd": p} for p in processes]), keys
+    everywhere = replicated(execution.mesh)
+    processes = [{"cd": jax.device_put(PROCESSES[i], everywhere)} for i in chosen]
+    return init(keys), batches, execution.stack(processes), keys
 
 
 def losses(kind, chosen, num_steps=5):
@@ -99,6 +99,33 @@ def test_a_network_is_taken_out_of_the_stack_as_it_was_put_in():
     assert stacked["a"].shape == (3, 4)
     for i, tree in enumerate(trees):
         np.testing.assert_array_equal(execution.member(stacked, i)["a"], tree["a"])
+
+
+def test_keys_are_those_of_the_seeds():
+    seeds = [0, 7, 2**32 - 1]
+    keys = create_execution("devices", 3).keys(seeds)
+    for i, seed in enumerate(seeds):
+        one = create_execution("dispatch", 1).keys([seed])
+        assert jax.random.key_data(one).tolist() == jax.random.key_data(keys[i]).tolist()
+        assert (
+            jax.random.key_data(one).tolist() == jax.random.key_data(jax.random.key(seed)).tolist()
+        )
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_microbatches", "num_networks", "kinds"),
+    [
+        (16, 1, 1, ["dispatch"]),
+        (16, 2, 4, ["dispatch", "devices"]),
+        (16, 1, 9, ["dispatch", "devices", "vmap"]),
+        (12, 1, 9, ["devices", "vmap"]),  # 12 rows are not for 8 devices
+        (16, 4, 1, ["devices"]),
+    ],
+)
+def test_kinds_that_the_batch_does_not_allow_are_left_out(
+    batch_size, num_microbatches, num_networks, kinds
+):
+    assert possible_kinds(batch_size, num_microbatches, num_networks) == kinds
 
 
 def test_an_unknown_kind_is_named():

@@ -9,20 +9,15 @@ from noise2map_jax.member_result import MemberResult
 
 def test_what_is_saved_is_loaded(tmp_path):
     counts = np.arange(8, dtype=np.int64).reshape(2, 2, 2)
-    result = MemberResult(7, counts, np.array([0, 9], np.int32), counts + 1)
+    result = MemberResult(7, counts, np.array([0, 9], np.int32), counts + 1, "test")
     assert member_result.load(tmp_path) is None
     member_result.save(result, tmp_path)
     loaded = member_result.load(tmp_path)
-    assert (loaded.step, loaded.failure) == (7, "")
+    assert (loaded.step, loaded.question) == (7, "test")
     np.testing.assert_array_equal(loaded.confusions, counts)
     np.testing.assert_array_equal(loaded.timesteps, [0, 9])
     np.testing.assert_array_equal(loaded.sweep, counts + 1)
     assert [path.name for path in tmp_path.iterdir()] == ["result.npz"]
-
-
-def test_a_failure_keeps_its_reason(tmp_path):
-    member_result.save(member_result.failed("step 3: loss nan"), tmp_path / "new")
-    assert member_result.load(tmp_path / "new").failure == "step 3: loss nan"
 
 
 def test_objects_are_not_unpickled(tmp_path):

@@ -57,6 +57,9 @@ def test_both_tasks_are_trained_scored_and_drawn(both, train):
         np.testing.assert_allclose(loss, parts, rtol=1e-6)
     for task in ("ss", "cd"):
         assert list(programs.metrics(workdir, f"val/{task}/f1/foreground")) == [3, 6]
+        page = (workdir / "report" / f"index_{task}.html").read_text()
+        assert f"{task} on thin_{task}" in page
+        assert 'id="scores"' in page
         with Image.open(workdir / "report" / f"predictions_{task}.png") as picture:
             assert picture.width > 800
     done = train.again(workdir, "--mode=eval")

@@ -81,5 +81,5 @@ def test_the_mesh_holds_every_device():
 @pytest.mark.parametrize(("size", "parts"), [(12, 1), (0, 1), (24, 2), (8, 0)])
 def test_batches_that_do_not_divide_are_refused_with_both_numbers(size, parts):
     with pytest.raises(UserError, match=rf"batch of {size} .*8 devices x {parts}"):
-        sharding.check_batch_size(size, mesh_of(8), num_microbatches=parts)
-    assert sharding.check_batch_size(32, mesh_of(8), num_microbatches=2) == 4
+        sharding.check_batch_size(size, 8, num_microbatches=parts)
+    assert sharding.check_batch_size(32, 8, num_microbatches=2) == 4

@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 import study_config
+from ml_collections import ConfigDict
 
 from configs import default
 from noise2map_jax.components import create_process
@@ -55,6 +56,17 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
         ({"reference": "papr"}, "study.reference is 'papr'; expected one of paper, cosine"),
         ({"seeds": ()}, "study.seeds is ()"),
         ({"seeds": (1, 1)}, "study.seeds is (1, 1)"),
+        ({"seeds": (0.5,)}, "study.seeds is (0.5,); expected one or more different whole"),
+        ({"seeds": (-1,)}, "seed is -1"),
+        ({"seeds": (2**32,)}, "seed is 4294967296; expected 0 or more and less than 2**32"),
+        ({"execution": "fast"}, "study.execution is 'fast'; expected auto, dispatch"),
+        ({"variants": (1, 2)}, "study.variants is (1, 2); expected strings"),
+        ({"variants": ("paper", "x: train.optimizer=foo")}, "variant 'x': unknown"),
+        (
+            {"variants": ("paper", "x: train.num_microbatches=3")},
+            "variant 'x': a batch of 8 cannot",
+        ),
+        ({"variants": ("paper", "x: train.batch_size=0")}, "variant 'x': a batch of 0 cannot"),
         ({"num_timesteps": -1}, "num_timesteps is -1"),
         ({"max_members": 0}, "max_members 0"),
         ({"variants": ("paper", "swap")}, "variant 'swap': noise.mix is 'swap'"),
@@ -69,6 +81,18 @@ def test_a_wrong_study_is_named_before_anything_is_trained(config, change, said,
         create_study(config, tmp_path)
     assert said in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_split_that_is_not_there_is_named_before_anything_is_trained(config, tmp_path):
+    config.eval.split = "tset"
+    with pytest.raises(UserError, match="has no 'tset' split"):
+        create_study(config, tmp_path)
+
+
+def test_a_section_that_lacks_a_field_is_named(config, tmp_path):
+    config.study = ConfigDict({"variants": ("paper",)})
+    with pytest.raises(UserError, match="study lacks grid, seeds, reference"):
+        create_study(config, tmp_path)
 
 
 def test_what_has_no_maps_of_one_task_cannot_be_studied(config, tmp_path):

@@ -35,7 +35,9 @@ def comparison():
 
 
 def test_csv_holds_every_number_in_percent(comparison):
-    rows = list(csv.DictReader(io.StringIO(study_tables.to_csv(comparison, "ss mine"))))
+    rows = list(
+        csv.DictReader(io.StringIO(study_tables.to_csv(comparison, "ss mine", "test of mine")))
+    )
     assert [row["method"] for row in rows] == ["paper", "a_b & 50 % | c"]  # no row without a score
     assert float(rows[0]["f1"]) == pytest.approx(52)
     assert float(rows[0]["f1_std"]) == pytest.approx(2 * 2**0.5, rel=1e-5)
@@ -49,7 +51,7 @@ def test_csv_holds_every_number_in_percent(comparison):
 
 def test_csv_is_what_rank_reads(comparison, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(study_tables.to_csv(comparison, "ss mine"))
+    path.write_text(study_tables.to_csv(comparison, "ss mine", "test of mine"))
     rows = read_table(path)
     assert [(row.method, row.dataset) for row in rows] == [
         ("paper", "ss mine"),
@@ -82,4 +84,4 @@ def test_latex_escapes_what_means_something_there(comparison):
 def test_a_single_seed_has_no_deviation():
     alone = compare([scores("paper", 0.5)], SCENES, "paper", num_resamples=10)
     assert "| paper | 1 | 50.00 |" in study_tables.to_markdown(alone)
-    assert ",,," in study_tables.to_csv(alone, "ss mine")
+    assert ",,," in study_tables.to_csv(alone, "ss mine", "test of mine")

@@ -34,6 +34,7 @@ def test_a_run_leaves_everything_that_is_promised(program, tmp_path):
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert len(events.Scalars("train/loss")) == 20
     assert events.Images("predictions/val")
+    assert "validation F1" in (run / "report" / "index.html").read_text()
     with Image.open(run / "report" / "predictions.png") as picture:
         assert picture.width > 800
     assert (run / "checkpoints" / "latest" / "20").is_dir()

@@ -1,5 +1,7 @@
 """Several networks trained at once: one that fails does not take the others with it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -20,27 +22,49 @@ def runs(thin_data, tmp_path):
     return [member.run for member in create_study(config, tmp_path).members[:2]]
 
 
-def test_networks_that_fail_are_told_from_those_that_do_not(runs, tmp_path):
-    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
-    start = trainer.start(runs, tmp_path / "together")
-    poisoned = jax.tree.map(
-        lambda leaf: leaf.at[0].set(jnp.nan) if leaf.dtype == jnp.float32 else leaf,
+def poisoned(start, which):
+    """The start with parameters of some networks that are not finite."""
+    params = jax.tree.map(
+        lambda leaf: leaf.at[which].set(jnp.nan) if leaf.dtype == jnp.float32 else leaf,
         start.state.params,
     )
-    start = start.__class__(start.state.replace(params=poisoned), 0, start.origins)
-    failures = trainer.train(runs, tmp_path / "together", start)
+    return dataclasses.replace(start, state=start.state.replace(params=params))
+
+
+def test_networks_that_fail_are_told_from_those_that_do_not(runs, tmp_path):
+    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
+    folder, noted = tmp_path / "together", []
+
+    def note(number, failure):
+        # Noted before anything is saved: a kill in between cannot hide it.
+        assert not list((folder / "checkpoints" / "latest").glob("[0-9]*"))
+        noted.append((number, failure))
+
+    start = poisoned(trainer.start(runs, folder), 0)
+    failures = trainer.train(runs, folder, start, note_failure=note)
+    assert noted == [(0, failures[0])]
+    assert "step 1: " in failures[0]
     assert "loss nan" in failures[0]
     assert failures[1] == ""
     assert list(metrics(runs[1].workdir)) == [1, 2, 3]
     assert list(metrics(runs[1].workdir, "val/f1/foreground")) == [2, 3]
     assert not (runs[0].workdir / "metrics.jsonl").read_text()
     assert list((runs[1].workdir / "checkpoints" / "best").glob("[0-9]*"))
+    assert not list((runs[0].workdir / "checkpoints" / "best").glob("[0-9]*"))
 
 
-def test_where_all_fail_training_ends(runs, tmp_path):
+def test_a_network_that_failed_before_is_not_trained_again(runs, tmp_path):
     trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
     start = trainer.start(runs, tmp_path / "together")
-    poisoned = jax.tree.map(lambda leaf: leaf * jnp.nan, start.state.params)
-    start = start.__class__(start.state.replace(params=poisoned), 0, start.origins)
-    with pytest.raises(FloatingPointError, match=r"step 1: .*loss nan"):
-        trainer.train(runs, tmp_path / "together", start)
+    failures = trainer.train(runs, tmp_path / "together", start, failures=["it was NaN", ""])
+    assert failures == ["it was NaN", ""]
+    assert not (runs[0].workdir / "metrics.jsonl").read_text()
+    assert list(metrics(runs[1].workdir)) == [1, 2, 3]
+
+
+def test_where_all_fail_training_ends_and_nothing_is_saved(runs, tmp_path):
+    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
+    start = poisoned(trainer.start(runs, tmp_path / "together"), slice(None))
+    failures = trainer.train(runs, tmp_path / "together", start)
+    assert all("loss nan" in failure for failure in failures)
+    assert not list((tmp_path / "together" / "checkpoints" / "latest").glob("[0-9]*"))

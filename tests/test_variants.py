@@ -32,6 +32,13 @@ def test_a_variant_sets_fields_as_the_command_line_does():
     assert found.model.dtype == "bfloat16"
 
 
+def test_long_names_fit_into_file_names_and_stay_apart():
+    one, other = Variant("x" * 300 + "a", ()), Variant("x" * 300 + "b", ())
+    assert len(one.slug) == len(other.slug) == 100
+    assert one.slug != other.slug
+    assert Variant("x" * 100, ()).slug == "x" * 100
+
+
 def test_the_experiment_itself_is_not_changed():
     base = config()
     Variant("other", ("noise.schedule=sigmoid",)).apply(base)
@@ -89,6 +96,13 @@ def test_a_grid_is_every_combination():
         (["a b: noise.mix=image", "a_b: noise.mix=swap"], [], "'a_b' comes twice, as 'a b'"),
         (["paper"], ["noise.beta_end="], "'noise.beta_end=' is empty"),
         (["paper"], ["noise.beta_end"], "is empty"),
+        (["paper"], ["noise.beta_end=0.01||0.02"], "has an empty value"),
+        (["paper"], ["noise.beta_end=0.1", "noise.beta_end=0.2"], "noise.beta_end comes twice"),
+        (
+            ["paper"],
+            ["a=" + "|".join(map(str, range(40))), "b=" + "|".join(map(str, range(40)))],
+            "study.grid has 1600 combinations",
+        ),
         (["paper"], ["noise.beta_end=0.1|0.1"], "comes twice"),
     ],
 )
@@ -108,6 +122,9 @@ def test_what_cannot_be_compared_is_named(variants, grid, said):
         ("noise.use_timestep=1", "expected a bool"),
         ("train.batch_size=True", "expected a int"),
         ("train.batch_size=2.5", "expected a int"),
+        ("noise=None", "expected a ConfigDict"),
+        ("noise.timestep_range='a',", "expected a tuple"),
+        ("model.unet.block_out_channels=8.5,16", "expected a tuple"),
         ("seed=3", "all of a study share"),
         ("data.dataset=other", "all of a study share"),
         ("task=ss", "all of a study share"),
