@@ -57,6 +57,8 @@ class TimestepSweep:
     def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:
         """Count over the whole split: [G, K, K] int64 for timesteps [G]."""
         counts = np.zeros((len(timesteps), self._num_classes, self._num_classes), np.int64)
+        if not len(timesteps):
+            return counts
         size = min(len(timesteps), MOST_TIMESTEPS)
         for batch in self._reader.batches():
             for first in range(0, len(timesteps), size):

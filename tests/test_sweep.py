@@ -6,10 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import thin_config
 from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.eval_step import eval_step
-from noise2map_jax.sweep import sweep_step, timestep_grid
+from noise2map_jax.evaluator import MapEvaluator
+from noise2map_jax.experiment import create_experiment
+from noise2map_jax.sharding import replicate
+from noise2map_jax.sweep import TimestepSweep, sweep_step, timestep_grid
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
@@ -47,6 +51,23 @@ def test_several_inference_timesteps_are_no_part_of_the_sweep():
 )
 def test_the_grid_goes_from_the_first_to_the_last(number, grid):
     np.testing.assert_array_equal(timestep_grid(tiny_process(), number), grid)
+
+
+@pytest.mark.parametrize("number", [0, 3, 16, 20])
+def test_the_sweep_of_a_split_counts_every_record_at_every_timestep(number, thin_data):
+    config = thin_config.get_config()
+    config.data.data_dir = str(thin_data)
+    experiment = create_experiment(config)
+    (objective,) = experiment.objectives.values()
+    params = replicate(jitted_params(experiment.model, 32), experiment.mesh)
+    grid = timestep_grid(objective.process, number)
+    sweep = TimestepSweep(objective, experiment.mesh, "val")
+    counts = sweep(params, objective.process, grid)
+    assert counts.shape == (number, 2, 2)
+    assert (counts.sum(axis=(1, 2)) == sum(objective.dataset.class_pixels("val"))).all()
+    one = MapEvaluator(objective, experiment.mesh, "val")(params, objective.process)
+    if number:  # the last of the grid is the timestep of prediction
+        np.testing.assert_array_equal(counts[-1], one.confusions.sum(axis=0))
 
 
 def test_the_grid_has_no_timestep_twice():
