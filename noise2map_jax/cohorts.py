@@ -68,7 +68,7 @@ def plan_cohorts(
             continue  # of another group, or of variants that are not asked for now
         own = tuple(by_name[name] for name in names)
         if path.parent != _folder(study, own, kind, num_members) or _is_trained(own):
-            what = "are trained" if _is_trained(own) else "start again: they are executed otherwise"
+            what = "are trained" if _is_trained(own) else "start again: config or execution differ"
             print(f"{', '.join(member.name for member in own)} {what}", flush=True)
             shutil.rmtree(path.parent)
         else:

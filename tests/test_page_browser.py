@@ -8,7 +8,9 @@ from noise2map_jax.page.render import render_run, render_study, write_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"
+)
 PAGES = {
     "study": lambda: render_study(page_contents.a_study()),
     "run": lambda: render_run(page_contents.a_run()),
