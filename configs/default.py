@@ -74,6 +74,9 @@ def get_config() -> ConfigDict:
                 freq_shift=1.0,  # 1.0: the lowest frequency is 1/10000 exactly
             ),
         ),
+        mesh=create(
+            fsdp=1,  # devices that share one copy of parameters and optimiser; 1 = each its own
+        ),
         train=create(
             batch_size=8,  # rows of a global batch, over all devices
             num_microbatches=1,  # the gradient is accumulated over this many parts of a batch

@@ -96,7 +96,7 @@ def _train_group(study: Study, group: Sequence[Member]) -> None:
 
     def create_trainer(kind: str, num_networks: int) -> Trainer:
         """Make each trainer once: what was compiled to be measured is used to train."""
-        execution = create_execution(kind, num_networks)
+        execution = create_execution(kind, num_networks, study.config.mesh.fsdp)
         key = kind, execution.num_members
         if key not in trainers:
             trainers[key] = Trainer(group[0].run.experiment, execution)

@@ -101,11 +101,17 @@ class Checkpoints:
         return manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
 
-def abstract_like(tree: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Describe a tree of arrays for restoring: shapes, types and where they go."""
+def abstract_like(tree: Any, shardings: Any) -> Any:
+    """Describe a tree of arrays for restoring, or compiling: shapes, types and where they go.
+
+    Args:
+        tree: arrays, or their shapes.
+        shardings: one for all, or a tree of the same structure.
+    """
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         tree,
+        jax.tree.broadcast(shardings, tree),
     )
 
 

@@ -26,7 +26,7 @@ class Execution:
     axis [M], in which each device has its own ones and needs nothing of the others.
 
     Attributes:
-        mesh: the devices: axis `data` for one network, axis `member` for several.
+        mesh: the devices: axes `data` and `fsdp` for one network, axis `member` for several.
         num_members: M, networks in one call.
     """
 
@@ -50,10 +50,14 @@ class Execution:
         """
         if not self.is_stacked:
             rep, rows = sharding.replicated(self.mesh), sharding.batch_sharding(self.mesh)
+            state = self.state_sharding(jax.eval_shape(init, jax.eval_shape(jax.random.key, 0)))
             step_fn = jax.jit(
-                step, in_shardings=(rep, rows, rep, rep), out_shardings=(rep, rep), donate_argnums=0
+                step,
+                in_shardings=(state, rows, rep, rep),
+                out_shardings=(state, rep),
+                donate_argnums=0,
             )
-            return step_fn, jax.jit(init, out_shardings=rep)
+            return step_fn, jax.jit(init, out_shardings=state)
         return jax.jit(self._on_each_device(step), donate_argnums=0), jax.jit(
             self._on_each_device(init)
         )
@@ -76,9 +80,19 @@ class Execution:
 
     @property
     def sharding(self) -> NamedSharding:
-        """Where states, processes and keys lie."""
+        """Where processes and keys lie."""
         axes = (MEMBER,) if self.is_stacked else ()
         return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def state_sharding(self, state: Any) -> Any:
+        """Say where each array of a state lies, of one network by its size.
+
+        Args:
+            state: the state, or its shapes.
+        """
+        if self.is_stacked:
+            return jax.tree.map(lambda _: self.sharding, state)
+        return sharding.parameter_sharding(state, self.mesh)
 
     def keys(self, seeds: Sequence[int]) -> jax.Array:
         """Make a random key for each network from its seed."""
@@ -92,11 +106,11 @@ class Execution:
     def stack(self, trees: Sequence[Any]) -> Any:
         """Bring trees of arrays, one a network, onto the devices; each gets only its own.
 
-        They lie on all devices already where there is only one network a call.
+        Of only one network a call, they lie on all devices already, and each keeps its part.
         """
         if not self.is_stacked:
             (tree,) = trees
-            return tree
+            return sharding.move(tree, self.state_sharding(tree))
         with jax.transfer_guard("allow"):
             filled = self._filled([jax.device_get(tree) for tree in trees])
             return jax.device_put(
@@ -108,9 +122,9 @@ class Execution:
         return [*items, *[items[-1]] * (self.num_members - len(items))]
 
     def member(self, tree: Any, index: int) -> Any:
-        """Take the arrays of one network out of a stack; they then lie on every device there is."""
+        """Take the arrays of one network, which then lie whole on every device there is."""
         if not self.is_stacked:
-            return tree
+            return sharding.move(tree, jax.tree.map(lambda _: self.sharding, tree))
         with jax.transfer_guard("allow"):
             one = jax.tree.map(lambda leaf: leaf[index], tree)
             return jax.device_put(one, sharding.replicated(sharding.create_mesh()))
@@ -127,25 +141,32 @@ class Execution:
             )
 
 
-def create_execution(kind: str, num_networks: int) -> Execution:
+def create_execution(kind: str, num_networks: int, fsdp: int = 1) -> Execution:
     """Choose where networks lie.
 
     Args:
         kind: `dispatch`: one network a call, over all devices; `vmap`: as many networks a device
             as it takes to do all in one call; `devices`: one network a device.
         num_networks: how many there are.
+        fsdp: number of devices that share one copy of a network's parameters; for `dispatch`.
 
     Raises:
-        UserError: an unknown kind, or several networks a call in a run of several processes.
+        UserError: an unknown kind, or several networks a call in a run of several processes, or of
+            networks whose parameters are split over devices.
     """
     if kind == "dispatch":
-        return Execution(sharding.create_mesh())
+        return Execution(sharding.create_mesh(fsdp))
     if kind not in KINDS:
         raise UserError(f"unknown execution {kind!r}; expected one of {', '.join(KINDS)}")
     if jax.process_count() > 1:
         raise UserError(
             f"execution {kind!r} needs all devices in one process, and there are "
             f"{jax.process_count()}; use dispatch"
+        )
+    if fsdp != 1:
+        raise UserError(
+            f"execution {kind!r} holds whole networks on a device, and mesh.fsdp is {fsdp}; use "
+            "dispatch"
         )
     num_devices = min(jax.device_count(), num_networks)
     mesh = jax.make_mesh(
@@ -155,14 +176,19 @@ def create_execution(kind: str, num_networks: int) -> Execution:
     return Execution(mesh, num_devices * a_device)
 
 
-def possible_kinds(batch_size: int, num_microbatches: int, num_networks: int) -> list[str]:
+def possible_kinds(
+    batch_size: int, num_microbatches: int, num_networks: int, fsdp: int = 1
+) -> list[str]:
     """Ways to execute networks on the devices at hand; one at least, the simplest first.
 
     Args:
         batch_size: rows of the batch of each network.
         num_microbatches: parts in which it is computed.
         num_networks: that share an executable.
+        fsdp: devices that share one copy of a network's parameters.
     """
+    if fsdp != 1:
+        return ["dispatch"]
     num_devices, kinds = jax.device_count(), []
     if num_microbatches < 1 or batch_size % (num_devices * num_microbatches) == 0:
         kinds.append("dispatch")

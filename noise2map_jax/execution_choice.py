@@ -27,8 +27,9 @@ def choose_execution(study: Study, runs: Sequence[Run], create_trainer: CreateTr
     kind = study.config.study.execution
     if kind != "auto":
         return kind
-    options = runs[0].experiment.config.train
-    kinds = possible_kinds(options.batch_size, options.num_microbatches, len(runs))
+    config = runs[0].experiment.config
+    size, parts = config.train.batch_size, config.train.num_microbatches
+    kinds = possible_kinds(size, parts, len(runs), config.mesh.fsdp)
     if len(kinds) == 1:
         return kinds[0]
     path = study.workdir / "executions" / f"{_circumstances(runs[0])}.json"
@@ -86,6 +87,6 @@ def _seconds_a_step(trainer: Trainer, runs: Sequence[Run]) -> float:
 def _circumstances(run: Run) -> str:
     """Name what a measurement depends on."""
     config, device = run.experiment.config, jax.devices()[0]
-    parts = [config[name].to_dict() for name in ("model", "train", "augment", "data")]
+    parts = [config[name].to_dict() for name in ("model", "train", "mesh", "augment", "data")]
     parts += [config.task, device.device_kind, jax.device_count()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

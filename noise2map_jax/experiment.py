@@ -27,7 +27,7 @@ from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
 
-FORMAT = 2  # of config.json; it grows when fields are added or change their meaning
+FORMAT = 3  # of config.json; it grows when fields are added or change their meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_scaling(config, datasets, trained)
-    model, mesh = create_model(config), create_mesh()
+    model, mesh = create_model(config), create_mesh(config.mesh.fsdp)
     views = task_configs(config)
     objectives = {
         name: _create_objective(view, datasets[name], model, mesh, task_weight(config, name))

@@ -18,7 +18,7 @@ from noise2map_jax.model import Noise2Map
 # Fields that may differ between training and using a run without changing what it predicts.
 FREE_FIELDS = (
     *("data.data_dir", "data.num_threads", "data.prefetch_size"),
-    *("train.", "eval.", "seed", "init_", "weight"),
+    *("mesh.", "train.", "eval.", "seed", "init_", "weight"),
 )
 SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
 

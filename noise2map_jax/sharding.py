@@ -1,27 +1,111 @@
-"""Where arrays live: one mesh over all devices of all processes, batches split along `data`."""
+"""Where arrays live: one mesh over all devices of all processes, and the parts each of them holds.
 
+The rows of a batch are split over both axes of the mesh. Parameters, the optimiser's state and
+averaged weights are split over the axis `fsdp` by a rule of size (fully sharded data parallelism;
+Zhao et al. 2023, after ZeRO, Rajbhandari et al. 2020), and gathered where a step uses them.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from noise2map_jax.errors import UserError
 
+AXES = ("data", "fsdp")
+LEAST_SHARDED = 2**14  # elements; smaller arrays cost more to gather than they take
 
-def create_mesh() -> Mesh:
-    """Make the mesh: one axis, `data`, over every device of every process."""
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Make the mesh: axes `data` and `fsdp`, over every device of every process.
+
+    Devices of several slices, which are joined by a slower network, are laid out so that `fsdp`
+    never leaves a slice.
+
+    Args:
+        fsdp: number of devices that share one copy of the parameters; 1 = each holds its own.
+        devices: those to use; None: all there are.
+
+    Raises:
+        UserError: the devices cannot be divided so.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    a_slice = len(devices) // slices
+    if fsdp < 1 or a_slice % fsdp:
+        where = f" of each of {slices} slices" if slices > 1 else ""
+        raise UserError(
+            f"mesh.fsdp is {fsdp}, which does not divide the {a_slice} devices{where}; choose a "
+            "divisor, or 1"
+        )
+    shape, types = (a_slice // fsdp, fsdp), (AxisType.Auto,) * len(AXES)
+    if slices == 1:
+        return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
+    grid = mesh_utils.create_hybrid_device_mesh(shape, (slices, 1), devices)
+    return Mesh(grid, AXES, axis_types=types)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Rows of a batch spread over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same array on each device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def parameter_spec(shape: Sequence[int], fsdp: int) -> PartitionSpec:
+    """Say along which dimension an array is split: the largest that `fsdp` divides.
+
+    Args:
+        shape: of a parameter, or of what the optimiser keeps of it.
+        fsdp: number of parts.
+
+    Returns:
+        Its partition; an empty one for small arrays, and for those that nothing divides.
+    """
+    if fsdp == 1 or not shape or math.prod(shape) < LEAST_SHARDED:
+        return PartitionSpec()
+    size, dim = max((size if size % fsdp == 0 else 0, dim) for dim, size in enumerate(shape))
+    return PartitionSpec(*[None] * dim, "fsdp") if size else PartitionSpec()
+
+
+def parameter_sharding(tree: Any, mesh: Mesh) -> Any:
+    """Place each array of a tree, of parameters or of a whole training state, by its size.
+
+    Args:
+        tree: of arrays, or of their shapes.
+        mesh: the devices.
+
+    Returns:
+        A tree of shardings of the same structure.
+    """
+    fsdp = mesh.shape["fsdp"]
+    return jax.tree.map(lambda x: NamedSharding(mesh, parameter_spec(x.shape, fsdp)), tree)
+
+
+def gather(params: Any, mesh: Mesh) -> Any:
+    """Bring all of the parameters to every device, within a jitted function.
+
+    The gradient goes the other way: summed over the devices, each keeps the part that it holds.
+    """
+
+    @jax.custom_vjp
+    def gathered(params: Any) -> Any:
+        return jax.lax.with_sharding_constraint(params, replicated(mesh))
+
+    def backward(_: None, gradient: Any) -> tuple[Any]:
+        return (
+            jax.lax.with_sharding_constraint(gradient, parameter_sharding(gradient, mesh)),
+        )
+
+    gathered.defvjp(lambda params: (gathered(params), None), backward)
+    return gathered(params)
 
 
 def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int = 1) -> int:
@@ -60,6 +144,19 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
             key: jax.make_array_from_process_local_data(sharding, value)
             for key, value in batch.items()
         }
+
+
+def move(tree: Any, shardings: Any) -> Any:
+    """Spread arrays that are on the devices of a mesh over them in another way.
+
+    Args:
+        tree: arrays, in every process the same.
+        shardings: a tree of the same structure.
+    """
+    if all(jax.tree.leaves(jax.tree.map(lambda x, s: x.sharding == s, tree, shardings))):
+        return tree
+    # Not `device_put`, which refuses devices of other processes.
+    return jax.jit(lambda tree: tree, out_shardings=shardings)(tree)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

@@ -8,7 +8,7 @@ backbone each add the gradient of their own loss, on their own batch.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -44,6 +44,7 @@ def train_step(
     num_microbatches: int = 1,
     unroll_microbatches: bool = False,
     ema_decay: float = 0.0,
+    gather: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Do one update.
 
@@ -61,6 +62,7 @@ def train_step(
         unroll_microbatches: write the parts out instead of looping. XLA's CPU convolutions are
             many times slower inside loops; on accelerators the loop compiles faster.
         ema_decay: decay of the averaged parameters, where the state holds them.
+        gather: brings parameters that are split over devices to where the network is applied.
 
     Returns:
         The state after the update, and `loss` (the weighted sum over the tasks), `loss/<task>`
@@ -78,6 +80,7 @@ def train_step(
             problem=problem,
             num_microbatches=num_microbatches,
             unroll=unroll_microbatches,
+            gather=gather,
         )
         gradient = part if gradient is None else jax.tree.map(jnp.add, gradient, part)
     assert gradient is not None
@@ -111,6 +114,7 @@ def task_gradient(
     problem: Problem,
     num_microbatches: int = 1,
     unroll: bool = False,
+    gather: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[jax.Array, Any]:
     """Compute one task's loss, and the gradient of its weighted loss.
 
@@ -124,6 +128,7 @@ def task_gradient(
         problem: the static part.
         num_microbatches: see `train_step`.
         unroll: see `train_step`.
+        gather: see `train_step`.
 
     Returns:
         The loss, [] float32, and the gradient, a tree like `params`.
@@ -144,7 +149,7 @@ def task_gradient(
 
     def loss_sum(params: Any, part: tuple[jax.Array, ...]) -> WeightedSum:
         x_t, timesteps, targets = part
-        outputs = problem.apply(process, params, x_t, timesteps)
+        outputs = problem.apply(process, gather(params), x_t, timesteps)
         return problem.task.loss(outputs, targets, class_weights)
 
     loss, gradient = _accumulate(

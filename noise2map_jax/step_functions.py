@@ -1,30 +1,43 @@
 """From a config to the training step and the first state of a network, as pure functions."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from noise2map_jax import optimizer
+from noise2map_jax import optimizer, sharding
 from noise2map_jax.components import trained_sizes
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import Experiment
-from noise2map_jax.model import init_params
+from noise2map_jax.model import Noise2Map, init_params
+from noise2map_jax.problem import Problem
 from noise2map_jax.step import train_step
 from noise2map_jax.train_state import TrainState, create_train_state
 
 
 def step_and_init(
-    experiment: Experiment, learning_rate: Callable[[Any], Any]
+    config: ConfigDict,
+    model: Noise2Map,
+    problems: Mapping[str, Problem],
+    learning_rate: Callable[[Any], Any],
+    mesh: Mesh,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Make the training step and the first state of one network, as pure functions.
+
+    Args:
+        config: the experiment.
+        model: the network that it describes.
+        problems: by task, the static part of a step.
+        learning_rate: step -> learning rate.
+        mesh: the devices that the step is for, here or elsewhere.
 
     Returns:
         `step(state, batches, processes, root_key) -> (state, metrics)` and
         `init(root_key) -> state`.
     """
-    options = experiment.config.train
+    options = config.train
     tx = optimizer.create_optimizer(
         options.optimizer,
         learning_rate,
@@ -32,7 +45,7 @@ def step_and_init(
         max_gradient_norm=options.max_gradient_norm,
         backbone_learning_rate_factor=options.backbone_learning_rate_factor,
     )
-    heads = experiment.model.heads
+    heads = model.heads
     if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):
         raise UserError(
             "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
@@ -43,16 +56,18 @@ def step_and_init(
 
     def init(key: jax.Array) -> TrainState:
         init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
-        params = init_params(experiment.model, init_key, trained_sizes(experiment.config))
+        params = init_params(model, init_key, trained_sizes(config))
         return create_train_state(params, tx, use_ema=options.ema_decay > 0)
 
     step = functools.partial(
         train_step,
-        problems={name: o.problem for name, o in experiment.objectives.items()},
+        problems=problems,
         tx=tx,
         backbone_learning_rate_factor=options.backbone_learning_rate_factor,
         num_microbatches=options.num_microbatches,
-        unroll_microbatches=jax.default_backend() == "cpu",
+        unroll_microbatches=mesh.devices.flat[0].platform == "cpu",
         ema_decay=options.ema_decay,
     )
+    if mesh.shape.get("fsdp", 1) > 1:  # several networks a call have no such axis
+        step = functools.partial(step, gather=functools.partial(sharding.gather, mesh=mesh))
     return step, init

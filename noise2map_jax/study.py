@@ -124,11 +124,12 @@ def _check(member: Member, config: ConfigDict) -> None:
     objective, options = member.objective, config.study
     objective.dataset.num_records(config.eval.split)
     objective.dataset.num_records("val")
-    kind, train = options.execution, member.run.experiment.config.train
+    kind, experiment = options.execution, member.run.experiment
+    train, fsdp = experiment.config.train, experiment.config.mesh.fsdp
     if kind == "auto":
-        kind = possible_kinds(train.batch_size, train.num_microbatches, 1)[0]
+        kind = possible_kinds(train.batch_size, train.num_microbatches, 1, fsdp)[0]
     try:
-        Trainer(member.run.experiment, create_execution(kind, 1))
+        Trainer(experiment, create_execution(kind, 1, fsdp))
     except UserError as error:
         raise UserError(f"variant {member.variant.name!r}: {error}") from None
 

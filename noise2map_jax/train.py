@@ -32,7 +32,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
         raise UserError("this config is a study, of several networks: use --mode=ablate")
     trained = load_config(workdir) if (workdir / "config.json").is_file() else None
     run = Run(create_experiment(config, trained), workdir)
-    trainer = Trainer(run.experiment, create_execution("dispatch", 1))
+    trainer = Trainer(run.experiment, create_execution("dispatch", 1, config.mesh.fsdp))
     start = trainer.start([run], workdir)
     if jax.process_index() == 0:
         print(start_summary(run, start, trainer.num_steps), flush=True)

@@ -76,7 +76,12 @@ class Trainer:
             warmup_steps=options.warmup_steps,
             cosine=options.cosine,
         )
-        self.step, self.init = execution.jit(*step_and_init(experiment, self._learning_rate))
+        problems = {name: o.problem for name, o in experiment.objectives.items()}
+        self.step, self.init = execution.jit(
+            *step_and_init(
+                experiment.config, experiment.model, problems, self._learning_rate, execution.mesh
+            )
+        )
         self.validation = Validation(experiment)
 
     def start(self, runs: Sequence[Run], folder: pathlib.Path) -> Start:
@@ -91,7 +96,8 @@ class Trainer:
             step = checkpoints.latest_step() or 0
             if step:
                 shapes = jax.eval_shape(self.init, keys)
-                abstract = checkpoint.abstract_like(shapes, self.execution.sharding)
+                placed = self.execution.state_sharding(shapes)
+                abstract = checkpoint.abstract_like(shapes, placed)
                 return Start(checkpoints.restore_latest(abstract), step, ("",) * len(runs))
         state, origins = self.init(keys), [""] * len(runs)
         if any(run.experiment.config.init_from for run in runs):

@@ -5,46 +5,113 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import PartitionSpec
 from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax import sharding
 from noise2map_jax.augment import Augmentation
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import eval_step
+from noise2map_jax.execution import Execution
+from noise2map_jax.model import init_params
 from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
 
 
-def mesh_of(num):
-    devices = np.array(jax.devices()[:num])
-    return jax.sharding.Mesh(devices, ("data",), axis_types=(AxisType.Auto,))
+MESHES = {"fsdp=8": 8, "data=2 x fsdp=4": 4}
 
 
-def ten_losses(mesh, **options):
+@pytest.fixture
+def all_sharded(monkeypatch):
+    """Split arrays however small they are."""
+    monkeypatch.setattr(sharding, "LEAST_SHARDED", 0)
+
+
+def mesh_of(num, fsdp=1):
+    return sharding.create_mesh(fsdp, jax.devices()[:num])
+
+
+def ten_steps(mesh, **options):
     problem, tx = tiny_problem("cd", augmentation=Augmentation(crop_size=8)), optax.adam(1e-3)
-    rep, rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
-    step = jax.jit(
-        functools.partial(train_step, problems={"cd": problem}, tx=tx, **options),
-        in_shardings=(rep, rows, rep, rep),
-        out_shardings=(rep, rep),
+    execution = Execution(mesh)
+    step = functools.partial(
+        train_step,
+        problems={"cd": problem},
+        tx=tx,
+        gather=functools.partial(sharding.gather, mesh=mesh),
+        **options,
     )
-    state = create_train_state(jitted_params(problem.model), tx, use_ema=True)
-    state, process = sharding.replicate((state, tiny_process("cd")), mesh)
-    key = jax.device_put(jax.random.key(3), rep)
+    step, init = execution.jit(
+        step, lambda key: create_train_state(init_params(problem.model, key, 8), tx, use_ema=True)
+    )
+    key, process = execution.keys([3]), sharding.replicate(tiny_process("cd"), mesh)
+    state = init(key)
     losses = []
     for i in range(10):
         batch = sharding.shard_batch(tiny_batch("cd", num=16, seed=i), mesh)
         state, metrics = step(state, {"cd": batch}, {"cd": process}, key)
         losses.append(float(metrics["loss"]))
-    return losses
+    return losses, state
 
 
-def test_eight_devices_and_one_give_the_same_losses():
-    one = ten_losses(mesh_of(1))
-    np.testing.assert_allclose(ten_losses(mesh_of(8)), one, rtol=1e-5)
+def ten_losses(mesh, **options):
+    return ten_steps(mesh, **options)[0]
+
+
+@pytest.fixture(scope="module")
+def losses_of_one():
+    return ten_losses(mesh_of(1))
+
+
+def test_eight_devices_and_one_give_the_same_losses(losses_of_one):
+    np.testing.assert_allclose(ten_losses(mesh_of(8)), losses_of_one, rtol=1e-5)
     accumulated = ten_losses(mesh_of(8), num_microbatches=2, ema_decay=0.9)
-    np.testing.assert_allclose(accumulated, one, rtol=1e-5)
+    np.testing.assert_allclose(accumulated, losses_of_one, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fsdp", MESHES.values(), ids=MESHES)
+def test_split_parameters_give_the_same_losses(fsdp, all_sharded, losses_of_one):
+    losses, state = ten_steps(mesh_of(8, fsdp), num_microbatches=2)
+    np.testing.assert_allclose(losses, losses_of_one, rtol=1e-5)
+    for tree in (state.params, state.ema_params, state.opt_state[0].mu, state.opt_state[0].nu):
+        whole = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+        held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
+        assert held < 1.3 * whole / fsdp  # a few have no dimension that can be divided
+
+
+@pytest.mark.parametrize(
+    ("shape", "fsdp", "expected"),
+    [
+        ((3, 3, 128, 256), 8, PartitionSpec(None, None, None, "fsdp")),
+        ((3, 3, 512, 256), 8, PartitionSpec(None, None, "fsdp")),
+        ((3, 3, 250, 128), 8, PartitionSpec(None, None, None, "fsdp")),
+        ((3, 3, 130, 250), 8, PartitionSpec()),
+        ((2**14,), 8, PartitionSpec("fsdp")),
+        ((2**14 - 8,), 8, PartitionSpec()),
+        ((3, 3, 128, 256), 1, PartitionSpec()),
+        ((), 8, PartitionSpec()),
+    ],
+)
+def test_the_largest_dimension_that_divides_is_split(shape, fsdp, expected):
+    assert sharding.parameter_spec(shape, fsdp) == expected
+
+
+@pytest.mark.parametrize("fsdp", [3, 16, 0])
+def test_devices_that_cannot_share_are_refused_with_both_numbers(fsdp):
+    with pytest.raises(UserError, match=rf"fsdp is {fsdp}, .* 8 devices"):
+        sharding.create_mesh(fsdp)
+
+
+def test_arrays_move_between_ways_of_being_split(all_sharded):
+    mesh = mesh_of(8, 4)
+    tree = {"a": jnp.arange(64.0).reshape(4, 16), "b": jnp.float32(2)}
+    split = sharding.move(tree, sharding.parameter_sharding(tree, mesh))
+    assert split["a"].addressable_shards[0].data.shape == (4, 4)
+    back = sharding.move(split, jax.tree.map(lambda _: sharding.replicated(mesh), tree))
+    assert back["a"].addressable_shards[0].data.shape == (4, 16)
+    np.testing.assert_array_equal(back["a"], tree["a"])
+    again = sharding.move(back, jax.tree.map(lambda x: x.sharding, back))
+    assert again is back
 
 
 def test_eight_devices_and_one_count_the_same():
