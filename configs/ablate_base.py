@@ -24,9 +24,11 @@ def get_config(task: str = "ss") -> ConfigDict:
     config.model.unet.in_channels = config.model.unet.out_channels = {"ss": 3, "cd": 8}[task]
     config.model.unet.block_out_channels = (16, 32, 48, 64)
     config.train.batch_size = 8
-    config.train.num_steps = {"ss": 150, "cd": 250}[task]
+    config.train.num_steps = {"ss": 150, "cd": 300}[task]
     config.train.learning_rate = 2e-3
     config.train.warmup_steps = 20
-    config.train.eval_every_steps = 50
+    config.train.eval_every_steps = {"ss": 50, "cd": 100}[task]
+    if task == "cd":  # with less weight a network begun with random values sees no change for long
+        config.train.class_weights = (1.0, 10.0)
     config.eval.group_regex = ""
     return config

@@ -95,6 +95,7 @@ def get_config() -> ConfigDict:
             log_every_steps=50,
             eval_every_steps=0,  # evaluation on the validation split; 0 = once an epoch
             checkpoint_every_steps=0,  # 0 = with every evaluation
+            write_report=True,  # pictures and a page in report/ at the end
         ),
         eval=create(
             split="test",  # what --mode=eval evaluates

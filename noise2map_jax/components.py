@@ -10,10 +10,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from noise2map_jax import noise, schedules
+from noise2map_jax.augment import Augmentation
 from noise2map_jax.dataset import Dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import balanced_class_weights
 from noise2map_jax.model import Head, Noise2Map, init_params
+from noise2map_jax.problem import Problem
+from noise2map_jax.scaling_config import value_range
 from noise2map_jax.task_configs import task_configs
 from noise2map_jax.tasks import Task, get_task
 from noise2map_jax.unet import UNetConfig, block_types
@@ -62,6 +65,42 @@ def _head(config: ConfigDict, unet: UNetConfig) -> Head:
     # weights are: projections would keep it from being sampled or exported by itself.
     bare = not task.has_mask and (num_inputs, num_outputs) == (unet.in_channels, unet.out_channels)
     return Head(task.name, num_inputs, num_outputs, projected=not bare)
+
+
+def create_problem(
+    config: ConfigDict, model: Noise2Map, class_weights: tuple[float, ...], weight: float = 1.0
+) -> Problem:
+    """Build the static part of the steps of a task.
+
+    Args:
+        config: of one task.
+        model: the network.
+        class_weights: of each class in the loss.
+        weight: of this task's loss beside those of others.
+
+    Raises:
+        UserError: crops that cannot be, or a range of values that is wrong.
+    """
+    tile_size, sample_size = config.data.tile_size, config.model.sample_size
+    augmentation = Augmentation(**config.augment)
+    crop_size = augmentation.crop_size
+    if crop_size > tile_size:
+        raise UserError(
+            f"augment.crop_size is {crop_size}; the tiles have only {tile_size} pixels a side"
+        )
+    if sample_size and crop_size not in (0, tile_size):
+        raise UserError(
+            f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "
+            f"whole tiles of {tile_size} would be resampled differently; set model.sample_size=0"
+        )
+    return Problem(
+        model=model,
+        task=create_task(config),
+        value_range=value_range(config),
+        class_weights=class_weights,
+        augmentation=augmentation,
+        weight=weight,
+    )
 
 
 def abstract_params(model: Noise2Map, tile_sizes: Mapping[str, int]) -> Any:
@@ -148,12 +187,17 @@ def _check_ranges(options: ConfigDict) -> None:
             )
 
 
-def class_weights(config: ConfigDict, dataset: Dataset) -> tuple[float, ...]:
-    """Return the weight of each class in the loss: as configured, or counted from train."""
+def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, ...]:
+    """Return the weight of each class in the loss: as configured, or counted from train.
+
+    Without a dataset nothing is counted, and every class weighs 1 instead.
+    """
     if not get_task(config.task).has_mask:
         return ()
     source, classes = config.train.class_weights_from, config.data.classes
     if source == "data":
+        if dataset is None:
+            return (1.0,) * len(classes)
         counts = jnp.asarray(dataset.class_pixels("train"), jnp.float32)
         return tuple(float(w) for w in balanced_class_weights(counts))
     if source != "config":

@@ -38,7 +38,7 @@ class Execution:
         """Whether arrays have a leading axis of networks."""
         return MEMBER in self.mesh.axis_names
 
-    def jit(self, step: Step, init: Step) -> tuple[Step, Step]:
+    def jit(self, step: Step, init: Step) -> tuple[jax.stages.Wrapped, jax.stages.Wrapped]:
         """Compile a step and the making of its first state. The one place where that is done.
 
         Args:
@@ -106,16 +106,23 @@ class Execution:
     def stack(self, trees: Sequence[Any]) -> Any:
         """Bring trees of arrays, one a network, onto the devices; each gets only its own.
 
-        Of only one network a call, they lie on all devices already, and each keeps its part.
+        Of only one network a call, they lie whole on all devices already.
         """
         if not self.is_stacked:
             (tree,) = trees
-            return sharding.move(tree, self.state_sharding(tree))
+            return tree
         with jax.transfer_guard("allow"):
             filled = self._filled([jax.device_get(tree) for tree in trees])
             return jax.device_put(
                 jax.tree.map(lambda *leaves: np.stack(leaves), *filled), self.sharding
             )
+
+    def stack_states(self, states: Sequence[Any]) -> Any:
+        """Bring training states that lie whole on all devices to where steps take them from."""
+        stacked = self.stack(states)
+        if self.is_stacked:
+            return stacked
+        return sharding.move(stacked, self.state_sharding(stacked))
 
     def _filled(self, items: Sequence[Any]) -> list[Any]:
         """Fill the places that are left over in a call with the last network."""

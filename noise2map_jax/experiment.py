@@ -9,20 +9,19 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import noise
-from noise2map_jax.augment import Augmentation
 from noise2map_jax.components import (
     abstract_params,
     class_weights,
     create_model,
+    create_problem,
     create_process,
-    create_task,
     evaluated_sizes,
 )
 from noise2map_jax.dataset import DATA_FIELDS, Dataset, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.model import Noise2Map
 from noise2map_jax.problem import Problem
-from noise2map_jax.scaling_config import resolve_scaling, value_range
+from noise2map_jax.scaling_config import resolve_scaling
 from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
@@ -128,27 +127,7 @@ def _open_dataset(config: ConfigDict) -> Dataset:
 def _create_objective(
     config: ConfigDict, dataset: Dataset, model: Noise2Map, mesh: Mesh, weight: float
 ) -> Objective:
-    data, sample_size = config.data, config.model.sample_size
-    augmentation = Augmentation(**config.augment)
-    crop_size = augmentation.crop_size
-    if crop_size > data.tile_size:
-        raise UserError(
-            f"augment.crop_size is {crop_size}; the tiles have only {data.tile_size} pixels a side"
-        )
-    if sample_size and crop_size not in (0, data.tile_size):
-        raise UserError(
-            f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "
-            f"whole tiles of {data.tile_size} would be resampled differently; set "
-            "model.sample_size=0"
-        )
-    problem = Problem(
-        model=model,
-        task=create_task(config),
-        value_range=value_range(config),
-        class_weights=class_weights(config, dataset),
-        augmentation=augmentation,
-        weight=weight,
-    )
+    problem = create_problem(config, model, class_weights(config, dataset), weight)
     if not problem.task.has_mask:
         check_sampling(config)
     return Objective(config, dataset, problem, replicate(create_process(config), mesh))

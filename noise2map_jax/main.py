@@ -11,14 +11,22 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import ablate, baselines, evaluate, train
+from noise2map_jax import ablate, baselines, compilation, evaluate, train
 from noise2map_jax.errors import UserError
+
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", "", "Of --mode=compile: a TPU slice, such as v5e:16x16; default: what is here."
+)
+_NUM_SLICES = flags.DEFINE_integer("num_slices", 1, "Of --mode=compile: how many such slices.")
 
 MODES = {
     "train": train.train,
     "eval": evaluate.evaluate,
     "baselines": baselines.baselines,
     "ablate": ablate.ablate,
+    "compile": lambda config, workdir: compilation.compile_step(
+        config, workdir, _TOPOLOGY.value, _NUM_SLICES.value
+    ),
 }
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
@@ -44,6 +52,8 @@ def main(argv: list[str]) -> None:
     name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
         raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
+    if _MODE.value != "compile" and (_TOPOLOGY.value or _NUM_SLICES.value != 1):
+        raise UserError("--topology and --num_slices are of --mode=compile")
     workdir = _WORKDIR.value or f"runs/{name}"
     if "://" in workdir or pathlib.Path(workdir).is_file():
         raise UserError(f"--workdir={workdir} is no folder; expected a local or mounted path")

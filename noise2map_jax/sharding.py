@@ -100,9 +100,7 @@ def gather(params: Any, mesh: Mesh) -> Any:
         return jax.lax.with_sharding_constraint(params, replicated(mesh))
 
     def backward(_: None, gradient: Any) -> tuple[Any]:
-        return (
-            jax.lax.with_sharding_constraint(gradient, parameter_sharding(gradient, mesh)),
-        )
+        return (jax.lax.with_sharding_constraint(gradient, parameter_sharding(gradient, mesh)),)
 
     gathered.defvjp(lambda params: (gathered(params), None), backward)
     return gathered(params)

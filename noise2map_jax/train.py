@@ -44,15 +44,17 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def finish(run: Run, validation: Validation, last_step: int) -> None:
     """Score the best network on the validation split, draw its predictions, and tell."""
-    experiment = run.experiment
+    experiment, written = run.experiment, []
     step, params = restore_best(run.workdir, experiment.config, experiment.model, experiment.mesh)
     result = validation(params, experiment)
     if jax.process_index() == 0:
-        from noise2map_jax.run_report import write_report  # plots are slow to import
+        if experiment.config.train.write_report:
+            from noise2map_jax.run_report import write_report  # plots are slow to import
 
-        with contextlib.closing(MetricWriter(run.workdir, first_step=last_step)) as writer:
-            written = write_report(result, params, last_step, writer, run.workdir)
+            with contextlib.closing(MetricWriter(run.workdir, first_step=last_step)) as writer:
+                written = write_report(result, params, last_step, writer, run.workdir)
         for name, objective in experiment.objectives.items():
             headline = result.evaluations[name].headline
             print(f"best step {step}: {headline} on {objective.protocol('val')}")
-        print("\n".join(f"report: {path}" for path in written))
+        for path in written:
+            print(f"report: {path}")

@@ -107,7 +107,7 @@ class Trainer:
                     initial = initialize(run.experiment, states[i].params)
                     states[i] = start_from(states[i], initial.params)
                     origins[i] = initial.summary()
-            state = self.execution.stack(states)
+            state = self.execution.stack_states(states)
         return Start(state, 0, tuple(origins))
 
     def train(

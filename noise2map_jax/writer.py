@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 
 class MetricWriter:
@@ -17,6 +16,8 @@ class MetricWriter:
     """
 
     def __init__(self, workdir: pathlib.Path, *, first_step: int = 0):
+        from tensorboardX import SummaryWriter  # imports torch, where that is installed
+
         workdir.mkdir(parents=True, exist_ok=True)
         self._path = workdir / "metrics.jsonl"
         _drop_after(self._path, first_step)

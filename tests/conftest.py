@@ -5,6 +5,7 @@ import pathlib
 
 import programs
 
+os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu, where it is installed, would look for a TPU
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {programs.COMPILE_FAST}"  # before JAX
 
 import jax
@@ -14,8 +15,21 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Files that take minutes, the longest first: begun last, one of them would leave the other core
+# idle. The order is kept by --no-loadscope-reorder.
+SLOWEST_FIRST = (
+    *("test_train", "test_paper_configs", "test_ablate", "test_configs", "test_main"),
+    *("test_multitask", "test_fine_tuning", "test_resume", "test_initialization"),
+    *("test_execution", "test_step", "test_denoise", "test_many_bands", "test_trainer"),
+)
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    """Put the slowest files first."""
+    order = {name: i for i, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

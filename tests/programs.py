@@ -16,6 +16,7 @@ COMPILE_FAST = "--xla_backend_optimization_level=0"
 def environment(cache, num_devices=1):
     """What programs under test run in; compiled steps are shared between them."""
     return os.environ | {
+        "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",

@@ -115,6 +115,7 @@ def test_small_configs_train_for_some_steps(name, cache, tmp_path):
         "--config.train.warmup_steps=1",
         "--config.train.batch_size=2",
         "--config.eval.batch_size=2",
+        "--config.train.write_report=False",
     )
     programs.run(options, programs.environment(cache))
     done = programs.run((*options, "--mode=eval"), programs.environment(cache))

@@ -29,6 +29,7 @@ def pretrained(thin_data, cache, tmp_path_factory):
         f"--config.data.data_dir={thin_data}",
         "--config.train.num_steps=60",
         "--config.train.eval_every_steps=30",
+        "--config.train.write_report=True",
         *DENOISE,
     )
     done = programs.run(arguments, programs.environment(cache))

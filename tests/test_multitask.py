@@ -38,7 +38,7 @@ def train(thin_data, cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(train):
-    return train()
+    return train("--config.train.write_report=True")
 
 
 def best(workdir):

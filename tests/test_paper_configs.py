@@ -24,6 +24,7 @@ THIN = (
     "--config.model.unet.norm_num_groups=4",
     "--config.train.num_steps=3",
     "--config.train.log_every_steps=1",
+    "--config.train.write_report=False",
 )
 
 

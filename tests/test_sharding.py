@@ -17,7 +17,6 @@ from noise2map_jax.model import init_params
 from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
 
-
 MESHES = {"fsdp=8": 8, "data=2 x fsdp=4": 4}
 
 

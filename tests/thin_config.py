@@ -18,4 +18,5 @@ def get_config():
     config.train.log_every_steps = 1
     config.train.eval_every_steps = 10
     config.eval.num_pictures = 2
+    config.train.write_report = False  # plots are slow to import and to draw
     return config

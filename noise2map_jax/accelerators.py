@@ -1,0 +1,112 @@
+"""The chips that a step can be compiled for, here or without having one."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+
+from noise2map_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Accelerator:
+    """What limits a device: one entry of `jax.devices()`, which need not be a whole chip.
+
+    Attributes:
+        memory: bytes.
+        flops: of bfloat16 matrix products, a second.
+        bandwidth: of its memory, bytes a second.
+        interconnect: to its neighbours in one direction, all links together, bytes a second.
+    """
+
+    memory: float
+    flops: float
+    bandwidth: float
+    interconnect: float
+
+
+GIB = 2.0**30
+# From the owner's pages on each generation (peak compute, HBM capacity and bandwidth, half of the
+# bidirectional interconnect, a chip); a device of TPU7x is one of the two halves of a chip.
+ACCELERATORS = {
+    "TPU v4": Accelerator(32 * GIB, 275e12, 1228e9, 300e9),
+    "TPU v5 lite": Accelerator(16 * GIB, 197e12, 819e9, 200e9),
+    "TPU v5": Accelerator(95 * GIB, 459e12, 2765e9, 600e9),
+    "TPU v6 lite": Accelerator(32 * GIB, 918e12, 1638e9, 400e9),
+    "TPU7x": Accelerator(96 * GIB, 1153.5e12, 3690e9, 300e9),
+    # Dense matrix products, without sparsity; NVLink of the fourth generation.
+    "NVIDIA H100 80GB HBM3": Accelerator(80e9, 989e12, 3350e9, 450e9),
+    "NVIDIA H200": Accelerator(141e9, 989e12, 4800e9, 450e9),
+}
+# Of v4 JAX shows whole chips on the machines, and half chips here unless this is asked for.
+_OPTIONS: dict[str, dict[str, Any]] = {"v4": {"chip_config_name": "megacore"}}
+
+
+def accelerator_of(device: Any) -> Accelerator | None:
+    """Look up what limits a device; None where it is not known, as of a CPU."""
+    return ACCELERATORS.get(device.device_kind)
+
+
+def topology_devices(name: str, num_slices: int = 1) -> list[Any]:
+    """Describe the devices of a TPU slice, of which none need be at hand.
+
+    Args:
+        name: generation and shape in chips: `v5e:16x16`, `v6e:16x16`, `v5p:8x8x8`, `v4:4x4x4`,
+            `tpu7x:4x4x4`.
+        num_slices: so many of them, joined by the network of the data centre.
+
+    Returns:
+        Devices that programs can be compiled for, and not run on.
+
+    Raises:
+        UserError: libtpu is not installed, or there is no such slice.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            f"--topology={name} needs the compiler for TPUs; install it with "
+            "pip install 'noise2map_jax[tpu]'"
+        )
+    generation, _, shape = name.partition(":")
+    if not shape:
+        raise UserError(f"--topology={name} has no shape; expected for example v5e:16x16")
+    options = _OPTIONS.get(generation, {})
+    if num_slices > 1:
+        options = options | {"num_slices": num_slices}
+    with _without_a_tpu():
+        try:
+            found = topologies.get_topology_desc(platform="tpu", topology_name=name, **options)
+        except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"--topology={name}: {reason}; expected for example v5e:16x16, v6e:16x16, "
+                "v5p:8x8x8, v4:4x4x4, tpu7x:4x4x4"
+            ) from None
+    return list(found.devices)
+
+
+@contextlib.contextmanager
+def _without_a_tpu() -> Iterator[None]:
+    """Let libtpu load on any machine: it neither asks for a TPU's metadata nor claims one.
+
+    It would else wait for a metadata server, and hold a lock that another program on the machine
+    may have.
+    """
+    wanted = {
+        "TPU_SKIP_MDS_QUERY": "1",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value

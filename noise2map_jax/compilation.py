@@ -1,0 +1,155 @@
+"""The program `--mode=compile`: whether a config fits devices, and how fast it can be at most.
+
+It compiles the training step of `--mode=train`, for the devices at hand or for a TPU slice that is
+not, from shapes alone: neither data nor accelerator is needed.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import time
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from noise2map_jax.abstract_step import AbstractStep, create_abstract_step
+from noise2map_jax.accelerators import GIB, Accelerator, accelerator_of, topology_devices
+from noise2map_jax.components import count_params
+from noise2map_jax.errors import UserError
+from noise2map_jax.sharding import create_mesh
+from noise2map_jax.step_cost import StepCost, step_cost
+from noise2map_jax.task_configs import task_configs
+
+_AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in what the compiler says: needed, available
+WHAT_TO_CHANGE = (
+    "take a smaller train.batch_size, more train.num_microbatches, or model.dtype=bfloat16; "
+    "mesh.fsdp splits parameters and optimiser"
+)
+
+
+def compile_step(
+    config: ConfigDict, workdir: pathlib.Path, topology: str = "", num_slices: int = 1
+) -> None:
+    """Compile the training step, print what it costs, and write that to `compile/*.json`.
+
+    Args:
+        config: an experiment.
+        workdir: where the file goes.
+        topology: a TPU slice such as `v5e:16x16`; empty: the devices at hand.
+        num_slices: so many of them.
+
+    Raises:
+        UserError: a field that is wrong, no such slice, or a step that does not fit.
+    """
+    if "study" in config:
+        raise UserError("this config is a study, of several networks: compile what it starts from")
+    if num_slices != 1 and not topology:
+        raise UserError(f"--num_slices={num_slices} needs --topology, that of one slice")
+    devices = topology_devices(topology, num_slices) if topology else None
+    mesh = create_mesh(config.mesh.fsdp, devices)
+    step = create_abstract_step(config, mesh)
+    name = (topology or mesh.devices.flat[0].device_kind) + (
+        f" x {num_slices}" if num_slices > 1 else ""
+    )
+    print(_about(config, step, mesh, name), flush=True)
+    start = time.perf_counter()
+    compiled = _compile(step, name)
+    seconds = time.perf_counter() - start
+    device, num_loops = mesh.devices.flat[0], config.train.num_microbatches
+    cost = step_cost(compiled, step.state, 1 if device.platform == "cpu" else num_loops)
+    accelerator = accelerator_of(device)
+    num_images = config.train.batch_size * len(task_configs(config))
+    print(f"compiled    in {seconds:.0f} s\n")
+    print(describe(cost, accelerator, num_images, mesh.size))
+    content = {
+        "devices": name,
+        "num_devices": mesh.size,
+        "mesh": dict(mesh.shape),
+        "images_a_step": num_images,
+        "dtype": config.model.dtype,
+        "num_microbatches": config.train.num_microbatches,
+        "compile_seconds": seconds,
+        "jax": jax.__version__,
+        **{k: v for k, v in dataclasses.asdict(cost).items() if k != "collectives"},
+        "memory": cost.memory,
+        "sent": cost.sent(),
+        "seconds": cost.seconds(accelerator) if accelerator else {},
+    }
+    path = workdir / "compile" / (re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_") + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"\nwritten: {path}")
+
+
+def describe(
+    cost: StepCost, accelerator: Accelerator | None, num_images: int, num_devices: int
+) -> str:
+    """Say what a step costs a device, whether it fits, and how fast it is at most.
+
+    Args:
+        cost: of a step on a device.
+        accelerator: what limits a device; None where that is not known.
+        num_images: that a step takes, on all devices.
+        num_devices: how many there are.
+    """
+    own = num_images / num_devices
+    lines = ["memory of a device"]
+    parts = ("parameters", "optimizer", "averages", "batch", "temporary", "code")
+    names = ("parameters", "optimiser", "averaged parameters", "batch", "activations", "program")
+    for part, name in zip(parts, names, strict=True):
+        lines.append(f"  {name:<20}{getattr(cost, part) / GIB:8.3f} GiB")
+    share = f" of {accelerator.memory / GIB:.1f}: it fits" if accelerator else ""
+    lines.append(f"  {'all':<20}{cost.memory / GIB:8.3f} GiB{share}")
+    lines.append(f"\na step of {num_images:,} images, {own:g} a device")
+    units = {
+        "arithmetic": (cost.flops / 1e12, "TFLOP", "flops", "TFLOP/s", 1e12),
+        "memory traffic": (cost.traffic / 1e9, "GB", "bandwidth", "GB/s", 1e9),
+        "collectives": (sum(cost.sent().values()) / 1e9, "GB", "interconnect", "GB/s", 1e9),
+    }
+    seconds = cost.seconds(accelerator) if accelerator else {}
+    for name, (amount, unit, limit, limit_unit, scale) in units.items():
+        line = f"  {name:<20}{amount:8.3f} {unit:<6}"
+        if accelerator:
+            most = getattr(accelerator, limit) / scale
+            line += f"{1e3 * seconds[name]:9.2f} ms at {most:,.0f} {limit_unit}"
+        lines.append(line.rstrip())
+    lines += [f"    {kind:<18}{size / 1e9:8.3f} GB" for kind, size in cost.sent().items()]
+    lines.append(
+        f"  {'an image':<20}{cost.flops / own / 1e12:8.3f} TFLOP, {cost.traffic / own / 1e9:.2f} GB"
+    )
+    if accelerator:
+        bound = max(seconds, key=lambda name: seconds[name])
+        rate = num_images / seconds[bound]
+        lines.append(
+            f"\nbound by {bound}: at most {rate:,.0f} images/s, {rate / num_devices:,.1f} a device"
+        )
+    return "\n".join(lines)
+
+
+def _about(config: ConfigDict, step: AbstractStep, mesh: Mesh, name: str) -> str:
+    axes = " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    options = config.train
+    return "\n".join(
+        (
+            f"parameters  {count_params(step.state.params):,}; compute {config.model.dtype}",
+            f"devices     {name}: {mesh.size} x {mesh.devices.flat[0].device_kind}, {axes}",
+            f"batch       {options.batch_size} images a task, {options.batch_size // mesh.size} a "
+            f"device, {options.num_microbatches} micro-batch(es)",
+        )
+    )
+
+
+def _compile(step: AbstractStep, name: str) -> Any:
+    try:
+        return step.step.lower(*step.arguments).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        found = _AMOUNT.findall(str(error))
+        amounts = f": it takes {found[0]}iB of {found[1]}iB" if len(found) > 1 else ""
+        raise UserError(
+            f"the step does not fit the memory of {name}{amounts}; {WHAT_TO_CHANGE}"
+        ) from None

@@ -1,0 +1,51 @@
+import jax
+import pytest
+import thin_config
+
+from noise2map_jax.abstract_step import create_abstract_step
+from noise2map_jax.errors import UserError
+from noise2map_jax.execution import create_execution
+from noise2map_jax.experiment import create_experiment
+from noise2map_jax.sharding import create_mesh
+from noise2map_jax.trainer import Run, Trainer
+
+
+@pytest.fixture
+def config(thin_data):
+    config = thin_config.get_config()
+    config.data.data_dir = str(thin_data)
+    config.train.ema_decay = 0.9
+    config.train.warmup_steps = 2
+    return config
+
+
+@pytest.mark.parametrize("fsdp", [1, 4])
+def test_it_is_the_step_that_is_trained_with(fsdp, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("noise2map_jax.sharding.LEAST_SHARDED", 64)
+    config.mesh.fsdp = fsdp
+    found = create_abstract_step(config, create_mesh(fsdp))
+
+    experiment = create_experiment(config)
+    trainer, runs = (
+        Trainer(experiment, create_execution("dispatch", 1, fsdp)),
+        [Run(experiment, tmp_path)],
+    )
+    start = trainer.start(runs, tmp_path)
+    batch = trainer.execution.put_batches(next(trainer.batches(runs, 0)))
+    arguments = (start.state, batch, trainer.processes(runs), trainer.root_keys(runs))
+    shapes = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), arguments)
+    expected = jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), found.arguments)
+    assert jax.tree.structure(shapes) == jax.tree.structure(expected)
+    assert jax.tree.leaves(shapes) == jax.tree.leaves(expected)
+    # Letter by letter the program that is compiled.
+    lowered = found.step.lower(*found.arguments).as_text()
+    assert lowered == trainer.step.lower(*arguments).as_text()
+    config.train.learning_rate = 1e-2
+    other = create_abstract_step(config, create_mesh(fsdp))
+    assert other.step.lower(*other.arguments).as_text() != lowered
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(config):
+    config.train.batch_size = 12
+    with pytest.raises(UserError, match=r"batch of 12 .*8 devices"):
+        create_abstract_step(config, create_mesh())
