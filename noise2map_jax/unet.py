@@ -170,8 +170,9 @@ class UNet(nn.Module):
             h = up(h, [skips.pop() for _ in range(config.layers_per_block + 1)], temb)
         assert not skips
 
-        h = GroupNorm(config.norm_num_groups, config.norm_eps, name="conv_norm_out", **types)(h)
-        h = nn.Conv(config.out_channels, (3, 3), padding=1, name="conv_out", **types)(nn.silu(h))
+        norm = {"num_groups": config.norm_num_groups, "epsilon": config.norm_eps, **types}
+        h = GroupNorm(silu=True, name="conv_norm_out", **norm)(h)
+        h = nn.Conv(config.out_channels, (3, 3), padding=1, name="conv_out", **types)(h)
         h = h.astype(jnp.float32)
         if config.time_embedding_type == "fourier":
             h = h / timesteps.astype(jnp.float32)[:, None, None, None]

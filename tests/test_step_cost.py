@@ -130,7 +130,10 @@ def test_a_loop_over_parts_of_a_batch_costs_what_the_batch_costs():
     def looped(state, x):
         parts = x.reshape(4, -1, 512)
         zeros = jnp.zeros_like(state.params)
-        add = lambda total, part: (total + jax.grad(loss)(state.params, part), None)
+
+        def add(total, part):
+            return total + jax.grad(loss)(state.params, part), None
+
         return state.replace(params=jax.lax.scan(add, zeros, parts)[0])
 
     x = jax.ShapeDtypeStruct((64, 512), jnp.float32)

@@ -1,0 +1,123 @@
+"""Group normalisation and SiLU as one function, with a backward pass that keeps little.
+
+What is kept for it is the input as it came, in its own type, and a mean and a deviation a channel;
+everything between is computed again. Derived by hand, it reads the input and the gradient twice
+and writes one gradient.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def group_norm(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    num_groups: int,
+    epsilon: float,
+    silu: bool,
+    dtype: jnp.dtype,
+) -> jax.Array:
+    """Normalise over the pixels and each group of neighbouring channels (Wu, He 2018).
+
+    Statistics and everything between are float32 whatever the types are.
+
+    Args:
+        x: [B, H, W, C].
+        scale: [C].
+        bias: [C].
+        num_groups: which divides C.
+        epsilon: added to the variance.
+        silu: whether `y * sigmoid(y)` follows.
+        dtype: of the result.
+
+    Returns:
+        [B, H, W, C] of type `dtype`.
+    """
+    return _forward(x, scale, bias, num_groups, epsilon, silu, dtype)[0]
+
+
+Saved = tuple[jax.Array, ...]  # x, scale, bias, mean and inverse deviation of each channel's group
+
+
+def _forward(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    num_groups: int,
+    epsilon: float,
+    silu: bool,
+    dtype: jnp.dtype,
+) -> tuple[jax.Array, Saved]:
+    mean, inverse = _statistics(x, num_groups, epsilon)
+    y = _normalised(x, scale, bias, mean, inverse)
+    return (jax.nn.silu(y) if silu else y).astype(dtype), (x, scale, bias, mean, inverse)
+
+
+def _backward(
+    num_groups: int, epsilon: float, silu: bool, dtype: jnp.dtype, saved: Saved, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, scale, bias, mean, inverse = saved
+    dy = gradient.astype(jnp.float32)
+    if silu:
+        y = _normalised(x, scale, bias, mean, inverse)
+        sigmoid = jax.nn.sigmoid(y)
+        dy = dy * sigmoid * (1 + y * (1 - sigmoid))
+    # (x - mean) / deviation, as a product and a sum: it is fused into what uses it.
+    x_hat = x.astype(jnp.float32) * _pixels(inverse) - _pixels(mean * inverse)
+    sum_dy, sum_dy_x = jnp.sum(dy, (1, 2)), jnp.sum(dy * x_hat, (1, 2))  # [B, C]
+    factor = scale.astype(jnp.float32)[None, :]
+    pixels = x.shape[1] * x.shape[2]
+    mean_dy = _group_mean(sum_dy * factor, num_groups) / pixels
+    mean_dy_x = _group_mean(sum_dy_x * factor, num_groups) / pixels
+    dx = _pixels(inverse) * (dy * _pixels(factor) - _pixels(mean_dy) - x_hat * _pixels(mean_dy_x))
+    return (
+        dx.astype(x.dtype),
+        jnp.sum(sum_dy_x, 0).astype(scale.dtype),
+        jnp.sum(sum_dy, 0).astype(bias.dtype),
+    )
+
+
+group_norm.defvjp(_forward, _backward)
+
+
+def _statistics(x: jax.Array, num_groups: int, epsilon: float) -> tuple[jax.Array, jax.Array]:
+    """Return mean and 1 / standard deviation of the group of each channel, [B, C] float32.
+
+    One pass over the image: sums per channel, groups are formed of the sums. Sums of x and x**2
+    themselves would cancel where the mean is large (error 3e-3 at mean = 100 std, NaN at 10,000);
+    relative to any one pixel they are as exact as two passes (7e-6 and 8e-4).
+    """
+    x = x.astype(jnp.float32)
+    pixel = x[:, :1, :1, :]
+    offset = jnp.mean(x - pixel, (1, 2))
+    square = jnp.mean(jnp.square(x - pixel), (1, 2))
+    channel_mean = pixel[:, 0, 0, :] + offset
+    mean = _group_mean(channel_mean, num_groups)
+    variance = _group_mean(
+        square - jnp.square(offset) + jnp.square(channel_mean - mean), num_groups
+    )
+    return mean, jax.lax.rsqrt(variance + epsilon)
+
+
+def _normalised(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, mean: jax.Array, inverse: jax.Array
+) -> jax.Array:
+    factor = scale.astype(jnp.float32)[None, :] * inverse
+    shift = bias.astype(jnp.float32)[None, :] - mean * factor
+    return x.astype(jnp.float32) * _pixels(factor) + _pixels(shift)
+
+
+def _pixels(per_channel: jax.Array) -> jax.Array:
+    """[B, C] -> [B, 1, 1, C]."""
+    return per_channel[:, None, None, :]
+
+
+def _group_mean(per_channel: jax.Array, num_groups: int) -> jax.Array:
+    """Replace [B, C] by the mean of the group of each channel, [B, C]."""
+    groups = per_channel.reshape(per_channel.shape[0], num_groups, -1)
+    mean = jnp.broadcast_to(groups.mean(-1, keepdims=True), groups.shape)
+    return mean.reshape(per_channel.shape)

@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from noise2map_jax.normalization import group_norm
+
+
+def plain(x, scale, bias, num_groups, epsilon, silu):
+    """The definition, in as many passes as it takes."""
+    groups = x.reshape(*x.shape[:3], num_groups, -1)
+    mean = groups.mean((1, 2, 4), keepdims=True)
+    variance = jnp.square(groups - mean).mean((1, 2, 4), keepdims=True)
+    y = ((groups - mean) / jnp.sqrt(variance + epsilon)).reshape(x.shape)
+    y = y * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
+    return y * jax.nn.sigmoid(y) if silu else y
+
+
+def arrays(seed, shape=(2, 5, 4, 12), mean=0.0):
+    keys = jax.random.split(jax.random.key(seed), 4)
+    x = mean + jax.random.normal(keys[0], shape)
+    scale, bias = (jax.random.normal(key, shape[-1:]) for key in keys[1:3])
+    return x, scale, bias, jax.random.normal(keys[3], shape)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 99), st.sampled_from([1, 2, 3, 12]), st.booleans(), st.sampled_from([0.0, 30.0])
+)
+def test_values_and_gradients_are_those_of_the_definition(seed, num_groups, silu, mean):
+    x, scale, bias, weight = arrays(seed, mean=mean)
+
+    def ours(x, scale, bias):
+        return jnp.sum(weight * group_norm(x, scale, bias, num_groups, 1e-5, silu, jnp.float32))
+
+    def expected(x, scale, bias):
+        return jnp.sum(weight * plain(x, scale, bias, num_groups, 1e-5, silu))
+
+    found, gradients = jax.value_and_grad(ours, (0, 1, 2))(x, scale, bias)
+    value, others = jax.value_and_grad(expected, (0, 1, 2))(x, scale, bias)
+    np.testing.assert_allclose(found, value, rtol=1e-4, atol=2e-4)
+    for gradient, other in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(gradient, other, rtol=1e-3, atol=3e-4)
+
+
+@pytest.mark.parametrize("silu", [False, True])
+def test_gradients_are_those_of_differences(silu):
+    with jax.enable_x64(False):
+        x, scale, bias, _ = arrays(0, (1, 2, 2, 4))
+
+        def call(x, scale, bias):
+            return group_norm(x, scale, bias, 2, 1e-2, silu, jnp.float32)
+
+        check_grads(call, (x, scale, bias), order=1, modes=["rev"], atol=2e-2, rtol=2e-2, eps=1e-2)
+
+
+def test_in_bfloat16_only_the_input_is_kept_as_large_as_it_is():
+    x, scale, bias, _ = arrays(0, (2, 64, 64, 32))
+    x = x.astype(jnp.bfloat16)
+    y, backward = jax.vjp(
+        lambda x, s, b: group_norm(x, s, b, 8, 1e-6, True, jnp.bfloat16), x, scale, bias
+    )
+    assert y.dtype == jnp.bfloat16
+    kept = [leaf for leaf in jax.tree.leaves(backward) if hasattr(leaf, "nbytes")]
+    assert sum(leaf.nbytes for leaf in kept) < 1.02 * x.nbytes
+    dx, dscale, _ = backward(y)
+    assert dx.dtype == jnp.bfloat16
+    assert dscale.dtype == jnp.float32
+    # Statistics are float32: the error is that of rounding input and output.
+    exact = plain(x.astype(jnp.float32), scale, bias, 8, 1e-6, True)
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-7, atol=2**-7)
+
+
+def test_several_networks_are_normalised_at_once():
+    x, scale, bias, _ = arrays(1)
+    stacked = [jnp.stack([a, 2 * a]) for a in (x, scale, bias)]
+
+    def loss(x, scale, bias):
+        return jnp.sum(group_norm(x, scale, bias, 3, 1e-5, True, jnp.float32) ** 2)
+
+    together = jax.vmap(jax.grad(loss, (0, 1, 2)))(*stacked)
+    alone = jax.grad(loss, (0, 1, 2))(2 * x, 2 * scale, 2 * bias)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-4, atol=1e-5)
