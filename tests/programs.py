@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -36,6 +37,38 @@ def run(arguments, env, expect=0):
     )
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
     return done
+
+
+def start_together(arguments, env, num_processes):
+    """Start the processes of one run, which find each other over loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return [
+        subprocess.Popen(
+            command(
+                *arguments,
+                f"--coordinator_address=127.0.0.1:{port}",
+                f"--num_processes={num_processes}",
+                f"--process_id={i}",
+            ),
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(num_processes)
+    ]
+
+
+def run_together(arguments, env, num_processes):
+    """Run several processes to their end, and return what each printed."""
+    processes = start_together(arguments, env, num_processes)
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert codes == [0] * num_processes, outputs[0][-3000:]
+    return outputs
 
 
 def data_prep(*arguments):

@@ -1,6 +1,4 @@
 import json
-import socket
-import subprocess
 
 import jax
 import numpy as np
@@ -101,28 +99,9 @@ def test_two_processes_and_one_give_the_same_run(thin_data, cache, tmp_path):
     )
     alone, together = tmp_path / "alone", tmp_path / "together"
     programs.run((*options, f"--workdir={alone}"), programs.environment(cache, 8))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            programs.command(
-                *options,
-                f"--workdir={together}",
-                f"--coordinator_address=127.0.0.1:{port}",
-                "--num_processes=2",
-                f"--process_id={i}",
-            ),
-            cwd=programs.ROOT,
-            env=programs.environment(cache, 4),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs[0][-3000:]
+    outputs = programs.run_together(
+        (*options, f"--workdir={together}"), programs.environment(cache, 4), 2
+    )
     assert "devices     8 x cpu in 2 process(es)" in outputs[0]
     expected, found = metrics(alone), metrics(together)
     assert list(found) == list(expected)
