@@ -89,6 +89,8 @@ def get_config() -> ConfigDict:
             weight_decay=0.0,  # adamw only
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
+            max_skipped_updates=0,  # in a row, where the gradient is not finite; then the run stops
+            skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
             class_weights=(1.0, 5.0),  # of each class in the loss
             class_weights_from="config",  # config: those above; data: counted, balanced

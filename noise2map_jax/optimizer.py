@@ -78,6 +78,8 @@ def create_optimizer(
     weight_decay: float = 0.0,
     max_gradient_norm: float = 0.0,
     backbone_learning_rate_factor: float = 1.0,
+    max_skipped_updates: int = 0,
+    skip_above_gradient_norm: float = 0.0,
 ) -> optax.GradientTransformation:
     """Build the optimiser.
 
@@ -89,15 +91,39 @@ def create_optimizer(
         max_gradient_norm: clip gradients to this global norm, of all that is trained; 0 = never.
         backbone_learning_rate_factor: the backbone learns at this times the schedule. 0 freezes
             it: its updates are 0, it has no state here and no part in clipping.
+        max_skipped_updates: so many updates in a row are left out where the gradient is not
+            finite; the one after them is done, whatever it is, so that training then stops.
+        skip_above_gradient_norm: gradients above this norm count as not finite; 0 = none do.
 
     Returns:
         The optax transformation. Its state has the same structure with clipping and without; a
-        factor of 1, one of 0 and all others have three different ones.
+        factor of 1, one of 0 and all others have three different ones, and so has leaving out
+        updates.
 
     Raises:
-        UserError: the name is unknown, `weight_decay` is given to an optimiser without it, or the
-            factor is negative or not finite.
+        UserError: the name is unknown, `weight_decay` is given to an optimiser without it, the
+            factor is negative or not finite, or a limit is given to what leaves nothing out.
     """
+    if max_skipped_updates < 0 or skip_above_gradient_norm < 0:
+        raise UserError(
+            f"max_skipped_updates is {max_skipped_updates} and skip_above_gradient_norm "
+            f"{skip_above_gradient_norm}; expected 0 or more"
+        )
+    if max_skipped_updates:
+        inner = create_optimizer(
+            name,
+            schedule,
+            weight_decay=weight_decay,
+            max_gradient_norm=max_gradient_norm,
+            backbone_learning_rate_factor=backbone_learning_rate_factor,
+        )
+        spoil = _spoil_above(skip_above_gradient_norm or math.inf)
+        return optax.chain(spoil, optax.apply_if_finite(inner, max_skipped_updates))
+    if skip_above_gradient_norm:
+        raise UserError(
+            f"skip_above_gradient_norm is {skip_above_gradient_norm}, but max_skipped_updates is 0:"
+            " nothing would be left out; set train.max_skipped_updates"
+        )
     if name not in OPTIMIZERS:
         raise UserError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if weight_decay and name != "adamw":
@@ -119,6 +145,22 @@ def create_optimizer(
     slower = OPTIMIZERS[name](lambda step: factor * schedule(step), weight_decay)
     groups = {"projections": main, "backbone": slower}
     return optax.chain(clip, optax.partition(groups, parameter_groups))
+
+
+def _spoil_above(norm: float) -> optax.GradientTransformation:
+    """Make gradients above a norm not finite, so that what follows leaves them out."""
+
+    def spoil(updates: Any, params: Any) -> Any:
+        factor = jnp.where(optax.tree.norm(updates) <= norm, 1.0, jnp.nan)
+        return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
+
+    return optax.stateless(spoil)
+
+
+def was_skipped(opt_state: Any) -> jax.Array | None:
+    """Whether the last update was left out, [] bool; None where none ever is."""
+    count = optax.tree.get(opt_state, "notfinite_count", None)
+    return None if count is None else count > 0
 
 
 def parameter_groups(params: Any) -> Any:

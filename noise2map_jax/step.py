@@ -18,7 +18,7 @@ import optax
 from noise2map_jax.augment import augment_geometry, jitter
 from noise2map_jax.losses import WeightedSum
 from noise2map_jax.noise import NoiseProcess, sample_timesteps
-from noise2map_jax.optimizer import keep_frozen, trainable
+from noise2map_jax.optimizer import keep_frozen, trainable, was_skipped
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.train_state import TrainState, update_ema
 
@@ -66,8 +66,8 @@ def train_step(
 
     Returns:
         The state after the update, and `loss` (the weighted sum over the tasks), `loss/<task>`
-        where there are several, `gradient_norm` (of what is trained) and `params_norm` (of the new
-        parameters), [] float32.
+        where there are several, `gradient_norm` (of what is trained), `params_norm` (of the new
+        parameters) and, where the optimiser leaves out updates, `skipped`, [] float32.
     """
     step_key = jax.random.fold_in(key, state.step)
     losses, gradient = {}, None
@@ -102,6 +102,9 @@ def train_step(
         "gradient_norm": optax.tree.norm(gradient),
         "params_norm": optax.tree.norm(params),  # not finite as soon as a parameter is not
     }
+    skipped = was_skipped(opt_state)
+    if skipped is not None:
+        metrics["skipped"] = skipped.astype(jnp.float32)
     return new_state, metrics
 
 

@@ -44,6 +44,8 @@ def step_and_init(
         weight_decay=options.weight_decay,
         max_gradient_norm=options.max_gradient_norm,
         backbone_learning_rate_factor=options.backbone_learning_rate_factor,
+        max_skipped_updates=options.max_skipped_updates,
+        skip_above_gradient_norm=options.skip_above_gradient_norm,
     )
     heads = model.heads
     if options.backbone_learning_rate_factor == 0 and not any(head.projected for head in heads):

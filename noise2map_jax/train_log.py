@@ -30,6 +30,7 @@ class TrainLog:
         self._last_step = last_step
         self._pending: tuple[int, Any] | None = None
         self._window: list[dict[str, float]] = []
+        self._num_skipped = 0
         self.last_loss = float("nan")
         self.num_pulled = 0
         self.restart_clock()
@@ -56,19 +57,30 @@ class TrainLog:
             name: float(value if self._member is None else value[self._member])
             for name, value in jax.device_get(metrics).items()
         }
-        if not all(np.isfinite(v) for v in values.values()):
+        # An update that was left out has left the parameters as they were.
+        skipped = values.pop("skipped", 0.0) and np.isfinite(values["params_norm"])
+        if skipped:
+            self._num_skipped += 1
+        elif not all(np.isfinite(v) for v in values.values()):
             shown = ", ".join(f"{k} {v}" for k, v in values.items())
+            before = f" after {self._num_skipped} skipped updates" if self._num_skipped else ""
             raise FloatingPointError(
-                f"step {step}: {shown}; lower the learning rate or set train.max_gradient_norm"
+                f"step {step}: {shown}{before}; lower the learning rate or set "
+                "train.max_gradient_norm"
             )
-        self.last_loss = values["loss"]
-        self._window.append(values)
+        else:
+            self.last_loss = values["loss"]
+            self._window.append(values)
         self._timed_steps += 1
         if self.num_pulled == 0:
             self.restart_clock()  # the first step was compiled first
         self.num_pulled += 1
         if self._writer and (step % self._every == 0 or step == self._last_step):
-            means = {k: float(np.mean([w[k] for w in self._window])) for k in values}
+            means = {
+                k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
+            }
+            if self._num_skipped:
+                means["skipped_updates"] = float(self._num_skipped)  # of this attempt so far
             seconds = time.monotonic() - self._start
             with jax.transfer_guard("allow"):
                 rate = float(self._learning_rate(step - 1))

@@ -1,5 +1,6 @@
 """A user's mistake is one line that names the thing, and an exit code of 2."""
 
+import programs
 import pytest
 
 
@@ -112,6 +113,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(p
     kept = [p.name for p in (tmp_path / "run" / "checkpoints" / "latest").iterdir()]
     assert kept == ["4"]
     program("--config.train.num_steps=6")  # and it can be gone on from
+
+
+def test_updates_can_be_skipped_so_many_times_before_the_run_stops(program, tmp_path):
+    options = ("--config.train.max_skipped_updates=3", "--config.train.num_steps=12")
+    # A gradient is never this small: every update is skipped.
+    line = error_line(program(*options, "--config.train.skip_above_gradient_norm=1e-9", expect=2))
+    assert "step 4: " in line
+    assert "after 3 skipped updates" in line
+    program(*options, "--config.train.skip_above_gradient_norm=1e9")
+    assert list(programs.metrics(tmp_path / "run")) == list(range(1, 13))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Updates that are left out: gradients that are not finite, or far too large."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.optimizer import create_optimizer, was_skipped
+from noise2map_jax.train_log import TrainLog
+from noise2map_jax.writer import MetricWriter
+
+PARAMS = {"unet": {"kernel": jnp.ones(3)}, "ss_output_conv": {"kernel": jnp.ones(2)}}
+RATE = optax.constant_schedule(0.1)
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def gradient(size):
+    return jax.tree.map(lambda p: jnp.full_like(p, size / np.sqrt(5)), PARAMS)  # of norm `size`
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 11.0])
+def test_a_bad_gradient_changes_neither_parameters_nor_memory(bad, factor):
+    options = {"max_gradient_norm": 1.0, "backbone_learning_rate_factor": factor}
+    tx = create_optimizer(
+        "adamw", RATE, max_skipped_updates=2, skip_above_gradient_norm=10.0, **options
+    )
+    plain = create_optimizer("adamw", RATE, **options)
+    state, expected = tx.init(PARAMS), plain.init(PARAMS)
+    for size in (1.0, bad, 2.0, bad, bad, 9.0):
+        updates, state = tx.update(gradient(size), state, PARAMS)
+        if size == bad or np.isnan(size):
+            assert was_skipped(state)
+            assert not any(np.any(u) for u in jax.tree.leaves(updates))
+        else:
+            assert not was_skipped(state)
+            others, expected = plain.update(gradient(size), expected, PARAMS)
+            jax.tree.map(assert_close, updates, others)
+    inner = state[1].inner_state
+    jax.tree.map(assert_close, inner, expected)
+
+
+def test_one_more_in_a_row_than_allowed_is_done():
+    tx = create_optimizer("adam", RATE, max_skipped_updates=2)
+    state = tx.init(PARAMS)
+    for finite in (True, True, False):
+        updates, state = tx.update(gradient(np.nan), state, PARAMS)
+        assert all(np.all(np.isfinite(u)) for u in jax.tree.leaves(updates)) == finite
+
+
+def test_without_it_nothing_is_left_out():
+    tx = create_optimizer("adam", RATE)
+    assert was_skipped(tx.init(PARAMS)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"skip_above_gradient_norm": 5.0}, "skip_above_gradient_norm is 5.0, but max_skipped_up"),
+        ({"max_skipped_updates": -1}, "max_skipped_updates is -1"),
+        ({"max_skipped_updates": 1, "skip_above_gradient_norm": -2.0}, "norm -2.0; expected 0"),
+    ],
+)
+def test_limits_that_cannot_be_are_named(options, words):
+    with pytest.raises(UserError, match=words):
+        create_optimizer("adam", RATE, **options)
+
+
+def log_of(tmp_path, steps):
+    writer = MetricWriter(tmp_path)
+    log = TrainLog(writer, lambda step: 0.1, 8, 2, last_step=len(steps))
+    try:
+        for i, (loss, skipped, norm) in enumerate(steps):
+            log.push(i + 1, {"loss": loss, "skipped": skipped, "params_norm": norm})
+        log.pull()
+    finally:
+        writer.close()
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    return log, list(lines)
+
+
+def test_means_leave_out_what_was_skipped_and_it_is_counted(tmp_path):
+    nan = float("nan")
+    log, lines = log_of(
+        tmp_path, [(1.0, 0.0, 1.0), (nan, 1.0, 1.0), (nan, 1.0, 1.0), (nan, 1.0, 1.0)]
+    )
+    assert log.last_loss == 1.0
+    assert lines[0]["train/loss"] == 1.0
+    assert "train/loss" not in lines[1]
+    assert [line["train/skipped_updates"] for line in lines] == [1, 3]
+
+
+def test_parameters_that_are_not_finite_end_the_run(tmp_path):
+    nan = float("nan")
+    with pytest.raises(FloatingPointError, match=r"step 2: .*after 1 skipped updates"):
+        log_of(tmp_path, [(nan, 1.0, 1.0), (nan, 1.0, nan)])
