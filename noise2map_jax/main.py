@@ -3,6 +3,7 @@
 Kept short: everything else can be imported.
 """
 
+import faulthandler
 import pathlib
 import sys
 import traceback
@@ -40,6 +41,9 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processe
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 
 
+HEARTBEAT_TIMEOUT = 30  # seconds without a sign of life after which a process counts as gone
+
+
 def main(argv: list[str]) -> None:
     """Start JAX and call the program."""
     if len(argv) > 1:
@@ -58,7 +62,14 @@ def main(argv: list[str]) -> None:
     if "://" in workdir or pathlib.Path(workdir).is_file():
         raise UserError(f"--workdir={workdir} is no folder; expected a local or mounted path")
     if _DISTRIBUTED.value or _COORDINATOR.value:
-        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        jax.distributed.initialize(
+            _COORDINATOR.value,
+            _NUM_PROCESSES.value,
+            _PROCESS_ID.value,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
+        )
+        # When another process is gone JAX says so and aborts; stacks of all threads would hide it.
+        faulthandler.disable()
     MODES[_MODE.value](_CONFIG.value, pathlib.Path(workdir))
 
 

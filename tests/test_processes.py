@@ -1,0 +1,74 @@
+"""A run of two processes of which one is killed, or told to stop."""
+
+import signal
+import time
+
+import programs
+import pytest
+from programs import metrics
+
+from noise2map_jax.preemption import EXIT_CODE
+
+
+@pytest.fixture
+def together(thin_data, cache, tmp_path):
+    """Start two processes of one run: `together(num_steps)`."""
+
+    def start(num_steps):
+        arguments = (
+            "--config=tests/thin_config.py",
+            f"--config.data.data_dir={thin_data}",
+            f"--workdir={tmp_path / 'run'}",
+            f"--config.train.num_steps={num_steps}",
+            "--config.train.eval_every_steps=10",
+        )
+        return programs.start_together(arguments, programs.environment(cache, 2), 2)
+
+    return start
+
+
+def wait_for_step(workdir, step):
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        path = workdir / "metrics.jsonl"
+        if path.exists() and f'"step": {step},' in path.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step}")
+
+
+def finish(processes):
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    return [process.returncode for process in processes], outputs
+
+
+def test_when_one_is_killed_the_other_ends_and_both_go_on_later(together, tmp_path):
+    processes = together(5000)
+    wait_for_step(tmp_path / "run", 22)
+    processes[1].send_signal(signal.SIGKILL)
+    start = time.monotonic()
+    output = processes[0].communicate(timeout=120)[0]
+    assert time.monotonic() - start < 60
+    assert processes[0].returncode not in (0, EXIT_CODE)
+    assert "another task died" in output
+    processes[1].communicate()
+
+    codes, outputs = finish(together(40))
+    assert codes == [0, 0]
+    first = int(outputs[0].split("going on from ")[1].split()[0].replace(",", ""))
+    assert first % 10 == 0
+    assert 20 <= first < 40
+    assert list(metrics(tmp_path / "run"))[-1] == 40
+
+
+def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
+    processes = together(5000)
+    wait_for_step(tmp_path / "run", 5)
+    processes[1].send_signal(signal.SIGTERM)
+    codes, outputs = finish(processes)
+    assert codes == [EXIT_CODE, EXIT_CODE], outputs[0][-2000:]
+    step = int(outputs[0].split("goes on from step ")[1].split()[0])
+    codes, outputs = finish(together(step + 2))
+    assert codes == [0, 0]
+    assert f"going on from {step:,}" in outputs[0]
+    assert list(metrics(tmp_path / "run")) == list(range(1, step + 3))
