@@ -1,6 +1,9 @@
 """Saving and restoring with Orbax: the newest state to go on from, the best to predict with."""
 
+import contextlib
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -8,6 +11,9 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from noise2map_jax.errors import UserError
+
+# What the storage library says of a system call: "...: No space left on device [os_error_code=...".
+_SYSTEM_ERROR = re.compile(r": ([^:\[]+) \[os_error_code=")
 
 
 class Checkpoints:
@@ -52,19 +58,21 @@ class Checkpoints:
     def save_latest(self, step: int, state: Any) -> None:
         """Save the whole state, to go on from."""
         if step != self.latest_step():
-            self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
+            with self._named_failure():
+                self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
 
     def save_best(self, step: int, params: Any, score: float) -> None:
         """Save the parameters to evaluate and predict with."""
         # A run that was killed and restarted comes by the same step with the same parameters.
         self._best_score = score
         if step not in self._best.all_steps():
-            self._best.save(
-                step,
-                args=ocp.args.StandardSave({"params": params}),
-                metrics={"score": score},
-                force=True,
-            )
+            with self._named_failure():
+                self._best.save(
+                    step,
+                    args=ocp.args.StandardSave({"params": params}),
+                    metrics={"score": score},
+                    force=True,
+                )
 
     def restore_latest(self, abstract_state: Any) -> Any:
         """Restore the newest state.
@@ -83,15 +91,42 @@ class Checkpoints:
         return self._restore(self._best, self.best_step(), tree)["params"]
 
     def wait(self) -> None:
-        """Block until everything is on disk."""
-        self._latest.wait_until_finished()
-        self._best.wait_until_finished()
+        """Block until everything is on disk.
+
+        Raises:
+            UserError: it cannot be written; what was on disk before is kept.
+        """
+        with self._named_failure():
+            self._latest.wait_until_finished()
+            self._best.wait_until_finished()
 
     def close(self) -> None:
         """Wait, then release the threads."""
         self.wait()
         self._latest.close()
         self._best.close()
+
+    @contextlib.contextmanager
+    def _named_failure(self) -> Iterator[None]:
+        """Say in a line that the disk is full, or what else kept it from being written.
+
+        Saving is asynchronous: the failure of one save is met at the next one, or when it is
+        waited for.
+        """
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            found = _SYSTEM_ERROR.search(str(error))
+            reason = found[1] if found else getattr(error, "strerror", None)
+            if not reason:
+                raise
+            folder = pathlib.Path(self._latest.directory)
+            steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+            kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
+            raise UserError(
+                f"a checkpoint cannot be written in {str(folder.parent)!r}: {reason}; {kept}; "
+                "make room, and the same command goes on"
+            ) from None
 
     def _restore(self, manager: ocp.CheckpointManager, step: int | None, abstract: Any) -> Any:
         if step is None:

@@ -3,7 +3,9 @@
 Kept short: everything else can be imported.
 """
 
+import errno
 import faulthandler
+import logging as logging_of_python
 import pathlib
 import sys
 import traceback
@@ -41,6 +43,7 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processe
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HEARTBEAT_TIMEOUT = 30  # seconds without a sign of life after which a process counts as gone
 
 
@@ -52,6 +55,8 @@ def main(argv: list[str]) -> None:
         raise UserError("--config is missing; for example --config=configs/demo_ss.py")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
+        # Each task of a save that failed would log a stack of its own; the failure is told once.
+        logging_of_python.getLogger("asyncio").setLevel(logging_of_python.CRITICAL)
     path, _, argument = _config_path().partition(":")
     name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
@@ -125,6 +130,11 @@ def run() -> None:
         app.run(main, flags_parser=_parse_flags)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"error: {error.strerror}; make room, and the same command goes on", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,6 +1,7 @@
 """Interrupted at any moment, a run ends as if it had not been."""
 
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -107,6 +108,25 @@ def best_of(workdir):
     best = checkpoints.best_step(), checkpoints.best_score()
     checkpoints.close()
     return best
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(thin_data, cache, tmp_path):
+    run = tmp_path / "run"
+    process = start(thin_data, cache, run)
+    wait_for_steps(process, run, 9)
+    # As on a full disk: no file can grow past 20 kB.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 2, output[-3000:]
+    line = output.strip().splitlines()[-1]
+    kept = latest_step(run)
+    assert kept >= 4
+    assert line.startswith("error: a checkpoint cannot be written in ")
+    assert f": File too large; that of step {kept} is kept" in line
+    process = start(thin_data, cache, run)
+    wait_for_steps(process, run, kept)
+    process.send_signal(signal.SIGTERM)
+    assert f"going on from {kept}" in process.communicate(timeout=120)[0]
 
 
 def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
