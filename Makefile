@@ -1,6 +1,8 @@
-# make demo: everything from nothing; make test: the checks. PYTHON=python3.12 picks another Python.
+# make demo: everything from nothing; make test: the checks. PYTHON=python3.12 picks another Python,
+# WORKERS=3 runs so many tests at once (many wait for programs that they start).
 PYTHON ?= python3
 EXTRAS ?= test
+WORKERS ?= auto
 VENV ?= .venv-$(notdir $(PYTHON))
 BIN = $(VENV)/bin
 comma := ,
@@ -32,7 +34,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
 
 clean-demo:
 	rm -rf demo

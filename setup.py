@@ -13,6 +13,7 @@ VERSION = re.search(
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
     *("tensorboard", "huggingface_hub>=0.34"),
+    "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
 ]
 

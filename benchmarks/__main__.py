@@ -2,10 +2,11 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, study, train_step, transfer
+from benchmarks import data_prep, input_pipeline, study, train_step, training, transfer
 
 BENCHMARKS = {
     "train_step": train_step,
+    "training": training,
     "input_pipeline": input_pipeline,
     "data_prep": data_prep,
     "transfer": transfer,

@@ -89,7 +89,9 @@ def get_config() -> ConfigDict:
             weight_decay=0.0,  # adamw only
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
-            max_skipped_updates=0,  # in a row, where the gradient is not finite; then the run stops
+            # Updates in a row left out where the gradient is not finite; then the run stops. With
+            # it the optimiser keeps count: a run cannot be gone on with with it if begun without.
+            max_skipped_updates=0,
             skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
             class_weights=(1.0, 5.0),  # of each class in the loss
@@ -97,7 +99,7 @@ def get_config() -> ConfigDict:
             log_every_steps=50,
             eval_every_steps=0,  # evaluation on the validation split; 0 = once an epoch
             checkpoint_every_steps=0,  # 0 = with every evaluation
-            write_report=True,  # pictures and a page in report/ at the end
+            write_report=True,  # at the end of training: pictures and a page in report/
         ),
         eval=create(
             split="test",  # what --mode=eval evaluates

@@ -17,7 +17,10 @@ from noise2map_jax.study import Member, Study, create_study
 from noise2map_jax.trainer import Trainer
 
 # Between the beginning of a study and going on with it; what is evaluated is kept with the result.
-MAY_DIFFER = ("data.data_dir", "data.num_threads", "data.prefetch_size", "eval.")
+MAY_DIFFER = (
+    *("data.data_dir", "data.num_threads", "data.prefetch_size"),
+    *("mesh.", "train.write_report", "eval."),
+)
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ from noise2map_jax import optimizer, sharding
 from noise2map_jax.checkpoint import abstract_like
 from noise2map_jax.components import class_weights, create_model, create_problem, create_process
 from noise2map_jax.execution import Execution
-from noise2map_jax.step_functions import step_and_init
+from noise2map_jax.step_functions import step_and_init, writes_microbatches_out
 from noise2map_jax.task_configs import task_configs, task_weight
 
 ANY_LENGTH = 2  # of a run in steps: where the learning rate falls does not change what is compiled
@@ -25,10 +25,12 @@ class AbstractStep:
     Attributes:
         step: jitted as for training; see `step_functions`.
         arguments: what it takes, as `jax.ShapeDtypeStruct` with shardings.
+        num_loops: how often it goes through its loop over micro-batches; 1 = there is none.
     """
 
     step: jax.stages.Wrapped
     arguments: tuple[Any, ...]
+    num_loops: int
 
     @property
     def state(self) -> Any:
@@ -49,6 +51,7 @@ def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
     Raises:
         UserError: a field that is wrong, or a batch that cannot be divided.
     """
+    config = _without_manifest(config)
     options, model = config.train, create_model(config)
     sharding.check_batch_size(
         options.batch_size, mesh.size, num_microbatches=options.num_microbatches
@@ -83,4 +86,15 @@ def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
             abstract_like(processes, sharding.replicated(mesh)),
             abstract_like(key, sharding.replicated(mesh)),
         ),
+        1 if writes_microbatches_out(mesh) else options.num_microbatches,
     )
+
+
+def _without_manifest(config: ConfigDict) -> ConfigDict:
+    """Fill in a range for every band where that of the data would be read."""
+    config = config.copy_and_resolve_references()
+    for name, view in task_configs(config).items():
+        if view.data.scaling == "manifest" and not view.data.band_ranges:
+            data = config.tasks[name].data if config.tasks else config.data
+            data.band_ranges = ((0.0, 1.0),) * data.num_bands
+    return config

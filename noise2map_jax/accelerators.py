@@ -40,8 +40,8 @@ ACCELERATORS = {
     "TPU v6 lite": Accelerator(32 * GIB, 918e12, 1638e9, 400e9),
     "TPU7x": Accelerator(96 * GIB, 1153.5e12, 3690e9, 300e9),
     # Dense matrix products, without sparsity; NVLink of the fourth generation.
-    "NVIDIA H100 80GB HBM3": Accelerator(80e9, 989e12, 3350e9, 450e9),
-    "NVIDIA H200": Accelerator(141e9, 989e12, 4800e9, 450e9),
+    "NVIDIA H100 80GB HBM3": Accelerator(80 * GIB, 989e12, 3350e9, 450e9),
+    "NVIDIA H200": Accelerator(140 * GIB, 989e12, 4800e9, 450e9),
 }
 # Of v4 JAX shows whole chips on the machines, and half chips here unless this is asked for.
 _OPTIONS: dict[str, dict[str, Any]] = {"v4": {"chip_config_name": "megacore"}}

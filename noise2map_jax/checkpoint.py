@@ -58,7 +58,7 @@ class Checkpoints:
     def save_latest(self, step: int, state: Any) -> None:
         """Save the whole state, to go on from."""
         if step != self.latest_step():
-            with self._named_failure():
+            with _named_failure(self._latest.directory):
                 self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
 
     def save_best(self, step: int, params: Any, score: float) -> None:
@@ -66,7 +66,7 @@ class Checkpoints:
         # A run that was killed and restarted comes by the same step with the same parameters.
         self._best_score = score
         if step not in self._best.all_steps():
-            with self._named_failure():
+            with _named_failure(self._best.directory):
                 self._best.save(
                     step,
                     args=ocp.args.StandardSave({"params": params}),
@@ -96,9 +96,9 @@ class Checkpoints:
         Raises:
             UserError: it cannot be written; what was on disk before is kept.
         """
-        with self._named_failure():
-            self._latest.wait_until_finished()
-            self._best.wait_until_finished()
+        for manager in (self._best, self._latest):
+            with _named_failure(manager.directory):
+                manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait, then release the threads."""
@@ -106,34 +106,34 @@ class Checkpoints:
         self._latest.close()
         self._best.close()
 
-    @contextlib.contextmanager
-    def _named_failure(self) -> Iterator[None]:
-        """Say in a line that the disk is full, or what else kept it from being written.
-
-        Saving is asynchronous: the failure of one save is met at the next one, or when it is
-        waited for.
-        """
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            found = _SYSTEM_ERROR.search(str(error))
-            reason = found[1] if found else getattr(error, "strerror", None)
-            if not reason:
-                raise
-            folder = pathlib.Path(self._latest.directory)
-            steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-            kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
-            raise UserError(
-                f"a checkpoint cannot be written in {str(folder.parent)!r}: {reason}; {kept}; "
-                "make room, and the same command goes on"
-            ) from None
-
     def _restore(self, manager: ocp.CheckpointManager, step: int | None, abstract: Any) -> Any:
         if step is None:
             raise UserError(f"no checkpoint in {str(manager.directory)!r}; train first")
         saved = manager.item_metadata(step)
         _check_same_architecture(saved, abstract, f"{manager.directory}/{step}")
         return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+
+@contextlib.contextmanager
+def _named_failure(folder: epath.Path) -> Iterator[None]:
+    """Say in a line that the disk is full, or what else kept a checkpoint from being written.
+
+    Saving is asynchronous: the failure of one save is met at the next one, or when it is waited
+    for.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        found = _SYSTEM_ERROR.search(str(error))
+        reason = found[1] if found else getattr(error, "strerror", None)
+        if not reason:
+            raise
+        steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
+        raise UserError(
+            f"a checkpoint cannot be written in {str(folder)!r}: {reason}; {kept}. Once it can be, "
+            "the same command goes on"
+        ) from None
 
 
 def abstract_like(tree: Any, shardings: Any) -> Any:

@@ -48,6 +48,10 @@ def compile_step(
         raise UserError("this config is a study, of several networks: compile what it starts from")
     if num_slices != 1 and not topology:
         raise UserError(f"--num_slices={num_slices} needs --topology, that of one slice")
+    if num_slices < 1:
+        raise UserError(f"--num_slices is {num_slices}; expected 1 or more")
+    if jax.process_count() > 1:
+        raise UserError("--mode=compile is for one process; it needs none of the others' devices")
     devices = topology_devices(topology, num_slices) if topology else None
     mesh = create_mesh(config.mesh.fsdp, devices)
     step = create_abstract_step(config, mesh)
@@ -58,9 +62,8 @@ def compile_step(
     start = time.perf_counter()
     compiled = _compile(step, name)
     seconds = time.perf_counter() - start
-    device, num_loops = mesh.devices.flat[0], config.train.num_microbatches
-    cost = step_cost(compiled, step.state, 1 if device.platform == "cpu" else num_loops)
-    accelerator = accelerator_of(device)
+    cost = step_cost(compiled, step.state, step.num_loops)
+    accelerator = accelerator_of(mesh.devices.flat[0])
     num_images = config.train.batch_size * len(task_configs(config))
     print(f"compiled    in {seconds:.0f} s\n")
     print(describe(cost, accelerator, num_images, mesh.size))
@@ -101,13 +104,18 @@ def describe(
     names = ("parameters", "optimiser", "averaged parameters", "batch", "activations", "program")
     for part, name in zip(parts, names, strict=True):
         lines.append(f"  {name:<20}{getattr(cost, part) / GIB:8.3f} GiB")
-    share = f" of {accelerator.memory / GIB:.1f}: it fits" if accelerator else ""
+    share = ""
+    if accelerator:
+        fits = "it fits"
+        if cost.memory > accelerator.memory:  # some compilers refuse that by themselves, not all
+            fits = f"it does NOT fit; {WHAT_TO_CHANGE}"
+        share = f" of {accelerator.memory / GIB:.1f}: {fits}"
     lines.append(f"  {'all':<20}{cost.memory / GIB:8.3f} GiB{share}")
     lines.append(f"\na step of {num_images:,} images, {own:g} a device")
     units = {
         "arithmetic": (cost.flops / 1e12, "TFLOP", "flops", "TFLOP/s", 1e12),
         "memory traffic": (cost.traffic / 1e9, "GB", "bandwidth", "GB/s", 1e9),
-        "collectives": (sum(cost.sent().values()) / 1e9, "GB", "interconnect", "GB/s", 1e9),
+        "collectives": (cost.sent_within_slice / 1e9, "GB", "interconnect", "GB/s", 1e9),
     }
     seconds = cost.seconds(accelerator) if accelerator else {}
     for name, (amount, unit, limit, limit_unit, scale) in units.items():

@@ -117,9 +117,9 @@ class Execution:
                 jax.tree.map(lambda *leaves: np.stack(leaves), *filled), self.sharding
             )
 
-    def stack_states(self, states: Sequence[Any]) -> Any:
-        """Bring training states that lie whole on all devices to where steps take them from."""
-        stacked = self.stack(states)
+    def stack_params(self, params: Sequence[Any]) -> Any:
+        """Bring parameters that lie whole on all devices to where steps take them from."""
+        stacked = self.stack(params)
         if self.is_stacked:
             return stacked
         return sharding.move(stacked, self.state_sharding(stacked))

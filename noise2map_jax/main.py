@@ -134,7 +134,8 @@ def run() -> None:
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        print(f"error: {error.strerror}; make room, and the same command goes on", file=sys.stderr)
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror}{where}; make room, and run again", file=sys.stderr)
         sys.exit(2)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -151,16 +151,30 @@ def _spoil_above(norm: float) -> optax.GradientTransformation:
     """Make gradients above a norm not finite, so that what follows leaves them out."""
 
     def spoil(updates: Any, params: Any) -> Any:
-        factor = jnp.where(optax.tree.norm(updates) <= norm, 1.0, jnp.nan)
+        found = optax.tree.norm(updates)  # which can overflow where no element does
+        factor = jnp.where(jnp.isfinite(found) & (found <= norm), 1.0, jnp.nan)
         return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
 
     return optax.stateless(spoil)
 
 
-def was_skipped(opt_state: Any) -> jax.Array | None:
-    """Whether the last update was left out, [] bool; None where none ever is."""
-    count = optax.tree.get(opt_state, "notfinite_count", None)
-    return None if count is None else count > 0
+class Skipped(NamedTuple):
+    """What was left out.
+
+    Attributes:
+        last: [] bool, whether the last update was.
+        total: [] int32, how many were not finite so far, over all of the run.
+    """
+
+    last: jax.Array
+    total: jax.Array
+
+
+def skipped_updates(opt_state: Any, max_skipped_updates: int) -> Skipped:
+    """Read off an optimiser's state what was left out; `max_skipped_updates` as it was made."""
+    in_a_row = optax.tree.get(opt_state, "notfinite_count")
+    last = (in_a_row > 0) & (in_a_row <= max_skipped_updates)
+    return Skipped(last, optax.tree.get(opt_state, "total_notfinite"))
 
 
 def parameter_groups(params: Any) -> Any:

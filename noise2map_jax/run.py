@@ -37,6 +37,10 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
     except ValueError as error:  # of the decoder or of the encoding
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
     found = content.pop("format", 1) if isinstance(content, dict) else None
+    if found == 2:  # fields that came later, with the values that are what was done before
+        added = {"max_skipped_updates": 0, "skip_above_gradient_norm": 0.0, "write_report": True}
+        content |= {"mesh": {"fsdp": 1}, "train": content.get("train", {}) | added}
+        found = FORMAT
     if found != FORMAT:
         raise UserError(
             f"{path} has format {found}, expected {FORMAT}: another version wrote it; train in "

@@ -23,8 +23,8 @@ LEAST_SHARDED = 2**14  # elements; smaller arrays cost more to gather than they 
 def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Make the mesh: axes `data` and `fsdp`, over every device of every process.
 
-    Devices of several slices, which are joined by a slower network, are laid out so that `fsdp`
-    never leaves a slice.
+    Devices of several slices (TPU slices, or machines with GPUs), which are joined by a slower
+    network, are laid out so that `fsdp` never leaves a slice.
 
     Args:
         fsdp: number of devices that share one copy of the parameters; 1 = each holds its own.
@@ -37,15 +37,18 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     a_slice = len(devices) // slices
     if fsdp < 1 or a_slice % fsdp:
-        where = f" of each of {slices} slices" if slices > 1 else ""
+        where = f" of each of {slices} slices (of GPUs: machines)" if slices > 1 else ""
         raise UserError(
             f"mesh.fsdp is {fsdp}, which does not divide the {a_slice} devices{where}; choose a "
             "divisor, or 1"
         )
     shape, types = (a_slice // fsdp, fsdp), (AxisType.Auto,) * len(AXES)
+    # `fsdp` may be less than a side of the chips' torus, which is then split.
+    split = {"allow_split_physical_axes": True}
     if slices == 1:
-        return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
-    grid = mesh_utils.create_hybrid_device_mesh(shape, (slices, 1), devices)
+        grid = mesh_utils.create_device_mesh(shape, devices, **split)
+    else:
+        grid = mesh_utils.create_hybrid_device_mesh(shape, (slices, 1), devices, **split)
     return Mesh(grid, AXES, axis_types=types)
 
 
@@ -154,7 +157,11 @@ def move(tree: Any, shardings: Any) -> Any:
     if all(jax.tree.leaves(jax.tree.map(lambda x, s: x.sharding == s, tree, shardings))):
         return tree
     # Not `device_put`, which refuses devices of other processes.
-    return jax.jit(lambda tree: tree, out_shardings=shardings)(tree)
+    return jax.jit(_identity, out_shardings=shardings)(tree)
+
+
+def _identity(tree: Any) -> Any:  # one function: what is compiled for it is found again
+    return tree
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

@@ -8,6 +8,7 @@ backbone each add the gradient of their own loss, on their own batch.
 """
 
 import enum
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ import optax
 from noise2map_jax.augment import augment_geometry, jitter
 from noise2map_jax.losses import WeightedSum
 from noise2map_jax.noise import NoiseProcess, sample_timesteps
-from noise2map_jax.optimizer import keep_frozen, trainable, was_skipped
+from noise2map_jax.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.train_state import TrainState, update_ema
 
@@ -44,6 +45,7 @@ def train_step(
     num_microbatches: int = 1,
     unroll_microbatches: bool = False,
     ema_decay: float = 0.0,
+    max_skipped_updates: int = 0,
     gather: Callable[[Any], Any] = lambda params: params,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Do one update.
@@ -62,12 +64,14 @@ def train_step(
         unroll_microbatches: write the parts out instead of looping. XLA's CPU convolutions are
             many times slower inside loops; on accelerators the loop compiles faster.
         ema_decay: decay of the averaged parameters, where the state holds them.
+        max_skipped_updates: as the optimiser was made with.
         gather: brings parameters that are split over devices to where the network is applied.
 
     Returns:
         The state after the update, and `loss` (the weighted sum over the tasks), `loss/<task>`
         where there are several, `gradient_norm` (of what is trained), `params_norm` (of the new
-        parameters) and, where the optimiser leaves out updates, `skipped`, [] float32.
+        parameters), [] float32; where updates can be left out, `skipped` [] bool and
+        `num_skipped` [] int32, see `optimizer.Skipped`.
     """
     step_key = jax.random.fold_in(key, state.step)
     losses, gradient = {}, None
@@ -93,6 +97,12 @@ def train_step(
     if ema_params is not None:
         new_ema = update_ema(ema_params, params, state.step, ema_decay)
         ema_params = keep_frozen(new_ema, ema_params, factor)
+    left_out = {}
+    if max_skipped_updates:
+        skipped = skipped_updates(opt_state, max_skipped_updates)
+        left_out = {"skipped": skipped.last, "num_skipped": skipped.total}
+        keep = functools.partial(jnp.where, skipped.last)
+        ema_params = jax.tree.map(keep, state.ema_params, ema_params)
     new_state = TrainState(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
@@ -101,10 +111,8 @@ def train_step(
         **({f"loss/{name}": loss for name, loss in losses.items()} if len(losses) > 1 else {}),
         "gradient_norm": optax.tree.norm(gradient),
         "params_norm": optax.tree.norm(params),  # not finite as soon as a parameter is not
+        **left_out,
     }
-    skipped = was_skipped(opt_state)
-    if skipped is not None:
-        metrics["skipped"] = skipped.astype(jnp.float32)
     return new_state, metrics
 
 

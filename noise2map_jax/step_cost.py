@@ -12,12 +12,14 @@ import numpy as np
 from noise2map_jax.accelerators import Accelerator
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+BETWEEN_SLICES = "between slices"  # over the network of the data centre, through the host
 # `%name = f32[8,4]{1,0} all-gather(...), replica_groups=...`; a started one has a tuple as result.
 _INSTRUCTION = re.compile(
     r"^ *(?:ROOT )?%[^ ]+ = (?P<result>\(.*?\)|[^ ]+) "
     rf"(?P<kind>{'|'.join(COLLECTIVES)})(?P<start>-start)?\((?P<rest>.*)"
 )
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%([^ ]+) \(.*\{$")
+_SENT = re.compile(r"^ *%[^ ]+ = (\([a-z0-9]+\[[0-9,]*\])[^=]*? send\(.*is_host_transfer=true")
 _BODY = re.compile(r" while\(.*body=%([^ ,]+)")
 _CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%([^ ,)]+)"
@@ -38,7 +40,7 @@ class Collective:
     """Something that devices exchange in a step.
 
     Attributes:
-        kind: one of `COLLECTIVES`.
+        kind: one of `COLLECTIVES`, or `BETWEEN_SLICES`.
         size: bytes of the whole array that is exchanged, on a device.
         group: number of devices that take part.
     """
@@ -53,7 +55,8 @@ class Collective:
         others = (self.group - 1) / self.group
         if self.kind == "all-reduce":
             return 2 * others * self.size
-        return self.size if self.kind == "collective-permute" else others * self.size
+        whole = self.kind in ("collective-permute", BETWEEN_SLICES)
+        return self.size if whole else others * self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,18 +92,26 @@ class StepCost:
         return sum(parts) + self.temporary + self.code
 
     def seconds(self, accelerator: Accelerator) -> dict[str, float]:
-        """Least time of a step, by each of the three things that it needs."""
+        """Least time of a step, by each of three things that it needs.
+
+        What goes between slices is left out: how fast their network is depends on the place.
+        """
         return {
             "arithmetic": self.flops / accelerator.flops,
             "memory traffic": self.traffic / accelerator.bandwidth,
-            "collectives": sum(c.sent for c in self.collectives) / accelerator.interconnect,
+            "collectives": self.sent_within_slice / accelerator.interconnect,
         }
+
+    @property
+    def sent_within_slice(self) -> float:
+        """Bytes that a device sends to others of its slice."""
+        return sum(c.sent for c in self.collectives if c.kind != BETWEEN_SLICES)
 
     def sent(self) -> dict[str, float]:
         """Bytes that a device sends, by the kind of exchange."""
         return {
             kind: sum(c.sent for c in self.collectives if c.kind == kind)
-            for kind in COLLECTIVES
+            for kind in (*COLLECTIVES, BETWEEN_SLICES)
             if any(c.kind == kind for c in self.collectives)
         }
 
@@ -148,22 +159,26 @@ def _collectives(text: str, num_loops: int = 1) -> Iterator[Collective]:
     for line in text.splitlines():
         if header := _COMPUTATION.match(line):
             computation = header[1]
+        times = num_loops if computation in looped else 1
+        if sent := _SENT.match(line):
+            size = sum(_bytes(*array) for array in _ARRAY.findall(sent[1]))
+            yield from [Collective(BETWEEN_SLICES, size, 2)] * times
         found = _INSTRUCTION.match(line)
         if not found:
             continue
-        kind, rest = found["kind"], found["rest"]
+        kind, group = found["kind"], _group_size(found["rest"])
         sizes = [_bytes(*array) for array in _ARRAY.findall(found["result"])]
-        group = _group_size(rest)
-        if kind == "all-gather" and found["start"]:
-            size = max(sizes, default=0)  # (operand, result)
-        elif kind == "reduce-scatter":
-            size = sum(sizes) * group
-        elif kind == "collective-permute" and found["start"]:
-            size = sizes[0] if sizes else 0
+        if found["start"] and kind == "collective-permute":
+            size = sizes[0]  # operand, result, and words that are waited on
+        elif found["start"] and kind != "all-reduce":
+            size = sum(sizes[len(sizes) // 2 :])  # operands, then as many results
         else:
             size = sum(sizes)
+        if kind == "reduce-scatter":
+            size *= group  # of the whole that is reduced, the result is one part
+        elif kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
+            kind = "reduce-scatter"  # as TPUs write it: each then takes its part
         if group > 1:
-            times = num_loops if computation in looped else 1
             yield from [Collective(kind, size, group)] * times
 
 

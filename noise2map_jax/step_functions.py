@@ -17,6 +17,11 @@ from noise2map_jax.step import train_step
 from noise2map_jax.train_state import TrainState, create_train_state
 
 
+def writes_microbatches_out(mesh: Mesh) -> bool:
+    """Whether steps for these devices hold every micro-batch, and not a loop over them."""
+    return mesh.devices.flat[0].platform == "cpu"
+
+
 def step_and_init(
     config: ConfigDict,
     model: Noise2Map,
@@ -67,8 +72,9 @@ def step_and_init(
         tx=tx,
         backbone_learning_rate_factor=options.backbone_learning_rate_factor,
         num_microbatches=options.num_microbatches,
-        unroll_microbatches=mesh.devices.flat[0].platform == "cpu",
+        unroll_microbatches=writes_microbatches_out(mesh),
         ema_decay=options.ema_decay,
+        max_skipped_updates=options.max_skipped_updates,
     )
     if mesh.shape.get("fsdp", 1) > 1:  # several networks a call have no such axis
         step = functools.partial(step, gather=functools.partial(sharding.gather, mesh=mesh))

@@ -26,7 +26,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     Raises:
         UserError: a field or a dataset that is wrong.
         Preempted: asked to stop by a signal; the state is saved.
-        FloatingPointError: the loss or the gradient is not finite; the last checkpoint stays.
+        FloatingPointError: the loss or the gradient is not finite, and the update was not skipped;
+            the last checkpoint stays.
     """
     if "study" in config:
         raise UserError("this config is a study, of several networks: use --mode=ablate")

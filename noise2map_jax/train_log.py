@@ -57,13 +57,12 @@ class TrainLog:
             name: float(value if self._member is None else value[self._member])
             for name, value in jax.device_get(metrics).items()
         }
-        # An update that was left out has left the parameters as they were.
-        skipped = values.pop("skipped", 0.0) and np.isfinite(values["params_norm"])
-        if skipped:
-            self._num_skipped += 1
+        self._num_skipped = int(values.pop("num_skipped", 0))
+        if values.pop("skipped", False):
+            pass  # parameters, their averages and the optimiser are as they were
         elif not all(np.isfinite(v) for v in values.values()):
             shown = ", ".join(f"{k} {v}" for k, v in values.items())
-            before = f" after {self._num_skipped} skipped updates" if self._num_skipped else ""
+            before = f", after {self._num_skipped - 1} skipped updates" if self._num_skipped else ""
             raise FloatingPointError(
                 f"step {step}: {shown}{before}; lower the learning rate or set "
                 "train.max_gradient_norm"
@@ -80,10 +79,11 @@ class TrainLog:
                 k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
             }
             if self._num_skipped:
-                means["skipped_updates"] = float(self._num_skipped)  # of this attempt so far
+                means["skipped_updates"] = float(self._num_skipped)  # of the whole run
             seconds = time.monotonic() - self._start
             with jax.transfer_guard("allow"):
-                rate = float(self._learning_rate(step - 1))
+                # The optimiser counts only the updates that it did.
+                rate = float(self._learning_rate(step - 1 - self._num_skipped))
             self._writer.write_scalars(
                 step,
                 {f"train/{k}": v for k, v in means.items()}

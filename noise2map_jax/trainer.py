@@ -101,13 +101,12 @@ class Trainer:
                 return Start(checkpoints.restore_latest(abstract), step, ("",) * len(runs))
         state, origins = self.init(keys), [""] * len(runs)
         if any(run.experiment.config.init_from for run in runs):
-            states = [self.execution.member(state, i) for i in range(len(runs))]
+            params = [self.execution.member(state.params, i) for i in range(len(runs))]
             for i, run in enumerate(runs):
                 if run.experiment.config.init_from:
-                    initial = initialize(run.experiment, states[i].params)
-                    states[i] = start_from(states[i], initial.params)
-                    origins[i] = initial.summary()
-            state = self.execution.stack_states(states)
+                    initial = initialize(run.experiment, params[i])
+                    params[i], origins[i] = initial.params, initial.summary()
+            state = start_from(state, self.execution.stack_params(params))
         return Start(state, 0, tuple(origins))
 
     def train(
@@ -121,8 +120,9 @@ class Trainer:
     ) -> list[str]:
         """Train to the end, evaluate on the validation split, keep the newest and the best.
 
-        A network whose loss, gradient or parameters are not finite has failed; others go on. Where
-        all have failed training ends, and the last checkpoint stays.
+        A network whose loss, gradient or parameters are not finite has failed, unless the update
+        was skipped; others go on. Where all have failed training ends, and the last checkpoint
+        stays.
 
         Args:
             runs: the networks.
@@ -176,7 +176,8 @@ class Trainer:
                 checkpoints.save_latest(step, state)
 
             # The order is a contract: evaluate, save, read, step, write. A checkpoint is saved only
-            # when loss, gradient and parameters of all its steps have been seen to be finite.
+            # when of all its steps loss, gradient and parameters have been seen to be finite, or
+            # the update to be skipped.
             for step in range(first_step, self.num_steps):
                 stop = watch.reached(step)
                 due = step % self._eval_every == 0, step % self._save_every == 0 or stop

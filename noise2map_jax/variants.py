@@ -16,7 +16,7 @@ from noise2map_jax.errors import UserError
 # What all members of a study share: they could not be compared otherwise.
 LONGEST_SLUG = 100  # characters; with the seed it must fit into a file name
 MOST_VARIANTS = 1000
-SHARED = ("task", "tasks", "seed", "data", "eval", "study")
+SHARED = ("task", "tasks", "seed", "data", "mesh", "eval", "study")
 
 _PUBLISHED = (
     *("noise.kind=structured", "noise.schedule=linear", "noise.num_train_timesteps=1000"),

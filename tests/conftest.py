@@ -20,7 +20,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 SLOWEST_FIRST = (
     *("test_train", "test_paper_configs", "test_ablate", "test_configs", "test_main"),
     *("test_multitask", "test_fine_tuning", "test_resume", "test_initialization"),
-    *("test_execution", "test_step", "test_denoise", "test_many_bands", "test_trainer"),
+    *("test_processes", "test_moving", "test_execution", "test_step", "test_denoise"),
+    *("test_many_bands", "test_trainer", "test_compilation"),
 )
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -58,8 +59,11 @@ def thin_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Where programs under test keep what they compiled."""
-    return tmp_path_factory.mktemp("compiled")
+    """Where programs under test keep what they compiled; one place for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Running whole programs by their command line."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -7,6 +8,11 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
+)
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -19,6 +25,8 @@ def environment(cache, num_devices=1):
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
+        # A limit makes JAX lock the folder, which several programs use at once.
+        "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
         "PYTHONPATH": str(ROOT),

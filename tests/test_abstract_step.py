@@ -45,6 +45,17 @@ def test_it_is_the_step_that_is_trained_with(fsdp, config, tmp_path, monkeypatch
     assert other.step.lower(*other.arguments).as_text() != lowered
 
 
+def test_what_is_read_from_the_data_is_stood_in_for(config):
+    config.data.data_dir = "nowhere"
+    config.data.num_bands, config.data.dtype, config.data.scaling = 5, "uint16", "manifest"
+    config.train.class_weights_from = "data"
+    step = create_abstract_step(config, create_mesh())
+    image = step.arguments[1]["ss"]["image"]
+    assert (image.shape, image.dtype) == ((8, 32, 32, 5), "uint16")
+    step.step.lower(*step.arguments)
+    assert config.data.band_ranges == ()
+
+
 def test_a_batch_that_cannot_be_divided_is_refused(config):
     config.train.batch_size = 12
     with pytest.raises(UserError, match=r"batch of 12 .*8 devices"):

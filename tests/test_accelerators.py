@@ -2,14 +2,11 @@ import importlib.util
 import os
 
 import pytest
+from programs import needs_libtpu
 
 from noise2map_jax import sharding
 from noise2map_jax.accelerators import accelerator_of, topology_devices
 from noise2map_jax.errors import UserError
-
-needs_libtpu = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
-)
 
 
 def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch):
@@ -45,6 +42,17 @@ def test_parameters_are_never_split_over_slices():
         assert len({device.slice_index for device in row}) == 1
     with pytest.raises(UserError, match=r"fsdp is 16, .* 8 devices of each of 2 slices"):
         sharding.create_mesh(16, topology_devices("v5e:2x4", num_slices=2))
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("name", "num_slices", "fsdp"),
+    [("v6e:4x4", 1, 2), ("v4:4x4x4", 1, 8), ("v5p:4x4x4", 1, 8), ("v5e:4x4", 2, 8)],
+)
+def test_parameters_may_be_split_over_less_than_a_side_of_the_torus(name, num_slices, fsdp):
+    mesh = sharding.create_mesh(fsdp, topology_devices(name, num_slices))
+    assert mesh.shape["fsdp"] == fsdp
+    assert len({device.id for device in mesh.devices.flat}) == mesh.size
 
 
 @needs_libtpu

@@ -1,13 +1,10 @@
 """The program --mode=compile."""
 
-import importlib.util
 import json
 
 import pytest
+from programs import needs_libtpu
 
-needs_libtpu = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
-)
 COMPILE = ("--mode=compile", "--config.data.data_dir=nowhere")  # no data is needed
 
 

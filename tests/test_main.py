@@ -148,4 +148,4 @@ def test_a_config_of_another_version_is_refused(program, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"task": "ss"}')
     line = error_line(program("--mode=eval", expect=2))
-    assert "has format 1, expected 2" in line
+    assert "has format 1, expected 3" in line

@@ -67,6 +67,12 @@ def test_in_bfloat16_only_the_input_is_kept_as_large_as_it_is():
     kept = [leaf for leaf in jax.tree.leaves(backward) if hasattr(leaf, "nbytes")]
     assert sum(leaf.nbytes for leaf in kept) < 1.02 * x.nbytes
     dx, dscale, _ = backward(y)
+    _, plain_backward = jax.vjp(
+        lambda x: plain(x, scale, bias, 8, 1e-6, True), x.astype(jnp.float32)
+    )
+    (exact_dx,) = plain_backward(y.astype(jnp.float32))
+    error = jnp.linalg.norm(dx.astype(jnp.float32) - exact_dx) / jnp.linalg.norm(exact_dx)
+    assert error < 2**-7
     assert dx.dtype == jnp.bfloat16
     assert dscale.dtype == jnp.float32
     # Statistics are float32: the error is that of rounding input and output.

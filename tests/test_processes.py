@@ -14,6 +14,8 @@ from noise2map_jax.preemption import EXIT_CODE
 def together(thin_data, cache, tmp_path):
     """Start two processes of one run: `together(num_steps)`."""
 
+    started = []
+
     def start(num_steps):
         arguments = (
             "--config=tests/thin_config.py",
@@ -22,9 +24,13 @@ def together(thin_data, cache, tmp_path):
             f"--config.train.num_steps={num_steps}",
             "--config.train.eval_every_steps=10",
         )
-        return programs.start_together(arguments, programs.environment(cache, 2), 2)
+        started.extend(programs.start_together(arguments, programs.environment(cache, 2), 2))
+        return started[-2:]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()  # where a test failed half-way
+        process.communicate()
 
 
 def wait_for_step(workdir, step):
@@ -51,7 +57,6 @@ def test_when_one_is_killed_the_other_ends_and_both_go_on_later(together, tmp_pa
     assert time.monotonic() - start < 60
     assert processes[0].returncode not in (0, EXIT_CODE)
     assert "another task died" in output
-    processes[1].communicate()
 
     codes, outputs = finish(together(40))
     assert codes == [0, 0]

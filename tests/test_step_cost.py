@@ -26,6 +26,15 @@ LINES = {
     "%r = f32[16]{0} reduce-scatter(%x), replica_groups={{0,1,2,3}}, dimensions={0}": (
         *("reduce-scatter", 256, 4, 192),
     ),
+    "%g = ((f32[8], f32[4]), (f32[32], f32[16])) all-gather-start(%x), replica_groups=[1,4]<=[4]": (
+        *("all-gather", 192, 4, 144),
+    ),
+    "%r = ((f32[16]), f32[4]) reduce-scatter-start(%x), replica_groups={{0,1,2,3}}": (
+        *("reduce-scatter", 64, 4, 48),
+    ),
+    "%s = (f32[16]{0:T(128)}, u32[], token[]) send(%x, %t), channel_id=1, is_host_transfer=true": (
+        *("between slices", 64, 2, 64),
+    ),
     "%p = (u32[4], u32[4], u32[]) collective-permute-start(%x), source_target_pairs={{0,1}}": (
         *("collective-permute", 16, 2, 16),
     ),
@@ -55,6 +64,20 @@ def test_exchanges_are_read_from_a_compiled_program(line):
 )
 def test_what_is_no_exchange_is_not_counted(line):
     assert list(_collectives(line)) == []
+
+
+SCATTER = """HloModule m
+
+%all-reduce-scatter.1 (p: f32[64]) -> f32[16] {
+  %a = f32[64]{0} all-reduce(%p), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %s = f32[16]{0} dynamic-slice(%a, %i), dynamic_slice_sizes={16}
+}
+"""
+
+
+def test_the_way_tpus_write_a_reduce_scatter_is_known():
+    (found,) = _collectives(SCATTER)
+    assert (found.kind, found.sent) == ("reduce-scatter", 3 / 4 * 256)
 
 
 LOOP = """HloModule m
@@ -172,6 +195,12 @@ def test_the_slowest_of_three_bounds_rules(limits, bound, rate):
         f"bound by {bound}: at most {rate} images/s, {int(rate.replace(',', '')) / 8:,.1f}" in text
     )
     assert "4.000 GiB of 8.0: it fits" in text
+
+
+def test_what_does_not_fit_is_said_to():
+    limits = Accelerator(3 * GIB, 100e12, 1000e9, 100e9)
+    text = describe(COST, limits, num_images=64, num_devices=8)
+    assert "4.000 GiB of 3.0: it does NOT fit" in text
 
 
 def test_of_an_unknown_device_only_amounts_are_told():
