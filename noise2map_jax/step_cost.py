@@ -19,7 +19,9 @@ _INSTRUCTION = re.compile(
     rf"(?P<kind>{'|'.join(COLLECTIVES)})(?P<start>-start)?\((?P<rest>.*)"
 )
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%([^ ]+) \(.*\{$")
-_SENT = re.compile(r"^ *%[^ ]+ = (\([a-z0-9]+\[[0-9,]*\])[^=]*? send\(.*is_host_transfer=true")
+_SENT = re.compile(
+    r"^ *(?:ROOT )?%[^ ]+ = (\([a-z0-9]+\[[0-9,]*\]).*? send\(.*is_host_transfer=true"
+)
 _BODY = re.compile(r" while\(.*body=%([^ ,]+)")
 _CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%([^ ,)]+)"
