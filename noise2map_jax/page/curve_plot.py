@@ -33,7 +33,8 @@ def draw_losses(curves: Sequence[LearningCurve], series: Mapping[str, Series]) -
     values = np.concatenate(finite) if finite else np.zeros(0)
     if not len(values):
         return None
-    is_log = bool(values.min() > 0 and values.max() > LOG_RATIO * values.min())
+    least, most = float(np.min(values)), float(np.max(values))
+    is_log = least > 0 and most > LOG_RATIO * least
     return _draw(lines, "loss of training" + ", logarithmic" * is_log, "loss", is_log)
 
 
