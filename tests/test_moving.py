@@ -8,7 +8,7 @@ OPTIONS = (
     "--config=tests/thin_config.py",
     "--config.model.unet.block_out_channels=64,",  # kernels large enough to be split
     "--config.train.ema_decay=0.9",
-    "--config.train.eval_every_steps=100",
+    "--config.train.eval_every_steps=6",
     "--config.train.checkpoint_every_steps=100",
 )
 
@@ -37,3 +37,7 @@ def test_devices_processes_and_splitting_change_nothing(thin_data, cache, tmp_pa
     expected, found = metrics(tmp_path / "one"), metrics(tmp_path / "moved")
     assert list(found) == list(expected) == list(range(1, 11))
     np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5)
+    # Step 6 is evaluated by two processes, each with its part of the split.
+    f1, f1_moved = (metrics(tmp_path / n, "val/f1/foreground") for n in ("one", "moved"))
+    assert 6 in f1
+    np.testing.assert_allclose(f1_moved[6], f1[6], atol=1e-3)

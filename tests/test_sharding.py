@@ -64,13 +64,11 @@ def losses_of_one():
 
 def test_eight_devices_and_one_give_the_same_losses(losses_of_one):
     np.testing.assert_allclose(ten_losses(mesh_of(8)), losses_of_one, rtol=1e-5)
-    accumulated = ten_losses(mesh_of(8), num_microbatches=2, ema_decay=0.9)
-    np.testing.assert_allclose(accumulated, losses_of_one, rtol=1e-5)
 
 
 @pytest.mark.parametrize("fsdp", MESHES.values(), ids=MESHES)
 def test_split_parameters_give_the_same_losses(fsdp, all_sharded, losses_of_one):
-    losses, state = ten_steps(mesh_of(8, fsdp), num_microbatches=2)
+    losses, state = ten_steps(mesh_of(8, fsdp), num_microbatches=2, ema_decay=0.9)
     np.testing.assert_allclose(losses, losses_of_one, rtol=1e-5)
     for tree in (state.params, state.ema_params, state.opt_state[0].mu, state.opt_state[0].nu):
         whole = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

@@ -2,7 +2,6 @@ import json
 
 import jax
 import numpy as np
-import programs
 from PIL import Image
 from programs import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -88,23 +87,3 @@ def test_eval_says_what_is_not_as_trained(program):
     done = program("--mode=eval", "--config.noise.inference_timesteps=500,")
     assert "not as trained: noise.inference_timesteps" in done.stdout
     assert "predicted at t = 500" in done.stdout
-
-
-def test_two_processes_and_one_give_the_same_run(thin_data, cache, tmp_path):
-    options = (
-        "--config=tests/thin_config.py",
-        f"--config.data.data_dir={thin_data}",
-        "--config.train.num_steps=6",
-        "--config.train.eval_every_steps=3",
-    )
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    programs.run((*options, f"--workdir={alone}"), programs.environment(cache, 8))
-    outputs = programs.run_together(
-        (*options, f"--workdir={together}"), programs.environment(cache, 4), 2
-    )
-    assert "devices     8 x cpu in 2 process(es)" in outputs[0]
-    expected, found = metrics(alone), metrics(together)
-    assert list(found) == list(expected)
-    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-5)
-    for step, f1 in metrics(alone, "val/f1/foreground").items():
-        np.testing.assert_allclose(metrics(together, "val/f1/foreground")[step], f1, atol=1e-3)
