@@ -27,7 +27,9 @@ def layer_names(
         task: which head to use; for `Noise2Map` only.
 
     Returns:
-        Paths in the tree of parameters, such as `unet/down_blocks_2/resnets_1`, sorted.
+        Paths in the tree of parameters, such as `unet/down_blocks_2/resnets_1`, sorted. `norm1`,
+        `norm2` and `conv_norm_out` are what comes after their SiLU, with which they are one
+        (`norm2` only where the timestep is added, not where it scales and shifts).
 
     Raises:
         UserError: as of the network's own call.

@@ -58,16 +58,10 @@ class TrainLog:
             for name, value in jax.device_get(metrics).items()
         }
         self._num_skipped = int(values.pop("num_skipped", 0))
-        if values.pop("skipped", False):
-            pass  # parameters, their averages and the optimiser are as they were
-        elif not all(np.isfinite(v) for v in values.values()):
-            shown = ", ".join(f"{k} {v}" for k, v in values.items())
-            before = f", after {self._num_skipped - 1} skipped updates" if self._num_skipped else ""
-            raise FloatingPointError(
-                f"step {step}: {shown}{before}; lower the learning rate or set "
-                "train.max_gradient_norm"
-            )
-        else:
+        # A skipped update left parameters, their averages and the optimiser as they were: it is
+        # counted, and its numbers, which are not finite, are in no mean.
+        if not values.pop("skipped", False):
+            self._check_finite(step, values)
             self.last_loss = values["loss"]
             self._window.append(values)
         self._timed_steps += 1
@@ -96,3 +90,12 @@ class TrainLog:
             )
             self._window = []
             self.restart_clock()
+
+    def _check_finite(self, step: int, values: dict[str, float]) -> None:
+        if all(np.isfinite(v) for v in values.values()):
+            return
+        shown = ", ".join(f"{k} {v}" for k, v in values.items())
+        before = f", after {self._num_skipped - 1} skipped updates" if self._num_skipped else ""
+        raise FloatingPointError(
+            f"step {step}: {shown}{before}; lower the learning rate or set train.max_gradient_norm"
+        )
