@@ -27,12 +27,17 @@ def get_config() -> ConfigDict:
     config.model.unet.out_channels = 3
     config.model.unet.block_out_channels = (32, 48, 64)
     config.model.unet.attention_levels = (2,)  # of 8 x 8 pixels
+    # Of t, half is spent where an image is still seen, and not a fifth as with `linear`.
+    config.noise.schedule = "squaredcos_cap_v2"
+    config.noise.prediction_type = "v_prediction"
     config.train.batch_size = 32
-    config.train.num_steps = 2000
+    config.train.num_steps = 4000
     config.train.learning_rate = 2e-3
-    config.train.ema_decay = 0.995
+    config.train.warmup_steps = 100
+    config.train.cosine = True
+    config.train.ema_decay = 0.998
     config.train.log_every_steps = 50
-    config.train.eval_every_steps = 500
+    config.train.eval_every_steps = 1000
     config.eval.batch_size = 32
     config.eval.num_timestep_bands = 5
     config.eval.num_samples = 36

@@ -79,6 +79,7 @@ def build(args: argparse.Namespace) -> None:
     where = manifest.version_dir(args.data_dir, name)
     existing = None if args.overwrite else manifest.read(where)
     if existing is not None:
+        shards.clear(args.data_dir, name)
         _check_same(existing, builder.options(args), where)
         lost = [name for name in existing.get("shards", {}) if not (where / name).is_file()]
         if lost:

@@ -259,16 +259,33 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def clear(data_dir: Path, name: str) -> None:
+    """Remove what a build left that was killed when its dataset was already in its place.
+
+    Args:
+      data_dir: Folder of all datasets.
+      name: Of the dataset, which stays as it is.
+    """
+    folder = manifest.version_dir(data_dir, name)
+    if any(_leftovers(folder)):
+        with contextlib.suppress(UserError), _locked(folder.parent):  # Else another build is on.
+            _clear(folder)
+
+
 def _clear(folder: Path) -> None:
     """Remove what a killed build left; the lock says that nobody is writing it."""
     replaced = _replaced(folder)
     if replaced.exists() and not folder.exists():  # Killed between the two steps of `_put`.
         replaced.rename(folder)
-    for leftover in folder.parent.glob(f"incomplete.*_{folder.name}"):
+    for leftover in _leftovers(folder):
         shutil.rmtree(leftover)
     known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
     if folder.exists() and not known and any(folder.iterdir()):
         raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return list(folder.parent.glob(f"incomplete.*_{folder.name}"))
 
 
 def _put(built: Path, folder: Path) -> None:

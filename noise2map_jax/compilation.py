@@ -125,8 +125,10 @@ def describe(
             line += f"{1e3 * seconds[name]:9.2f} ms at {most:,.0f} {limit_unit}"
         lines.append(line.rstrip())
     lines += [f"    {kind:<18}{size / 1e9:8.3f} GB" for kind, size in cost.sent().items()]
+    image = cost.flops / own / 1e12, cost.traffic / own / 1e9, cost.counted_traffic / own / 1e9
     lines.append(
-        f"  {'an image':<20}{cost.flops / own / 1e12:8.3f} TFLOP, {cost.traffic / own / 1e9:.2f} GB"
+        f"  {'an image':<20}{image[0]:8.3f} TFLOP, {image[1]:.2f} GB "
+        f"({image[2]:.2f} GB with what stays on the chip)"
     )
     if accelerator:
         bound = max(seconds, key=lambda name: seconds[name])

@@ -61,11 +61,16 @@ def _backward(
     num_groups: int, epsilon: float, silu: bool, dtype: jnp.dtype, saved: Saved, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, scale, bias, mean, inverse = saved
-    dy = gradient.astype(jnp.float32)
-    if silu:
+
+    def before_silu(gradient: jax.Array) -> jax.Array:
+        dy = gradient.astype(jnp.float32)
+        if not silu:
+            return dy
         y = _normalised(x, scale, bias, mean, inverse)
         sigmoid = jax.nn.sigmoid(y)
-        dy = dy * sigmoid * (1 + y * (1 - sigmoid))
+        return dy * sigmoid * (1 + y * (1 - sigmoid))
+
+    dy = before_silu(gradient)
     # (x - mean) / deviation, as a product and a sum: it is fused into what uses it.
     x_hat = x.astype(jnp.float32) * _pixels(inverse) - _pixels(mean * inverse)
     sum_dy, sum_dy_x = jnp.sum(dy, (1, 2)), jnp.sum(dy * x_hat, (1, 2))  # [B, C]
@@ -73,6 +78,9 @@ def _backward(
     pixels = x.shape[1] * x.shape[2]
     mean_dy = _group_mean(sum_dy * factor, num_groups) / pixels
     mean_dy_x = _group_mean(sum_dy_x * factor, num_groups) / pixels
+    if _is_narrow(gradient):
+        # Else XLA keeps `dy` for its second use, in float32, twice as many bytes as the gradient.
+        dy = before_silu(jax.lax.optimization_barrier(gradient))
     dx = _pixels(inverse) * (dy * _pixels(factor) - _pixels(mean_dy) - x_hat * _pixels(mean_dy_x))
     return (
         dx.astype(x.dtype),
@@ -88,11 +96,13 @@ def _statistics(x: jax.Array, num_groups: int, epsilon: float) -> tuple[jax.Arra
     """Return mean and 1 / standard deviation of the group of each channel, [B, C] float32.
 
     One pass over the image: sums per channel, groups are formed of the sums. Sums of x and x**2
-    themselves would cancel where the mean is large (error 3e-3 at mean = 100 std, NaN at 10,000);
-    relative to any one pixel they are as exact as two passes (7e-6 and 8e-4).
+    themselves cancel where the mean is large (error 3e-3 at mean = 100 std, NaN at 10,000);
+    relative to any one pixel they are as exact as two passes (7e-6 and 8e-4). In bfloat16 such an
+    image has lost more than that already, and the sums themselves can be taken where x is
+    computed, before it is written, which those relative to one of its pixels cannot.
     """
-    x = x.astype(jnp.float32)
-    pixel = x[:, :1, :1, :]
+    pixel = jnp.zeros_like(x[:, :1, :1, :]) if _is_narrow(x) else x[:, :1, :1, :]
+    pixel, x = pixel.astype(jnp.float32), x.astype(jnp.float32)
     offset = jnp.mean(x - pixel, (1, 2))
     square = jnp.mean(jnp.square(x - pixel), (1, 2))
     channel_mean = pixel[:, 0, 0, :] + offset
@@ -100,7 +110,13 @@ def _statistics(x: jax.Array, num_groups: int, epsilon: float) -> tuple[jax.Arra
     variance = _group_mean(
         square - jnp.square(offset) + jnp.square(channel_mean - mean), num_groups
     )
-    return mean, jax.lax.rsqrt(variance + epsilon)
+    # Rounding can leave less than nothing of an image of one value.
+    return mean, jax.lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
+
+
+def _is_narrow(x: jax.Array) -> bool:
+    """Tell whether x has fewer bits than what is computed with."""
+    return x.dtype.itemsize < 4
 
 
 def _normalised(

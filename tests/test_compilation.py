@@ -44,9 +44,10 @@ def test_a_topology_is_of_compiling_only(program):
 def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path):
     done = program(*COMPILE, f"--topology={topology}", "--config.mesh.fsdp=2")
     assert "it fits" in done.stdout
-    assert "bound by memory traffic: at most" in done.stdout
+    assert "bound by " in done.stdout
     (path,) = (tmp_path / "run" / "compile").iterdir()
     content = json.loads(path.read_text())
+    assert 0 < content["traffic"] < content["counted_traffic"]  # some of it stays on the chip
     assert set(content["seconds"]) == {"arithmetic", "memory traffic", "collectives"}
 
 

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import prepared_datasets
+import programs
 import pytest
 from PIL import Image
 
@@ -151,6 +152,23 @@ def test_killed_while_one_dataset_replaces_another(tmp_path, monkeypatch, step):
     shards.write(prepared_datasets.plan(), tmp_path, num_workers=1)
     assert contents(folder) == whole
     assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", manifest.VERSION]
+
+
+def test_what_was_left_by_a_kill_at_the_very_end_goes_with_the_next_build(tmp_path):
+    """The dataset is in its place and is kept; unless another build holds the lock."""
+    arguments = ["synthetic", "--task=ss", "--num_scenes=2,1,1", "--scene_size=32", "--name=toy"]
+    build = [*arguments, "--tile_size=32", "--num_workers=1", f"--data_dir={tmp_path}"]
+    programs.data_prep(*build)
+    folder = tmp_path / "toy" / manifest.VERSION
+    whole, leftover = contents(folder), folder.with_name(f"incomplete.1_{manifest.VERSION}")
+    (leftover / "toy").mkdir(parents=True)
+    with (folder.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        programs.data_prep(*build)
+        assert leftover.exists()
+    programs.data_prep(*build)
+    assert not leftover.exists()
+    assert contents(folder) == whole
 
 
 def cut_off(scene):

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
+from programs import needs_libtpu
 
+from noise2map_jax.accelerators import topology_devices
 from noise2map_jax.normalization import group_norm
 
 
@@ -80,8 +82,56 @@ def test_in_bfloat16_only_the_input_is_kept_as_large_as_it_is():
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-7, atol=2**-7)
 
 
-def test_several_networks_are_normalised_at_once():
+@pytest.mark.parametrize("mean", [0.0, 3.0, 100.0])
+def test_in_bfloat16_a_large_mean_costs_no_more_than_rounding_the_image_did(mean):
+    x, scale, bias, _ = arrays(0, (1, 256, 256, 4), mean=mean)
+    x = x.astype(jnp.bfloat16)
+    y = group_norm(x, scale, bias, 4, 1e-6, False, jnp.float32)
+    rounded = np.asarray(x, np.float64)
+    exact = (rounded - rounded.mean((1, 2))) / rounded.std((1, 2))
+    exact = exact * np.asarray(scale) + np.asarray(bias)
+    np.testing.assert_allclose(y, exact, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("value", [0.0, 7.0, -1000.0])
+def test_an_image_of_one_value_becomes_the_bias(dtype, value):
+    x = jnp.full((1, 64, 64, 4), value, dtype)
+    y = group_norm(x, jnp.ones(4), jnp.arange(4.0), 2, 1e-2, False, jnp.float32)
+    np.testing.assert_allclose(y, jnp.broadcast_to(jnp.arange(4.0), y.shape), atol=1e-2)
+
+
+@needs_libtpu
+def test_on_a_tpu_no_activation_is_held_in_float32():
+    shape = (8, 64, 64, 128)
+
+    def loss(params, x):
+        for kernel, scale, bias in params:
+            x = group_norm(x, scale, bias, 32, 1e-6, True, jnp.bfloat16)
+            x = jax.lax.conv_general_dilated(
+                x,
+                kernel.astype(x.dtype),
+                (1, 1),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return jnp.sum(x.astype(jnp.float32))
+
+    place = jax.sharding.SingleDeviceSharding(topology_devices("v5e:2x2")[0])
+    vector = jax.ShapeDtypeStruct((128,), jnp.float32, sharding=place)
+    kernel = jax.ShapeDtypeStruct((3, 3, 128, 128), jnp.float32, sharding=place)
+    x = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
+    params = [(kernel, vector, vector)] * 2
+    text = jax.jit(jax.grad(loss)).lower(params, x).compile().as_text()
+    program = text[text.index("\nENTRY") :]
+    assert program.count("bf16[8,64,64,128]") > 5
+    assert "f32[8,64,64,128]" not in program
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_several_networks_are_normalised_at_once(dtype):
     x, scale, bias, _ = arrays(1)
+    x = x.astype(dtype)
     stacked = [jnp.stack([a, 2 * a]) for a in (x, scale, bias)]
 
     def loss(x, scale, bias):
@@ -90,4 +140,6 @@ def test_several_networks_are_normalised_at_once():
     together = jax.vmap(jax.grad(loss, (0, 1, 2)))(*stacked)
     alone = jax.grad(loss, (0, 1, 2))(2 * x, 2 * scale, 2 * bias)
     for a, b in zip(together, alone, strict=True):
-        np.testing.assert_allclose(a[1], b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            a[1].astype(jnp.float32), b.astype(jnp.float32), rtol=1e-4, atol=1e-5
+        )

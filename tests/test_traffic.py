@@ -1,0 +1,96 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from noise2map_jax.program_text import parse
+from noise2map_jax.traffic import memory_traffic
+
+# Arrays of 1024 and 256 bytes; S(1) is the vector memory of a TPU.
+PROGRAM = """HloModule m
+
+%fused (p.0: f32[256], p.1: f32[64], p.2: s32[]) -> (f32[64], f32[256]) {
+  %p.0 = f32[256]{0} parameter(0)
+  %p.1 = f32[64]{0} parameter(1)
+  %p.2 = s32[] parameter(2), metadata={op_name="index"}
+  %part = f32[64]{0} slice(%p.0), slice={[0:64]}
+  %sum = f32[64]{0} add(%part, %p.1)
+  %changed = f32[256]{0} dynamic-update-slice(%p.0, %sum, %p.2)
+  ROOT %both = (f32[64]{0}, f32[256]{0}) tuple(%sum, %changed)
+}
+
+%body (t: (s32[], f32[64])) -> (s32[], f32[64]) {
+  %t = (s32[], f32[64]{0}) parameter(0)
+  %now = f32[64]{0} get-tuple-element(%t), index=1
+  %next = f32[64]{0} add(%now, %now)
+  ROOT %pair = (s32[], f32[64]{0}) tuple(%i, %next)
+}
+
+%condition (t: (s32[], f32[64])) -> pred[] {
+  ROOT %less = pred[]{:T(128)S(6)} constant(true)
+}
+
+ENTRY %main (x: f32[256], y: f32[64]) -> f32[256] {
+  %x = f32[256]{0} parameter(0)
+  %y = f32[64]{0} parameter(1)
+  %i = s32[] parameter(2)
+  LINE
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("%a = f32[64]{0} add(%y, %y)", 3 * 256),
+        ("%a = f32[64]{0:T(256)S(1)} negate(%y)", 256),  # to the chip
+        ("%s = f32[8]{0} slice(%x), slice={[0:8]}", 2 * 32),
+        ("%b = f32[64]{0} bitcast(%y)", 0),
+        ("%t = (f32[256]{0}, f32[64]{0}) tuple(%x, %y)", 0),
+        # Result, operand, and a word that is waited on.
+        ("%c = (f32[64]{0:T(256)S(1)}, f32[64]{0:T(256)}, u32[]{:S(2)}) copy-start(%y)", 256),
+        ("%c = (f32[64]{0:T(256)}, f32[64]{0:T(256)}, u32[]{:S(2)}) copy-start(%y)", 2 * 256),
+        # Operand, the part of it that is copied, and a word.
+        ("%s = (f32[256]{0}, f32[64]{0:T(256)S(1)}, u32[]{:S(2)}) slice-start(%x)", 256),
+        ("%d = f32[64]{0:S(1)} slice-done(%s)", 0),
+        # A part of x and y are read, two parts are written, one of them into x.
+        (
+            "%f = (f32[64]{0}, f32[256]{0}) fusion(%x, %y, %i), kind=kLoop, calls=%fused",
+            4 * 256 + 4,
+        ),
+        (
+            "%w = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%body",
+            3 * (3 * 256),
+        ),
+    ],
+)
+def test_bytes_to_and_from_memory_worked_by_hand(line, size):
+    program = parse(PROGRAM.replace("LINE", line))
+    assert memory_traffic(program, num_loops=3) == size
+
+
+def convolutions(x, kernels):
+    for kernel in kernels:
+        x = jax.nn.relu(
+            jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        )
+    return jnp.sum(x)
+
+
+X = jnp.ones((2, 32, 32, 16))
+EXAMPLES = {
+    "product": (lambda a, b: a @ b, (jnp.ones((256, 128)), jnp.ones((128, 64)))),
+    "chain": (lambda a: jnp.sum(jnp.tanh(a * 2 + 1)), (X,)),
+    "concatenation": (lambda a, b: jnp.concatenate([a, b], -1) * 2, (X, X)),
+    "convolutions": (jax.grad(convolutions), (X, [jnp.ones((3, 3, 16, 16))] * 3)),
+    "part": (lambda a, i: jax.lax.dynamic_slice_in_dim(a, i, 1) + 1, (X, 1)),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_where_there_is_but_one_memory_it_is_what_the_compiler_counts(name):
+    function, arguments = EXAMPLES[name]
+    compiled = jax.jit(function).lower(*arguments).compile()
+    expected = compiled.cost_analysis()["bytes accessed"]
+    assert memory_traffic(parse(compiled.as_text())) == pytest.approx(expected, rel=0.02)
