@@ -80,6 +80,9 @@ def get_config() -> ConfigDict:
         train=create(
             batch_size=8,  # rows of a global batch, over all devices
             num_microbatches=1,  # the gradient is accumulated over this many parts of a batch
+            # What is computed again for the gradient, to need less memory: none; convolutions (all
+            # but what they give), blocks (all but what goes into a residual block or attention).
+            remat="none",
             num_epochs=200.0,  # passes over the training split
             num_steps=0,  # length in steps; 0 = from num_epochs
             optimizer="adam",  # adam or adamw

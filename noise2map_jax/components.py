@@ -54,6 +54,7 @@ def create_model(config: ConfigDict) -> Noise2Map:
         heads=heads,
         sample_size=config.model.sample_size,
         dtype=DTYPES[config.model.dtype],
+        remat=config.train.remat,
     )
 
 

@@ -26,7 +26,7 @@ from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
 
-FORMAT = 3  # of config.json; it grows when fields are added or change their meaning
+FORMAT = 4  # of config.json; it grows when fields are added or change their meaning
 
 
 @dataclasses.dataclass(frozen=True)

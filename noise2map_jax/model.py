@@ -33,6 +33,7 @@ class Noise2Map(nn.Module):
             it and back, each time followed by a 3x3 convolution. 0 = never resample.
         dtype: compute type; logits are float32 whatever it is.
         param_dtype: type of the parameters.
+        remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
     """
 
     unet: UNetConfig
@@ -40,6 +41,7 @@ class Noise2Map(nn.Module):
     sample_size: int = 0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -65,7 +67,7 @@ class Noise2Map(nn.Module):
                 f"the input of task {task!r} has {x.shape[-1]} channels; expected {head.num_inputs}"
             )
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        unet = UNet(self.unet, name="unet", **types)
+        unet = UNet(self.unet, remat=self.remat, name="unet", **types)
         timesteps = jnp.where(use_timestep, timesteps, 0)
         if not head.projected:
             return unet(x, timesteps)

@@ -20,6 +20,15 @@ FREE_FIELDS = (
     *("data.data_dir", "data.num_threads", "data.prefetch_size"),
     *("mesh.", "train.", "eval.", "seed", "init_", "weight"),
 )
+ADDED_FIELDS: dict[str, dict[str, Any]] = {
+    "mesh": {"fsdp": 1},
+    "train": {
+        "max_skipped_updates": 0,
+        "skip_above_gradient_norm": 0.0,
+        "write_report": True,
+        "remat": "none",
+    },
+}
 SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
 
 
@@ -37,11 +46,7 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
     except ValueError as error:  # of the decoder or of the encoding
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
     found = content.pop("format", 1) if isinstance(content, dict) else None
-    if found == 2:  # fields that came later, with the values that are what was done before
-        added = {"max_skipped_updates": 0, "skip_above_gradient_norm": 0.0, "write_report": True}
-        content |= {"mesh": {"fsdp": 1}, "train": content.get("train", {}) | added}
-        found = FORMAT
-    if found != FORMAT:
+    if found not in (2, 3, FORMAT):
         raise UserError(
             f"{path} has format {found}, expected {FORMAT}: another version wrote it; train in "
             "another --workdir"
@@ -50,14 +55,24 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
 
 
 def config_of(content: Any) -> ConfigDict:
-    """Make a config of what JSON holds, in which lists stand for tuples."""
+    """Make a config of what JSON holds, in which lists stand for tuples.
+
+    Fields that it lacks since they came later have the values that are what was done before.
+    """
 
     def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: with_tuples(v) for key, v in value.items()}
         return tuple(map(with_tuples, value)) if isinstance(value, list) else value
 
-    return ConfigDict(with_tuples(content))
+    config = ConfigDict(with_tuples(content))
+    for section, fields in ADDED_FIELDS.items():
+        if section not in config:
+            config[section] = ConfigDict()
+        for name, value in fields.items():
+            if name not in config[section]:
+                config[section][name] = value
+    return config
 
 
 def open_run(

@@ -21,6 +21,7 @@ from noise2map_jax.layers import (
     Upsample,
     timestep_embedding,
 )
+from noise2map_jax.rematerialization import rematerialized
 from noise2map_jax.unet_config import UNetConfig, block_types
 
 __all__ = ["UNet", "UNetConfig", "block_types", "timestep_embedding"]
@@ -35,16 +36,18 @@ class DownBlock(nn.Module):
     config: UNetConfig
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, h: jax.Array, temb: jax.Array) -> list[jax.Array]:
         """Map [B, H, W, C] to the output of every layer, the last one half the size if asked."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config, outputs = self.config, []
+        resnet, attention = _modules(self.remat)
         for i in range(config.layers_per_block):
-            h = ResnetBlock(self.features, config, name=f"resnets_{i}", **types)(h, temb)
+            h = resnet(self.features, config, name=f"resnets_{i}", **types)(h, temb)
             if self.attention:
-                h = Attention(config, config.norm_num_groups, name=f"attentions_{i}", **types)(h)
+                h = attention(config, config.norm_num_groups, name=f"attentions_{i}", **types)(h)
             outputs.append(h)
         if self.downsample:
             outputs.append(Downsample(config, name="downsamplers_0", **types)(h))
@@ -57,20 +60,22 @@ class MidBlock(nn.Module):
     config: UNetConfig
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, h: jax.Array, temb: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, H, W, C]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config, features, factor = self.config, h.shape[-1], self.config.mid_block_scale_factor
+        resnet, attention = _modules(self.remat)
         groups = config.attn_norm_num_groups
         if groups is None and config.resnet_time_scale_shift == "default":
             # With "scale_shift" diffusers leaves this one attention without normalisation.
             groups = config.norm_num_groups
-        h = ResnetBlock(features, config, factor, name="resnets_0", **types)(h, temb)
+        h = resnet(features, config, factor, name="resnets_0", **types)(h, temb)
         if config.add_attention:
-            h = Attention(config, groups, factor, name="attentions_0", **types)(h)
-        return ResnetBlock(features, config, factor, name="resnets_1", **types)(h, temb)
+            h = attention(config, groups, factor, name="attentions_0", **types)(h)
+        return resnet(features, config, factor, name="resnets_1", **types)(h, temb)
 
 
 class UpBlock(nn.Module):
@@ -82,20 +87,26 @@ class UpBlock(nn.Module):
     config: UNetConfig
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, h: jax.Array, skips: list[jax.Array], temb: jax.Array) -> jax.Array:
         """Map [B, H, W, C] and one skip a layer, in their order of use, to the block's output."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config = self.config
+        resnet, attention = _modules(self.remat)
         for i, skip in enumerate(skips):
             h = jnp.concatenate([h, skip], axis=-1)
-            h = ResnetBlock(self.features, config, name=f"resnets_{i}", **types)(h, temb)
+            h = resnet(self.features, config, name=f"resnets_{i}", **types)(h, temb)
             if self.attention:
-                h = Attention(config, config.norm_num_groups, name=f"attentions_{i}", **types)(h)
+                h = attention(config, config.norm_num_groups, name=f"attentions_{i}", **types)(h)
         if self.upsample:
             h = Upsample(name="upsamplers_0", **types)(h)
         return h
+
+
+def _modules(remat: str) -> tuple[Any, Any]:
+    return rematerialized(ResnetBlock, remat), rematerialized(Attention, remat)
 
 
 class UNet(nn.Module):
@@ -104,11 +115,18 @@ class UNet(nn.Module):
     Initial values are Flax's: kernels of variance 1/fan_in, biases 0. Zeros in the last
     convolution, as Ho et al. have them, suit an output that is the loss's own; here a head
     follows, which would see nothing until they have grown.
+
+    Attributes:
+        config: shape of the network.
+        dtype: compute type.
+        param_dtype: type of the parameters.
+        remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
     """
 
     config: UNetConfig
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, sample: jax.Array, timesteps: jax.Array) -> jax.Array:
@@ -126,6 +144,7 @@ class UNet(nn.Module):
         """
         config = self.config
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        blocks = types | {"remat": self.remat}
         channels = config.block_out_channels
         last = len(channels) - 1
         _, height, width, bands = sample.shape
@@ -157,15 +176,20 @@ class UNet(nn.Module):
         skips = [h]
         for i, kind in enumerate(config.down_block_types):
             down = DownBlock(
-                channels[i], "Attn" in kind, i < last, config, name=f"down_blocks_{i}", **types
+                channels[i], "Attn" in kind, i < last, config, name=f"down_blocks_{i}", **blocks
             )
             skips += down(skips[-1], temb)
 
-        h = MidBlock(config, name="mid_block", **types)(skips[-1], temb)
+        h = MidBlock(config, name="mid_block", **blocks)(skips[-1], temb)
 
         for i, kind in enumerate(config.up_block_types):
             up = UpBlock(
-                channels[last - i], "Attn" in kind, i < last, config, name=f"up_blocks_{i}", **types
+                channels[last - i],
+                "Attn" in kind,
+                i < last,
+                config,
+                name=f"up_blocks_{i}",
+                **blocks,
             )
             h = up(h, [skips.pop() for _ in range(config.layers_per_block + 1)], temb)
         assert not skips

@@ -1,0 +1,62 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import UNET
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.rematerialization import POLICIES
+from noise2map_jax.unet import UNet
+
+CONFIG = dataclasses.replace(UNET, block_out_channels=(8, 16), layers_per_block=2)
+X = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+TIMESTEPS = jnp.array([3, 500])
+
+
+def loss(params, remat):
+    return jnp.mean(jnp.square(UNet(CONFIG, remat=remat).apply({"params": params}, X, TIMESTEPS)))
+
+
+@pytest.fixture(scope="module")
+def params():
+    return UNet(CONFIG).init(jax.random.key(1), X, TIMESTEPS)["params"]
+
+
+def compiled(remat, params):
+    gradient = jax.value_and_grad(lambda p: loss(p, remat))
+    return jax.jit(gradient).lower(params).compile()
+
+
+@pytest.mark.parametrize("remat", POLICIES)
+def test_parameters_are_called_and_drawn_the_same(remat, params):
+    found = UNet(CONFIG, remat=remat).init(jax.random.key(1), X, TIMESTEPS)["params"]
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
+def test_what_is_computed_again_changes_neither_loss_nor_gradient(params):
+    value, gradient = compiled("none", params)(params)
+    for remat in POLICIES:
+        found_value, found = compiled(remat, params)(params)
+        np.testing.assert_allclose(found_value, value, rtol=1e-6)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(gradient), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(jnp.max(jnp.abs(b))))
+
+
+def test_the_more_is_computed_again_the_less_is_kept(params):
+    kept = {}
+    for remat in POLICIES:
+        _, backward = jax.vjp(functools.partial(loss, remat=remat), params)
+        kept[remat] = sum(leaf.nbytes for leaf in jax.tree.leaves(backward))
+    assert kept["blocks"] < 0.8 * kept["convolutions"]
+    assert kept["convolutions"] < 0.9 * kept["none"]
+    flops = {remat: compiled(remat, params).cost_analysis()["flops"] for remat in POLICIES}
+    assert flops["blocks"] > 1.1 * flops["none"]
+    assert flops["convolutions"] < 1.05 * flops["none"]
+
+
+def test_an_unknown_policy_is_named():
+    with pytest.raises(UserError, match=r"unknown train\.remat 'all'; expected one of none, conv"):
+        UNet(CONFIG, remat="all").init(jax.random.key(0), X, TIMESTEPS)
