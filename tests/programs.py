@@ -29,7 +29,7 @@ def environment(cache, num_devices=1):
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT / 'tests' / 'without_torch'}{os.pathsep}{ROOT}",
         "PYTHONWARNINGS": "ignore",
     }
 

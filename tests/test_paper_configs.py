@@ -23,6 +23,7 @@ THIN = (
     "--config.model.unet.attention_levels=()",
     "--config.model.unet.norm_num_groups=4",
     "--config.train.num_steps=3",
+    "--config.train.num_microbatches=1",  # written out on CPUs, each is compiled
     "--config.train.log_every_steps=1",
     "--config.train.write_report=False",
 )
