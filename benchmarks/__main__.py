@@ -2,10 +2,10 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, study, train_step, training, transfer
+from benchmarks import data_prep, input_pipeline, network, study, training, transfer
 
 BENCHMARKS = {
-    "train_step": train_step,
+    "network": network,
     "training": training,
     "input_pipeline": input_pipeline,
     "data_prep": data_prep,

@@ -142,10 +142,3 @@ def test_a_mistake_in_a_config_file_is_named_with_its_line(program, tmp_path, te
     line = error_line(program(f"--config={path}", expect=2))
     assert all(word in line for word in [str(path), *words]), line
     assert "no such config field" not in line
-
-
-def test_a_config_of_another_version_is_refused(program, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text('{"task": "ss"}')
-    line = error_line(program("--mode=eval", expect=2))
-    assert "has format 1, expected 3" in line

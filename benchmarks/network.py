@@ -1,0 +1,94 @@
+"""Forward pass and training step: images/s, TFLOP/s, share of the peak; PyTorch beside it.
+
+The same U-Net, loss and Adam, in the same run. The FLOP are those XLA counts in what it compiled;
+PyTorch's time is set against the same number.
+"""
+
+import argparse
+from typing import Any
+
+import jax.numpy as jnp
+
+from benchmarks import machine, network_jax
+from benchmarks.backbones import BACKBONES, Case
+
+KINDS = ("forward", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--backbone", choices=list(BACKBONES), default="thin")
+    parser.add_argument("--batch_sizes", default="8", help="such as 1,8,32,128")
+    parser.add_argument("--tile_size", type=int, default=256)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of these")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument(
+        "--torch_modes", default="eager", help='of eager,channels_last,compile; "" = none'
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and report."""
+    peak = machine.matmul_peak(jnp.dtype(arguments.dtype))
+    modes = [mode for mode in arguments.torch_modes.split(",") if mode]
+    if modes:
+        try:
+            from benchmarks import network_torch
+        except ImportError as error:
+            print(f"PyTorch's side is left out: {error}")
+            modes = []
+    rows = []
+    for batch_size in map(int, arguments.batch_sizes.split(",")):
+        case = Case(
+            arguments.backbone,
+            batch_size,
+            arguments.tile_size,
+            arguments.dtype,
+            arguments.repeats,
+        )
+        for kind in arguments.kinds.split(","):
+            row: dict[str, Any] = {"kind": kind, "batch_size": batch_size}
+            row["jax"] = network_jax.measure(case, kind)
+            for mode in modes:
+                row[f"torch {mode}"] = network_torch.measure(case, kind, mode)
+            _rate(row, peak)
+            print(_line(row), flush=True)
+            rows.append(row)
+    result = {
+        "benchmark": "network",
+        "machine": machine.describe(),
+        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
+        "matmul_peak_tflop_per_s": peak / 1e12,
+        "rows": rows,
+    }
+    machine.report(result, arguments.output)
+
+
+def _rate(row: dict[str, Any], peak: float) -> None:
+    """Add images/s and shares to each side, and how many times as fast as the best of PyTorch."""
+    flop = row["jax"].get("flop")
+    sides = [side for side in row.values() if isinstance(side, dict) and "seconds" in side]
+    for side in sides:
+        seconds = side["seconds"]["median"]
+        side["images_per_second"] = row["batch_size"] / seconds
+        if flop:
+            side["tflop_per_s"] = flop / seconds / 1e12
+            side["share_of_matmul_peak"] = flop / seconds / peak
+    others = [side["seconds"]["median"] for side in sides if side is not row["jax"]]
+    if others and "seconds" in row["jax"]:
+        row["torch_time_over_jax_time"] = min(others) / row["jax"]["seconds"]["median"]
+
+
+def _line(row: dict[str, Any]) -> str:
+    parts = [f"{row['kind']:8} {row['batch_size']:4} images"]
+    for name, side in row.items():
+        if isinstance(side, dict):
+            said = side.get("error") or (
+                f"{side['images_per_second']:.4g} images/s "
+                f"({side['seconds']['least']:.4g} to {side['seconds']['most']:.4g} s)"
+            )
+            parts.append(f"{name} {said}")
+    if "torch_time_over_jax_time" in row:
+        parts.append(f"{row['torch_time_over_jax_time']:.2f} times PyTorch's best")
+    return "; ".join(parts)
