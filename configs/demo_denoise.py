@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.model.unet.out_channels = 3
     config.model.unet.block_out_channels = (32, 48, 64)
     config.model.unet.attention_levels = (2,)  # of 8 x 8 pixels
-    # Of t, half is spent where an image is still seen, and not a fifth as with `linear`.
+    # Signal is above noise for half of all t; with `linear` for a quarter of them.
     config.noise.schedule = "squaredcos_cap_v2"
     config.noise.prediction_type = "v_prediction"
     config.train.batch_size = 32
