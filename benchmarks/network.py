@@ -1,6 +1,8 @@
 """Forward pass and training step: images/s, TFLOP/s, share of the peak; PyTorch beside it.
 
-The same U-Net, loss and Adam, in the same run. The FLOP are those XLA counts in what it compiled;
+The same U-Net, loss and Adam, in the same run; JAX's training step also scales the images and mixes
+the noise, PyTorch's is given what comes of that. On a CPU the peak memory is that of the process so
+far, of all that was measured before. The FLOP are those XLA counts in what it compiled;
 PyTorch's time is set against the same number.
 """
 
@@ -13,25 +15,24 @@ from benchmarks import machine, network_jax
 from benchmarks.backbones import BACKBONES, Case
 
 KINDS = ("forward", "train")
+TORCH_MODES = ("eager", "channels_last", "compile")  # the last one compiles channels_last
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--backbone", choices=list(BACKBONES), default="thin")
-    parser.add_argument("--batch_sizes", default="8", help="such as 1,8,32,128")
+    parser.add_argument("--batch_sizes", nargs="+", type=int, default=[8])
     parser.add_argument("--tile_size", type=int, default=256)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="of these")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument(
-        "--torch_modes", default="eager", help='of eager,channels_last,compile; "" = none'
-    )
+    parser.add_argument("--torch_modes", nargs="*", choices=TORCH_MODES, default=["eager"])
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure and report."""
     peak = machine.matmul_peak(jnp.dtype(arguments.dtype))
-    modes = [mode for mode in arguments.torch_modes.split(",") if mode]
+    modes = arguments.torch_modes
     if modes:
         try:
             from benchmarks import network_torch
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"PyTorch's side is left out: {error}")
             modes = []
     rows = []
-    for batch_size in map(int, arguments.batch_sizes.split(",")):
+    for batch_size in arguments.batch_sizes:
         case = Case(
             arguments.backbone,
             batch_size,
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.dtype,
             arguments.repeats,
         )
-        for kind in arguments.kinds.split(","):
+        for kind in arguments.kinds:
             row: dict[str, Any] = {"kind": kind, "batch_size": batch_size}
             row["jax"] = network_jax.measure(case, kind)
             for mode in modes:

@@ -9,8 +9,6 @@ from diffusers import UNet2DModel
 from benchmarks import machine
 from benchmarks.backbones import Case, backbone_config
 
-MODES = ("eager", "channels_last", "compile")  # the last one compiles channels_last
-
 
 def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
     """Time the forward pass or the training step in one of PyTorch's modes.
@@ -18,7 +16,7 @@ def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
     Args:
         case: what to measure; bfloat16 is by autocast.
         kind: `forward` or `train`.
-        mode: one of `MODES`.
+        mode: one of `network.TORCH_MODES`.
 
     Returns:
         Seconds a call, or `error`, where the batch does not fit or no compiler is found.

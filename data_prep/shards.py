@@ -268,7 +268,8 @@ def clear(data_dir: Path, name: str) -> None:
     """
     folder = manifest.version_dir(data_dir, name)
     if any(_leftovers(folder)):
-        with contextlib.suppress(UserError), _locked(folder.parent):  # Else another build is on.
+        # Else another build is on, or the folder is not ours to write: it does no harm there.
+        with contextlib.suppress(UserError, OSError), _locked(folder.parent):
             _clear(folder)
 
 

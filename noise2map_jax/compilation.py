@@ -25,8 +25,8 @@ from noise2map_jax.task_configs import task_configs
 
 _AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in what the compiler says: needed, available
 WHAT_TO_CHANGE = (
-    "take a smaller train.batch_size, more train.num_microbatches, or model.dtype=bfloat16; "
-    "mesh.fsdp splits parameters and optimiser"
+    "take a smaller train.batch_size, more train.num_microbatches, train.remat=blocks, or "
+    "model.dtype=bfloat16; mesh.fsdp splits parameters and optimiser"
 )
 
 
@@ -125,11 +125,11 @@ def describe(
             line += f"{1e3 * seconds[name]:9.2f} ms at {most:,.0f} {limit_unit}"
         lines.append(line.rstrip())
     lines += [f"    {kind:<18}{size / 1e9:8.3f} GB" for kind, size in cost.sent().items()]
-    image = cost.flops / own / 1e12, cost.traffic / own / 1e9, cost.counted_traffic / own / 1e9
-    lines.append(
-        f"  {'an image':<20}{image[0]:8.3f} TFLOP, {image[1]:.2f} GB "
-        f"({image[2]:.2f} GB with what stays on the chip)"
-    )
+    tera, giga = cost.flops / own / 1e12, cost.traffic / own / 1e9
+    line = f"  {'an image':<20}{tera:8.3f} TFLOP, {giga:.2f} GB"
+    if cost.counted_traffic is not None:
+        line += f" ({cost.counted_traffic / own / 1e9:.2f} GB with what stays on the chip)"
+    lines.append(line)
     if accelerator:
         bound = max(seconds, key=lambda name: seconds[name])
         rate = num_images / seconds[bound]

@@ -12,10 +12,11 @@ _INSTRUCTION = re.compile(
 )
 # With its layout, in which `S(1)` says that it is not in the device's own memory.
 _ARRAY = re.compile(
-    r"\b(?P<type>[a-z]+[0-9]*[a-z0-9]*)\[(?P<shape>[0-9,]*)\](?P<layout>\{[^}]*\})?"
+    r"\b(?P<type>[a-z]+[0-9]*[a-z0-9]*)\[(?P<shape>[0-9,<=]*)\](?P<layout>\{[^}]*\})?"
 )
 _BITS = re.compile(r"[a-z]+([0-9]+)")
 _ELSEWHERE = re.compile(r"S\([1-9]")
+_QUOTED = re.compile(r'"[^"]*"')  # names of the source and settings, which may hold anything
 _NAME = re.compile(r"%([^ ,)]+)")
 _CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%([^ ,)]+)"
@@ -106,7 +107,7 @@ def parse(text: str) -> Program:
             current = computations.setdefault(header["name"], {})
             entry = header["name"] if header["entry"] else entry
         elif found := _INSTRUCTION.match(line):
-            operands, attributes = _split(found["rest"])
+            operands, attributes = _split(_QUOTED.sub('""', found["rest"]))
             current[found["name"]] = Instruction(
                 found["name"],
                 found["kind"],
@@ -122,7 +123,7 @@ def parse(text: str) -> Program:
 def _array(found: re.Match[str]) -> Array:
     bits = _BITS.match(found["type"])
     width = int(bits[1]) if bits else 0 if found["type"] == "token" else 8  # pred
-    elements = math.prod(int(n) for n in found["shape"].split(",") if n)
+    elements = math.prod(int(n) for n in found["shape"].replace("<=", "").split(",") if n)
     return Array(elements * width // 8, not _ELSEWHERE.search(found["layout"] or ""))
 
 

@@ -58,6 +58,9 @@ def config_of(content: Any) -> ConfigDict:
     """Make a config of what JSON holds, in which lists stand for tuples.
 
     Fields that it lacks since they came later have the values that are what was done before.
+
+    Raises:
+        UserError: a section of the config is none.
     """
 
     def with_tuples(value: Any) -> Any:
@@ -65,14 +68,12 @@ def config_of(content: Any) -> ConfigDict:
             return {key: with_tuples(v) for key, v in value.items()}
         return tuple(map(with_tuples, value)) if isinstance(value, list) else value
 
-    config = ConfigDict(with_tuples(content))
     for section, fields in ADDED_FIELDS.items():
-        if section not in config:
-            config[section] = ConfigDict()
-        for name, value in fields.items():
-            if name not in config[section]:
-                config[section][name] = value
-    return config
+        found = content.get(section, {})
+        if not isinstance(found, dict):
+            raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
+        content = content | {section: fields | found}
+    return ConfigDict(with_tuples(content))
 
 
 def open_run(

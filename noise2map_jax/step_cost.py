@@ -24,10 +24,11 @@ class StepCost:
         batch: bytes of the batch and of everything else that is given.
         temporary: bytes of activations, gradients and whatever else is alive in the step.
         code: bytes of the program.
-        flops: arithmetic, one multiply-add = 2.
+        flops: arithmetic, one multiply-add = 2; where there is a loop over micro-batches, what
+            comes after it counts as often (a thousandth of it, for the optimiser).
         traffic: bytes read from and written to the device's memory, see `traffic.py`.
         counted_traffic: bytes as the compiler counts them, those to and from memories on the chip
-            among them.
+            among them; None where there is a loop, which it counts once.
         collectives: what is exchanged.
     """
 
@@ -39,7 +40,7 @@ class StepCost:
     code: int
     flops: float
     traffic: float
-    counted_traffic: float
+    counted_traffic: float | None
     collectives: tuple[Collective, ...]
 
     @property
@@ -97,7 +98,7 @@ def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> 
         code=memory.generated_code_size_in_bytes,
         flops=num_loops * float(analysis.get("flops", math.nan)),
         traffic=memory_traffic(program, num_loops),
-        counted_traffic=num_loops * float(analysis.get("bytes accessed", math.nan)),
+        counted_traffic=analysis.get("bytes accessed") if num_loops == 1 else None,
         collectives=tuple(collectives(program, num_loops)),
     )
 

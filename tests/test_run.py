@@ -42,7 +42,15 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, tmp_pat
         assert {name: found[section][name] for name in fields} == fields
 
 
-@pytest.mark.parametrize("version", [1, FORMAT + 1, "4", None])
+@pytest.mark.parametrize("value", [3, None, []])
+def test_a_section_that_is_none_is_named(value, tmp_path):
+    save_config(thin_config.get_config(), tmp_path)
+    rewrite(tmp_path, lambda content: content.update(train=value))
+    with pytest.raises(UserError, match=r"'train' is .*; expected a section of fields"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("version", [1, FORMAT + 1, "new", None])
 def test_other_versions_are_refused(version, tmp_path):
     save_config(thin_config.get_config(), tmp_path)
     rewrite(tmp_path, lambda content: content.update(format=version))

@@ -18,6 +18,20 @@ PROGRAM = """HloModule m
   ROOT %both = (f32[64]{0}, f32[256]{0}) tuple(%sum, %changed)
 }
 
+%behind (p.0: f32[256], p.1: f32[64], p.2: s32[]) -> f32[256] {
+  %p.0 = f32[256]{0} parameter(0)
+  %p.1 = f32[64]{0} parameter(1)
+  %p.2 = s32[] parameter(2)
+  %same = f32[256]{0} bitcast(%p.0)
+  %changed = f32[256]{0} dynamic-update-slice(%same, %p.1, %p.2)
+  ROOT %out = f32[256]{0} bitcast(%changed)
+}
+
+%outer (t: (s32[], f32[64])) -> (s32[], f32[64]) {
+  %t = (s32[], f32[64]{0}) parameter(0)
+  ROOT %inside = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%body
+}
+
 %body (t: (s32[], f32[64])) -> (s32[], f32[64]) {
   %t = (s32[], f32[64]{0}) parameter(0)
   %now = f32[64]{0} get-tuple-element(%t), index=1
@@ -57,6 +71,16 @@ ENTRY %main (x: f32[256], y: f32[64]) -> f32[256] {
             "%f = (f32[64]{0}, f32[256]{0}) fusion(%x, %y, %i), kind=kLoop, calls=%fused",
             4 * 256 + 4,
         ),
+        ("%f = f32[256]{0} fusion(%x, %y, %i), kind=kLoop, calls=%behind", 2 * 256 + 4),
+        ("%r = f32[64]{0} all-reduce-start(%y), replica_groups={{0,1}}", 2 * 256),
+        ("%g = (f32[64]{0}, f32[256]{0}) all-gather-start(%y), replica_groups={{0,1}}", 5 * 256),
+        (
+            "%s = (f32[256]{0}, s32[], f32[64]{0:S(1)}, u32[]{:S(2)}) dynamic-slice-start(%x, %i)",
+            256,
+        ),
+        ("%s = (f32[64]{0}, u32[], token[]) send(%y), channel_id=1", 256),
+        ('%a = f32[64]{0} add(%y, %y), metadata={op_name="calls=%nothing (%x"}', 3 * 256),
+        ("%n = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%outer", 3 * (3 * 256)),
         (
             "%w = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%body",
             3 * (3 * 256),
@@ -66,6 +90,11 @@ ENTRY %main (x: f32[256], y: f32[64]) -> f32[256] {
 def test_bytes_to_and_from_memory_worked_by_hand(line, size):
     program = parse(PROGRAM.replace("LINE", line))
     assert memory_traffic(program, num_loops=3) == size
+
+
+def test_a_text_that_is_no_program_has_no_traffic_that_is_known():
+    with pytest.raises(ValueError, match="no ENTRY"):
+        memory_traffic(parse("HloModule m"))
 
 
 def convolutions(x, kernels):
