@@ -97,7 +97,7 @@ def _parts(
     for user, i in users.get(value.name, []):
         if user.kind == "fusion":
             yield _read_by_fusion(program, program.computations[user.called[0]])[i]
-        elif user.kind == "bitcast":
+        elif user.kind == "bitcast" and not user.is_root:
             yield from _parts(program, user, users)
         elif (size := _read(value, user, i)) < value.size:
             yield size

@@ -27,6 +27,17 @@ PROGRAM = """HloModule m
   ROOT %out = f32[256]{0} bitcast(%changed)
 }
 
+%as_it_is (p.0: f32[64]) -> f32[8,8] {
+  %p.0 = f32[64]{0} parameter(0)
+  ROOT %turned = f32[8,8]{0,1} bitcast(%p.0)
+}
+
+%nested (p.0: f32[64]) -> f32[8,8] {
+  %p.0 = f32[64]{0} parameter(0)
+  %inner = f32[8,8]{0,1} fusion(%p.0), kind=kLoop, calls=%as_it_is
+  ROOT %twice = f32[8,8]{0,1} add(%inner, %inner)
+}
+
 %outer (t: (s32[], f32[64])) -> (s32[], f32[64]) {
   %t = (s32[], f32[64]{0}) parameter(0)
   ROOT %inside = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%body
@@ -72,6 +83,7 @@ ENTRY %main (x: f32[256], y: f32[64]) -> f32[256] {
             4 * 256 + 4,
         ),
         ("%f = f32[256]{0} fusion(%x, %y, %i), kind=kLoop, calls=%behind", 2 * 256 + 4),
+        ("%f = f32[8,8]{0,1} fusion(%y), kind=kOutput, calls=%nested", 2 * 256),
         ("%r = f32[64]{0} all-reduce-start(%y), replica_groups={{0,1}}", 2 * 256),
         ("%g = (f32[64]{0}, f32[256]{0}) all-gather-start(%y), replica_groups={{0,1}}", 5 * 256),
         (
