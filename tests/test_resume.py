@@ -69,14 +69,14 @@ def state_of(workdir):
     return step, ocp.StandardCheckpointer().restore(folder.resolve())
 
 
-def test_three_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path):
+def test_five_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(thin_data, cache, whole)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-3000:]
 
     rng = random.Random(0)
-    for _ in range(3):
+    for _ in range(5):
         process = start(thin_data, cache, killed)
         # From the very start of a run to the middle of a step, an evaluation or a save.
         wait_for_steps(process, killed, latest_step(killed) + rng.randint(0, 15))
