@@ -20,6 +20,7 @@ FREE_FIELDS = (
     *("data.data_dir", "data.num_threads", "data.prefetch_size"),
     *("mesh.", "train.", "eval.", "seed", "init_", "weight"),
 )
+# What came after format 2, with the values that are what was done before.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "mesh": {"fsdp": 1},
     "train": {

@@ -25,7 +25,7 @@ class StepCost:
         temporary: bytes of activations, gradients and whatever else is alive in the step.
         code: bytes of the program.
         flops: arithmetic, one multiply-add = 2; where there is a loop over micro-batches, what
-            comes after it counts as often (a thousandth of it, for the optimiser).
+            comes after it, the optimiser's little, counts as often.
         traffic: bytes read from and written to the device's memory, see `traffic.py`.
         counted_traffic: bytes as the compiler counts them, those to and from memories on the chip
             among them; None where there is a loop, which it counts once.
