@@ -4,6 +4,7 @@ Images are NHWC. Parameters live in `param_dtype`, convolutions and matrix produ
 `dtype`; GroupNorm statistics, softmax and the timestep embedding are float32 whatever it is.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -11,8 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.convolution import conv_general_dilated
 from noise2map_jax.normalization import group_norm
 from noise2map_jax.unet_config import UNetConfig
+
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
 def timestep_embedding(
@@ -110,7 +114,7 @@ class ResnetBlock(nn.Module):
         scale_shift = self.config.resnet_time_scale_shift == "scale_shift"
 
         h = GroupNorm(silu=True, name="norm1", **norm)(x)
-        h = nn.Conv(self.features, (3, 3), padding=1, name="conv1", **types)(h)
+        h = Conv(self.features, (3, 3), padding=1, name="conv1", **types)(h)
         time = nn.Dense(self.features * (1 + scale_shift), name="time_emb_proj", **types)(
             nn.silu(temb)
         )[:, None, None, :]
@@ -119,9 +123,9 @@ class ResnetBlock(nn.Module):
             h = nn.silu(GroupNorm(name="norm2", **norm)(h) * (1 + scale) + shift)
         else:
             h = GroupNorm(silu=True, name="norm2", **norm)(h + time)
-        h = nn.Conv(self.features, (3, 3), padding=1, name="conv2", **types)(h)
+        h = Conv(self.features, (3, 3), padding=1, name="conv2", **types)(h)
         if x.shape[-1] != self.features:
-            x = nn.Conv(self.features, (1, 1), name="conv_shortcut", **types)(x)
+            x = Conv(self.features, (1, 1), name="conv_shortcut", **types)(x)
         return (x + h) / self.output_scale_factor
 
 
@@ -167,7 +171,7 @@ class Downsample(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, H/2, W/2, C]."""
         before = self.config.downsample_padding
-        return nn.Conv(
+        return Conv(
             x.shape[-1],
             (3, 3),
             strides=2,
@@ -189,4 +193,4 @@ class Upsample(nn.Module):
         """Map [B, H, W, C] to [B, 2H, 2W, C]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-        return nn.Conv(x.shape[-1], (3, 3), padding=1, name="conv", **types)(x)
+        return Conv(x.shape[-1], (3, 3), padding=1, name="conv", **types)(x)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.layers import Conv
 from noise2map_jax.resampling import resize_align_corners
 from noise2map_jax.unet import UNet, UNetConfig
 
@@ -73,7 +74,7 @@ class Noise2Map(nn.Module):
             return unet(x, timesteps)
 
         def conv(features: int, name: str, **kw: Any) -> nn.Conv:
-            return nn.Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
+            return Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
 
         _, height, width, _ = x.shape
         resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)

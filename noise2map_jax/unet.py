@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from noise2map_jax.errors import UserError
 from noise2map_jax.layers import (
     Attention,
+    Conv,
     Downsample,
     FourierProjection,
     GroupNorm,
@@ -172,7 +173,7 @@ class UNet(nn.Module):
             config.time_embedding_dim or 4 * channels[0], name="time_embedding", **types
         )(temb)
 
-        h = nn.Conv(channels[0], (3, 3), padding=1, name="conv_in", **types)(sample)
+        h = Conv(channels[0], (3, 3), padding=1, name="conv_in", **types)(sample)
         skips = [h]
         for i, kind in enumerate(config.down_block_types):
             down = DownBlock(
@@ -196,7 +197,7 @@ class UNet(nn.Module):
 
         norm = {"num_groups": config.norm_num_groups, "epsilon": config.norm_eps, **types}
         h = GroupNorm(silu=True, name="conv_norm_out", **norm)(h)
-        h = nn.Conv(config.out_channels, (3, 3), padding=1, name="conv_out", **types)(h)
+        h = Conv(config.out_channels, (3, 3), padding=1, name="conv_out", **types)(h)
         h = h.astype(jnp.float32)
         if config.time_embedding_type == "fourier":
             h = h / timesteps.astype(jnp.float32)[:, None, None, None]

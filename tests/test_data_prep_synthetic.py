@@ -59,7 +59,7 @@ def test_scenes_do_not_depend_on_how_many_there_are(tmp_path, task):
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_the_real_drawing_keeps_the_contract(task):
-    arrays = synthetic.draw(task, 0, Scene("scene00000", "val", 0, 64, 64))
+    arrays = synthetic.draw(task, 0, 1, Scene("scene00000", "val", 0, 64, 64))
     names = ("image",) if task == "ss" else ("pre", "post")
     assert set(arrays) == {*names, "mask"}
     for name in names:
@@ -72,6 +72,35 @@ def test_the_real_drawing_keeps_the_contract(task):
 
 @pytest.mark.usefixtures("simple")
 def test_the_seed_is_the_documented_one():
-    arrays = synthetic.draw("ss", 7, Scene("scene00003", "test", 3, 8, 8))
+    arrays = synthetic.draw("ss", 7, 1, Scene("scene00003", "test", 3, 8, 8))
     rng = np.random.default_rng(np.random.SeedSequence([7, 2, 3]))
     np.testing.assert_array_equal(arrays["image"], rng.integers(0, 256, (8, 8, 3), np.uint8))
+
+
+@pytest.mark.usefixtures("simple")
+def test_a_larger_pixel_is_the_mean_of_what_is_drawn():
+    fine = synthetic.draw("ss", 7, 1, Scene("scene00003", "test", 3, 8, 8))
+    coarse = synthetic.draw("ss", 7, 2, Scene("scene00003", "test", 3, 4, 4))
+    means = {
+        name: np.mean([pixels[i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
+        for name, pixels in fine.items()
+    }
+    assert {0.25, 0.5, 0.75} < set(np.unique(means["mask"]))
+    np.testing.assert_array_equal(coarse["mask"], means["mask"] >= 0.5)
+    np.testing.assert_array_equal(coarse["image"], np.floor(means["image"] + 0.5))
+
+
+@pytest.mark.usefixtures("simple")
+def test_the_size_of_a_pixel_is_asked_for_in_metres(tmp_path):
+    manifest, records = build(tmp_path, "cd", "1,1,1", "--pixel_size=2.4")
+    assert manifest["options"]["pixel_size"] == 2.4
+    drawn = synthetic.draw("cd", 0, 3, Scene("scene00000", "train", 0, 40, 40))
+    first = records[min(key for key in records if key.startswith("train/"))]
+    np.testing.assert_array_equal(first["pre"], drawn["pre"][:32, :32])
+
+
+@pytest.mark.parametrize("metres", ["0", "-0.8", "1", "1.2", "nan", "inf", "1e9", "large"])
+def test_a_pixel_that_is_no_multiple_of_the_drawings(tmp_path, capsys, metres):
+    options = [f"--data_dir={tmp_path}", f"--pixel_size={metres}"]
+    assert main(["synthetic", "--task=ss", *options]) == 2
+    assert f"{metres!r}: must be 0.8 or a whole multiple of it" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_scenes", type=counts, default=(80, 10, 20), help="TRAIN,VAL,TEST (default 80,10,20)"
     )
     parser.add_argument("--scene_size", type=positive, default=256, help="side in pixels")
+    parser.add_argument(
+        "--pixel_size",
+        type=_pixel_size,
+        default=drawing.PIXEL_SIZE,
+        metavar="METRES",
+        help=f"of ground: {drawing.PIXEL_SIZE} (default), or a whole multiple of it",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of all scenes")
 
 
@@ -34,6 +42,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "task": args.task,
         "num_scenes": list(args.num_scenes),
         "scene_size": args.scene_size,
+        "pixel_size": args.pixel_size,
         "tile_size": args.tile_size,
         "seed": args.seed,
     }
@@ -61,15 +70,18 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "notes": [],
     }
     layout = RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task])
-    return Dataset(name, layout, scenes, functools.partial(draw, args.task, args.seed), about)
+    drawer = functools.partial(draw, args.task, args.seed, _factor(args.pixel_size))
+    return Dataset(name, layout, scenes, drawer, about)
 
 
-def draw(task: str, seed: int, scene: Scene) -> dict[str, np.ndarray]:
+def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarray]:
     """Draw one scene.
 
     Args:
       task: ss or cd.
       seed: Seed of the dataset.
+      factor: How many of the drawing's pixels, along each axis, one of the scene's is the mean of.
+        A mask holds what covers at least half of the pixel.
       scene: Which one; its split and index complete the seed, so it depends on nothing else.
 
     Returns:
@@ -77,8 +89,35 @@ def draw(task: str, seed: int, scene: Scene) -> dict[str, np.ndarray]:
     """
     sequence = np.random.SeedSequence([seed, SPLITS.index(scene.split), scene.index])
     rng = np.random.default_rng(sequence)
+    size = scene.height * factor
     if task == "ss":
-        image, mask = drawing.segmentation_scene(rng, scene.height)
-        return {"image": image, "mask": mask}
-    pre, post, mask = drawing.change_scene(rng, scene.height)
-    return {"pre": pre, "post": post, "mask": mask}
+        drawn = dict(zip(("image", "mask"), drawing.segmentation_scene(rng, size), strict=True))
+    else:
+        drawn = dict(zip(("pre", "post", "mask"), drawing.change_scene(rng, size), strict=True))
+    return {name: _merge(pixels, factor) for name, pixels in drawn.items()}
+
+
+def _merge(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Return uint8 [S / factor, S / factor, C], the rounded means of pixels [S, S, C]."""
+    size, _, channels = pixels.shape
+    blocks = pixels.reshape(size // factor, factor, size // factor, factor, channels)
+    # The mean, halves rounded up: of a mask, 1 where half of the pixel is covered.
+    sums, number = blocks.sum(axis=(1, 3), dtype=np.uint32), factor**2
+    return ((2 * sums + number) // (2 * number)).astype(np.uint8)
+
+
+def _factor(pixel_size: float) -> int:
+    return round(pixel_size / drawing.PIXEL_SIZE)
+
+
+def _pixel_size(text: str) -> float:
+    """Read metres that are a whole multiple of those of the drawing."""
+    try:
+        metres = float(text)
+    except ValueError:
+        metres = 0.0
+    if not (0 < metres < 1000 and math.isclose(metres, _factor(metres) * drawing.PIXEL_SIZE)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be {drawing.PIXEL_SIZE} or a whole multiple of it, in metres"
+        )
+    return metres

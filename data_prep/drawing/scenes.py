@@ -1,6 +1,6 @@
 """Synthetic aerial scenes with exact masks: one date, two with their change, or a series of dates.
 
-A pixel is about 0.8 m of ground. A mask is 1 where the pixel's centre lies in a footprint; the
+A pixel is about `PIXEL_SIZE` of ground. A mask is 1 where its centre lies in a footprint; the
 picture is rendered from the same geometry. A scene is a function of the generator's state and
 the size.
 """
@@ -17,6 +17,7 @@ from data_prep.drawing.light import draw_light, expose
 from data_prep.drawing.roofs import Building, mark_footprint, paint
 from data_prep.drawing.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
 
+PIXEL_SIZE = 0.8  # Metres.
 SHARE = (0.06, 0.14)  # Least and most of a pair's pixels to change.
 _NO_CHANGE = 1 / 12  # The share of pairs in which no building changes.
 _SOWN = 0.4  # The share of crops that differ from date to date.
