@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,22 @@ from noise2map_jax.errors import UserError
 _SYSTEM_ERROR = re.compile(r": ([^:\[]+) \[os_error_code=")
 
 
+def _meet(*, key: str, timeout_ms: int) -> None:
+    """Wait for the other processes, unless saving has just failed in this one.
+
+    Orbax would first wait for the others, who wait for what does not come, and only then fail.
+    """
+    if sys.exception() is None:
+        ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
+
+
+_SAVE_OPTIONS = ocp.AsyncOptions(barrier_sync_fn=_meet)
+
+
+class SaveError(UserError):
+    """A checkpoint that cannot be written by this process; others may be waiting for it."""
+
+
 class Checkpoints:
     """The checkpoints of one run: `latest/<step>` and `best/<step>`.
 
@@ -27,13 +44,18 @@ class Checkpoints:
         self._latest = ocp.CheckpointManager(
             path / "latest",
             item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=max_to_keep),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=max_to_keep, async_options=_SAVE_OPTIONS
+            ),
         )
         self._best = ocp.CheckpointManager(
             path / "best",
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=1, best_fn=lambda metrics: metrics["score"], best_mode="max"
+                max_to_keep=1,
+                best_fn=lambda metrics: metrics["score"],
+                best_mode="max",
+                async_options=_SAVE_OPTIONS,
             ),
         )
 
@@ -94,7 +116,7 @@ class Checkpoints:
         """Block until everything is on disk.
 
         Raises:
-            UserError: it cannot be written; what was on disk before is kept.
+            SaveError: it cannot be written; what was on disk before is kept.
         """
         for manager in (self._best, self._latest):
             with _named_failure(manager.directory):
@@ -130,7 +152,7 @@ def _named_failure(folder: epath.Path) -> Iterator[None]:
             raise
         steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
-        raise UserError(
+        raise SaveError(
             f"a checkpoint cannot be written in {str(folder)!r}: {reason}; {kept}. Once it can be, "
             "the same command goes on"
         ) from None

@@ -6,6 +6,7 @@ Kept short: everything else can be imported.
 import errno
 import faulthandler
 import logging as logging_of_python
+import os
 import pathlib
 import sys
 import traceback
@@ -15,6 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from noise2map_jax import ablate, baselines, compilation, evaluate, train
+from noise2map_jax.checkpoint import SaveError
 from noise2map_jax.errors import UserError
 
 _TOPOLOGY = flags.DEFINE_string(
@@ -129,14 +131,22 @@ def run() -> None:
     try:
         app.run(main, flags_parser=_parse_flags)
     except (UserError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error), alone=isinstance(error, SaveError))
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror}{where}; make room, and run again", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{error.strerror}{where}; make room, and run again", alone=True)
+
+
+def _fail(message: str, *, alone: bool) -> None:
+    """Say what is wrong and end with code 2; `alone`: the other processes know nothing of it."""
+    print(f"error: {message}", file=sys.stderr)
+    if alone and jax.distributed.is_initialized():
+        # JAX would wait for the others, as they do for this one; so they notice that it is gone.
+        sys.stdout.flush()
+        os._exit(2)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

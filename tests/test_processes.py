@@ -1,5 +1,6 @@
 """A run of two processes of which one is killed, or told to stop."""
 
+import resource
 import signal
 import time
 
@@ -64,6 +65,34 @@ def test_when_one_is_killed_the_other_ends_and_both_go_on_later(together, tmp_pa
     assert first % 10 == 0
     assert 20 <= first < 40
     assert list(metrics(tmp_path / "run"))[-1] == 40
+
+
+def test_when_the_first_is_killed_the_other_ends_too(together, tmp_path):
+    first, other = together(5000)
+    wait_for_step(tmp_path / "run", 5)
+    first.send_signal(signal.SIGKILL)
+    output = other.communicate(timeout=60)[0]
+    assert other.returncode not in (0, EXIT_CODE)
+    assert "coordination service" in output
+
+
+def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, tmp_path):
+    processes = together(5000)
+    wait_for_step(tmp_path / "run", 12)
+    # As on a full disk: no file of this process can grow past 20 kB.
+    resource.prlimit(processes[1].pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    start = time.monotonic()
+    codes, outputs = finish(processes)
+    assert time.monotonic() - start < 90
+    assert codes[1] == 2, outputs[1][-2000:]
+    line = outputs[1].strip().splitlines()[-1]
+    assert line.startswith("error: a checkpoint cannot be written in ")
+    kept = int(line.split("that of step ")[1].split()[0])
+    assert kept % 10 == 0
+    assert kept >= 10
+    assert codes[0] not in (0, EXIT_CODE)
+    assert "another task died" in outputs[0]
+    assert (tmp_path / "run" / "checkpoints" / "latest" / str(kept)).is_dir()
 
 
 def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
