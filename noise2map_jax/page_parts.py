@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from noise2map_jax.experiment import Objective
 from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
@@ -18,6 +20,7 @@ from noise2map_jax.report import PredictedRecord, to_rgb
 from noise2map_jax.variant_scores import foreground_f1
 
 NUM_NOISED = 6  # timesteps at which inputs are shown
+NUM_SAMPLED = 4  # evaluations whose samples are shown
 
 
 def command_line() -> str:
@@ -40,6 +43,23 @@ def learning_curve(
     steps = {name: np.array([step for step, _ in values]) for name, values in found.items()}
     numbers = {name: np.array([value for _, value in values]) for name, values in found.items()}
     return LearningCurve(variant, seed, steps[loss], numbers[loss], steps[f1], numbers[f1])
+
+
+def drawn_samples(folder: pathlib.Path, name: str) -> tuple[tuple[int, np.ndarray], ...]:
+    """Read what a denoiser drew, from `NUM_SAMPLED` evaluations spread over its training.
+
+    Args:
+        folder: of the report.
+        name: of the pictures, with `*` for the step.
+
+    Returns:
+        Steps, and pictures [H, W, 3] uint8.
+    """
+    found = {int(re.findall(r"\d{6,}", path.name)[-1]): path for path in folder.glob(name)}
+    steps = sorted(found)
+    spread = np.linspace(0, len(steps) - 1, min(NUM_SAMPLED, len(steps))).round().astype(int)
+    pictures = {steps[i]: found[steps[i]] for i in spread}
+    return tuple((step, np.asarray(Image.open(path))) for step, path in pictures.items())
 
 
 def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) -> NoisedInputs:

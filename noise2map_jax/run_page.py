@@ -9,7 +9,7 @@ import numpy as np
 from noise2map_jax.evaluator import Evaluation, MapEvaluation
 from noise2map_jax.experiment import Experiment, Objective
 from noise2map_jax.page.content import ClassScore, RunPage
-from noise2map_jax.page_parts import learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.page_parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
 from noise2map_jax.report import PredictedRecord
 
 
@@ -42,6 +42,7 @@ def run_page(
         config=json.dumps(config.to_dict(), indent=2),
         scores=_class_scores(evaluation) if isinstance(evaluation, MapEvaluation) else (),
         classes=tuple(objective.config.data.classes),
+        samples=drawn_samples(workdir / "report", experiment.file_name("samples_*.png", name)),
         curves=(learning_curve(workdir, name, config.seed, loss=loss, f1=f1),),
         noised=(noised_inputs(objective, first, name),),
         pictures=tuple(

@@ -134,6 +134,10 @@ def a_run(**fields):
             ClassScore("rail", 0.1, 0.05, 0.2, 0.3),
         ),
         classes=("background", "building", "rail"),
+        samples=(
+            (2000, np.zeros((24, 36, 3), np.uint8)),
+            (4000, np.full((24, 36, 3), 9, np.uint8)),
+        ),
         curves=some_curves(("run",), 1),
         noised=some_noised(1, ("run",)),
         pictures=some_pictures(1, classes=3, variants=("run",)),

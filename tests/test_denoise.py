@@ -1,6 +1,9 @@
 """Pretraining by denoising, by the command line, and what begins with it."""
 
+import base64
+import io
 import json
+import re
 
 import numpy as np
 import programs
@@ -63,6 +66,11 @@ def test_the_page_of_a_denoiser_has_its_curve_and_no_scores_of_maps(pretrained):
     assert "loss of training" in page
     assert 'id="scores"' not in page
     assert "What the network sees" in page
+    shown = re.findall(r'class="sample"><img src="data:image/png;base64,([^"]*)"', page)
+    drawn = sorted((workdir / "report").glob("samples_*.png"))
+    for text, path in zip(shown, drawn, strict=True):
+        picture = Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
+        np.testing.assert_array_equal(picture, np.asarray(Image.open(path)))
 
 
 def test_samples_are_drawn_at_every_evaluation(pretrained):

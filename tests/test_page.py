@@ -139,6 +139,12 @@ def test_hostile_names_are_but_text(study):
     assert page.tags.count("script") == Page(study).tags.count("script") == 1
 
 
+def test_samples_are_shown_where_there_are_any(run):
+    assert re.findall(r"<figcaption>(step .*?)</figcaption>", run) == ["step 2,000", "step 4,000"]
+    assert 'href="#samples"' in run
+    assert "samples" not in re.findall(r'id="(.*?)"', render_run(page_contents.a_run(samples=())))
+
+
 def test_empty_parts_are_left_out():
     content = page_contents.a_study(
         variants=(VariantScore("alone", "", 0, 1, NAN),),

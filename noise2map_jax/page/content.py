@@ -205,6 +205,7 @@ class RunPage:
 
     Attributes:
         scores: one a class, and rows such as their mean.
+        samples: what a denoiser draws from noise, by the step at which it did: [H, W, 3] uint8.
     """
 
     title: str
@@ -213,6 +214,7 @@ class RunPage:
     config: str
     scores: tuple[ClassScore, ...]
     classes: tuple[str, ...]
+    samples: tuple[tuple[int, np.ndarray], ...] = ()
     notes: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     curves: tuple[LearningCurve, ...] = ()

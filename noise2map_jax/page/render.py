@@ -12,6 +12,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.page import number_text
 from noise2map_jax.page.content import RunPage, StudyPage, VariantScore
 from noise2map_jax.page.curve_plot import draw_f1, draw_losses
+from noise2map_jax.page.pictures import few_colours
 from noise2map_jax.page.scene_view import legend, view_noised, view_scenes
 from noise2map_jax.page.score_plot import draw_differences, draw_scores
 from noise2map_jax.page.series import Series, create_series
@@ -61,7 +62,9 @@ def render_run(page: RunPage) -> str:
         HTML; the same content gives the same text.
     """
     series = create_series(_variants(page))
-    return _environment().get_template("run.html").render(**_shared_parts(page, series))
+    samples = [(step, few_colours(picture)) for step, picture in page.samples]
+    template = _environment().get_template("run.html")
+    return template.render(samples=samples, **_shared_parts(page, series))
 
 
 def write_page(html: str, path: str | os.PathLike[str]) -> None:
