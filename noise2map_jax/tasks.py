@@ -30,6 +30,8 @@ class Task:
 
     Attributes:
         name: `ss`, `cd` or `denoise`.
+        title: the field's term for it.
+        description: what is predicted from what.
         image_keys: arrays of a record that are concatenated to x, in this order.
         swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
         targets: (batch, noised) -> what the outputs are compared with.
@@ -39,6 +41,8 @@ class Task:
     """
 
     name: str
+    title: str
+    description: str
     image_keys: tuple[str, ...]
     swap: Callable[[jax.Array], jax.Array]
     targets: Callable[[Batch, Noised], jax.Array]
@@ -89,6 +93,8 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             name="ss",
+            title="semantic segmentation",
+            description="image -> map of classes",
             image_keys=("image",),
             swap=_unchanged,
             targets=_mask,
@@ -98,6 +104,8 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="cd",
+            title="change detection",
+            description="pair of images -> map of changes",
             image_keys=("pre", "post"),
             swap=exchange_halves,
             targets=_mask,
@@ -107,6 +115,8 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="denoise",
+            title="denoising",
+            description="noised image -> noise, which pretrains the backbone",
             image_keys=("image",),
             swap=_unchanged,
             targets=_denoising_target("epsilon"),

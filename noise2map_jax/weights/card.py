@@ -5,13 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from noise2map_jax.tasks import TASKS
 from noise2map_jax.weights.finished_run import FinishedRun
 
-TASKS = {
-    "ss": ("semantic segmentation: image -> map of classes", "semantic-segmentation"),
-    "cd": ("change detection: pair of images -> map of changes", "change-detection"),
-    "denoise": ("denoising, which pretrains the backbone: noised image -> noise", "denoising"),
-}
 # Of the data's fields, those that say how records were read and not what they are.
 MACHINE_FIELDS = ("data_dir", "num_threads", "prefetch_size")
 METRICS = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
@@ -105,7 +101,6 @@ def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, 
 
 
 def _front_matter(tasks: list[str]) -> str:
-    maps = any(task != "denoise" for task in tasks)
     tags = [
         "noise2map",
         "remote-sensing",
@@ -115,7 +110,8 @@ def _front_matter(tasks: list[str]) -> str:
         "diffusers",
         "arxiv:2604.27889",
     ]
-    tags += [TASKS[task][1] for task in tasks if task in TASKS]
+    tags += [TASKS[task].title.replace(" ", "-") for task in tasks]
+    maps = any(TASKS[task].has_mask for task in tasks)
     pipeline = "image-segmentation" if maps else "unconditional-image-generation"
     lines = [
         "---",
@@ -149,7 +145,7 @@ def _task(name: str, run: FinishedRun) -> str:
     """Describe a task: its classes, data and noise."""
     view = run.views[name]
     data = {k: v for k, v in view.data.items() if k not in MACHINE_FIELDS}
-    if name == "denoise":
+    if not TASKS[name].has_mask:
         del data["classes"]
     else:
         data["classes"] = "; ".join(f"{i} = {c}" for i, c in enumerate(view.data.classes))
@@ -157,7 +153,8 @@ def _task(name: str, run: FinishedRun) -> str:
     rows = [("inputs, outputs", f"{head.num_inputs}, {head.num_outputs} channels")]
     rows += [(f"data.{key}", _plain(value)) for key, value in data.items()]
     rows += [(f"noise.{key}", _plain(value)) for key, value in view.noise.items()]
-    title = f"### `{name}`: {TASKS[name][0] if name in TASKS else name}\n"
+    task = TASKS[name]
+    title = f"### `{name}`: {task.title}, {task.description}\n"
     return f"{title}\n{_table(('field', 'value'), rows)}"
 
 
