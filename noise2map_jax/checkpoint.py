@@ -18,15 +18,13 @@ _SYSTEM_ERROR = re.compile(r": ([^:\[]+) \[os_error_code=")
 
 
 def _meet(*, key: str, timeout_ms: int) -> None:
-    """Wait for the other processes, unless saving has just failed in this one.
+    """Wait for the other processes; not while an exception is on its way, as one of saving is.
 
-    Orbax would first wait for the others, who wait for what does not come, and only then fail.
+    Orbax would first wait for the others, who wait for what does not come, and only then fail. So
+    nothing may be saved within an `except` or `finally`.
     """
     if sys.exception() is None:
         ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
-
-
-_SAVE_OPTIONS = ocp.AsyncOptions(barrier_sync_fn=_meet)
 
 
 class SaveError(UserError):
@@ -45,7 +43,7 @@ class Checkpoints:
             path / "latest",
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=max_to_keep, async_options=_SAVE_OPTIONS
+                max_to_keep=max_to_keep, async_options=ocp.AsyncOptions(barrier_sync_fn=_meet)
             ),
         )
         self._best = ocp.CheckpointManager(
@@ -55,7 +53,7 @@ class Checkpoints:
                 max_to_keep=1,
                 best_fn=lambda metrics: metrics["score"],
                 best_mode="max",
-                async_options=_SAVE_OPTIONS,
+                async_options=ocp.AsyncOptions(barrier_sync_fn=_meet),
             ),
         )
 

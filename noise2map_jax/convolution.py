@@ -1,8 +1,8 @@
 """Convolutions whose kernel gets its gradient quickly on CPUs.
 
 XLA computes the gradient of a kernel as a convolution with the whole image for a window. On a CPU
-that takes two to five times as long as the convolution itself; matrix products of shifted images
-give the same sums sooner (benchmarks/NOTES.md). Elsewhere XLA's own is taken.
+that takes up to five times as long as the convolution itself; matrix products of shifted images
+give the same sums sooner for most shapes (benchmarks/NOTES.md). Elsewhere XLA's own is taken.
 """
 
 import functools
@@ -14,58 +14,71 @@ from jax import lax
 
 _Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros before and after rows and columns
 
+# What else Flax asks for where a kernel is moved pixel by pixel over whole images.
+_ORDINARY: dict[str, Any] = {
+    "lhs_dilation": (1, 1),
+    "rhs_dilation": (1, 1),
+    "dimension_numbers": lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)),
+    "feature_group_count": 1,
+    "precision": None,
+}
+
 
 def conv_general_dilated(
     lhs: jax.Array, rhs: jax.Array, window_strides: Any, padding: Any, **options: Any
 ) -> jax.Array:
     """Convolve images with a kernel; for `flax.linen.Conv`, which calls it in this way.
 
+    Without strides, dilation, groups or a precision of its own the kernel gets the quick gradient.
+    As with any function that has a backward pass by hand, forward mode (`jax.jvp`) is not to be
+    had then, and `jax.shard_map` needs `check_vma=False`.
+
     Args:
         lhs: images [B, H, W, C].
         rhs: the kernel [K, L, C, D].
         window_strides: pixels from window to window along rows and columns.
         padding: as in `jax.lax.conv_general_dilated`.
-        options: the other arguments of that function. Only a kernel that is moved pixel by pixel
-            over undilated images, ungrouped, gets the quick gradient.
+        options: the other arguments of that function.
 
     Returns:
         Images [B, H', W', D].
     """
-    ones = (1, 1)
-    steps = (window_strides, options.get("lhs_dilation"), options.get("rhs_dilation"))
-    plain = options.get("feature_group_count", 1) == 1 and options.get("precision") is None
-    if not plain or any(tuple(step or ones) != ones for step in steps):
-        return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
+    convolve: Any = functools.partial(lax.conv_general_dilated, **options)
+    if lhs.ndim != 4 or tuple(window_strides) != (1, 1) or options != _ORDINARY:
+        return convolve(lhs, rhs, window_strides, padding)
     if isinstance(padding, str):
-        padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], ones, padding)
-    return _convolve(lhs, rhs, tuple((before, after) for before, after in padding))
+        padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], (1, 1), padding)
+    rows, columns = ((before, after) for before, after in padding)
+    if 0 in jax.eval_shape(lambda x, k: convolve(x, k, (1, 1), padding), lhs, rhs).shape:
+        return convolve(lhs, rhs, (1, 1), padding)
+    return _convolve(lhs, rhs, (rows, columns))
 
 
-def _plain(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=numbers)
+def _by_xla(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
+    return lax.conv_general_dilated(images, kernel, (1, 1), padding, **_ORDINARY)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
-    return _plain(images, kernel, padding)
+    return _by_xla(images, kernel, padding)
 
 
 def _forward(images: jax.Array, kernel: jax.Array, padding: _Padding) -> tuple[jax.Array, Any]:
-    return _plain(images, kernel, padding), (images, kernel)
+    return _by_xla(images, kernel, padding), (images, kernel)
 
 
 def _backward(padding: _Padding, saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     images, kernel = saved
-    _, image_gradient = jax.vjp(lambda x: _plain(x, kernel, padding), images)
 
-    def of_xla(images: jax.Array, gradient: jax.Array) -> jax.Array:
-        _, kernel_gradient = jax.vjp(lambda k: _plain(images, k, padding), kernel)
-        return kernel_gradient(gradient)[0]
+    def of_images(images: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.vjp(lambda x: _by_xla(x, kernel, padding), images)[1](gradient)[0]
 
-    of_products = functools.partial(kernel_gradient, kernel_size=kernel.shape[:2], padding=padding)
-    return image_gradient(gradient)[0], lax.platform_dependent(
-        images, gradient, cpu=of_products, default=of_xla
+    def of_kernel(images: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jax.vjp(lambda k: _by_xla(images, k, padding), kernel)[1](gradient)[0]
+
+    products = functools.partial(kernel_gradient, kernel_size=kernel.shape[:2], padding=padding)
+    return of_images(images, gradient), lax.platform_dependent(
+        images, gradient, cpu=products, default=of_kernel
     )
 
 
@@ -84,9 +97,9 @@ def kernel_gradient(
 
     Args:
         images: [B, H, W, C].
-        gradient: of what the convolution gave, [B, H', W', D].
+        gradient: of what the convolution gave, [B, H', W', D], not empty.
         kernel_size: K and L.
-        padding: zeros around the images, of rows and of columns.
+        padding: zeros around the images, of rows and of columns; less than none cuts off.
 
     Returns:
         [K, L, C, D].

@@ -16,6 +16,7 @@ from noise2map_jax.convolution import conv_general_dilated
 from noise2map_jax.normalization import group_norm
 from noise2map_jax.unet_config import UNetConfig
 
+# Parameters, options and values are those of Flax; on CPUs the kernel's gradient is quicker.
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 

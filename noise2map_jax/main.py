@@ -140,13 +140,16 @@ def run() -> None:
 
 
 def _fail(message: str, *, alone: bool) -> None:
-    """Say what is wrong and end with code 2; `alone`: the other processes know nothing of it."""
-    print(f"error: {message}", file=sys.stderr)
-    if alone and jax.distributed.is_initialized():
-        # JAX would wait for the others, as they do for this one; so they notice that it is gone.
+    """Say what is wrong and end with code 2; `alone`: the other processes may wait for this one."""
+    if not (alone and jax.distributed.is_initialized()):
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    # JAX would wait for the others, as they do for this one; so they notice that it is gone.
+    try:
+        print(f"error: {message}", file=sys.stderr)
         sys.stdout.flush()
+    finally:  # also where what is printed goes to the same full disk
         os._exit(2)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
 """A run of two processes of which one is killed, or told to stop."""
 
+import os
+import pathlib
 import resource
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import programs
@@ -44,6 +49,13 @@ def wait_for_step(workdir, step):
     raise AssertionError(f"no step {step}")
 
 
+def wait_for_folder(path):
+    deadline = time.monotonic() + 60
+    while not path.is_dir():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
+
+
 def finish(processes):
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     return [process.returncode for process in processes], outputs
@@ -79,6 +91,7 @@ def test_when_the_first_is_killed_the_other_ends_too(together, tmp_path):
 def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, tmp_path):
     processes = together(5000)
     wait_for_step(tmp_path / "run", 12)
+    wait_for_folder(tmp_path / "run" / "checkpoints" / "latest" / "10")
     # As on a full disk: no file of this process can grow past 20 kB.
     resource.prlimit(processes[1].pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
     start = time.monotonic()
@@ -87,12 +100,38 @@ def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, t
     assert codes[1] == 2, outputs[1][-2000:]
     line = outputs[1].strip().splitlines()[-1]
     assert line.startswith("error: a checkpoint cannot be written in ")
+    folder = pathlib.Path(line.split("'")[1])
     kept = int(line.split("that of step ")[1].split()[0])
     assert kept % 10 == 0
-    assert kept >= 10
     assert codes[0] not in (0, EXIT_CODE)
     assert "another task died" in outputs[0]
-    assert (tmp_path / "run" / "checkpoints" / "latest" / str(kept)).is_dir()
+    assert (folder / str(kept)).is_dir()
+
+
+def test_one_that_cannot_even_say_why_still_ends_alone():
+    """Its output goes to the disk that is full; ended by Python, it would wait for the others."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = (
+        "import jax\n"
+        "from noise2map_jax import main\n"
+        f"jax.distributed.initialize('127.0.0.1:{port}', 1, 0)\n"
+        "print('a line that is still held back')\n"
+        "main._fail('no room', alone=True)\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            cwd=programs.ROOT,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+        )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == "error: no room"
 
 
 def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):

@@ -11,6 +11,7 @@ from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.drawing import scenes as drawing
 from data_prep.options import counts, positive, seed
 
+_MOST_MERGED = 20  # Pixels of the drawing to one of a scene, along each axis.
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 
 
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_pixel_size,
         default=drawing.PIXEL_SIZE,
         metavar="METRES",
-        help=f"of ground: {drawing.PIXEL_SIZE} (default), or a whole multiple of it",
+        help=f"of ground: {drawing.PIXEL_SIZE} (default), or a whole multiple of it up to "
+        f"{_MOST_MERGED * drawing.PIXEL_SIZE:g}; a pixel is the mean of what is drawn there",
     )
     parser.add_argument("--seed", type=seed, default=0, help="of all scenes")
 
@@ -38,14 +40,15 @@ def default_name(args: argparse.Namespace) -> str:
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that decide what the records are."""
-    return {
+    found = {
         "task": args.task,
         "num_scenes": list(args.num_scenes),
         "scene_size": args.scene_size,
-        "pixel_size": args.pixel_size,
         "tile_size": args.tile_size,
         "seed": args.seed,
     }
+    # Datasets from before there was this option have not got it, and the same records.
+    return found | ({} if _factor(args.pixel_size) == 1 else {"pixel_size": args.pixel_size})
 
 
 def plan(args: argparse.Namespace, name: str) -> Dataset:
@@ -116,8 +119,10 @@ def _pixel_size(text: str) -> float:
         metres = float(text)
     except ValueError:
         metres = 0.0
-    if not (0 < metres < 1000 and math.isclose(metres, _factor(metres) * drawing.PIXEL_SIZE)):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: must be {drawing.PIXEL_SIZE} or a whole multiple of it, in metres"
-        )
-    return metres
+    most = _MOST_MERGED * drawing.PIXEL_SIZE
+    if 0.0 < metres <= most and math.isclose(metres, _factor(metres) * drawing.PIXEL_SIZE):
+        return round(_factor(metres) * drawing.PIXEL_SIZE, 1)
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: must be {drawing.PIXEL_SIZE} or a whole multiple of it, in metres, "
+        f"up to {most:g}"
+    )
