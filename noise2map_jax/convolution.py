@@ -6,6 +6,7 @@ give the same sums sooner for most shapes (benchmarks/NOTES.md). Elsewhere XLA's
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 _Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros before and after rows and columns
+
+_FEW = 1024  # Channels times features below which XLA's own gradient is as quick on a CPU.
 
 # What else Flax asks for where a kernel is moved pixel by pixel over whole images.
 _ORDINARY: dict[str, Any] = {
@@ -76,24 +79,26 @@ def _backward(padding: _Padding, saved: Any, gradient: jax.Array) -> tuple[jax.A
     def of_kernel(images: jax.Array, gradient: jax.Array) -> jax.Array:
         return jax.vjp(lambda k: _by_xla(images, k, padding), kernel)[1](gradient)[0]
 
-    products = functools.partial(kernel_gradient, kernel_size=kernel.shape[:2], padding=padding)
-    return of_images(images, gradient), lax.platform_dependent(
-        images, gradient, cpu=products, default=of_kernel
-    )
+    *kernel_size, channels, features = kernel.shape
+    image_gradient = of_images(images, gradient)
+    if channels * features < _FEW:
+        return image_gradient, of_kernel(images, gradient)
+    products = functools.partial(kernel_gradient, kernel_size=kernel_size, padding=padding)
+    return image_gradient, lax.platform_dependent(images, gradient, cpu=products, default=of_kernel)
 
 
 _convolve.defvjp(_forward, _backward)
 
 
 def kernel_gradient(
-    images: jax.Array, gradient: jax.Array, kernel_size: tuple[int, int], padding: _Padding
+    images: jax.Array, gradient: jax.Array, kernel_size: Sequence[int], padding: _Padding
 ) -> jax.Array:
     """Return the gradient of a kernel as one matrix product for each of its rows.
 
     Entry [i, j] is the sum over b, h, w of the outer product of images[b, h + i, w + j], after
-    padding, with gradient[b, h, w]. A product takes the images shifted by i rows, and beside each
-    other, as channels, the gradients shifted by every j: these are fewer copies than shifting the
-    images for every i and j, and wide enough for the product to be quick.
+    padding, with gradient[b, h, w]. A product takes the images shifted by i rows, and above each
+    other the gradients shifted by every j: these are fewer copies than shifting the images for
+    every i and j, and high enough for the product to be quick.
 
     Args:
         images: [B, H, W, C].
@@ -108,15 +113,18 @@ def kernel_gradient(
     width, channels = images.shape[2:]
     height, _, features = gradient.shape[1:]
     images = _pad(images, 1, of_rows)
-    gradient = _pad(gradient, 2, (columns - 1 - before, columns - 1 - after))
+    # Products want pixels last on their left. The barrier has them brought there once, here, and
+    # not for every shift.
+    gradient = lax.optimization_barrier(gradient.transpose(3, 0, 1, 2))
+    gradient = _pad(gradient, 3, (columns - 1 - before, columns - 1 - after))
     starts = range(columns - 1, -1, -1)
-    shifted = [lax.slice_in_dim(gradient, start, start + width, axis=2) for start in starts]
-    beside = jnp.concatenate(shifted, axis=-1)
+    shifted = [lax.slice_in_dim(gradient, start, start + width, axis=3) for start in starts]
+    above = jnp.concatenate(shifted).reshape(columns * features, -1)
     products = [
-        jnp.einsum("bhwc,bhwd->cd", lax.slice_in_dim(images, row, row + height, axis=1), beside)
+        above @ lax.slice_in_dim(images, row, row + height, axis=1).reshape(-1, channels)
         for row in range(rows)
     ]
-    return jnp.stack(products).reshape(rows, channels, columns, features).swapaxes(1, 2)
+    return jnp.stack(products).reshape(rows, columns, features, channels).swapaxes(2, 3)
 
 
 def _pad(images: jax.Array, axis: int, zeros: tuple[int, int]) -> jax.Array:

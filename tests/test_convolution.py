@@ -80,13 +80,13 @@ def test_the_gradient_of_a_kernel_is_a_sum_of_outer_products(data):
     ],
 )
 def test_values_and_gradients_are_jaxs_own(kernel_size, strides, padding, options, dtype):
-    channels = 4 // options.get("feature_group_count", 1)
-    images, kernel = draw(2, (2, 8, 6, 4), (*kernel_size, channels, 4), dtype=dtype)
+    channels = 32 // options.get("feature_group_count", 1)
+    images, kernel = draw(2, (2, 8, 6, 32), (*kernel_size, channels, 32), dtype=dtype)
     arguments = (images, kernel, strides, padding)
     seen = value_and_gradients(conv_general_dilated, *arguments, **options)
     wanted = value_and_gradients(lax.conv_general_dilated, *arguments, **options)
     precision = (
-        {"rtol": 1e-4, "atol": 1e-4} if dtype == jnp.float32 else {"rtol": 0.02, "atol": 0.1}
+        {"rtol": 1e-4, "atol": 1e-3} if dtype == jnp.float32 else {"rtol": 0.02, "atol": 0.3}
     )
     for a, b in zip(seen, wanted, strict=True):
         assert a.dtype == b.dtype
@@ -103,7 +103,7 @@ def test_a_precision_is_kept():
 
 
 def test_several_networks_at_once():
-    images, kernels = draw(3, (3, 2, 8, 8, 4), (3, 3, 3, 4, 5))
+    images, kernels = draw(3, (3, 2, 8, 8, 32), (3, 3, 3, 32, 40))
     same = ((1, 1), "SAME")
     seen = jax.vmap(lambda x, k: value_and_gradients(conv_general_dilated, x, k, *same))(
         images, kernels
@@ -113,16 +113,16 @@ def test_several_networks_at_once():
             lax.conv_general_dilated, images[member], kernels[member], *same
         )
         for a, b in zip(seen, wanted, strict=True):
-            np.testing.assert_allclose(a[member], b, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(a[member], b, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(("platform", "products"), [("cpu", 3), ("tpu", 0), ("cuda", 0)])
 def test_only_cpus_get_products(platform, products):
-    images, kernel = draw(4, (2, 8, 8, 4), (3, 3, 4, 4))
+    images, kernel = draw(4, (2, 8, 8, 32), (3, 3, 32, 32))
 
     def convolutions(layer):
         def loss(kernel):
-            params = {"kernel": kernel, "bias": jnp.zeros(4)}
+            params = {"kernel": kernel, "bias": jnp.zeros(32)}
             return jnp.sum(layer.apply({"params": params}, images) ** 2)
 
         lowered = jax.jit(jax.grad(loss)).trace(kernel).lower(lowering_platforms=(platform,))
@@ -131,8 +131,8 @@ def test_only_cpus_get_products(platform, products):
         found = [line.split(" dim_numbers")[1] for line in lines if "stablehlo.convolution" in line]
         return found, sum("dot_general" in line for line in lines)
 
-    seen, number = convolutions(Conv(4, (3, 3), padding=1))
-    own, _ = convolutions(nn.Conv(4, (3, 3), padding=1))
+    seen, number = convolutions(Conv(32, (3, 3), padding=1))
+    own, _ = convolutions(nn.Conv(32, (3, 3), padding=1))
     assert number == products
     assert seen == (own[:1] if platform == "cpu" else own)
     assert len(own) == 2
