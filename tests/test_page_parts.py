@@ -5,9 +5,15 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 from problems import tiny_batch, tiny_problem, tiny_process
 
-from noise2map_jax.page_parts import learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.page_parts import (
+    drawn_samples,
+    learning_curve,
+    noised_inputs,
+    scene_pictures,
+)
 from noise2map_jax.report import PredictedRecord
 
 
@@ -20,6 +26,18 @@ def objective(task, **options):
 
 def record(task):
     return {key: value[0] for key, value in tiny_batch(task).items()}
+
+
+def test_samples_are_spread_over_training(tmp_path):
+    for step in range(10, 80, 10):
+        picture = np.full((2, 3, 3), step, np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"samples_{step:06d}_denoise.png")
+    for other in ("samples_000099.png", "samples_old_denoise.png", "samples_denoise.png"):
+        Image.fromarray(picture).save(tmp_path / other)
+    found = drawn_samples(tmp_path, "samples_*_denoise.png")
+    assert [step for step, _ in found] == [10, 30, 50, 70]
+    assert all((picture == step).all() for step, picture in found)
+    assert drawn_samples(tmp_path, "predictions_*.png") == ()
 
 
 def test_curves_are_what_was_logged(tmp_path):
