@@ -18,7 +18,7 @@ _Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros before and after row
 _FEW = 1024  # Channels times features below which XLA's own gradient is as quick on a CPU.
 
 # What else Flax asks for where a kernel is moved pixel by pixel over whole images.
-_ORDINARY: dict[str, Any] = {
+ORDINARY: dict[str, Any] = {
     "lhs_dilation": (1, 1),
     "rhs_dilation": (1, 1),
     "dimension_numbers": lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)),
@@ -47,7 +47,7 @@ def conv_general_dilated(
         Images [B, H', W', D].
     """
     convolve: Any = functools.partial(lax.conv_general_dilated, **options)
-    if lhs.ndim != 4 or tuple(window_strides) != (1, 1) or options != _ORDINARY:
+    if lhs.ndim != 4 or tuple(window_strides) != (1, 1) or options != ORDINARY:
         return convolve(lhs, rhs, window_strides, padding)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], (1, 1), padding)
@@ -58,7 +58,7 @@ def conv_general_dilated(
 
 
 def _by_xla(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
-    return lax.conv_general_dilated(images, kernel, (1, 1), padding, **_ORDINARY)
+    return lax.conv_general_dilated(images, kernel, (1, 1), padding, **ORDINARY)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from noise2map_jax.convolution import conv_general_dilated
 from noise2map_jax.normalization import group_norm
 from noise2map_jax.unet_config import UNetConfig
+from noise2map_jax.upsampling import upsampled_convolution
 
 # Parameters, options and values are those of Flax; on CPUs the kernel's gradient is quicker.
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
@@ -86,12 +87,16 @@ class GroupNorm(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise [B, H, W, C] over H, W and each group of neighbouring channels."""
+    def __call__(self, x: jax.Array, *parts: jax.Array) -> jax.Array:
+        """Normalise [B, H, W, C] over H, W and each group of neighbouring channels.
+
+        Parts: what x was concatenated of, if it was; see `normalization.group_norm`.
+        """
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype)
-        return group_norm(x, scale, bias, self.num_groups, self.epsilon, self.silu, self.dtype)
+        options = (self.num_groups, self.epsilon, self.silu, self.dtype)
+        return group_norm(x, scale, bias, parts or (x,), *options)
 
 
 class ResnetBlock(nn.Module):
@@ -104,8 +109,11 @@ class ResnetBlock(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, temb: jax.Array) -> jax.Array:
-        """Map [B, H, W, C] and the embedded timestep [B, D] to [B, H, W, features]."""
+    def __call__(self, x: jax.Array, temb: jax.Array, *skips: jax.Array) -> jax.Array:
+        """Map [B, H, W, C], the embedded timestep [B, D] and skips to [B, H, W, features].
+
+        Channels of skips [B, H, W, Ci] come behind those of x.
+        """
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = {
             "num_groups": self.config.norm_num_groups,
@@ -114,7 +122,9 @@ class ResnetBlock(nn.Module):
         }
         scale_shift = self.config.resnet_time_scale_shift == "scale_shift"
 
-        h = GroupNorm(silu=True, name="norm1", **norm)(x)
+        parts = (x, *skips)
+        x = jnp.concatenate(parts, axis=-1)
+        h = GroupNorm(silu=True, name="norm1", **norm)(x, *parts)
         h = Conv(self.features, (3, 3), padding=1, name="conv1", **types)(h)
         time = nn.Dense(self.features * (1 + scale_shift), name="time_emb_proj", **types)(
             nn.silu(temb)
@@ -192,6 +202,12 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, 2H, 2W, C]."""
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-        return Conv(x.shape[-1], (3, 3), padding=1, name="conv", **types)(x)
+        return nn.Conv(
+            x.shape[-1],
+            (3, 3),
+            padding=1,
+            conv_general_dilated=upsampled_convolution,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name="conv",
+        )(x)

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
 def group_norm(
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
+    parts: tuple[jax.Array, ...],
     num_groups: int,
     epsilon: float,
     silu: bool,
@@ -29,6 +30,9 @@ def group_norm(
         x: [B, H, W, C].
         scale: [C].
         bias: [C].
+        parts: what x is a concatenation of along its channels, or x alone. Statistics are taken of
+            each part: where it is computed, instead of in one more pass over x. Gradients are those
+            of x; parts get none.
         num_groups: which divides C.
         epsilon: added to the variance.
         silu: whether `y * sigmoid(y)` follows.
@@ -37,7 +41,7 @@ def group_norm(
     Returns:
         [B, H, W, C] of type `dtype`.
     """
-    return _forward(x, scale, bias, num_groups, epsilon, silu, dtype)[0]
+    return _forward(x, scale, bias, parts, num_groups, epsilon, silu, dtype)[0]
 
 
 Saved = tuple[jax.Array, ...]  # x, scale, bias, mean and inverse deviation of each channel's group
@@ -47,19 +51,20 @@ def _forward(
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
+    parts: tuple[jax.Array, ...],
     num_groups: int,
     epsilon: float,
     silu: bool,
     dtype: jnp.dtype,
 ) -> tuple[jax.Array, Saved]:
-    mean, inverse = _statistics(x, num_groups, epsilon)
+    mean, inverse = _statistics(parts, num_groups, epsilon)
     y = _normalised(x, scale, bias, mean, inverse)
     return (jax.nn.silu(y) if silu else y).astype(dtype), (x, scale, bias, mean, inverse)
 
 
 def _backward(
     num_groups: int, epsilon: float, silu: bool, dtype: jnp.dtype, saved: Saved, gradient: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array, None]:
     x, scale, bias, mean, inverse = saved
 
     def before_silu(gradient: jax.Array) -> jax.Array:
@@ -86,35 +91,41 @@ def _backward(
         dx.astype(x.dtype),
         jnp.sum(sum_dy_x, 0).astype(scale.dtype),
         jnp.sum(sum_dy, 0).astype(bias.dtype),
+        None,  # what the parts do to x is all in its own gradient
     )
 
 
 group_norm.defvjp(_forward, _backward)
 
 
-def _statistics(x: jax.Array, num_groups: int, epsilon: float) -> tuple[jax.Array, jax.Array]:
-    """Return mean and 1 / standard deviation of the group of each channel, [B, C] float32.
+def _statistics(
+    parts: tuple[jax.Array, ...], num_groups: int, epsilon: float
+) -> tuple[jax.Array, jax.Array]:
+    """Return mean and 1 / standard deviation of the group of each channel, [B, C] float32."""
+    of_parts = zip(*map(_channel_statistics, parts), strict=True)
+    channel_mean, channel_variance = (jnp.concatenate(numbers, -1) for numbers in of_parts)
+    mean = _group_mean(channel_mean, num_groups)
+    variance = _group_mean(channel_variance + jnp.square(channel_mean - mean), num_groups)
+    # Rounding can leave less than nothing of an image of one value.
+    return mean, jax.lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
 
-    One pass over the image: sums per channel, groups are formed of the sums. Sums of x and x**2
-    themselves cancel where the mean is large (error 3e-3 at mean = 100 std, NaN at 10,000);
-    relative to any one pixel they are as exact as two passes (7e-6 and 8e-4). In bfloat16 rounding
-    costs an image that is spread out more than that, and the sums themselves can be taken where x
-    is computed, before it is written, which those relative to one of its pixels cannot. A channel
-    that is flat but for a few of its pixels has a variance too small then: 100 with one pixel of
-    100.5 in 256 x 256 gives a largest value of 500 instead of 228, at most 1 / sqrt(epsilon) times
-    the distance from the mean.
+
+def _channel_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and variance of each channel of an image, [B, C] float32.
+
+    One pass over the image: sums of x and x**2 themselves cancel where the mean is large (error
+    3e-3 at mean = 100 std, NaN at 10,000); relative to any one pixel they are as exact as two
+    passes (7e-6 and 8e-4). In bfloat16 rounding costs an image that is spread out more than that,
+    and the sums themselves can be taken where x is computed, before it is written, which those
+    relative to one of its pixels cannot. A channel that is flat but for a few of its pixels has a
+    variance too small then: 100 with one pixel of 100.5 in 256 x 256 gives a largest value of 500
+    instead of 228, at most 1 / sqrt(epsilon) times the distance from the mean.
     """
     pixel = jnp.zeros_like(x[:, :1, :1, :]) if _is_narrow(x) else x[:, :1, :1, :]
     pixel, x = pixel.astype(jnp.float32), x.astype(jnp.float32)
     offset = jnp.mean(x - pixel, (1, 2))
     square = jnp.mean(jnp.square(x - pixel), (1, 2))
-    channel_mean = pixel[:, 0, 0, :] + offset
-    mean = _group_mean(channel_mean, num_groups)
-    variance = _group_mean(
-        square - jnp.square(offset) + jnp.square(channel_mean - mean), num_groups
-    )
-    # Rounding can leave less than nothing of an image of one value.
-    return mean, jax.lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
+    return pixel[:, 0, 0, :] + offset, square - jnp.square(offset)
 
 
 def _is_narrow(x: jax.Array) -> bool:

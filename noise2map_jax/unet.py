@@ -97,8 +97,7 @@ class UpBlock(nn.Module):
         config = self.config
         resnet, attention = _modules(self.remat)
         for i, skip in enumerate(skips):
-            h = jnp.concatenate([h, skip], axis=-1)
-            h = resnet(self.features, config, name=f"resnets_{i}", **types)(h, temb)
+            h = resnet(self.features, config, name=f"resnets_{i}", **types)(h, temb, skip)
             if self.attention:
                 h = attention(config, config.norm_num_groups, name=f"attentions_{i}", **types)(h)
         if self.upsample:

@@ -1,14 +1,21 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax import lax
 from jax.test_util import check_grads
 from programs import needs_libtpu
 
 from noise2map_jax.accelerators import topology_devices
 from noise2map_jax.normalization import group_norm
+from noise2map_jax.program_text import parse
+from noise2map_jax.traffic import memory_traffic
+
+NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def plain(x, scale, bias, num_groups, epsilon, silu):
@@ -36,7 +43,9 @@ def test_values_and_gradients_are_those_of_the_definition(seed, num_groups, silu
     x, scale, bias, weight = arrays(seed, mean=mean)
 
     def ours(x, scale, bias):
-        return jnp.sum(weight * group_norm(x, scale, bias, num_groups, 1e-5, silu, jnp.float32))
+        return jnp.sum(
+            weight * group_norm(x, scale, bias, (x,), num_groups, 1e-5, silu, jnp.float32)
+        )
 
     def expected(x, scale, bias):
         return jnp.sum(weight * plain(x, scale, bias, num_groups, 1e-5, silu))
@@ -54,7 +63,7 @@ def test_gradients_are_those_of_differences(silu):
         x, scale, bias, _ = arrays(0, (1, 2, 2, 4))
 
         def call(x, scale, bias):
-            return group_norm(x, scale, bias, 2, 1e-2, silu, jnp.float32)
+            return group_norm(x, scale, bias, (x,), 2, 1e-2, silu, jnp.float32)
 
         check_grads(call, (x, scale, bias), order=1, modes=["rev"], atol=2e-2, rtol=2e-2, eps=1e-2)
 
@@ -63,7 +72,7 @@ def test_in_bfloat16_only_the_input_is_kept_as_large_as_it_is():
     x, scale, bias, _ = arrays(0, (2, 64, 64, 32))
     x = x.astype(jnp.bfloat16)
     y, backward = jax.vjp(
-        lambda x, s, b: group_norm(x, s, b, 8, 1e-6, True, jnp.bfloat16), x, scale, bias
+        lambda x, s, b: group_norm(x, s, b, (x,), 8, 1e-6, True, jnp.bfloat16), x, scale, bias
     )
     assert y.dtype == jnp.bfloat16
     kept = [leaf for leaf in jax.tree.leaves(backward) if hasattr(leaf, "nbytes")]
@@ -86,7 +95,7 @@ def test_in_bfloat16_only_the_input_is_kept_as_large_as_it_is():
 def test_in_bfloat16_a_large_mean_costs_no_more_than_rounding_the_image_did(mean):
     x, scale, bias, _ = arrays(0, (1, 256, 256, 4), mean=mean)
     x = x.astype(jnp.bfloat16)
-    y = group_norm(x, scale, bias, 4, 1e-6, False, jnp.float32)
+    y = group_norm(x, scale, bias, (x,), 4, 1e-6, False, jnp.float32)
     rounded = np.asarray(x, np.float64)
     exact = (rounded - rounded.mean((1, 2))) / rounded.std((1, 2))
     exact = exact * np.asarray(scale) + np.asarray(bias)
@@ -97,10 +106,55 @@ def test_in_bfloat16_a_large_mean_costs_no_more_than_rounding_the_image_did(mean
 @pytest.mark.parametrize("value", [0.0, 3.3, -1000.7])
 def test_an_image_of_one_value_becomes_the_bias(dtype, value):
     x = jnp.full((1, 24, 24, 4), value, dtype)
-    y = group_norm(x, jnp.ones(4), jnp.arange(4.0), 2, 1e-6, False, jnp.float32)
+    y = group_norm(x, jnp.ones(4), jnp.arange(4.0), (x,), 2, 1e-6, False, jnp.float32)
     # A mean that is rounded by one part in 10 million, over the square root of epsilon.
     error = 1e-2 + abs(value) * 2e-7 * 1e3
     np.testing.assert_allclose(y, jnp.broadcast_to(jnp.arange(4.0), y.shape), atol=error)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_statistics_of_parts_are_those_of_the_whole(dtype):
+    x, scale, bias, weight = arrays(3)
+    x = (x + jnp.arange(12.0).reshape(1, 1, 1, -1)).astype(dtype)
+
+    def loss(x, scale, bias, cuts):
+        parts = tuple(jnp.split(x, cuts, axis=-1))
+        y = group_norm(x, scale, bias, parts, 3, 1e-5, True, jnp.float32)
+        return jnp.sum(weight * y)
+
+    whole = jax.value_and_grad(loss, (0, 1, 2))(x, scale, bias, ())
+    for cuts in ((4,), (5,), (1, 7)):
+        parts = jax.value_and_grad(loss, (0, 1, 2))(x, scale, bias, cuts)
+        for a, b in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_allclose(a.astype(jnp.float32), b.astype(jnp.float32), rtol=1e-5)
+
+
+@needs_libtpu
+def test_on_a_tpu_statistics_of_a_concatenation_cost_no_pass():
+    shape = (8, 256, 256, 128)
+    place = jax.sharding.SingleDeviceSharding(topology_devices("v5e:2x2")[0])
+
+    def traffic(by_part):
+        def normalised(images, kernels, scale):
+            parts = tuple(
+                lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=NHWC)
+                for kernel in kernels
+            )
+            x = jnp.concatenate(parts, -1)
+            given = parts if by_part else (x,)
+            y = group_norm(x, scale, scale, given, 32, 1e-6, True, jnp.bfloat16)
+            return parts, lax.conv_general_dilated(
+                y, jnp.concatenate(kernels, 2), (1, 1), "SAME", dimension_numbers=NHWC
+            )
+
+        images = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=place)
+        kernel = jax.ShapeDtypeStruct((3, 3, 128, 128), jnp.bfloat16, sharding=place)
+        scale = jax.ShapeDtypeStruct((256,), jnp.float32, sharding=place)
+        compiled = jax.jit(normalised).lower(images, [kernel] * 2, scale).compile()
+        return memory_traffic(parse(compiled.as_text()))
+
+    image = math.prod(shape) * 2
+    assert traffic(by_part=False) - traffic(by_part=True) > 1.9 * image
 
 
 @needs_libtpu
@@ -109,13 +163,9 @@ def test_on_a_tpu_no_activation_is_held_in_float32():
 
     def loss(params, x):
         for kernel, scale, bias in params:
-            x = group_norm(x, scale, bias, 32, 1e-6, True, jnp.bfloat16)
-            x = jax.lax.conv_general_dilated(
-                x,
-                kernel.astype(x.dtype),
-                (1, 1),
-                "SAME",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            x = group_norm(x, scale, bias, (x,), 32, 1e-6, True, jnp.bfloat16)
+            x = lax.conv_general_dilated(
+                x, kernel.astype(x.dtype), (1, 1), "SAME", dimension_numbers=NHWC
             )
         return jnp.sum(x.astype(jnp.float32))
 
@@ -137,7 +187,7 @@ def test_several_networks_are_normalised_at_once(dtype):
     stacked = [jnp.stack([a, 2 * a]) for a in (x, scale, bias)]
 
     def loss(x, scale, bias):
-        return jnp.sum(group_norm(x, scale, bias, 3, 1e-5, True, jnp.float32) ** 2)
+        return jnp.sum(group_norm(x, scale, bias, (x,), 3, 1e-5, True, jnp.float32) ** 2)
 
     together = jax.vmap(jax.grad(loss, (0, 1, 2)))(*stacked)
     alone = jax.grad(loss, (0, 1, 2))(2 * x, 2 * scale, 2 * bias)
