@@ -80,6 +80,7 @@ def compile_step(
         "memory": cost.memory,
         "sent": cost.sent(),
         "seconds": cost.seconds(accelerator) if accelerator else {},
+        "estimated_seconds": cost.estimated_seconds(accelerator) if accelerator else None,
     }
     path = workdir / "compile" / (re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_") + ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,24 @@ def describe(
         lines.append(
             f"\nbound by {bound}: at most {rate:,.0f} images/s, {rate / num_devices:,.1f} a device"
         )
+        if (estimate := cost.estimated_seconds(accelerator)) is not None:
+            lines += _estimate(cost.cycles, estimate, num_images)
     return "\n".join(lines)
+
+
+def _estimate(cycles: dict[str, float], seconds: float, num_images: int) -> list[str]:
+    """Say what the compiler expects, and which parts of the network take most of it."""
+    total = sum(cycles.values())
+    lines = [
+        "\nestimated by the compiler's own model, not measured, without what devices exchange",
+        f"  {'a step':<20}{1e3 * seconds:8.2f} ms, {total / 1e6:,.1f} million cycles: "
+        f"{num_images / seconds:,.0f} images/s",
+    ]
+    return lines + [
+        f"    {part:<18}{1e3 * seconds * of_part / total:8.2f} ms, {of_part / total:.0%}"
+        for part, of_part in cycles.items()
+        if of_part > 0.02 * total
+    ]
 
 
 def _about(config: ConfigDict, step: AbstractStep, mesh: Mesh, name: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Callable
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%(?P<name>[^ ]+) \(.*\{$")
 # `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; a result of several is a tuple.
@@ -17,6 +18,8 @@ _ARRAY = re.compile(
 _BITS = re.compile(r"[a-z]+([0-9]+)")
 _ELSEWHERE = re.compile(r"S\([1-9]")
 _QUOTED = re.compile(r'"[^"]*"')  # names of the source and settings, which may hold anything
+_SOURCE = re.compile(r'\bop_name="([^"]*)"')
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _NAME = re.compile(r"%([^ ,)]+)")
 _CALLED = re.compile(
     r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%([^ ,)]+)"
@@ -50,6 +53,8 @@ class Instruction:
         operands: names of what it takes.
         attributes: the rest of the line.
         is_root: whether its result is that of the computation.
+        source: what it was made from: functions and modules that lead there, `jit(step)/unet/add`.
+        cycles: that the compiler's model of the device gives it; 0 where it says nothing.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Instruction:
     operands: tuple[str, ...]
     attributes: str
     is_root: bool
+    source: str
+    cycles: int
 
     @property
     def size(self) -> int:
@@ -73,6 +80,10 @@ class Instruction:
         return tuple(names)
 
 
+Computation = dict[str, Instruction]
+Cost = Callable[[Computation, Instruction], float]
+
+
 @dataclasses.dataclass(frozen=True)
 class Program:
     """A compiled program.
@@ -82,7 +93,7 @@ class Program:
         entry: name of the one that is begun with; empty where the text names none.
     """
 
-    computations: dict[str, dict[str, Instruction]]
+    computations: dict[str, Computation]
     entry: str
 
     def looped(self) -> set[str]:
@@ -97,10 +108,40 @@ class Program:
                 pending.update(set(instruction.called) - found)
         return found
 
+    def total(self, cost: Cost, num_loops: int = 1) -> float:
+        """Add up what instructions cost as often as they are executed.
+
+        Of branches the dearest counts.
+
+        Args:
+            cost: of an instruction that calls no other computation but as a fusion does.
+            num_loops: how often the program goes through its loops; loops inside of loops are
+                gone through once each time.
+
+        Raises:
+            ValueError: the text that the program was read from has no entry.
+        """
+        if self.entry not in self.computations or not self.entry:
+            raise ValueError("the text of the compiled program has no ENTRY: its costs are unknown")
+        looped = self.looped()
+
+        def of_computation(name: str) -> float:
+            computation, total = self.computations[name], 0.0
+            for instruction in computation.values():
+                if instruction.kind in ("while", "call", "conditional"):
+                    costs = [of_computation(called) for called in instruction.called]
+                    times = num_loops if instruction.kind == "while" and name not in looped else 1
+                    total += times * (max if instruction.kind == "conditional" else sum)(costs)
+                else:
+                    total += cost(computation, instruction)
+            return total
+
+        return of_computation(self.entry)
+
 
 def parse(text: str) -> Program:
     """Read the text of a compiled program, `jax.stages.Compiled.as_text()`."""
-    computations: dict[str, dict[str, Instruction]] = {"": {}}
+    computations: dict[str, Computation] = {"": {}}
     current, entry = computations[""], ""
     for line in text.splitlines():
         if header := _COMPUTATION.match(line):
@@ -116,6 +157,8 @@ def parse(text: str) -> Program:
                 # What a parameter or a constant is given stands where operands stand.
                 attributes if _NAME.search(operands) else f"{operands} {attributes}",
                 found["root"] is not None,
+                source[1] if (source := _SOURCE.search(found["rest"])) else "",
+                int(cycles[1]) if (cycles := _CYCLES.search(found["rest"])) else 0,
             )
     return Program(computations, entry)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from noise2map_jax.accelerators import Accelerator
 from noise2map_jax.collectives import BETWEEN_SLICES, COLLECTIVES, Collective, collectives
+from noise2map_jax.estimated_time import estimated_cycles
 from noise2map_jax.program_text import parse
 from noise2map_jax.traffic import memory_traffic
 
@@ -30,6 +31,7 @@ class StepCost:
         counted_traffic: bytes as the compiler counts them, those to and from memories on the chip
             among them; None where there is a loop, which it counts once.
         collectives: what is exchanged.
+        cycles: by part of the network, as the compiler estimates them; empty where it does not.
     """
 
     parameters: int
@@ -42,6 +44,7 @@ class StepCost:
     traffic: float
     counted_traffic: float | None
     collectives: tuple[Collective, ...]
+    cycles: dict[str, float]
 
     @property
     def memory(self) -> int:
@@ -59,6 +62,12 @@ class StepCost:
             "memory traffic": self.traffic / accelerator.bandwidth,
             "collectives": self.sent_within_slice / accelerator.interconnect,
         }
+
+    def estimated_seconds(self, accelerator: Accelerator) -> float | None:
+        """Time of a step without exchanges by the compiler's model; None where there is none."""
+        if accelerator.clock is None or not self.cycles:
+            return None
+        return sum(self.cycles.values()) / accelerator.clock
 
     @property
     def sent_within_slice(self) -> float:
@@ -100,6 +109,7 @@ def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> 
         traffic=memory_traffic(program, num_loops),
         counted_traffic=analysis.get("bytes accessed") if num_loops == 1 else None,
         collectives=tuple(collectives(program, num_loops)),
+        cycles=estimated_cycles(program, num_loops),
     )
 
 

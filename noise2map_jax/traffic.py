@@ -8,11 +8,10 @@ those count that are in the device's memory, by the bytes of their elements: pad
 a layout, which adds 3 % to the full backbone's step on a TPU, is left out. It is a lower bound.
 """
 
+import functools
 from collections.abc import Iterator
 
-from noise2map_jax.program_text import Instruction, Program
-
-Computation = dict[str, Instruction]
+from noise2map_jax.program_text import Computation, Instruction, Program
 
 _PARTS = ("slice", "dynamic-slice", "gather")  # read what they give of their first operand
 _IN_PLACE = ("dynamic-update-slice", "scatter")  # change a part of their first operand
@@ -33,21 +32,7 @@ def memory_traffic(program: Program, num_loops: int = 1) -> int:
     Raises:
         ValueError: the text that the program was read from has no entry.
     """
-    if program.entry not in program.computations or not program.entry:
-        raise ValueError("the text of the compiled program has no ENTRY: its traffic is unknown")
-    return _of_computation(program, program.entry, num_loops, program.looped())
-
-
-def _of_computation(program: Program, name: str, num_loops: int, looped: set[str]) -> int:
-    computation, total = program.computations[name], 0
-    for instruction in computation.values():
-        if instruction.kind in ("while", "call", "conditional"):
-            costs = [_of_computation(program, c, num_loops, looped) for c in instruction.called]
-            times = num_loops if instruction.kind == "while" and name not in looped else 1
-            total += times * (max(costs) if instruction.kind == "conditional" else sum(costs))
-        else:
-            total += _of_instruction(program, computation, instruction)
-    return total
+    return int(program.total(functools.partial(_of_instruction, program), num_loops))
 
 
 def _of_instruction(program: Program, computation: Computation, instruction: Instruction) -> int:

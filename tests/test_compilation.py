@@ -19,6 +19,7 @@ def test_the_step_is_compiled_for_the_devices_at_hand(program, tmp_path):
     # Every parameter's gradient goes round the ring of eight.
     assert content["sent"]["all-reduce"] >= 2 * 7 / 8 * content["parameters"]
     assert content["seconds"] == {}  # nothing is known of a CPU
+    assert content["estimated_seconds"] is None
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,10 @@ def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path
     content = json.loads(path.read_text())
     assert 0 < content["traffic"] < content["counted_traffic"]  # some of it stays on the chip
     assert set(content["seconds"]) == {"arithmetic", "memory traffic", "collectives"}
+    # The compiler expects no part to be quicker than it could be, and tells of all of them.
+    assert content["estimated_seconds"] > max(content["seconds"].values())
+    assert {"up_blocks_0", "down_blocks_0", "mid_block", "conv_in"} <= set(content["cycles"])
+    assert "not measured" in done.stdout
 
 
 @needs_libtpu

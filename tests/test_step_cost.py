@@ -1,4 +1,6 @@
+import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +87,7 @@ COST = StepCost(
     traffic=10e9,
     counted_traffic=20e9,
     collectives=(Collective("all-reduce", 10**9, 2),),
+    cycles={"up_blocks_0": 6e6, "others": 3e6, "mid_block": 1e6, "conv_in": 1e5},
 )
 
 
@@ -115,3 +118,19 @@ def test_of_an_unknown_device_only_amounts_are_told():
     assert "10.000 GB" in text
     assert "bound by" not in text
     assert "fits" not in text
+
+
+def test_what_the_compiler_expects_is_told_by_part_where_it_is_known():
+    limits = Accelerator(8 * GIB, 100e12, 1000e9, 100e9, clock=1e9)
+    text = describe(COST, limits, num_images=64, num_devices=8)
+    assert COST.estimated_seconds(limits) == pytest.approx(10.1e-3)
+    assert re.search(r"a step +10\.10 ms, 10\.1 million cycles: 6,337 images/s", text)
+    assert re.search(r"up_blocks_0 +6\.00 ms, 59%", text)
+    assert "not measured" in text
+    assert "conv_in" not in text  # of 1 % one need not read
+    for cost, accelerator in (
+        (COST, dataclasses.replace(limits, clock=None)),
+        (dataclasses.replace(COST, cycles={}), limits),
+    ):
+        assert cost.estimated_seconds(accelerator) is None
+        assert "estimated" not in describe(cost, accelerator, num_images=64, num_devices=8)
