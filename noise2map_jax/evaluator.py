@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from noise2map_jax import metrics
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import denoising_eval_step, eval_step
 from noise2map_jax.experiment import Objective
@@ -135,6 +136,7 @@ class MapEvaluator:
             _indexed(functools.partial(eval_step, problem=objective.problem)),
             in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
             out_shardings=replicated(mesh),
+            compiler_options=compiler_options(mesh),
         )
 
     def __call__(
@@ -173,6 +175,7 @@ class DenoisingEvaluator:
             _indexed(functools.partial(denoising_eval_step, problem=objective.problem)),
             in_shardings=(rep, rows, rep, rep, rep),
             out_shardings=rep,
+            compiler_options=compiler_options(mesh),
         )
         total, num_bands = objective.config.noise.num_train_timesteps, config.num_timestep_bands
         if not 0 < num_bands <= total:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from noise2map_jax import sharding
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.errors import UserError
 
 Step = Callable[..., Any]
@@ -48,6 +49,7 @@ class Execution:
         Returns:
             The same of all networks of a call; the step donates its state.
         """
+        options = compiler_options(self.mesh)
         if not self.is_stacked:
             rep, rows = sharding.replicated(self.mesh), sharding.batch_sharding(self.mesh)
             state = self.state_sharding(jax.eval_shape(init, jax.eval_shape(jax.random.key, 0)))
@@ -56,11 +58,11 @@ class Execution:
                 in_shardings=(state, rows, rep, rep),
                 out_shardings=(state, rep),
                 donate_argnums=0,
+                compiler_options=options,
             )
             return step_fn, jax.jit(init, out_shardings=state)
-        return jax.jit(self._on_each_device(step), donate_argnums=0), jax.jit(
-            self._on_each_device(init)
-        )
+        step_fn = jax.jit(self._on_each_device(step), donate_argnums=0, compiler_options=options)
+        return step_fn, jax.jit(self._on_each_device(init))
 
     def _on_each_device(self, function: Step) -> Step:
         """Call a function of one network for all, each on the device that holds it."""

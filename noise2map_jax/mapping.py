@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax import scene, sharding
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.components import create_model, create_process, create_task
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import predict_step
@@ -36,7 +37,10 @@ class Predictor:
         mesh = sharding.create_mesh()
         _, self._params = restore_best(workdir, config, model, mesh)
         self._process = sharding.replicate(create_process(view), mesh)
-        self._step = jax.jit(functools.partial(predict_step, problem=problem))
+        self._step = jax.jit(
+            functools.partial(predict_step, problem=problem),
+            compiler_options=compiler_options(mesh),
+        )
         self._mesh = mesh
         self.image_keys = task.image_keys
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.evaluator import SplitReader
 from noise2map_jax.experiment import Objective
@@ -52,6 +53,7 @@ class TimestepSweep:
             functools.partial(sweep_step, problem=objective.problem),
             in_shardings=(self._rep, batch_sharding(mesh), self._rep, self._rep),
             out_shardings=self._rep,
+            compiler_options=compiler_options(mesh),
         )
 
     def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:
