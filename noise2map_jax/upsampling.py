@@ -23,7 +23,7 @@ def upsampled_convolution(
 ) -> jax.Array:
     """Double images and convolve them; for `flax.linen.Conv`, which calls it in this way.
 
-    Sums of the kernel's entries are float32. It has a backward pass by hand, as
+    Sums of the kernel's entries are float32 or better. It has a backward pass by hand, as
     `convolution.conv_general_dilated`, and what is said there holds.
 
     Args:
@@ -86,7 +86,7 @@ def by_phases(images: jax.Array, kernel: jax.Array) -> jax.Array:
             ((1 - row, row), (1 - column, column)),
             **ORDINARY,
         )
-        for row, of_row in enumerate(_of_phases(kernel.astype(jnp.float32), 0))
+        for row, of_row in enumerate(_of_phases(_widened(kernel), 0))
         for column, of_both in enumerate(_of_phases(of_row, 1))
     ]
     stacked = jnp.stack(phases).reshape(2, 2, *phases[0].shape)
@@ -126,11 +126,16 @@ def gradients_of_transposed(
 
 def _of_strided(kernel: jax.Array) -> jax.Array:
     """Make of [3, 3, C, D] the kernel [4, 4, D, C] of the convolution that is transposed."""
-    wide = kernel[::-1, ::-1].swapaxes(2, 3).astype(jnp.float32)
+    wide = _widened(kernel[::-1, ::-1].swapaxes(2, 3))
     wide = jnp.pad(wide, [(1, 1), (1, 1), (0, 0), (0, 0)])
     wide = wide[1:] + wide[:-1]
     wide = wide[:, 1:] + wide[:, :-1]
     return wide.astype(kernel.dtype)
+
+
+def _widened(kernel: jax.Array) -> jax.Array:
+    """Take to float32 what has fewer bits: sums would else be rounded once more."""
+    return kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
 
 
 def _strided(images: jax.Array, kernel: jax.Array) -> jax.Array:

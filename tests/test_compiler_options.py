@@ -1,0 +1,58 @@
+import jax
+import pytest
+from programs import needs_libtpu
+
+from noise2map_jax import compiler_options as module
+from noise2map_jax.accelerators import topology_devices
+from noise2map_jax.compiler_options import compiler_options
+from noise2map_jax.program_text import parse
+from noise2map_jax.sharding import create_mesh
+from noise2map_jax.traffic import memory_traffic
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    module._known.cache_clear()
+
+
+def test_cpus_are_told_nothing():
+    assert compiler_options(create_mesh()) is None
+
+
+@needs_libtpu
+def test_few_images_a_chip_cost_no_copies_of_whole_activations():
+    mesh = create_mesh(1, topology_devices("v5e:2x2"))
+    place = jax.sharding.SingleDeviceSharding(mesh.devices.flat[0])
+    images = jax.ShapeDtypeStruct((4, 256, 256, 128), jax.numpy.bfloat16, sharding=place)
+    kernel = jax.ShapeDtypeStruct((3, 3, 128, 128), jax.numpy.bfloat16, sharding=place)
+
+    def convolve(images, kernel):
+        for _ in range(2):
+            images = jax.lax.conv_general_dilated(
+                jax.nn.silu(images),
+                kernel,
+                (1, 1),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return images
+
+    def traffic(options):
+        compiled = jax.jit(convolve, compiler_options=options).lower(images, kernel).compile()
+        return memory_traffic(parse(compiled.as_text()))
+
+    options = compiler_options(mesh)
+    assert options
+    # Each convolution reads and writes the images once.
+    least = 4 * 4 * 256 * 256 * 128 * 2
+    assert traffic(options) < 1.1 * least
+    assert traffic(None) > 2 * least
+
+
+@needs_libtpu
+def test_what_a_compiler_does_not_know_is_left_out_with_a_warning(monkeypatch):
+    monkeypatch.setitem(module._OF_TPUS, "xla_tpu_of_another_version", True)
+    mesh = create_mesh(1, topology_devices("v5e:2x2"))
+    with pytest.warns(UserWarning, match="without .* or xla_tpu_of_another_version .*will be slow"):
+        assert compiler_options(mesh) is None
