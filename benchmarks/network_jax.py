@@ -14,6 +14,7 @@ from benchmarks import machine
 from benchmarks.backbones import Case, backbone_config
 from noise2map_jax import noise, schedules
 from noise2map_jax.augment import Augmentation
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.model import Head, Noise2Map, init_params
 from noise2map_jax.problem import Problem
 from noise2map_jax.step import train_step
@@ -62,7 +63,8 @@ def _forward(case: Case, problem: Problem, process: Any) -> tuple[Any, Callable[
     x = jax.random.normal(jax.random.key(1), (case.batch_size, case.tile_size, case.tile_size, 3))
     timesteps = jnp.full(case.batch_size, 999, jnp.int32)
     forward = functools.partial(problem.apply, process)
-    compiled = jax.jit(forward).lower(params, x, timesteps).compile()
+    options = compiler_options(jax.local_devices())
+    compiled = jax.jit(forward, compiler_options=options).lower(params, x, timesteps).compile()
     return compiled, lambda: compiled(params, x, timesteps).block_until_ready()
 
 
@@ -82,7 +84,9 @@ def _train(case: Case, problem: Problem, process: Any) -> tuple[Any, Callable[[]
     }
     step = functools.partial(train_step, problems={"ss": problem}, tx=tx)
     state, processes = jax.jit(init)(key), {"ss": process}
-    compiled = jax.jit(step, donate_argnums=0).lower(state, batches, processes, key).compile()
+    options = compiler_options(jax.local_devices())
+    step = jax.jit(step, donate_argnums=0, compiler_options=options)
+    compiled = step.lower(state, batches, processes, key).compile()
     holder = {"state": state}
 
     def call() -> None:

@@ -8,31 +8,33 @@ With fewer than eight images on a chip XLA moves parts of images into the batch 
 
 import functools
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, SingleDeviceSharding
+from jax.sharding import SingleDeviceSharding
 
+# Each of them alone changes nothing.
 _OF_TPUS = {
     "xla_tpu_run_space_to_batch": False,
     "xla_tpu_run_space_to_batch_on_new_platforms": False,
 }
 
 
-def compiler_options(mesh: Mesh) -> dict[str, bool] | None:
+def compiler_options(devices: Iterable[Any]) -> dict[str, bool] | None:
     """Choose the options for programs over some devices, for `jax.jit(compiler_options=...)`.
 
     Args:
-        mesh: the devices; they need not be at hand.
+        devices: of one kind; they need not be at hand.
 
     Returns:
         The options; None for devices that are no TPUs, and, with a warning, where the compiler
         does not know them: then nothing but the time of small batches is lost.
     """
-    devices = list(mesh.devices.flat)
-    own = [device for device in devices if device.process_index == jax.process_index()]
-    device = (own or devices)[0]
+    every = list(devices)
+    own = [device for device in every if device.process_index == jax.process_index()]
+    device = (own or every)[0]
     return _known(device) if device.platform == "tpu" else None
 
 

@@ -9,11 +9,13 @@ the time.
 
 import re
 
-from noise2map_jax.program_text import Computation, Instruction, Program
+from noise2map_jax.program_text import Program
 
-# Below the U-Net the block, else the module: `jit(step)/jvp(Noise2Map)/unet/up_blocks_5/...`.
-_PART = re.compile(r"Noise2Map\)*/(?:unet/)?(\w+)")
-OTHERS = "others"  # optimiser, loss, augmentation, copies
+# Of `jit(step)/jvp(Noise2Map)/unet/up_blocks_5/resnets_0/...` the block; what belongs to none of
+# the U-Net's, as its sines of the timestep, is `unet`; outside of it the module.
+_PART = re.compile(r"Noise2Map\)*/(?:unet/)?(\w+)/")
+UNKNOWN = 2**60  # cycles from which on the compiler means that it cannot tell
+OTHERS = "others"  # optimiser, loss, augmentation, noise, and copies whose source is not told
 
 
 def estimated_cycles(program: Program, num_loops: int = 1) -> dict[str, float]:
@@ -24,18 +26,17 @@ def estimated_cycles(program: Program, num_loops: int = 1) -> dict[str, float]:
         num_loops: how often it goes through its loops.
 
     Returns:
-        By part, the most first; empty where the compiler says nothing, as those for CPUs and GPUs.
+        By part, the most first; empty where the compiler says nothing, as those for CPUs and GPUs,
+        or cannot tell of some instruction.
     """
-    instructions = [i for c in program.computations.values() for i in c.values()]
-    parts = {_part(i.source) for i in instructions if i.cycles}
-
-    def of_part(part: str) -> float:
-        def cost(_: Computation, instruction: Instruction) -> float:
-            return instruction.cycles if _part(instruction.source) == part else 0
-
-        return program.total(cost, num_loops)
-
-    return dict(sorted(((part, of_part(part)) for part in parts), key=lambda item: -item[1]))
+    parts: dict[str, float] = {}
+    for instruction, cycles in program.executed(lambda _, i: i.cycles, num_loops):
+        if instruction.cycles >= UNKNOWN:
+            return {}
+        if cycles:
+            part = _part(instruction.source)
+            parts[part] = parts.get(part, 0) + cycles
+    return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
 
 def _part(source: str) -> str:

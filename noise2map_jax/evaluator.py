@@ -136,7 +136,7 @@ class MapEvaluator:
             _indexed(functools.partial(eval_step, problem=objective.problem)),
             in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
             out_shardings=replicated(mesh),
-            compiler_options=compiler_options(mesh),
+            compiler_options=compiler_options(mesh.devices.flat),
         )
 
     def __call__(
@@ -175,7 +175,7 @@ class DenoisingEvaluator:
             _indexed(functools.partial(denoising_eval_step, problem=objective.problem)),
             in_shardings=(rep, rows, rep, rep, rep),
             out_shardings=rep,
-            compiler_options=compiler_options(mesh),
+            compiler_options=compiler_options(mesh.devices.flat),
         )
         total, num_bands = objective.config.noise.num_train_timesteps, config.num_timestep_bands
         if not 0 < num_bands <= total:

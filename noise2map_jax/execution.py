@@ -49,7 +49,7 @@ class Execution:
         Returns:
             The same of all networks of a call; the step donates its state.
         """
-        options = compiler_options(self.mesh)
+        options = compiler_options(self.mesh.devices.flat)
         if not self.is_stacked:
             rep, rows = sharding.replicated(self.mesh), sharding.batch_sharding(self.mesh)
             state = self.state_sharding(jax.eval_shape(init, jax.eval_shape(jax.random.key, 0)))

@@ -90,7 +90,9 @@ class GroupNorm(nn.Module):
     def __call__(self, x: jax.Array, *parts: jax.Array) -> jax.Array:
         """Normalise [B, H, W, C] over H, W and each group of neighbouring channels.
 
-        Parts: what x was concatenated of, if it was; see `normalization.group_norm`.
+        Args:
+            x: [B, H, W, C].
+            parts: what x was concatenated of, if it was; see `normalization.group_norm`.
         """
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
@@ -202,6 +204,7 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, 2H, 2W, C]."""
+        # Not `Conv`: this is what its convolution is replaced by.
         return nn.Conv(
             x.shape[-1],
             (3, 3),

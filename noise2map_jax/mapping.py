@@ -39,7 +39,7 @@ class Predictor:
         self._process = sharding.replicate(create_process(view), mesh)
         self._step = jax.jit(
             functools.partial(predict_step, problem=problem),
-            compiler_options=compiler_options(mesh),
+            compiler_options=compiler_options(mesh.devices.flat),
         )
         self._mesh = mesh
         self.image_keys = task.image_keys

@@ -30,9 +30,9 @@ def group_norm(
         x: [B, H, W, C].
         scale: [C].
         bias: [C].
-        parts: what x is a concatenation of along its channels, or x alone. Statistics are taken of
-            each part: where it is computed, instead of in one more pass over x. Gradients are those
-            of x; parts get none.
+        parts: `x = jnp.concatenate(parts, -1)`, or x alone; that the values are the same is not
+            checked. Statistics are taken of each part: where it is computed, instead of in one
+            more pass over x. The gradient is that of x; parts get none.
         num_groups: which divides C.
         epsilon: added to the variance.
         silu: whether `y * sigmoid(y)` follows.
@@ -40,6 +40,9 @@ def group_norm(
 
     Returns:
         [B, H, W, C] of type `dtype`.
+
+    Raises:
+        ValueError: shapes of parts that do not make up x.
     """
     return _forward(x, scale, bias, parts, num_groups, epsilon, silu, dtype)[0]
 
@@ -57,6 +60,9 @@ def _forward(
     silu: bool,
     dtype: jnp.dtype,
 ) -> tuple[jax.Array, Saved]:
+    channels = sum(part.shape[-1] for part in parts)
+    if (*parts[0].shape[:-1], channels) != x.shape or len({part.shape[:-1] for part in parts}) > 1:
+        raise ValueError(f"parts of {[part.shape for part in parts]} do not make up {x.shape}")
     mean, inverse = _statistics(parts, num_groups, epsilon)
     y = _normalised(x, scale, bias, mean, inverse)
     return (jax.nn.silu(y) if silu else y).astype(dtype), (x, scale, bias, mean, inverse)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from noise2map_jax import report
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.dataset import record_id
 from noise2map_jax.eval_step import predict_step
 from noise2map_jax.evaluator import MapEvaluation
@@ -25,7 +26,10 @@ class RecordPredictor:
     def __init__(self, objective: Objective, split: str):
         self._objective = objective
         self._source = objective.dataset.source(split)
-        self._predict = jax.jit(functools.partial(predict_step, problem=objective.problem))
+        self._predict = jax.jit(
+            functools.partial(predict_step, problem=objective.problem),
+            compiler_options=compiler_options(jax.local_devices()),
+        )
 
     def __call__(
         self, params: Any, process: NoiseProcess, picks: Sequence[int]

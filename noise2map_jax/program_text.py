@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%(?P<name>[^ ]+) \(.*\{$")
 # `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; a result of several is a tuple.
@@ -108,8 +108,8 @@ class Program:
                 pending.update(set(instruction.called) - found)
         return found
 
-    def total(self, cost: Cost, num_loops: int = 1) -> float:
-        """Add up what instructions cost as often as they are executed.
+    def executed(self, cost: Cost, num_loops: int = 1) -> Iterator[tuple[Instruction, float]]:
+        """Yield what is executed, with what it costs all times together.
 
         Of branches the dearest counts.
 
@@ -125,18 +125,20 @@ class Program:
             raise ValueError("the text of the compiled program has no ENTRY: its costs are unknown")
         looped = self.looped()
 
-        def of_computation(name: str) -> float:
-            computation, total = self.computations[name], 0.0
+        def of_computation(name: str, times: int) -> Iterator[tuple[Instruction, float]]:
+            computation = self.computations[name]
             for instruction in computation.values():
-                if instruction.kind in ("while", "call", "conditional"):
-                    costs = [of_computation(called) for called in instruction.called]
-                    times = num_loops if instruction.kind == "while" and name not in looped else 1
-                    total += times * (max if instruction.kind == "conditional" else sum)(costs)
-                else:
-                    total += cost(computation, instruction)
-            return total
+                if instruction.kind not in ("while", "call", "conditional"):
+                    yield instruction, times * cost(computation, instruction)
+                    continue
+                loops = num_loops if instruction.kind == "while" and name not in looped else 1
+                called = [list(of_computation(c, times * loops)) for c in instruction.called]
+                if instruction.kind == "conditional":
+                    called = [max(called, key=lambda branch: sum(each for _, each in branch))]
+                for branch in called:
+                    yield from branch
 
-        return of_computation(self.entry)
+        yield from of_computation(self.entry, 1)
 
 
 def parse(text: str) -> Program:

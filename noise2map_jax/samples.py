@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from noise2map_jax import report
+from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.experiment import Objective
 from noise2map_jax.problem import Problem
 from noise2map_jax.sampling import ddim_sample
@@ -32,7 +33,9 @@ def save_samples(objective: Objective, params: Any, path: pathlib.Path) -> np.nd
     params, process = jax.device_put(jax.device_get((params, objective.process)), device)
     shape = (config.eval.num_samples, size, size, config.data.num_bands)
     initial = jax.random.normal(jax.random.key(0), shape)
-    denoise = jax.jit(functools.partial(_denoise, problem=problem))
+    denoise = jax.jit(
+        functools.partial(_denoise, problem=problem), compiler_options=compiler_options([device])
+    )
     images = ddim_sample(
         lambda x_t, timesteps: denoise(params, process, x_t, timesteps),
         process,

@@ -53,7 +53,7 @@ class TimestepSweep:
             functools.partial(sweep_step, problem=objective.problem),
             in_shardings=(self._rep, batch_sharding(mesh), self._rep, self._rep),
             out_shardings=self._rep,
-            compiler_options=compiler_options(mesh),
+            compiler_options=compiler_options(mesh.devices.flat),
         )
 
     def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:

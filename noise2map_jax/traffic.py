@@ -32,7 +32,8 @@ def memory_traffic(program: Program, num_loops: int = 1) -> int:
     Raises:
         ValueError: the text that the program was read from has no entry.
     """
-    return int(program.total(functools.partial(_of_instruction, program), num_loops))
+    cost = functools.partial(_of_instruction, program)
+    return int(sum(size for _, size in program.executed(cost, num_loops)))
 
 
 def _of_instruction(program: Program, computation: Computation, instruction: Instruction) -> int:

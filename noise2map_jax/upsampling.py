@@ -1,10 +1,11 @@
 """Every pixel twice in both directions, then a 3 x 3 convolution: both at once.
 
 Row 2i of the result sees rows i - 1, i, i of the image and row 2i + 1 rows i, i, i + 1; so with
-columns. Of nine products four are left, of sums of the kernel's entries, and the image that is
-twice as large is never made. The same thing is the transpose of a convolution of stride 2 with
-4 x 4 entries, which compilers for TPUs and GPUs know; on CPUs four convolutions of 2 x 2 entries
-are quicker (benchmarks/NOTES.md).
+columns. Of nine products four are left, of sums of the kernel's entries: even and odd rows and
+columns are four convolutions of 2 x 2 entries, and the image that is twice as large is never made.
+It is also the transpose of a convolution of stride 2 with 4 x 4 entries, which gives the gradients:
+of the ways that were tried the best on every TPU; on CPUs those of the four are quicker
+(benchmarks/NOTES.md).
 """
 
 from typing import Any
@@ -23,45 +24,42 @@ def upsampled_convolution(
 ) -> jax.Array:
     """Double images and convolve them; for `flax.linen.Conv`, which calls it in this way.
 
-    Sums of the kernel's entries are float32 or better. It has a backward pass by hand, as
-    `convolution.conv_general_dilated`, and what is said there holds.
+    A kernel of another size, or options that Flax gives for something else than an ordinary
+    convolution, are done one after the other. Sums of the kernel's entries are float32 or better.
+    It has a backward pass by hand, as `convolution.conv_general_dilated`, and what is said there
+    holds.
 
     Args:
         lhs: images [B, H, W, C].
         rhs: the kernel [3, 3, C, D].
         window_strides: 1 and 1.
         padding: one zero on every side.
-        options: what Flax gives for a convolution without dilation, groups or precision.
+        options: the other arguments of `jax.lax.conv_general_dilated`.
 
     Returns:
         Images [B, 2H, 2W, D].
-
-    Raises:
-        ValueError: another kernel, stride, padding or option.
     """
-    given = (rhs.shape[:2], tuple(window_strides), tuple(map(tuple, padding)), options)
+    zeros = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+    given = (rhs.shape[:2], tuple(window_strides), zeros, options)
     if given != ((3, 3), (1, 1), _PADDING, ORDINARY):
-        raise ValueError(
-            f"upsampled convolution with kernel, strides, padding and options {given}; it is one "
-            "of 3 x 3, stride 1, padding 1 and no option"
-        )
+        doubled = jnp.repeat(jnp.repeat(lhs, 2, axis=1), 2, axis=2)
+        return conv_general_dilated(doubled, rhs, window_strides, padding, **options)
     return _convolve(lhs, rhs)
 
 
 @jax.custom_vjp
 def _convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.platform_dependent(images, kernel, cpu=by_phases, default=transposed)
+    return by_phases(images, kernel)
 
 
 def _forward(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
-    return _convolve(images, kernel), (images, kernel)
+    return by_phases(images, kernel), (images, kernel)
 
 
 def _backward(saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    def of_phases(images: jax.Array, kernel: jax.Array, gradient: jax.Array) -> Any:
-        return jax.vjp(by_phases, images, kernel)[1](gradient)
-
-    return lax.platform_dependent(*saved, gradient, cpu=of_phases, default=gradients_of_transposed)
+    return lax.platform_dependent(
+        *saved, gradient, cpu=gradients_by_phases, default=gradients_by_stride
+    )
 
 
 _convolve.defvjp(_forward, _backward)
@@ -90,7 +88,8 @@ def by_phases(images: jax.Array, kernel: jax.Array) -> jax.Array:
         for column, of_both in enumerate(_of_phases(of_row, 1))
     ]
     stacked = jnp.stack(phases).reshape(2, 2, *phases[0].shape)
-    return stacked.transpose(2, 3, 0, 4, 1, 5).reshape(batch, 2 * height, 2 * width, -1)
+    shape = (batch, 2 * height, 2 * width, kernel.shape[3])
+    return stacked.transpose(2, 3, 0, 4, 1, 5).reshape(shape)
 
 
 def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
@@ -102,22 +101,22 @@ def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def transposed(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Compute the same as the transpose of a convolution of stride 2; arguments as above."""
-    batch, height, width, _ = images.shape
-    of_strided = _of_strided(kernel)
-    doubled = jax.ShapeDtypeStruct((batch, 2 * height, 2 * width, kernel.shape[3]), images.dtype)
-    (result,) = jax.linear_transpose(lambda x: _strided(x, of_strided), doubled)(images)
-    return result
-
-
-def gradients_of_transposed(
+def gradients_by_phases(
     images: jax.Array, kernel: jax.Array, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of images and kernel.
+    """Return the gradients of images and kernel by those of the four convolutions."""
+    of_images, of_kernel = jax.vjp(by_phases, images, kernel)[1](gradient)
+    return of_images, of_kernel
 
-    The same convolution gives both. Derived by JAX, the kernel's would be a convolution of the
-    images with the gradient for a window, for which XLA copies all of the gradient in reverse.
+
+def gradients_by_stride(
+    images: jax.Array, kernel: jax.Array, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the gradients of images and kernel by the convolution whose transpose this is.
+
+    Its image is the gradient [B, 2H, 2W, D], and what it gives the gradient of the images. Derived
+    by JAX from the transpose, that of the kernel would have the gradient for a window, and XLA
+    copies all of it in reverse.
     """
     of_strided, back = jax.vjp(_of_strided, kernel)
     (of_kernel,) = jax.linear_transpose(lambda k: _strided(gradient, k), of_strided)(images)
@@ -125,7 +124,7 @@ def gradients_of_transposed(
 
 
 def _of_strided(kernel: jax.Array) -> jax.Array:
-    """Make of [3, 3, C, D] the kernel [4, 4, D, C] of the convolution that is transposed."""
+    """Make of [3, 3, C, D] the kernel [4, 4, D, C] of the convolution of stride 2."""
     wide = _widened(kernel[::-1, ::-1].swapaxes(2, 3))
     wide = jnp.pad(wide, [(1, 1), (1, 1), (0, 0), (0, 0)])
     wide = wide[1:] + wide[:-1]

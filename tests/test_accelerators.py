@@ -5,7 +5,7 @@ import pytest
 from programs import needs_libtpu
 
 from noise2map_jax import sharding
-from noise2map_jax.accelerators import accelerator_of, topology_devices
+from noise2map_jax.accelerators import ACCELERATORS, accelerator_of, topology_devices
 from noise2map_jax.errors import UserError
 
 
@@ -13,6 +13,13 @@ def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"v5e:4x4 needs .*pip install 'noise2map_jax\[tpu\]'"):
         topology_devices("v5e:4x4")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ACCELERATORS if kind.startswith("TPU")])
+def test_matrix_units_give_the_peak_at_the_clock(kind):
+    accelerator = ACCELERATORS[kind]
+    units = {"TPU v4": 8, "TPU v5 lite": 4, "TPU v5": 8}.get(kind, 16)  # of 128 x 128 products
+    assert accelerator.clock * units * 2 * 128**2 == pytest.approx(accelerator.flops, rel=0.01)
 
 
 @needs_libtpu

@@ -21,7 +21,8 @@ PROGRAM = f"""HloModule m
 
 %many (p: f32[8]) -> f32[8] {{
   %p = f32[8]{{0}} parameter(0)
-  ROOT %a = f32[8]{{0}} add(%p, %p){made("jvp(Noise2Map)/unet/mid_block/mul", 5)}
+  %a = f32[8]{{0}} add(%p, %p){made("jvp(Noise2Map)/unet/conv_in/mul", 2)}
+  ROOT %b = f32[8]{{0}} add(%a, %a){made("jvp(Noise2Map)/unet/jit(silu)/mul", 2)}
 }}
 
 %body (p: f32[8]) -> f32[8] {{
@@ -45,7 +46,8 @@ def test_cycles_are_added_up_by_part_as_often_as_they_are_spent():
     assert list(found.items()) == [
         ("up_blocks_5", 400),  # in the loop, backward
         ("ss_output_conv", 20),
-        ("mid_block", 5),  # the dearer branch
+        ("conv_in", 2),  # of the dearer branch, and nothing of the other
+        ("unet", 2),
         (OTHERS, 1),  # made from nothing that is named
     ]
 
@@ -53,3 +55,9 @@ def test_cycles_are_added_up_by_part_as_often_as_they_are_spent():
 def test_a_program_without_estimates_has_none():
     lines = [line.split(", backend_config")[0] for line in PROGRAM.splitlines()]
     assert estimated_cycles(parse("\n".join(lines))) == {}
+
+
+def test_a_program_of_which_the_compiler_cannot_tell_has_no_estimate():
+    text = PROGRAM.replace('"estimated_cycles":"20"', '"estimated_cycles":"9223372036854775807"')
+    assert text != PROGRAM
+    assert estimated_cycles(parse(text)) == {}

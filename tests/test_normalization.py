@@ -129,6 +129,15 @@ def test_statistics_of_parts_are_those_of_the_whole(dtype):
             np.testing.assert_allclose(a.astype(jnp.float32), b.astype(jnp.float32), rtol=1e-5)
 
 
+@pytest.mark.parametrize("cuts", [(4, 5), (11,)])
+def test_parts_that_do_not_make_up_the_image_are_refused(cuts):
+    x, scale, bias, _ = arrays(3)
+    parts = jnp.split(x, cuts, axis=-1)
+    for some in (parts[1:], parts[:-1], [*parts[:-1], parts[-1][:, :2]]):
+        with pytest.raises(ValueError, match=r"do not make up \(2, 5, 4, 12\)"):
+            group_norm(x, scale, bias, tuple(some), 3, 1e-5, True, jnp.float32)
+
+
 @needs_libtpu
 def test_on_a_tpu_statistics_of_a_concatenation_cost_no_pass():
     shape = (8, 256, 256, 128)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.layers import GroupNorm
+from noise2map_jax.normalization import group_norm
 from noise2map_jax.unet import UNet, UNetConfig, block_types, timestep_embedding
 from noise2map_jax.weights import load_diffusers
 
@@ -187,6 +188,20 @@ def test_block_types_refuses_a_level_that_does_not_exist():
     assert block_types((8, 8), []) == (("DownBlock2D",) * 2, ("UpBlock2D",) * 2)
     with pytest.raises(UserError, match=r"level 2 does not exist.*levels 0 to 1"):
         block_types((8, 8), [2])
+
+
+def test_statistics_are_taken_of_skips_by_themselves(monkeypatch):
+    numbers = []
+
+    def recorded(x, scale, bias, parts, *options):
+        numbers.append(len(parts))
+        return group_norm(x, scale, bias, parts, *options)
+
+    monkeypatch.setattr("noise2map_jax.layers.group_norm", recorded)
+    jax.eval_shape(UNet(TINY).init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros(1))
+    blocks = (TINY.layers_per_block + 1) * len(TINY.block_out_channels)
+    assert numbers.count(2) == blocks
+    assert set(numbers) == {1, 2}
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
