@@ -8,6 +8,7 @@ of the ways that were tried the best on every TPU; on CPUs those of the four are
 (benchmarks/NOTES.md).
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -24,10 +25,10 @@ def upsampled_convolution(
 ) -> jax.Array:
     """Double images and convolve them; for `flax.linen.Conv`, which calls it in this way.
 
-    A kernel of another size, or options that Flax gives for something else than an ordinary
-    convolution, are done one after the other. Sums of the kernel's entries are float32 or better.
-    It has a backward pass by hand, as `convolution.conv_general_dilated`, and what is said there
-    holds.
+    Images without pixels, a kernel of another size, and options that Flax gives for something else
+    than an ordinary convolution are done one after the other. Sums of the kernel's entries are
+    float32 or better. It has a backward pass by hand, as `convolution.conv_general_dilated`, and
+    what is said there holds.
 
     Args:
         lhs: images [B, H, W, C].
@@ -41,7 +42,7 @@ def upsampled_convolution(
     """
     zeros = padding if isinstance(padding, str) else tuple(map(tuple, padding))
     given = (rhs.shape[:2], tuple(window_strides), zeros, options)
-    if given != ((3, 3), (1, 1), _PADDING, ORDINARY):
+    if given != ((3, 3), (1, 1), _PADDING, ORDINARY) or 0 in lhs.shape:
         doubled = jnp.repeat(jnp.repeat(lhs, 2, axis=1), 2, axis=2)
         return conv_general_dilated(doubled, rhs, window_strides, padding, **options)
     return _convolve(lhs, rhs)
@@ -69,27 +70,23 @@ def by_phases(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Compute even and odd rows and columns each by a convolution of 2 x 2 entries.
 
     Args:
-        images: [B, H, W, C].
+        images: [B, H, W, C], not empty.
         kernel: [3, 3, C, D].
 
     Returns:
         [B, 2H, 2W, D].
     """
-    batch, height, width, _ = images.shape
-    phases = [
-        conv_general_dilated(
-            images,
-            of_both.astype(kernel.dtype),
-            (1, 1),
-            ((1 - row, row), (1 - column, column)),
-            **ORDINARY,
-        )
-        for row, of_row in enumerate(_of_phases(_widened(kernel), 0))
-        for column, of_both in enumerate(_of_phases(of_row, 1))
-    ]
-    stacked = jnp.stack(phases).reshape(2, 2, *phases[0].shape)
-    shape = (batch, 2 * height, 2 * width, kernel.shape[3])
-    return stacked.transpose(2, 3, 0, 4, 1, 5).reshape(shape)
+    zero, spread = jnp.zeros((), images.dtype), []
+    for row, of_row in enumerate(_of_phases(_widened(kernel), 0)):
+        for column, entries in enumerate(_of_phases(of_row, 1)):
+            padding = ((1 - row, row), (1 - column, column))
+            phase = conv_general_dilated(
+                images, entries.astype(kernel.dtype), (1, 1), padding, **ORDINARY
+            )
+            # Each has zeros where the others go: their sum is made in one pass, stacks in two.
+            between = ((0, 0, 0), (row, 1 - row, 1), (column, 1 - column, 1), (0, 0, 0))
+            spread.append(lax.pad(phase, zero, between))
+    return functools.reduce(jnp.add, spread)
 
 
 def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
