@@ -140,11 +140,12 @@ def run() -> None:
 
 
 def _fail(message: str, *, alone: bool) -> None:
-    """Say what is wrong and end with code 2; `alone`: the other processes may wait for this one."""
-    if not (alone and jax.distributed.is_initialized()):
+    """Say what is wrong and end with code 2; `alone`: for a reason that is this process's own."""
+    if not alone:
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
-    # JAX would wait for the others, as they do for this one; so they notice that it is gone.
+    # At once: JAX would wait for other processes, as they do for this one, which so notice that it
+    # is gone; and threads that were saving would have the last word.
     try:
         print(f"error: {message}", file=sys.stderr)
         sys.stdout.flush()
