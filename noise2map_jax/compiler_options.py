@@ -3,7 +3,7 @@
 With fewer than eight images on a chip XLA moves parts of images into the batch for convolutions
 ("space to batch") and copies whole activations to do so and to undo it: of a network of two levels
 13 times as many bytes and 6 times as many cycles an image, with 4 images, as without that
-(benchmarks/NOTES.md). With eight and more it makes no difference.
+(benchmarks/NOTES.md). With eight the program is the same.
 """
 
 import functools
