@@ -48,10 +48,13 @@ def collectives(program: Program, num_loops: int = 1) -> Iterator[Collective]:
         program: a compiled program.
         num_loops: how often it goes through its loops.
     """
-    looped = program.looped()
+    looped, chains = program.looped(), set()
     for name, instructions in program.computations.items():
         times = num_loops if name in looped else 1
         for instruction in instructions.values():
+            if instruction.chain in chains:  # counted where it was met first
+                continue
+            chains |= {instruction.chain} - {""}
             if found := _collective(instruction, name):
                 yield from [found] * times
 

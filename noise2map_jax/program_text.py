@@ -19,6 +19,7 @@ _BITS = re.compile(r"[a-z]+([0-9]+)")
 _ELSEWHERE = re.compile(r"S\([1-9]")
 _QUOTED = re.compile(r'"[^"]*"')  # names of the source and settings, which may hold anything
 _SOURCE = re.compile(r'\bop_name="([^"]*)"')
+_CHAIN = re.compile(r'\bchain_id="(\d+)"')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _NAME = re.compile(r"%([^ ,)]+)")
 _CALLED = re.compile(
@@ -55,6 +56,8 @@ class Instruction:
         is_root: whether its result is that of the computation.
         source: what it was made from: functions and modules that lead there, `jit(step)/unet/add`.
         cycles: that the compiler's model of the device gives it; 0 where it says nothing.
+        chain: number of the exchange that it goes on with, where a TPU does one beside several
+            fusions, each of which has it in it; else empty.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Instruction:
     is_root: bool
     source: str
     cycles: int
+    chain: str
 
     @property
     def size(self) -> int:
@@ -161,6 +165,7 @@ def parse(text: str) -> Program:
                 found["root"] is not None,
                 source[1] if (source := _SOURCE.search(found["rest"])) else "",
                 int(cycles[1]) if (cycles := _CYCLES.search(found["rest"])) else 0,
+                chain[1] if (chain := _CHAIN.search(found["rest"])) else "",
             )
     return Program(computations, entry)
 

@@ -2,7 +2,7 @@
 
 The rows of a batch are split over both axes of the mesh. Parameters, the optimiser's state and
 averaged weights are split over the axis `fsdp` by a rule of size (fully sharded data parallelism;
-Zhao et al. 2023, after ZeRO, Rajbhandari et al. 2020), and gathered where a step uses them.
+Zhao et al. 2023, after ZeRO, Rajbhandari et al. 2020); `data_parallel.py` gathers them.
 """
 
 import math
@@ -62,6 +62,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether an array of this shape is worth splitting: a kernel, no scale and no bias."""
+    return len(shape) > 0 and math.prod(shape) >= LEAST_SHARDED
+
+
 def parameter_spec(shape: Sequence[int], fsdp: int) -> PartitionSpec:
     """Say along which dimension an array is split: the largest that `fsdp` divides.
 
@@ -72,7 +77,7 @@ def parameter_spec(shape: Sequence[int], fsdp: int) -> PartitionSpec:
     Returns:
         Its partition; an empty one for small arrays, and for those that nothing divides.
     """
-    if fsdp == 1 or not shape or math.prod(shape) < LEAST_SHARDED:
+    if fsdp == 1 or not is_large(shape):
         return PartitionSpec()
     size, dim = max((size if size % fsdp == 0 else 0, dim) for dim, size in enumerate(shape))
     return PartitionSpec(*[None] * dim, "fsdp") if size else PartitionSpec()
@@ -90,23 +95,6 @@ def parameter_sharding(tree: Any, mesh: Mesh) -> Any:
     """
     fsdp = mesh.shape["fsdp"]
     return jax.tree.map(lambda x: NamedSharding(mesh, parameter_spec(x.shape, fsdp)), tree)
-
-
-def gather(params: Any, mesh: Mesh) -> Any:
-    """Bring all of the parameters to every device, within a jitted function.
-
-    The gradient goes the other way: summed over the devices, each keeps the part that it holds.
-    """
-
-    @jax.custom_vjp
-    def gathered(params: Any) -> Any:
-        return jax.lax.with_sharding_constraint(params, replicated(mesh))
-
-    def backward(_: None, gradient: Any) -> tuple[Any]:
-        return (jax.lax.with_sharding_constraint(gradient, parameter_sharding(gradient, mesh)),)
-
-    gathered.defvjp(lambda params: (gathered(params), None), backward)
-    return gathered(params)
 
 
 def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int = 1) -> int:

@@ -23,6 +23,11 @@ from noise2map_jax.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.train_state import TrainState, update_ema
 
+# What one task's network is given: noised inputs, timesteps, and targets; rows of a batch each.
+Inputs = tuple[jax.Array, ...]
+# (params, inputs by task, processes by task) -> by task, its loss and its gradient as sums.
+Gradients = Callable[..., dict[str, tuple[WeightedSum, Any]]]
+
 
 class Stream(enum.IntEnum):
     """Independent streams of random numbers within a step."""
@@ -46,7 +51,7 @@ def train_step(
     unroll_microbatches: bool = False,
     ema_decay: float = 0.0,
     max_skipped_updates: int = 0,
-    gather: Callable[[Any], Any] = lambda params: params,
+    spread: Callable[[Gradients], Gradients] = lambda gradients: gradients,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Do one update.
 
@@ -65,7 +70,8 @@ def train_step(
             many times slower inside loops; on accelerators the loop compiles faster.
         ema_decay: decay of the averaged parameters, where the state holds them.
         max_skipped_updates: as the optimiser was made with.
-        gather: brings parameters that are split over devices to where the network is applied.
+        spread: turns the computation of gradients into one over several devices, see
+            `data_parallel`.
 
     Returns:
         The state after the update, and `loss` (the weighted sum over the tasks), `loss/<task>`
@@ -74,29 +80,35 @@ def train_step(
         `num_skipped` [] int32, see `optimizer.Skipped`.
     """
     step_key = jax.random.fold_in(key, state.step)
+    inputs = {
+        name: network_inputs(batches[name], processes[name], step_key, problem=problem)
+        for name, problem in problems.items()
+    }
+    gradients_of = functools.partial(
+        gradient_sums,
+        problems=problems,
+        backbone_learning_rate_factor=backbone_learning_rate_factor,
+        num_microbatches=num_microbatches,
+        unroll=unroll_microbatches,
+    )
     losses, gradient = {}, None
-    for name, problem in problems.items():
-        losses[name], part = task_gradient(
-            state.params,
-            batches[name],
-            processes[name],
-            step_key,
-            problem=problem,
-            num_microbatches=num_microbatches,
-            unroll=unroll_microbatches,
-            gather=gather,
-        )
+    for name, (loss, part) in spread(gradients_of)(state.params, inputs, processes).items():
+        # A batch in which every pixel is ignored has weight 0: no loss, no gradient, not a NaN.
+        weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
+        losses[name] = loss.total / weight
+        factor = problems[name].weight / weight
+        part = jax.tree.map(lambda g, factor=factor: factor * g, part)
         gradient = part if gradient is None else jax.tree.map(jnp.add, gradient, part)
     assert gradient is not None
-    factor = backbone_learning_rate_factor
-    gradient = trainable(gradient, factor)
 
     updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-    params = keep_frozen(optax.apply_updates(state.params, updates), state.params, factor)
+    params = keep_frozen(
+        optax.apply_updates(state.params, updates), state.params, backbone_learning_rate_factor
+    )
     ema_params = state.ema_params
     if ema_params is not None:
         new_ema = update_ema(ema_params, params, state.step, ema_decay)
-        ema_params = keep_frozen(new_ema, ema_params, factor)
+        ema_params = keep_frozen(new_ema, ema_params, backbone_learning_rate_factor)
     left_out = {}
     if max_skipped_updates:
         skipped = skipped_updates(opt_state, max_skipped_updates)
@@ -116,33 +128,21 @@ def train_step(
     return new_state, metrics
 
 
-def task_gradient(
-    params: Any,
-    batch: Batch,
-    process: NoiseProcess,
-    step_key: jax.Array,
-    *,
-    problem: Problem,
-    num_microbatches: int = 1,
-    unroll: bool = False,
-    gather: Callable[[Any], Any] = lambda params: params,
-) -> tuple[jax.Array, Any]:
-    """Compute one task's loss, and the gradient of its weighted loss.
+def network_inputs(
+    batch: Batch, process: NoiseProcess, step_key: jax.Array, *, problem: Problem
+) -> Inputs:
+    """Make of a batch what the network is given, and what it is to predict.
 
     The random numbers do not depend on which other tasks there are.
 
     Args:
-        params: of the network.
         batch: arrays [B, S, S, *] as stored.
         process: how inputs are noised.
         step_key: of this step.
         problem: the static part.
-        num_microbatches: see `train_step`.
-        unroll: see `train_step`.
-        gather: see `train_step`.
 
     Returns:
-        The loss, [] float32, and the gradient, a tree like `params`.
+        Noised inputs, timesteps and targets, [B, ...] each.
     """
     keys = {stream: jax.random.fold_in(step_key, stream) for stream in Stream}
     augmentation = problem.augmentation
@@ -155,24 +155,50 @@ def task_gradient(
     timesteps = sample_timesteps(process, keys[Stream.TIMESTEPS], x.shape[0])
     eps = gaussian_noise(process, keys[Stream.GAUSSIAN], x)
     noised = problem.noised(process, x, eps, timesteps)
-    targets = problem.task.targets(batch, noised)
-    class_weights = jnp.asarray(problem.class_weights, jnp.float32)
+    return noised.x_t, timesteps, problem.task.targets(batch, noised)
 
-    def loss_sum(params: Any, part: tuple[jax.Array, ...]) -> WeightedSum:
-        x_t, timesteps, targets = part
-        outputs = problem.apply(process, gather(params), x_t, timesteps)
-        return problem.task.loss(outputs, targets, class_weights)
 
-    loss, gradient = _accumulate(
-        loss_sum,
-        params,
-        _split((noised.x_t, timesteps, targets), num_microbatches),
-        unroll=unroll,
-    )
-    # A batch in which every pixel is ignored has weight 0: no loss, no gradient, not a NaN.
-    weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
-    gradient = jax.tree.map(lambda g: g / weight * problem.weight, gradient)
-    return loss.total / weight, gradient
+def gradient_sums(
+    params: Any,
+    inputs: Mapping[str, Inputs],
+    processes: Mapping[str, NoiseProcess],
+    *,
+    problems: Mapping[str, Problem],
+    backbone_learning_rate_factor: float = 1.0,
+    num_microbatches: int = 1,
+    unroll: bool = False,
+) -> dict[str, tuple[WeightedSum, Any]]:
+    """Compute each task's loss as a weighted sum, and the gradient of its numerator.
+
+    Args:
+        params: of the network.
+        inputs: by task, from `network_inputs`; on a device of several, its own rows of them.
+        processes: by task, how inputs were noised.
+        problems: by task, the static part.
+        backbone_learning_rate_factor: see `train_step`.
+        num_microbatches: see `train_step`.
+        unroll: see `train_step`.
+
+    Returns:
+        By task the loss and its gradient, a tree like `params`. Those of several devices add up.
+    """
+    sums = {}
+    for name, problem in problems.items():
+        loss, gradient = _accumulate(
+            functools.partial(_loss_sum, problem, processes[name]),
+            params,
+            _split(inputs[name], num_microbatches),
+            unroll=unroll,
+        )
+        # What is frozen is left out here, before devices exchange anything.
+        sums[name] = loss, trainable(gradient, backbone_learning_rate_factor)
+    return sums
+
+
+def _loss_sum(problem: Problem, process: NoiseProcess, params: Any, part: Inputs) -> WeightedSum:
+    x_t, timesteps, targets = part
+    outputs = problem.apply(process, params, x_t, timesteps)
+    return problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
 
 
 def _split(parts: tuple[jax.Array, ...], num: int) -> tuple[jax.Array, ...]:
@@ -189,7 +215,11 @@ def _split(parts: tuple[jax.Array, ...], num: int) -> tuple[jax.Array, ...]:
 def _accumulate(
     loss_sum: Any, params: Any, parts: tuple[jax.Array, ...], *, unroll: bool
 ) -> tuple[WeightedSum, Any]:
-    """Add up losses and gradients of the numerators over the leading axis of `parts`."""
+    """Add up losses and gradients of the numerators over the leading axis of `parts`.
+
+    Of several parts in float32, whatever the type of the parameters.
+    """
+    num = jax.tree.leaves(parts)[0].shape[0]
 
     def value_and_grad(part: tuple[jax.Array, ...]) -> tuple[WeightedSum, Any]:
         def total(params: Any) -> tuple[jax.Array, jax.Array]:
@@ -197,9 +227,10 @@ def _accumulate(
             return loss.total, loss.weight
 
         (loss_total, weight), gradient = jax.value_and_grad(total, has_aux=True)(params)
+        if num > 1:
+            gradient = jax.tree.map(lambda g: g.astype(jnp.float32), gradient)
         return WeightedSum(loss_total, weight), gradient
 
-    num = jax.tree.leaves(parts)[0].shape[0]
     if num == 1 or unroll:
         results = [value_and_grad(tuple(a[i] for a in parts)) for i in range(num)]
         return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *results)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax import optimizer, sharding
 from noise2map_jax.components import trained_sizes
+from noise2map_jax.data_parallel import data_parallel
 from noise2map_jax.errors import UserError
 from noise2map_jax.model import Noise2Map, init_params
 from noise2map_jax.problem import Problem
@@ -76,6 +77,8 @@ def step_and_init(
         ema_decay=options.ema_decay,
         max_skipped_updates=options.max_skipped_updates,
     )
-    if mesh.shape.get("fsdp", 1) > 1:  # several networks a call have no such axis
-        step = functools.partial(step, gather=functools.partial(sharding.gather, mesh=mesh))
+    if mesh.size > 1 and mesh.axis_names == sharding.AXES:  # several networks a call have others
+        step = functools.partial(
+            step, spread=functools.partial(data_parallel, mesh=mesh, dtype=model.dtype)
+        )
     return step, init

@@ -49,8 +49,13 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
     operands = [computation[name] for name in instruction.operands]
     if kind == "fusion":
         inner = program.computations[instruction.called[0]]
+        root = next(i for i in inner.values() if i.is_root)
+        if root.kind == "custom-call" and any(i.chain for i in inner.values()):
+            # An exchange begins, of what is given and what will come of it, or ends.
+            begins = len(root.operands) == 1
+            return sum(array.size for array in arrays[:2] if begins and array.in_memory)
         read = _read_by_fusion(program, inner)
-        written = _written(inner, next(i for i in inner.values() if i.is_root))
+        written = _written(inner, root)
     else:
         read = [_read(operand, instruction, i) for i, operand in enumerate(operands)]
         written = [] if kind == "send" else _written(computation, instruction)
@@ -81,6 +86,8 @@ def _parts(
     """Yield what is read of a value: its parts, or once the whole of it; by inner fusions."""
     whole = False
     for user, i in users.get(value.name, []):
+        if user.chain or (user.kind == "tuple" and user.is_root):
+            continue  # counted where the exchange began; handed on as it is
         if user.kind == "fusion":
             yield _read_by_fusion(program, program.computations[user.called[0]])[i]
         elif user.kind == "bitcast" and not user.is_root:
@@ -105,6 +112,8 @@ def _written(computation: Computation, instruction: Instruction) -> list[int]:
     if instruction.kind == "tuple":
         parts = [computation[name] for name in instruction.operands]
         return [size for part in parts for size in _written(computation, part)]
+    if instruction.chain or (instruction.kind == "parameter" and not instruction.is_root):
+        return [0] * len(instruction.arrays)
     if instruction.kind == "bitcast" and instruction.operands[0] in computation:
         return _written(computation, computation[instruction.operands[0]])
     if instruction.kind in _IN_PLACE and len(instruction.arrays) == 1:

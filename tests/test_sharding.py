@@ -10,6 +10,7 @@ from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax import sharding
 from noise2map_jax.augment import Augmentation
+from noise2map_jax.data_parallel import data_parallel
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.execution import Execution
@@ -37,7 +38,7 @@ def ten_steps(mesh, **options):
         train_step,
         problems={"cd": problem},
         tx=tx,
-        gather=functools.partial(sharding.gather, mesh=mesh),
+        spread=functools.partial(data_parallel, mesh=mesh),
         **options,
     )
     step, init = execution.jit(
