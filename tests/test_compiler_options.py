@@ -4,6 +4,7 @@ from programs import needs_libtpu
 
 from configs import demo_ss
 from noise2map_jax import compiler_options as module
+from noise2map_jax import execution
 from noise2map_jax.abstract_step import create_abstract_step
 from noise2map_jax.accelerators import topology_devices
 from noise2map_jax.compiler_options import compiler_options
@@ -60,16 +61,17 @@ def test_what_a_compiler_does_not_know_is_left_out_with_a_warning(monkeypatch):
         assert compiler_options(devices) is None
 
 
-@needs_libtpu
-def test_training_steps_are_compiled_with_them():
+def test_training_steps_are_compiled_with_them(monkeypatch):
+    mesh, given = create_mesh(), []
+
+    def unknown(devices):
+        given.extend(devices)
+        return {"xla_of_no_version": True}
+
+    monkeypatch.setattr(execution, "compiler_options", unknown)
     config = demo_ss.get_config()
-    config.model.unet.block_out_channels, config.train.batch_size = (32, 32), 8
-
-    def traffic(options):
-        mesh = create_mesh(1, topology_devices("v5e:2x2"))
-        step = create_abstract_step(config, mesh)
-        compiled = step.step.lower(*step.arguments).compile(options)
-        return memory_traffic(parse(compiled.as_text()))
-
-    # Two images a chip. An option that is given in compiling wins over the step's own.
-    assert traffic(None) < 0.5 * traffic(dict.fromkeys(module._OF_TPUS, True))
+    config.model.unet.block_out_channels = (32, 32)
+    step = create_abstract_step(config, mesh)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option.*xla_of_no"):
+        step.step.lower(*step.arguments).compile()
+    assert given == list(mesh.devices.flat)
