@@ -72,6 +72,6 @@ def test_training_steps_are_compiled_with_them(monkeypatch):
     config = demo_ss.get_config()
     config.model.unet.block_out_channels = (32, 32)
     step = create_abstract_step(config, mesh)
-    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option.*xla_of_no"):
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"No such compile option.*xla_of_no"):
         step.step.lower(*step.arguments).compile()
     assert given == list(mesh.devices.flat)
