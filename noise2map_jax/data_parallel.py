@@ -1,4 +1,6 @@
-"""Gradients over all devices: each computes that of its own rows, and they exchange once a step.
+"""Gradients over all devices: each computes those of its own rows, and then they are summed.
+
+Parameters are gathered once a step, and gradients summed once for each task.
 
 What is exchanged is written out, not left to the compiler: left to itself, XLA's partitioner
 splits the convolutions that give the gradients of split kernels as well, and sends activations
@@ -9,25 +11,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from noise2map_jax.model import compute_types
 from noise2map_jax.noise import NoiseProcess
 from noise2map_jax.sharding import AXES, is_large, parameter_spec
 from noise2map_jax.step import Gradients, Inputs
 
 
-def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any = jnp.float32) -> Gradients:
+def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any) -> Gradients:
     """Spread the computation of gradients over the devices of a mesh.
 
-    Parameters that are split over the axis `fsdp` are gathered once, and of their gradients every
-    device keeps the part that it holds (Rajbhandari et al. 2020, ZeRO; Xu et al. 2020).
+    Parameters that are split over the axis `fsdp` are gathered for the whole of a step, and of
+    their gradients every device keeps the part that it holds (Rajbhandari et al. 2020, ZeRO stage
+    2 with the parameters at rest split as well; Xu et al. 2020).
 
     Args:
         gradients: `step.gradient_sums`, of a device's own rows.
         mesh: the devices.
-        dtype: in which the network computes. Large parameters, which it takes in this type, are
-            exchanged in it, and so are their gradients, unless they are sums over micro-batches.
+        dtype: of the network. Large parameters are exchanged in the type in which it computes
+            with them (`model.compute_types`), and so are their gradients, unless they are sums
+            over micro-batches.
 
     Returns:
         The same of global arrays, to be called within a jitted function.
@@ -36,7 +40,11 @@ def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any = jnp.float32) ->
     def spread(
         params: Any, inputs: Mapping[str, Inputs], processes: Mapping[str, NoiseProcess]
     ) -> Any:
-        params = jax.tree.map(lambda x: x.astype(dtype) if is_large(x.shape) else x, params)
+        params = jax.tree.map(
+            lambda x, of_use: x.astype(of_use) if is_large(x.shape) else x,
+            params,
+            compute_types(params, dtype),
+        )
         specs = jax.tree.map(lambda x: parameter_spec(x.shape, mesh.shape["fsdp"]), params)
         rows, everywhere = PartitionSpec(AXES), PartitionSpec()
 

@@ -99,6 +99,21 @@ class Noise2Map(nn.Module):
         raise UserError(f"the model has no head for task {task!r}; it has {names}")
 
 
+def compute_types(params: Any, dtype: Any) -> Any:
+    """Say in which type the network computes with each parameter.
+
+    Args:
+        params: tree of parameters, or of their shapes.
+        dtype: the network's; its last convolutions are float32 whatever it is.
+
+    Returns:
+        A tree of types of the same structure.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jnp.float32 if path[0].key.endswith("_output_conv") else dtype, params
+    )
+
+
 def init_params(model: Noise2Map, key: jax.Array, tile_size: int | Mapping[str, int]) -> Any:
     """Draw the parameters of the backbone and of all heads.
 

@@ -63,7 +63,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def is_large(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape is worth splitting: a kernel, no scale and no bias."""
+    """Whether an array of this shape is worth splitting, as kernels are and biases are not."""
     return len(shape) > 0 and math.prod(shape) >= LEAST_SHARDED
 
 

@@ -204,8 +204,8 @@ def _loss_sum(problem: Problem, process: NoiseProcess, params: Any, part: Inputs
 def _split(parts: tuple[jax.Array, ...], num: int) -> tuple[jax.Array, ...]:
     """Cut [B, ...] into [num, B / num, ...].
 
-    Micro-batch i takes rows i, i + num, ...: each device keeps the rows it has, where taking
-    consecutive rows would move them between devices.
+    Micro-batch i takes rows i, i + num, ...: the same ones of a batch, whether one device has all
+    of it or each of several cuts its own.
     """
     return jax.tree.map(
         lambda a: jnp.swapaxes(a.reshape(a.shape[0] // num, num, *a.shape[1:]), 0, 1), parts
@@ -217,7 +217,7 @@ def _accumulate(
 ) -> tuple[WeightedSum, Any]:
     """Add up losses and gradients of the numerators over the leading axis of `parts`.
 
-    Of several parts in float32, whatever the type of the parameters.
+    Gradients of several parts are float32, whatever the type of the parameters.
     """
     num = jax.tree.leaves(parts)[0].shape[0]
 

@@ -50,8 +50,8 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
     if kind == "fusion":
         inner = program.computations[instruction.called[0]]
         root = next(i for i in inner.values() if i.is_root)
-        if root.kind == "custom-call" and any(i.chain for i in inner.values()):
-            # An exchange begins, of what is given and what will come of it, or ends.
+        if root.kind == "custom-call" and _exchanges(inner):
+            # An exchange begins, of one array that is given and one that comes of it, or ends.
             begins = len(root.operands) == 1
             return sum(array.size for array in arrays[:2] if begins and array.in_memory)
         read = _read_by_fusion(program, inner)
@@ -66,12 +66,27 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
     ) + sum(size for size, array in zip(written, arrays, strict=False) if array.in_memory)
 
 
+def _exchanges(computation: Computation) -> bool:
+    """Whether a fusion goes on with an exchange beside what it computes.
+
+    What is exchanged then is among its operands and results, in place: counted where it began.
+    """
+    return any(instruction.chain for instruction in computation.values())
+
+
 def _read_by_fusion(program: Program, computation: Computation) -> list[int]:
     """Count the bytes that are read of each of a fusion's operands."""
     users: dict[str, list[tuple[Instruction, int]]] = {}
     for instruction in computation.values():
         for i, name in enumerate(instruction.operands):
             users.setdefault(name, []).append((instruction, i))
+    if _exchanges(computation):
+        for name, uses in users.items():
+            users[name] = [
+                (user, i)
+                for user, i in uses
+                if not (user.chain or (user.is_root and user.kind == "tuple"))
+            ]
     sizes = {
         int(parameter.attributes.split(",")[0]): sum(_parts(program, parameter, users))
         for parameter in computation.values()
@@ -86,8 +101,6 @@ def _parts(
     """Yield what is read of a value: its parts, or once the whole of it; by inner fusions."""
     whole = False
     for user, i in users.get(value.name, []):
-        if user.chain or (user.kind == "tuple" and user.is_root):
-            continue  # counted where the exchange began; handed on as it is
         if user.kind == "fusion":
             yield _read_by_fusion(program, program.computations[user.called[0]])[i]
         elif user.kind == "bitcast" and not user.is_root:
@@ -112,7 +125,7 @@ def _written(computation: Computation, instruction: Instruction) -> list[int]:
     if instruction.kind == "tuple":
         parts = [computation[name] for name in instruction.operands]
         return [size for part in parts for size in _written(computation, part)]
-    if instruction.chain or (instruction.kind == "parameter" and not instruction.is_root):
+    if instruction.chain or (instruction.kind == "parameter" and _exchanges(computation)):
         return [0] * len(instruction.arrays)
     if instruction.kind == "bitcast" and instruction.operands[0] in computation:
         return _written(computation, computation[instruction.operands[0]])

@@ -71,6 +71,31 @@ def test_the_way_tpus_write_a_reduce_scatter_is_known():
     assert (found.kind, found.sent) == ("reduce-scatter", 3 / 4 * 256)
 
 
+IN_PARTS = """HloModule m
+
+%begins (p: f32[16]) -> f32[64] {
+  ROOT %a = f32[64]{0} all-gather(%p), replica_groups=[1,4]<=[4], frontend_attributes={chain_id="7"}
+}
+
+%goes_on (p: f32[16]) -> f32[64] {
+  ROOT %b = f32[64]{0} all-gather(%p), replica_groups=[1,4]<=[4], frontend_attributes={chain_id="7"}
+}
+
+%another (p: f32[16]) -> f32[64] {
+  ROOT %c = f32[64]{0} all-gather(%p), replica_groups=[1,4]<=[4], frontend_attributes={chain_id="8"}
+}
+
+%whole (p: f32[16]) -> f32[64] {
+  %d = f32[64]{0} all-gather(%p), replica_groups=[1,4]<=[4]
+  ROOT %e = f32[64]{0} all-gather(%p), replica_groups=[1,4]<=[4]
+}
+"""
+
+
+def test_an_exchange_beside_several_fusions_is_one():
+    assert len(list(collectives(parse(IN_PARTS)))) == 4
+
+
 LOOP = """HloModule m
 
 %fused (p: f32[4]) -> f32[4] {

@@ -16,8 +16,9 @@ def test_the_step_is_compiled_for_the_devices_at_hand(program, tmp_path):
     content = json.loads((tmp_path / "run" / "compile" / "cpu.json").read_text())
     assert content["num_devices"] == content["images_a_step"] == 8
     assert content["flops"] > 1e6
-    # Every parameter's gradient goes round the ring of eight.
-    assert content["sent"]["all-reduce"] >= 2 * 7 / 8 * content["parameters"]
+    # Every parameter's gradient goes round the ring of eight; biases that have the same, once.
+    around = 2 * 7 / 8 * content["parameters"]
+    assert 0.98 * around < content["sent"]["all-reduce"] < 1.02 * around
     assert content["seconds"] == {}  # nothing is known of a CPU
     assert content["estimated_seconds"] is None
 

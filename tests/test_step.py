@@ -58,6 +58,16 @@ def test_first_losses_equal_what_they_were():
     np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=2e-4)
 
 
+def test_the_weight_of_a_task_scales_its_gradient():
+    moves = []
+    for weight in (1.0, 2.0):
+        problem, tx = tiny_problem(weight=weight, augmentation=PLAIN), optax.sgd(1.0)
+        step = jax.jit(functools.partial(train_step, problems={"ss": problem}, tx=tx))
+        _, metrics = step(start(problem, tx), {"ss": tiny_batch()}, {"ss": tiny_process()}, KEY)
+        moves.append(jnp.array([metrics["loss"], metrics["gradient_norm"]]))
+    np.testing.assert_allclose(moves[1], 2 * moves[0], rtol=1e-5)
+
+
 @pytest.mark.parametrize("unroll", [True, False])
 def test_accumulation_equals_the_whole_batch(unroll):
     # Plain gradient descent: its update is the gradient itself, without Adam's normalisation.

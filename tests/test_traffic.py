@@ -38,6 +38,34 @@ PROGRAM = """HloModule m
   ROOT %twice = f32[8,8]{0,1} add(%inner, %inner)
 }
 
+%begins (p.0: f32[64]) -> (f32[64], f32[256], u32[]) {
+  %p.0 = f32[64]{0} parameter(0)
+  %a = f32[256]{0} all-gather(%p.0), replica_groups={{0,1,2,3}}, frontend_attributes={chain_id="7"}
+  ROOT %c = (f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) custom-call(%a), custom_call_target="Start"
+}
+
+%beside (p.0: f32[64], p.1: f32[256], p.2: f32[64]) -> (f32[64], f32[64], f32[256], f32[256]) {
+  %p.0 = f32[64]{0} parameter(0)
+  %p.1 = f32[256]{0} parameter(1)
+  %p.2 = f32[64]{0} parameter(2)
+  %b = f32[256]{0} all-gather(%p.0), replica_groups={{0,1,2,3}}, frontend_attributes={chain_id="7"}
+  %twice = f32[64]{0} add(%p.2, %p.2)
+  ROOT %all = (f32[64]{0}, f32[64]{0}, f32[256]{0}, f32[256]{0}) tuple(%twice, %p.0, %p.1, %b)
+}
+
+%ends (p.0: f32[64], p.1: f32[256]) -> f32[256] {
+  %p.0 = f32[64]{0} parameter(0)
+  %p.1 = f32[256]{0} parameter(1)
+  %d = f32[256]{0} all-gather(%p.0), replica_groups={{0,1,2,3}}, frontend_attributes={chain_id="7"}
+  ROOT %c = f32[256]{0} custom-call(%p.0, %p.1, %d), custom_call_target="Done"
+}
+
+%copies (p.0: f32[64], p.1: f32[256]) -> (f32[64], f32[256]) {
+  %p.0 = f32[64]{0} parameter(0)
+  %p.1 = f32[256]{0} parameter(1)
+  ROOT %both = (f32[64]{0}, f32[256]{0}) tuple(%p.0, %p.1)
+}
+
 %outer (t: (s32[], f32[64])) -> (s32[], f32[64]) {
   %t = (s32[], f32[64]{0}) parameter(0)
   ROOT %inside = (s32[], f32[64]{0}) while(%t), condition=%condition, body=%body
@@ -84,6 +112,19 @@ ENTRY %main (x: f32[256], y: f32[64]) -> f32[256] {
         ),
         ("%f = f32[256]{0} fusion(%x, %y, %i), kind=kLoop, calls=%behind", 2 * 256 + 4),
         ("%f = f32[8,8]{0,1} fusion(%y), kind=kOutput, calls=%nested", 2 * 256),
+        # One exchange, in three fusions: a part is read, and the whole written. The second of them
+        # reads and writes 256 bytes of its own.
+        (
+            "%b = (f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) fusion(%y), kind=kCustom, calls=%begins",
+            5 * 256,
+        ),
+        (
+            "%m = (f32[64]{0}, f32[64]{0}, f32[256]{0}, f32[256]{0}) fusion(%y, %x, %y), "
+            "kind=kCustom, calls=%beside",
+            2 * 256,
+        ),
+        ("%e = f32[256]{0} fusion(%y, %x), kind=kCustom, calls=%ends", 0),
+        ("%c = (f32[64]{0}, f32[256]{0}) fusion(%y, %x), kind=kLoop, calls=%copies", 10 * 256),
         ("%r = f32[64]{0} all-reduce-start(%y), replica_groups={{0,1}}", 2 * 256),
         ("%g = (f32[64]{0}, f32[256]{0}) all-gather-start(%y), replica_groups={{0,1}}", 5 * 256),
         (
