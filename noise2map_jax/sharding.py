@@ -1,8 +1,8 @@
 """Where arrays live: one mesh over all devices of all processes, and the parts each of them holds.
 
 The rows of a batch are split over both axes of the mesh. Parameters, the optimiser's state and
-averaged weights are split over the axis `fsdp` by a rule of size (fully sharded data parallelism;
-Zhao et al. 2023, after ZeRO, Rajbhandari et al. 2020); `data_parallel.py` gathers them.
+averaged weights are split over the axis `fsdp` by a rule of size (ZeRO, Rajbhandari et al. 2020);
+`data_parallel.py` gathers the parameters for a step.
 """
 
 import math
