@@ -38,7 +38,7 @@ def ten_steps(mesh, **options):
         train_step,
         problems={"cd": problem},
         tx=tx,
-        spread=functools.partial(data_parallel, mesh=mesh),
+        spread=functools.partial(data_parallel, mesh=mesh, dtype=jnp.float32),
         **options,
     )
     step, init = execution.jit(
