@@ -26,7 +26,7 @@ EXCHANGES = {"all_gather", "reduce_scatter", "psum", "psum_invariant", "all_to_a
 
 
 @pytest.fixture(autouse=True)
-def all_sharded(monkeypatch):
+def kernels_are_large(monkeypatch):
     """Take arrays for large that are, in the tiny network: its kernels, no scale and no bias."""
     monkeypatch.setattr(sharding, "LEAST_SHARDED", 64)
 
