@@ -64,7 +64,7 @@ def _head(config: ConfigDict, unet: UNetConfig) -> Head:
     num_outputs = task.num_outputs(num_bands, len(config.data.classes))
     # A denoiser whose channels are those of the image is the backbone itself, as the published
     # weights are: projections would keep it from being sampled or exported by itself.
-    bare = not task.has_mask and (num_inputs, num_outputs) == (unet.in_channels, unet.out_channels)
+    bare = not task.has_classes and (num_inputs, num_outputs) == (unet.in_channels, unet.out_channels)
     return Head(task.name, num_inputs, num_outputs, projected=not bare)
 
 
@@ -127,7 +127,7 @@ def evaluated_sizes(config: ConfigDict) -> dict[str, int]:
     """Side in pixels of what the network sees in evaluation, by task: whole tiles for maps."""
     sizes = trained_sizes(config)
     for name, view in task_configs(config).items():
-        if get_task(name).has_mask:
+        if get_task(name).has_classes:
             sizes[name] = view.data.tile_size
     return sizes
 
@@ -145,7 +145,7 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         raise UserError(f"unknown noise.mix {mix!r}; expected default, {', '.join(names)}")
     if mix == "swap" and len(task.image_keys) < 2:
         raise UserError(f"noise.mix is 'swap', but task {task.name!r} has one image, not a pair")
-    if not task.has_mask and (mix, options.kind) != ("gaussian", "structured"):
+    if not task.has_classes and (mix, options.kind) != ("gaussian", "structured"):
         raise UserError(
             f"noise.kind is {options.kind!r} and noise.mix {mix!r}; task {task.name!r} learns from "
             "structured, gaussian noise only"
@@ -193,7 +193,7 @@ def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, .
 
     Without a dataset nothing is counted, and every class weighs 1 instead.
     """
-    if not get_task(config.task).has_mask:
+    if not get_task(config.task).has_classes:
         return ()
     source, classes = config.train.class_weights_from, config.data.classes
     if source == "data":

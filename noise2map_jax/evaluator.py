@@ -211,7 +211,7 @@ Evaluator = MapEvaluator | DenoisingEvaluator
 
 def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
     """Make what evaluates a task."""
-    kind = MapEvaluator if objective.task.has_mask else DenoisingEvaluator
+    kind = MapEvaluator if objective.task.has_classes else DenoisingEvaluator
     return kind(objective, mesh, split)
 
 

@@ -52,13 +52,13 @@ class Objective:
 
     def protocol(self, split: str) -> str:
         """Say in a line what a score on this split was measured on."""
-        describe = self.dataset.protocol if self.task.has_mask else self.dataset.describe
+        describe = self.dataset.protocol if self.task.has_classes else self.dataset.describe
         return describe(split)
 
     @property
     def record_keys(self) -> tuple[str, ...]:
         """The arrays of a record that a step takes."""
-        return (*self.task.image_keys, "mask") if self.task.has_mask else self.task.image_keys
+        return (*self.task.image_keys, "mask") if self.task.has_classes else self.task.image_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         name: _create_objective(view, datasets[name], model, mesh, task_weight(config, name))
         for name, view in views.items()
     }
-    if len({objective.task.has_mask for objective in objectives.values()}) > 1:
+    if len({objective.task.has_classes for objective in objectives.values()}) > 1:
         raise UserError(
             f"the tasks {', '.join(objectives)} cannot be trained together: maps are scored by F1, "
             "denoising by its loss, and the best checkpoint would be of neither; pretrain first"
@@ -128,7 +128,7 @@ def _create_objective(
     config: ConfigDict, dataset: Dataset, model: Noise2Map, mesh: Mesh, weight: float
 ) -> Objective:
     problem = create_problem(config, model, class_weights(config, dataset), weight)
-    if not problem.task.has_mask:
+    if not problem.task.has_classes:
         check_sampling(config)
     return Objective(config, dataset, problem, replicate(create_process(config), mesh))
 

@@ -93,7 +93,7 @@ def map_scene(
     if timesteps:
         config.noise.inference_timesteps = tuple(timesteps)
     kind, data = create_task(config), config.data
-    if not kind.has_mask:
+    if not kind.has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
     num_timesteps = len(config.noise.inference_timesteps)
     if uncertainty and num_timesteps < 2:

@@ -105,7 +105,7 @@ def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:
         raise UserError(f"{workdir / 'config.json'} is damaged: {error}") from None
     rows = []
     for task, (dataset, classes) in datasets.items():
-        if not get_task(task).has_mask:
+        if not get_task(task).has_classes:
             raise UserError(f"{workdir} is a run of the task {task}, which has no F1; leave it out")
         name = f"scores_{split}_{task}.json" if several else f"scores_{split}.json"
         scores = _read_scores(workdir / "report" / name, classes, workdir, split)

@@ -41,7 +41,7 @@ def start_summary(run: Run, start: Start, num_steps: int) -> str:
 
 def _about(objective: Objective, several: bool) -> list[str]:
     config, data, problem = objective.config, objective.dataset, objective.problem
-    if objective.task.has_mask:
+    if objective.task.has_classes:
         weights = ", ".join(f"{w:.3g}" for w in problem.class_weights)
         what = f"{' | '.join(config.data.classes)}, class weights {weights}"
     else:

@@ -36,7 +36,7 @@ class Task:
         swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
         targets: (batch, noised) -> what the outputs are compared with.
         loss: (outputs, targets, class_weights [K]) -> loss as numerator and denominator.
-        has_mask: whether its records hold `mask`, and so classes and scores.
+        has_classes: whether it predicts classes, which are scored as maps.
         default_mix: the source of noise that the paper takes, by its name in `NoiseMix`.
     """
 
@@ -47,7 +47,7 @@ class Task:
     swap: Callable[[jax.Array], jax.Array]
     targets: Callable[[Batch, Noised], jax.Array]
     loss: Callable[[jax.Array, jax.Array, jax.Array], WeightedSum]
-    has_mask: bool
+    has_classes: bool
     default_mix: str
 
     def inputs(self, batch: Batch) -> jax.Array:
@@ -56,7 +56,7 @@ class Task:
 
     def num_outputs(self, num_bands: int, num_classes: int) -> int:
         """Channels of the network's output: a logit a class, or the noise of every band."""
-        return num_classes if self.has_mask else num_bands * len(self.image_keys)
+        return num_classes if self.has_classes else num_bands * len(self.image_keys)
 
 
 def exchange_halves(x: jax.Array) -> jax.Array:
@@ -99,7 +99,7 @@ TASKS: dict[str, Task] = {
             swap=_unchanged,
             targets=_mask,
             loss=weighted_cross_entropy,
-            has_mask=True,
+            has_classes=True,
             default_mix="image",
         ),
         Task(
@@ -110,7 +110,7 @@ TASKS: dict[str, Task] = {
             swap=exchange_halves,
             targets=_mask,
             loss=weighted_cross_entropy,
-            has_mask=True,
+            has_classes=True,
             default_mix="swap",
         ),
         Task(
@@ -121,7 +121,7 @@ TASKS: dict[str, Task] = {
             swap=_unchanged,
             targets=_denoising_target("epsilon"),
             loss=_denoising_loss,
-            has_mask=False,
+            has_classes=False,
             default_mix="gaussian",
         ),
     )
@@ -141,6 +141,6 @@ def get_task(name: str, prediction_type: str = "epsilon") -> Task:
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")
     task, target = TASKS[name], _denoising_target(prediction_type)
-    if task.has_mask:
+    if task.has_classes:
         return task
     return dataclasses.replace(task, targets=target)

@@ -77,7 +77,7 @@ def draw_samples(
 ) -> None:
     """Draw images sampled from each task that denoises, where its config asks for any."""
     for name, objective in experiment.objectives.items():
-        if writer is None or objective.task.has_mask or not objective.config.eval.num_samples:
+        if writer is None or objective.task.has_classes or not objective.config.eval.num_samples:
             continue
         folder = workdir / "report"
         folder.mkdir(parents=True, exist_ok=True)

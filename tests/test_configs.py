@@ -58,7 +58,7 @@ def test_the_training_step_of_every_config_can_be_traced(name):
     problems, batches, processes = {}, {}, {}
     for name, view in task_configs(config).items():
         task, side, rows = create_task(view), view.data.tile_size, view.train.batch_size
-        weights = view.train.class_weights if task.has_mask else ()
+        weights = view.train.class_weights if task.has_classes else ()
         problems[name] = Problem(
             model, task, view.data.value_range, weights, Augmentation(**view.augment)
         )

@@ -111,7 +111,7 @@ def _front_matter(tasks: list[str]) -> str:
         "arxiv:2604.27889",
     ]
     tags += [TASKS[task].title.replace(" ", "-") for task in tasks]
-    maps = any(TASKS[task].has_mask for task in tasks)
+    maps = any(TASKS[task].has_classes for task in tasks)
     pipeline = "image-segmentation" if maps else "unconditional-image-generation"
     lines = [
         "---",
@@ -145,7 +145,7 @@ def _task(name: str, run: FinishedRun) -> str:
     """Describe a task: its classes, data and noise."""
     view = run.views[name]
     data = {k: v for k, v in view.data.items() if k not in MACHINE_FIELDS}
-    if not TASKS[name].has_mask:
+    if not TASKS[name].has_classes:
         del data["classes"]
     else:
         data["classes"] = "; ".join(f"{i} = {c}" for i, c in enumerate(view.data.classes))
