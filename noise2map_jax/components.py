@@ -64,7 +64,10 @@ def _head(config: ConfigDict, unet: UNetConfig) -> Head:
     num_outputs = task.num_outputs(num_bands, len(config.data.classes))
     # A denoiser whose channels are those of the image is the backbone itself, as the published
     # weights are: projections would keep it from being sampled or exported by itself.
-    bare = not task.has_classes and (num_inputs, num_outputs) == (unet.in_channels, unet.out_channels)
+    bare = not task.has_classes and (num_inputs, num_outputs) == (
+        unet.in_channels,
+        unet.out_channels,
+    )
     return Head(task.name, num_inputs, num_outputs, projected=not bare)
 
 
