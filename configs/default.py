@@ -89,7 +89,7 @@ def get_config() -> ConfigDict:
             learning_rate=1e-4,  # the peak
             warmup_steps=0,  # steps of linear rise
             cosine=False,  # fall to 0 along half a cosine; else constant
-            weight_decay=0.0,  # adamw only
+            weight_decay=0.0,  # adamw only, of kernels
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
             # Updates in a row that are left out where the gradient is not finite; then the run
