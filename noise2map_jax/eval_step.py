@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from noise2map_jax.augment import centre_crop
-from noise2map_jax.losses import IGNORE
+from noise2map_jax.losses import IGNORE, squared_errors
 from noise2map_jax.metrics import confusion_matrices
 from noise2map_jax.noise import NoiseProcess
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
@@ -75,18 +75,22 @@ def denoising_eval_step(
 
     Args:
         params: the parameters to evaluate.
-        batch: `image` [B, S, S, C] as stored, `index` [B] int32.
+        batch: `image` [B, S, S, C] and `mask` [B, S, S, 1] as stored, `index` [B] int32.
         process: how inputs are noised.
         first: [] int32, the first timestep of the band.
         last: [] int32, the one after its last.
         problem: the static part, of a task without a mask.
 
     Returns:
-        `error` [B] float32, the squared error, mean over the pixels; `power` [B] float32, that of
-        predicting zero.
+        `error` [B] float32, the squared error, summed over the pixels that count; `power` [B]
+        float32, that of predicting zero; `num_values` [B] float32, how many values those are.
     """
+    size = problem.augmentation.crop_size
+    batch = {key: centre_crop(batch[key], size) for key in problem.task.record_keys} | {
+        "index": batch["index"]
+    }
     batch = problem.scaled(batch)
-    x = centre_crop(problem.task.inputs(batch), problem.augmentation.crop_size)
+    x = problem.task.inputs(batch)
 
     def draw(index: jax.Array) -> tuple[jax.Array, jax.Array]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), index), first)
@@ -98,10 +102,9 @@ def denoising_eval_step(
     noised = problem.noised(process, x, eps, timesteps)
     targets = problem.task.targets(batch, noised)
     outputs = problem.apply(process, params, noised.x_t, timesteps)
-    return {
-        "error": jnp.mean(jnp.square(outputs - targets), axis=(1, 2, 3)),
-        "power": jnp.mean(jnp.square(targets), axis=(1, 2, 3)),
-    }
+    error = squared_errors(outputs, *targets)
+    power = squared_errors(jnp.zeros_like(outputs), *targets)
+    return {"error": error.total, "power": power.total, "num_values": error.weight}
 
 
 def _predict(

@@ -132,7 +132,7 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
 
 def format_losses(result: dict[str, Any], evaluation: DenoisingEvaluation) -> str:
     """Write the losses of denoising as a table for people."""
-    rows = zip(evaluation.bands, evaluation.errors.mean(0), evaluation.powers.mean(0), strict=True)
+    rows = zip(evaluation.bands, evaluation.loss_by_band, evaluation.zero_by_band, strict=True)
     lines = [
         f"protocol: {result['protocol']}",
         f"checkpoint of step {result['step']}; squared error a value, mean over t: "

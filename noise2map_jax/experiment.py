@@ -55,11 +55,6 @@ class Objective:
         describe = self.dataset.protocol if self.task.has_classes else self.dataset.describe
         return describe(split)
 
-    @property
-    def record_keys(self) -> tuple[str, ...]:
-        """The arrays of a record that a step takes."""
-        return (*self.task.image_keys, "mask") if self.task.has_classes else self.task.image_keys
-
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:

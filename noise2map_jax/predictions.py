@@ -36,7 +36,7 @@ class RecordPredictor:
     ) -> list[report.PredictedRecord]:
         """Predict the records with the numbers `picks`."""
         local = jax.device_put(jax.device_get((params, process)), jax.local_devices()[0])
-        keys, image_keys = self._objective.record_keys, self._objective.task.image_keys
+        keys, image_keys = self._objective.task.record_keys, self._objective.task.image_keys
         rows = []
         for i in picks:
             record = self._source[int(i)]

@@ -48,7 +48,8 @@ def test_nothing_asked_for_changes_nothing():
     out = augment.augment_geometry(options, jax.random.key(1), batch)
     np.testing.assert_array_equal(out["image"], batch["image"])
     images = batch["image"].astype(jnp.float32) / 127.5 - 1
-    np.testing.assert_array_equal(augment.jitter(options, jax.random.key(0), images), images)
+    out = augment.jitter(options, jax.random.key(0), images, everywhere(images))
+    np.testing.assert_array_equal(out, images)
 
 
 def test_dates_are_exchanged_for_about_half_of_the_pairs():
@@ -59,10 +60,31 @@ def test_dates_are_exchanged_for_about_half_of_the_pairs():
     assert 150 < float(out["pre"][:, 0, 0, 0].sum()) < 250
 
 
+def everywhere(images):
+    return jnp.ones((*images.shape[:3], 1), bool)
+
+
+def test_padding_does_not_bear_on_the_light_of_an_image():
+    options = augment.Augmentation(brightness=0.1, contrast=0.3)
+    images = jax.random.uniform(jax.random.key(1), (20, 8, 8, 3), minval=-0.4, maxval=0.4)
+    valid = everywhere(images).at[:, 5:].set(False).at[:, :, 6:].set(False)
+    inside = np.asarray(valid)[..., 0]
+    light = [
+        np.asarray(
+            augment.jitter(options, jax.random.key(2), jnp.where(valid, images, fill), valid)
+        )[inside]
+        for fill in (-1.0, 1.0)
+    ]
+    np.testing.assert_array_equal(*light)
+    none = jnp.zeros_like(valid)
+    out = augment.jitter(options, jax.random.key(2), images, none)  # nothing to divide by
+    assert np.isfinite(out).all()
+
+
 def test_jitter_stays_within_what_was_asked_for():
     options = augment.Augmentation(brightness=0.2, contrast=0.5)
     images = jnp.tile(jnp.array([-0.5, 0.5])[None, :, None, None], (200, 4, 8, 3))
-    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
     shift, gain = out.mean(axis=(1, 2, 3)), out.std(axis=(1, 2, 3)) / 0.5
     assert np.abs(shift).max() <= 0.2 + 1e-6
     assert np.abs(shift).max() > 0.15
