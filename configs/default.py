@@ -60,6 +60,13 @@ def get_config() -> ConfigDict:
         model=create(
             sample_size=256,  # the backbone's tile side; others are resampled to it; 0 = never
             dtype="float32",  # of convolutions and activations: float32 or bfloat16
+            # Of products of float32 numbers, in convolutions too, forward and backward:
+            #            TPU                       GPU                  CPU
+            #   default  of bfloat16               TF32, where it has   float32
+            #   high     three of bfloat16         TF32, where it has   float32
+            #   highest  six of bfloat16: float32  float32              float32
+            # `default` is the fastest; `highest` is for comparing with other programs by digits.
+            matmul_precision="default",
             unet=create(
                 in_channels=3,  # of the backbone, after the task's first projection
                 out_channels=3,  # of the backbone, before the task's last projection

@@ -11,6 +11,7 @@ from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.errors import UserError
 from noise2map_jax.execution import create_execution
 from noise2map_jax.execution_choice import choose_execution
+from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.member_evaluator import MemberEvaluator
 from noise2map_jax.run import differences, load_config
 from noise2map_jax.study import Member, Study, create_study
@@ -54,6 +55,7 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def _summary(study: Study) -> str:
     config, objective = study.config, study.members[0].objective
+    dtype, precision = config.model.dtype, config.model.matmul_precision
     lines = [
         f"study       {len(study.variants)} variants x {len(config.study.seeds)} seeds, in "
         f"{len(study.groups)} group(s) of one executable",
@@ -61,6 +63,7 @@ def _summary(study: Study) -> str:
         f"reference   {config.study.reference}",
         f"task        {config.task}",
         f"data        {objective.dataset.describe('train')}",
+        f"precision   {describe_precision(dtype, precision, jax.devices()[0].platform)}",
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
         f"work folder {study.workdir}",
     ]

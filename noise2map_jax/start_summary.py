@@ -4,6 +4,7 @@ import jax
 
 from noise2map_jax.components import count_params
 from noise2map_jax.experiment import Objective
+from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.run import differences, load_config
 from noise2map_jax.trainer import Run, Start
 
@@ -18,13 +19,16 @@ def start_summary(run: Run, start: Start, num_steps: int) -> str:
     trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
     rows = config.train.batch_size // mesh.size
     device = mesh.devices.flat[0]
+    precision = describe_precision(
+        config.model.dtype, config.model.matmul_precision, device.platform
+    )
     several = bool(config.tasks)
     lines = []
     for objective in experiment.objectives.values():
         lines += _about(objective, several)
     lines += [
-        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}; "
-        f"compute {config.model.dtype}",
+        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}",
+        f"precision   {precision}",
         *([f"initial     {origin}"] if origin else []),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "

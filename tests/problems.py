@@ -29,10 +29,15 @@ def tiny_head(task):
     return Head(task, num_inputs, TASKS[task].num_outputs(3, 2))
 
 
-def tiny_problem(task="ss", dtype=jnp.float32, heads=(), **fields):
+def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="default", **fields):
     """A network of a few thousand parameters for tiles of 16 pixels; `heads`: further tasks."""
     names = dict.fromkeys((task, *heads))
-    model = Noise2Map(unet=UNET, heads=tuple(map(tiny_head, sorted(names))), dtype=dtype)
+    model = Noise2Map(
+        unet=UNET,
+        heads=tuple(map(tiny_head, sorted(names))),
+        dtype=dtype,
+        matmul_precision=matmul_precision,
+    )
     weights = (1.0, 3.0) if TASKS[task].has_classes else ()
     return Problem(model, TASKS[task], (0.0, 255.0), class_weights=weights, **fields)
 

@@ -37,6 +37,7 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
         *("clean", "mine: init_from=somewhere", "gaussian"),
         "several: noise.inference_timesteps=1,2",
         "short: noise.num_train_timesteps=100",
+        "exact: model.matmul_precision=highest",
         "wide: model.unet.block_out_channels=16,16",
         "fast: train.learning_rate=1.0",
         "turned: augment.flips_and_turns=False",
@@ -45,9 +46,9 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
     names = [sorted({member.variant.name for member in group}) for group in groups]
     assert names == [
         ["clean", "cosine", "gaussian", "mine", "paper"],
-        *(["several"], ["short"], ["wide"], ["fast"], ["turned"]),
+        *(["several"], ["short"], ["exact"], ["wide"], ["fast"], ["turned"]),
     ]
-    assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2]
+    assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
