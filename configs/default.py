@@ -114,6 +114,9 @@ def get_config() -> ConfigDict:
         eval=create(
             split="test",  # what --mode=eval evaluates
             batch_size=8,  # rows of a global batch
+            # Maps by a process with Gaussian noise are the mean over so many draws of it; memory
+            # grows with their number.
+            num_noise_draws=4,
             num_pictures=8,  # rows of report/predictions.png
             group_regex="",  # scores also by the first group of this pattern in the record id
             num_timestep_bands=10,  # denoise: bands of t, over all of [0, T), told apart

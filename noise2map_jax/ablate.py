@@ -55,6 +55,7 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def _summary(study: Study) -> str:
     config, objective = study.config, study.members[0].objective
+    draws = max(member.objective.num_noise_draws for member in study.members)
     dtype, precision = config.model.dtype, config.model.matmul_precision
     lines = [
         f"study       {len(study.variants)} variants x {len(config.study.seeds)} seeds, in "
@@ -65,6 +66,7 @@ def _summary(study: Study) -> str:
         f"data        {objective.dataset.describe('train')}",
         f"precision   {describe_precision(dtype, precision, jax.devices()[0].platform)}",
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
+        *([f"noise       {draws} draws averaged where it is Gaussian"] if draws else []),
         f"work folder {study.workdir}",
     ]
     return "\n".join(lines)

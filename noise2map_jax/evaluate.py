@@ -44,6 +44,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
             "protocol": objective.protocol(split),
             "step": step,
             "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
+            "num_noise_draws": objective.num_noise_draws,
             "differs_from_training": changed,
             "scores": grouped_summary(objective, split, evaluation),
         }
@@ -113,11 +114,13 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
 
 def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
     """Write scores as a table for people, labelled with what they were measured on."""
+    draws = result["num_noise_draws"]
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
     lines = [
         f"protocol: {result['protocol']}",
         f"checkpoint of step {result['step']}, predicted at t = "
-        + ", ".join(map(str, result["inference_timesteps"])),
+        + ", ".join(map(str, result["inference_timesteps"]))
+        + (f", mean over {draws} draws of Gaussian noise" if draws else ""),
     ]
     if result["differs_from_training"]:
         lines.append(f"not as trained: {', '.join(result['differs_from_training'])}")

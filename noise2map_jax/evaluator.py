@@ -16,11 +16,12 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import denoising_eval_step, eval_step
 from noise2map_jax.experiment import Objective
 from noise2map_jax.input_pipeline import eval_batches
-from noise2map_jax.noise import NoiseProcess
+from noise2map_jax.noise import NoiseProcess, noise_draws
 from noise2map_jax.sharding import (
     batch_sharding,
     check_batch_size,
     process_rows,
+    replicate,
     replicated,
     shard_batch,
 )
@@ -148,11 +149,12 @@ class MapEvaluator:
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
+        self._mesh, rep = mesh, replicated(mesh)
         # Everything comes out replicated: each process then holds the counts of all rows.
         self._step = jax.jit(
             _indexed(functools.partial(eval_step, problem=objective.problem)),
-            in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
-            out_shardings=replicated(mesh),
+            in_shardings=(rep, batch_sharding(mesh), rep, rep),
+            out_shardings=rep,
             compiler_options=compiler_options(mesh.devices.flat),
         )
 
@@ -169,8 +171,11 @@ class MapEvaluator:
         classes = tuple(self._objective.config.data.classes)
         confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
+        draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
+        with jax.transfer_guard("allow"):
+            on_devices = replicate(draws, self._mesh)
         for batch in self._reader.batches():
-            out = jax.device_get(self._step(params, batch, process))
+            out = jax.device_get(self._step(params, batch, process, on_devices))
             rows = out["index"] >= 0  # others only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])

@@ -46,6 +46,12 @@ class Objective:
     process: noise.NoiseProcess
 
     @property
+    def num_noise_draws(self) -> int:
+        """Draws of Gaussian noise that a map is the mean over; 0 where no noise is drawn."""
+        has_draws = self.task.has_classes and noise.has_gaussian(self.process)
+        return self.config.eval.num_noise_draws if has_draws else 0
+
+    @property
     def task(self) -> Task:
         """What is predicted from what."""
         return self.problem.task
@@ -94,6 +100,10 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
     """
     if not 0 <= config.seed < 2**32:  # of which a random key is made
         raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
+    if config.eval.num_noise_draws < 1:
+        raise UserError(
+            f"eval.num_noise_draws is {config.eval.num_noise_draws}; expected 1 or more"
+        )
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_scaling(config, datasets, trained)
     model, mesh = create_model(config), create_mesh(config.mesh.fsdp)

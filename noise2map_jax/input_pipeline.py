@@ -12,6 +12,9 @@ from typing import Any
 import grain
 import numpy as np
 
+from noise2map_jax.dataset import record_id
+from noise2map_jax.tile_position import tile_position
+
 Record = dict[str, Any]
 
 
@@ -38,7 +41,8 @@ class ReadPadded(grain.transforms.Map):
         valid = element < len(self.source)
         record = self.source[int(element) if valid else 0]
         arrays = {key: record[key] if valid else np.zeros_like(record[key]) for key in self.keys}
-        return arrays | {"valid": np.bool_(valid), "index": np.int32(element if valid else -1)}
+        counts = {"valid": np.bool_(valid), "index": np.int32(element if valid else -1)}
+        return arrays | counts | tile_position(record_id(record))
 
 
 @dataclasses.dataclass(frozen=True)

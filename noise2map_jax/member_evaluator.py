@@ -30,7 +30,10 @@ class MemberEvaluator:
             return
         run, process = member.run, member.objective.process
         timesteps = timestep_grid(process, self._num_timesteps)
-        question = json.dumps([self._split, timesteps.tolist(), self._data])
+        asked = [self._split, timesteps.tolist(), self._data]
+        if draws := member.objective.num_noise_draws:
+            asked.append({"num_noise_draws": draws})
+        question = json.dumps(asked)
         before = member_result.load(run.workdir)
         if before and before.question == question:
             return

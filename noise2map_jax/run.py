@@ -23,6 +23,7 @@ FREE_FIELDS = (
 # What came after format 2, with the values that are what was done before.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "mesh": {"fsdp": 1},
+    "eval": {"num_noise_draws": 4},  # once it was one: the same rule now for every run
     "model": {"matmul_precision": "default"},
     "train": {
         "max_skipped_updates": 0,

@@ -62,3 +62,16 @@ def tiny_batch(task="ss", num=8, seed=0):
     mask = (batch[keys[0]].mean(axis=-1, keepdims=True) > 150).astype(np.uint8)
     mask[:, :2] = 255
     return batch | {"mask": mask}
+
+
+ONE_DRAW = np.zeros(1, np.int32)
+
+
+def tiny_tiles(task="ss", num=8, seed=0):
+    """A batch as evaluation has it: all rows count, each of another scene."""
+    return tiny_batch(task, num, seed) | {
+        "valid": np.ones(num, bool),
+        "scene": np.arange(num, dtype=np.uint32),
+        "row": np.zeros(num, np.int32),
+        "column": np.zeros(num, np.int32),
+    }

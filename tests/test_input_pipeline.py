@@ -19,7 +19,7 @@ class Records:
     def __getitem__(self, i):
         if not 0 <= i < self.num:
             raise IndexError(i)
-        return {"image": np.full((2, 2, 1), i, np.uint8), "id": f"r{i}"}
+        return {"image": np.full((2, 2, 1), i, np.uint8), "id": f"val/scene/r00000_c{i:05d}"}
 
 
 def rows(batches):

@@ -5,10 +5,11 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import thin_config
 from jax.extend import core
-from problems import tiny_batch, tiny_problem, tiny_process
+from problems import ONE_DRAW, tiny_problem, tiny_process, tiny_tiles
 
 from noise2map_jax import samples
 from noise2map_jax.abstract_step import create_abstract_step
@@ -94,19 +95,28 @@ def test_what_each_platform_is_given_says_so(precision, lowered, platform):
 def test_all_products_of_evaluation_and_prediction_are_as_precise_as_asked():
     problem, process = tiny_problem(matmul_precision="highest"), tiny_process()
     params = abstract_params(problem.model, {"ss": 16})
-    batch = {k: jnp.asarray(v) for k, v in tiny_batch().items()} | {"valid": jnp.ones(8, bool)}
+    batch = tiny_tiles() | {"index": np.arange(8)}
     denoising = tiny_problem("denoise", matmul_precision="highest")
     of_denoising = abstract_params(denoising.model, {"denoise": 16})
     x, t = jnp.zeros((2, 16, 16, 3)), jnp.zeros(2, jnp.int32)
     found = {
-        "eval": traced(functools.partial(eval_step, problem=problem), params, batch, process),
-        "predict": traced(functools.partial(predict_step, problem=problem), params, batch, process),
+        "eval": traced(
+            functools.partial(eval_step, problem=problem), params, batch, process, ONE_DRAW
+        ),
+        "predict": traced(
+            functools.partial(predict_step, problem=problem), params, batch, process, ONE_DRAW
+        ),
         "sweep": traced(
-            functools.partial(sweep_step, problem=problem), params, batch, process, jnp.arange(3)
+            functools.partial(sweep_step, problem=problem),
+            params,
+            batch,
+            process,
+            ONE_DRAW,
+            jnp.arange(3),
         ),
         "denoise": traced(
             functools.partial(denoising_eval_step, problem=denoising),
-            *(of_denoising, batch | {"index": jnp.arange(8)}),
+            *(of_denoising, batch),
             *(tiny_process("denoise"), jnp.int32(0), jnp.int32(9)),
         ),
         "sample": traced(

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import PartitionSpec
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 from programs import needs_libtpu
 
 from noise2map_jax import sharding
@@ -118,18 +118,18 @@ def test_arrays_move_between_ways_of_being_split(all_sharded):
 def test_eight_devices_and_one_count_the_same():
     problem = tiny_problem()
     params, process = jitted_params(problem.model), tiny_process()
-    batch = tiny_batch(num=16) | {"valid": np.arange(16) < 13}
+    batch = tiny_tiles(num=16) | {"valid": np.arange(16) < 13}
     counts = []
     for num in (1, 8):
         mesh = mesh_of(num)
         rep = sharding.replicated(mesh)
         step = jax.jit(
             functools.partial(eval_step, problem=problem),
-            in_shardings=(rep, sharding.batch_sharding(mesh), rep),
+            in_shardings=(rep, sharding.batch_sharding(mesh), rep, rep),
             out_shardings=rep,
         )
-        args = sharding.replicate((params, process), mesh)
-        out = step(args[0], sharding.shard_batch(batch, mesh), args[1])
+        args = sharding.replicate((params, process, ONE_DRAW), mesh)
+        out = step(args[0], sharding.shard_batch(batch, mesh), *args[1:])
         counts.append(np.asarray(out["confusion"]))
     np.testing.assert_array_equal(counts[0], counts[1])
     assert np.all(counts[0][13:] == 0)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 
 from noise2map_jax.augment import Augmentation
 from noise2map_jax.eval_step import denoising_eval_step, eval_step, predict_step
@@ -212,12 +212,12 @@ def test_averaged_weights_lag_behind():
 def test_evaluation_counts_every_valid_pixel_once():
     problem, process = tiny_problem(), tiny_process()
     params = jitted_params(problem.model)
-    batch = tiny_batch() | {"valid": np.arange(8) < 5}
-    out = jax.jit(functools.partial(eval_step, problem=problem))(params, batch, process)
+    batch = tiny_tiles() | {"valid": np.arange(8) < 5}
+    out = jax.jit(functools.partial(eval_step, problem=problem))(params, batch, process, ONE_DRAW)
     counted = np.asarray(out["confusion"])
     np.testing.assert_array_equal(counted.sum(axis=(1, 2)), [16 * 14] * 5 + [0] * 3)
     predict = jax.jit(functools.partial(predict_step, problem=problem))
-    probabilities = np.asarray(predict(params, tiny_batch(), process).probabilities)
+    probabilities = np.asarray(predict(params, tiny_tiles(), process, ONE_DRAW).probabilities)
     np.testing.assert_allclose(probabilities.sum(axis=-1), np.ones((8, 16, 16)), rtol=1e-5)
     predicted = probabilities.argmax(axis=-1)
     for i in range(5):
@@ -230,12 +230,12 @@ def test_evaluation_counts_every_valid_pixel_once():
 def test_rows_that_fill_a_batch_change_nothing():
     problem, process = tiny_problem(), tiny_process()
     params = jitted_params(problem.model)
-    batch = tiny_batch(num=4)
+    batch = tiny_tiles(num=4)
     evaluate = jax.jit(functools.partial(eval_step, problem=problem))
-    alone = evaluate(params, batch | {"valid": np.ones(4, bool)}, process)
+    alone = evaluate(params, batch, process, ONE_DRAW)
     filled = {k: np.concatenate([v, np.zeros_like(v)]) for k, v in batch.items()}
     filled["valid"] = np.arange(8) < 4
-    padded = evaluate(params, filled, process)
+    padded = evaluate(params, filled, process, ONE_DRAW)
     np.testing.assert_array_equal(padded["confusion"][:4], alone["confusion"])
     assert np.all(padded["confusion"][4:] == 0)
     np.testing.assert_allclose(padded["loss_total"], alone["loss_total"], rtol=1e-6)
@@ -243,33 +243,35 @@ def test_rows_that_fill_a_batch_change_nothing():
 
 
 def test_prediction_over_several_timesteps_is_their_mean():
-    problem, batch = tiny_problem("cd"), tiny_batch("cd")
+    problem, batch = tiny_problem("cd"), tiny_tiles("cd")
     params = jitted_params(problem.model)
     predict = jax.jit(functools.partial(predict_step, problem=problem))
     alone = [
-        np.asarray(predict(params, batch, tiny_process("cd", inference_timesteps=(t,)))[0])
+        np.asarray(
+            predict(params, batch, tiny_process("cd", inference_timesteps=(t,)), ONE_DRAW)[0]
+        )
         for t in (700, 900)
     ]
-    both = predict(params, batch, tiny_process("cd", inference_timesteps=(700, 900)))
+    both = predict(params, batch, tiny_process("cd", inference_timesteps=(700, 900)), ONE_DRAW)
     np.testing.assert_allclose(both.probabilities, (alone[0] + alone[1]) / 2, atol=1e-6)
     spread = np.abs(alone[0] - alone[1])[..., 0] / 2  # of two values
     np.testing.assert_allclose(both.uncertainty, spread, atol=1e-5)
     assert both.uncertainty.max() > 0
-    one = predict(params, batch, tiny_process("cd"))
+    one = predict(params, batch, tiny_process("cd"), ONE_DRAW)
     np.testing.assert_array_equal(one.uncertainty, np.zeros((8, 16, 16)))
 
 
 def test_prediction_uses_the_inference_timestep():
     problem = tiny_problem("cd")
     params = jitted_params(problem.model)
-    batch = tiny_batch("cd")
+    batch = tiny_tiles("cd")
     at_258 = tiny_process("cd", inference_timesteps=(258,))
-    swapped = {"pre": batch["post"], "post": batch["pre"]}
+    swapped = batch | {"pre": batch["post"], "post": batch["pre"]}
 
     jitted = jax.jit(functools.partial(predict_step, problem=problem))
 
     def predict(batch, process):
-        return np.asarray(jitted(params, batch, process).probabilities)
+        return np.asarray(jitted(params, batch, process, ONE_DRAW).probabilities)
 
     # At t = 258 both halves of the input are alike: the order of the dates cannot matter there.
     blind = np.abs(predict(batch, at_258) - predict(swapped, at_258)).max()
