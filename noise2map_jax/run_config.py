@@ -54,8 +54,11 @@ MAY_CHANGE_IN_STUDIES = MAY_CHANGE.keys() - {
 }
 # What hosts of one run may have each for itself.
 MAY_DIFFER_BY_HOST = ("data.data_dir", "data.num_threads", "data.prefetch_size")
-# Another dataset can be evaluated; its bands and classes are checked as always.
+# What an evaluation takes from the config that it is given: its bands and classes are the run's.
 OTHER_DATA = ("data.dataset", "data.tile_size")
+EVALUATED = ("eval.", "mesh.", *MAY_DIFFER_BY_HOST, *OTHER_DATA)
+# What bears on training alone: there the run's own values hold, whatever the config says.
+TRAINED = ("train.", "augment.", "seed", "init_from", "init_parts", "init_input", "weight")
 TIMESTEPS = "noise.inference_timesteps"
 _SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
 
@@ -182,13 +185,14 @@ def rebuilt(workdir: pathlib.Path, digests: Mapping[str, str]) -> list[str]:
 def evaluated_config(
     workdir: pathlib.Path, config: ConfigDict, deliberate: Collection[str] = ()
 ) -> tuple[ConfigDict, Changes]:
-    """Return what a run is evaluated with: its own config, and of another one what may differ.
+    """Return what a run is evaluated with: its own config, with the data and `eval` of another.
 
     Args:
         workdir: of the run.
         config: what is asked for.
         deliberate: full names of fields that were given one by one, not by a whole config: only
-            so can the timesteps of prediction be others.
+            so can the timesteps of prediction be others, and only so does it matter what a config
+            says of training.
 
     Returns:
         The config, and what in it bears on scores and is not as in training.
@@ -199,10 +203,13 @@ def evaluated_config(
     trained = load_config(workdir)
     changed = changes(trained, keep_scaling(config, trained))
     chosen = {field for field in deliberate if _SECTION.sub("", field) == TIMESTEPS}
+    taken = {k: v for k, v in changed.items() if _is_among(k, EVALUATED) or k in chosen}
     refused = {
         field: values
         for field, values in changed.items()
-        if not _is_among(field, (*MAY_CHANGE, *OTHER_DATA)) and field not in chosen
+        if field not in taken
+        and not _is_among(field, MAY_CHANGE)
+        and (field in deliberate or not _is_among(field, TRAINED))
     }
     if refused:
         raise UserError(
@@ -210,8 +217,8 @@ def evaluated_config(
             f"it was trained with, or leave --config out; --config.{TIMESTEPS} alone can be given "
             "to predict otherwise"
         )
-    differing = {k: v for k, v in changed.items() if k in chosen or _is_among(k, OTHER_DATA)}
-    return with_values(trained, {field: after for field, (_, after) in changed.items()}), differing
+    differing = {k: v for k, v in taken.items() if k in chosen or _is_among(k, OTHER_DATA)}
+    return with_values(trained, {field: after for field, (_, after) in taken.items()}), differing
 
 
 def changes(before: ConfigDict, after: ConfigDict) -> Changes:

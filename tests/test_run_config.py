@@ -14,13 +14,13 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.run_config import (
     ADDED_FIELDS,
     CONFIG,
+    EVALUATED,
     FORMAT,
     HISTORY,
     MAY_CHANGE,
     MAY_CHANGE_IN_STUDIES,
-    MAY_DIFFER_BY_HOST,
-    OTHER_DATA,
     TIMESTEPS,
+    TRAINED,
     changes,
     check_going_on,
     evaluated_config,
@@ -96,8 +96,8 @@ def test_other_versions_are_refused(version, run):
 
 
 def test_what_may_change_is_a_field_or_a_section():
-    known = fields(default.get_config())
-    for name in {*MAY_CHANGE, *MAY_DIFFER_BY_HOST, *OTHER_DATA, TIMESTEPS}:
+    known = fields(default.get_config()).keys() | {"weight"}  # of a task beside others
+    for name in {*MAY_CHANGE, *EVALUATED, *TRAINED, TIMESTEPS}:
         assert name in known or (name.endswith(".") and any(k.startswith(name) for k in known))
 
 
@@ -235,14 +235,20 @@ def test_a_run_is_evaluated_as_it_was_trained(tmp_path):
     save_config(other(noise__kind="clean", train__ema_decay=0.9), tmp_path, DIGESTS)
     with pytest.raises(UserError) as error:
         evaluated_config(tmp_path, thin_config.get_config())
-    for words in ("noise.kind ('clean', now 'structured')", "ema_decay (0.9, now 0.0)", "--config"):
+    for words in ("noise.kind ('clean', now 'structured');", "leave --config out"):
         assert words in str(error.value)
+    assert "ema_decay" not in str(error.value)
     asked = other(
-        noise__kind="clean", train__ema_decay=0.9, eval__split="val", data__dataset="another"
+        noise__kind="clean", seed=1, mesh__fsdp=2, eval__split="val", data__dataset="another"
     )
     config, differing = evaluated_config(tmp_path, asked)
-    assert changes(config, asked) == {}
+    assert list(changes(config, asked)) == ["seed", "train.ema_decay"]  # of the run
+    assert list(changes(config, load_config(tmp_path))) == [
+        *("data.dataset", "eval.split", "mesh.fsdp")
+    ]
     assert differing == {"data.dataset": ("thin_ss", "another")}
+    with pytest.raises(UserError, match=r"values of seed \(0, now 1\);"):
+        evaluated_config(tmp_path, asked, ("seed",))
 
 
 @pytest.mark.parametrize("task", ["", "tasks.ss."])
