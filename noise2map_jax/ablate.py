@@ -13,15 +13,9 @@ from noise2map_jax.execution import create_execution
 from noise2map_jax.execution_choice import choose_execution
 from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.member_evaluator import MemberEvaluator
-from noise2map_jax.run import differences, load_config
+from noise2map_jax.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
 from noise2map_jax.study import Member, Study, create_study
 from noise2map_jax.trainer import Trainer
-
-# Between the beginning of a study and going on with it; what is evaluated is kept with the result.
-MAY_DIFFER = (
-    *("data.data_dir", "data.num_threads", "data.prefetch_size"),
-    *("mesh.", "train.write_report", "eval."),
-)
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -76,17 +70,14 @@ def _check_trained(study: Study) -> None:
     """Refuse to mix what was trained before under the same name with other values."""
     for member in study.members:
         run = member.run
-        if (run.workdir / "config.json").is_file():
-            changed = [
-                name
-                for name in differences(load_config(run.workdir), run.experiment.config)
-                if not name.startswith(MAY_DIFFER)
-            ]
-            if changed:
-                raise UserError(
-                    f"{run.workdir} was trained with other values of {', '.join(changed)}; choose "
-                    "another name for the variant or another --workdir"
-                )
+        if (run.workdir / CONFIG).is_file():
+            check_going_on(
+                run.workdir,
+                run.experiment.config,
+                run.experiment.digests,
+                may_change=MAY_CHANGE_IN_STUDIES,
+                remedy="choose another name for the variant or another --workdir",
+            )
     study.workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study.config.to_dict(), indent=2) + "\n"
     (study.workdir / "study.json").write_text(text)

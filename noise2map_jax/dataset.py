@@ -1,6 +1,7 @@
 """A prepared dataset on disk: ArrayRecord shards described by TFDS, and their manifest."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -28,6 +29,12 @@ class Dataset:
     def name(self) -> str:
         """Its name."""
         return self.manifest["name"]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the checksums of its shards: the same as long as its records are."""
+        checksums = json.dumps(self.manifest["shards"], sort_keys=True)
+        return hashlib.sha256(checksums.encode()).hexdigest()
 
     @property
     def splits(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """From a config to the parts of an experiment: network, objectives, devices."""
 
 import dataclasses
-import json
 import math
 import pathlib
 
@@ -25,8 +24,6 @@ from noise2map_jax.scaling_config import resolve_scaling
 from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
-
-FORMAT = 4  # of config.json; it grows when fields are added or change their meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +74,11 @@ class Experiment:
     model: Noise2Map
     objectives: dict[str, Objective]
     mesh: Mesh
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of the datasets' records, by task."""
+        return {name: objective.dataset.digest for name, objective in self.objectives.items()}
 
     def file_name(self, name: str, task: str) -> str:
         """Name a file of one task: `name.ext`, or `name_<task>.ext` in a run of several tasks."""
@@ -154,12 +156,3 @@ def num_train_steps(config: ConfigDict, num_records: int) -> int:
     if config.train.num_steps > 0:
         return config.train.num_steps
     return max(1, math.ceil(config.train.num_epochs * num_records / config.train.batch_size))
-
-
-def save_config(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Write `config.json`, from which a finished run can be used again."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"format": FORMAT} | config.to_dict(), indent=2) + "\n"
-    temporary = workdir / "config.json.tmp"
-    temporary.write_text(text)
-    temporary.replace(workdir / "config.json")

@@ -22,7 +22,8 @@ from noise2map_jax.losses import IGNORE
 from noise2map_jax.noise import noise_draws
 from noise2map_jax.problem import Problem
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.run import restore_best
+from noise2map_jax.run_config import load_config
 from noise2map_jax.scaling_config import value_range
 from noise2map_jax.task_configs import task_config
 from noise2map_jax.tile_position import position

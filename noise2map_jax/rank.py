@@ -130,6 +130,18 @@ def notes(methods: list[RankedMethod]) -> list[str]:
     return lines
 
 
+def not_as_trained(rows: list[ResultRow]) -> list[str]:
+    """Say which scores are not of a run as it was trained."""
+    return sorted(
+        {
+            f"{row.method} was not scored on {row.dataset} as it was trained, in "
+            f"{', '.join(row.differs)}"
+            for row in rows
+            if row.differs
+        }
+    )
+
+
 def save(cells: list[list[str]], path: pathlib.Path) -> None:
     """Write the ranking as CSV.
 
@@ -163,14 +175,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        methods = rank_methods(read_results(arguments.runs, arguments.split))
+        rows = read_results(arguments.runs, arguments.split)
+        methods = rank_methods(rows)
         cells = table(methods)
         if arguments.output:
             save(cells, pathlib.Path(arguments.output))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join([format_table(cells), *notes(methods)]))
+    print("\n".join([format_table(cells), *notes(methods), *not_as_trained(rows)]))
     return 0
 
 

@@ -4,11 +4,12 @@ import csv
 import json
 import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from noise2map_jax.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
-from noise2map_jax.run import load_config
+from noise2map_jax.run_config import load_config
 from noise2map_jax.task_configs import task_configs
 from noise2map_jax.tasks import get_task
 
@@ -25,6 +26,9 @@ class ResultRow(NamedTuple):
         f1: foreground F1 in percent.
         iou: foreground IoU in percent.
         protocol: what a run was scored on, in a line; "" where a table does not say.
+        records: digest of the dataset; "" where it is not known.
+        timesteps: at which a run predicted; empty where it is not known.
+        differs: in what a run was not scored as it was trained.
     """
 
     method: str
@@ -32,6 +36,9 @@ class ResultRow(NamedTuple):
     f1: float
     iou: float
     protocol: str = ""
+    records: str = ""
+    timesteps: tuple[int, ...] = ()
+    differs: tuple[str, ...] = ()
 
 
 def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
@@ -69,15 +76,44 @@ def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
 
 
 def _check_protocols(rows: list[ResultRow]) -> None:
-    """Refuse to rank scores of one dataset that was built in two ways."""
-    first: dict[str, ResultRow] = {}
-    for row in (row for row in rows if row.protocol):
-        other = first.setdefault(row.dataset, row)
-        if row.protocol != other.protocol:
-            raise UserError(
-                f"{other.method} and {row.method} were not scored on the same {row.dataset}: "
-                f"{other.protocol!r} and {row.protocol!r}; evaluate them on the same records"
-            )
+    """Refuse scores of one dataset that was built in two ways, and means over unlike predictions.
+
+    Methods may differ in their timesteps of prediction; runs of one method are averaged.
+    """
+    if pair := _unlike(rows, lambda row: row.dataset, lambda row: row.protocol):
+        one, other = pair
+        raise UserError(
+            f"{one.method} and {other.method} were not scored on the same {one.dataset}: "
+            f"{one.protocol!r} and {other.protocol!r}; evaluate them on the same records"
+        )
+    if pair := _unlike(rows, lambda row: row.dataset, lambda row: row.records):
+        one, other = pair
+        raise UserError(
+            f"{one.method} and {other.method} were not scored on the same {one.dataset}: it was "
+            "built anew between them; evaluate both again"
+        )
+    if pair := _unlike(rows, lambda row: (row.method, row.dataset), lambda row: row.timesteps):
+        one, other = pair
+        raise UserError(
+            f"runs of {one.method} predicted {one.dataset} at t = {one.timesteps} and at t = "
+            f"{other.timesteps}, which have no common mean; evaluate them alike, or give them "
+            "names of their own: METHOD=FOLDER"
+        )
+
+
+def _unlike(
+    rows: Iterable[ResultRow],
+    key: Callable[[ResultRow], object],
+    value: Callable[[ResultRow], object],
+) -> tuple[ResultRow, ResultRow] | None:
+    """Return two rows of the same key whose values are known and differ."""
+    first: dict[object, ResultRow] = {}
+    for row in rows:
+        if value(row):
+            other = first.setdefault(key(row), row)
+            if value(row) != value(other):
+                return other, row
+    return None
 
 
 def _split_name(source: str) -> tuple[str, pathlib.Path]:
@@ -108,31 +144,50 @@ def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:
         if not get_task(task).has_classes:
             raise UserError(f"{workdir} is a run of the task {task}, which has no F1; leave it out")
         name = f"scores_{split}_{task}.json" if several else f"scores_{split}.json"
-        scores = _read_scores(workdir / "report" / name, classes, workdir, split)
-        rows.append(ResultRow(method, f"{task} {dataset}", *scores))
+        path = workdir / "report" / name
+        rows.append(_read_scores(path, method, (task, dataset, classes), workdir, split))
     return rows
 
 
 def _read_scores(
-    path: pathlib.Path, classes: tuple[str, ...], workdir: pathlib.Path, split: str
-) -> tuple[float, float, str]:
-    """Foreground F1 and IoU in percent, and what they were measured on."""
+    path: pathlib.Path,
+    method: str,
+    trained_on: tuple[str, str, tuple[str, ...]],
+    workdir: pathlib.Path,
+    split: str,
+) -> ResultRow:
+    """Foreground F1 and IoU, and what they were measured on; `trained_on`: task, data, classes."""
+    task, dataset, classes = trained_on
+    evaluation = (
+        f"python -m noise2map_jax.main --workdir={workdir} --mode=eval --config.eval.split={split}"
+    )
     if not path.is_file():
-        raise UserError(
-            f"{path} is missing; evaluate the run first: python -m noise2map_jax.main "
-            f"--config=... --workdir={workdir} --mode=eval --config.eval.split={split}"
-        )
+        raise UserError(f"{path} is missing; evaluate the run first: {evaluation}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         scores, protocol = content["scores"]["all tiles"], str(content["protocol"])
         f1 = float(scores["f1/foreground"])
         ious = [float(scores[f"iou/{name}"]) for name in classes[1:]]
+        step = int(content["step"])
+        records = str(content.get("records", ""))
+        timesteps = tuple(int(t) for t in content.get("inference_timesteps", ()))
+        differs = tuple(map(str, content.get("differs_from_training", ())))
+        dataset = str(content.get("dataset", dataset))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} holds no scores ({error!r}); evaluate the run again") from None
+    best = saved_steps(workdir / "checkpoints" / "best")
+    if best and step != max(best):
+        raise UserError(
+            f"{path} is of step {step}, but the best checkpoint of {workdir} is now that of step "
+            f"{max(best)}; evaluate the run again: {evaluation}"
+        )
     defined = [value for value in ious if not math.isnan(value)]
     if math.isnan(f1) or not defined:
         raise UserError(f"{path}: F1 is not defined, the split has no foreground; leave it out")
-    return 100 * f1, 100 * sum(defined) / len(defined), protocol
+    iou = sum(defined) / len(defined)
+    return ResultRow(
+        method, f"{task} {dataset}", 100 * f1, 100 * iou, protocol, records, timesteps, differs
+    )
 
 
 def read_table(path: pathlib.Path) -> list[ResultRow]:

@@ -5,12 +5,21 @@ import jax
 from noise2map_jax.components import count_params
 from noise2map_jax.experiment import Objective
 from noise2map_jax.matmul_precision import describe_precision
-from noise2map_jax.run import differences, load_config
+from noise2map_jax.run_config import Changes, describe
 from noise2map_jax.trainer import Run, Start
 
+LENGTH = {"train.num_steps", "train.num_epochs"}
 
-def start_summary(run: Run, start: Start, num_steps: int) -> str:
-    """Say what is about to happen in the training of one network."""
+
+def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> str:
+    """Say what is about to happen in the training of one network.
+
+    Args:
+        run: the network.
+        start: where its training begins.
+        num_steps: where it ends.
+        changed: what is not as when the run was started.
+    """
     experiment, workdir = run.experiment, run.workdir
     config, mesh, params = experiment.config, experiment.mesh, start.state.params
     (origin,) = start.origins
@@ -36,10 +45,12 @@ def start_summary(run: Run, start: Start, num_steps: int) -> str:
         f"steps       {num_steps:,}" + (f", going on from {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
     ]
-    if (workdir / "config.json").exists():
-        changed = differences(load_config(workdir), config)
-        if changed:
-            lines.append(f"changed since this run was started: {', '.join(changed)}")
+    if changed:
+        lines.append(f"changed since this run was started: {describe(changed)}")
+    if start.step and config.train.cosine and changed.keys() & LENGTH:
+        lines.append(
+            f"from step {start.step:,} on the learning rate follows a cosine of another length"
+        )
     return "\n".join(lines)
 
 

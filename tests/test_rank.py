@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 
 from configs import default
 from noise2map_jax import rank
-from noise2map_jax.experiment import save_config
 from noise2map_jax.rank import rank_methods
 from noise2map_jax.result_rows import ResultRow
+from noise2map_jax.run_config import save_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def scores(f1, ious, protocol="records"):
+def scores(f1, ious, protocol="records", **more):
     """What evaluation writes, as far as it is read here; fractions of 1."""
     named = {"f1/foreground": f1, "iou/mean": 0.99, "iou/background": 0.98}
     named |= {f"iou/{name}": iou for name, iou in ious.items()}
-    return {"protocol": protocol, "step": 1, "scores": {"all tiles": {"tiles": 3, **named}}}
+    found = {"protocol": protocol, "step": 1, "scores": {"all tiles": {"tiles": 3, **named}}}
+    return found | more
 
 
 def write_run(folder, f1=0.8, iou=0.6, *, task="ss", dataset="whu", split="test", **changes):
@@ -244,6 +245,48 @@ def test_sources_that_cannot_be_meant_are_named(tmp_path, capsys):
     other = write_run(tmp_path / "other", protocol="other records")
     error = call(capsys, folder, other, expect=2)
     assert "run and other were not scored on the same ss whu: 'records' and 'other" in error
+
+
+def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    for step in (1, 20):
+        (folder / "checkpoints" / "best" / str(step)).mkdir(parents=True)
+        if step == 1:
+            call(capsys, folder)
+    error = call(capsys, folder, expect=2)
+    assert "scores_test.json is of step 1, but the best checkpoint of" in error
+    assert "is now that of step 20; evaluate the run again: python -m" in error
+
+
+def test_scores_are_of_the_dataset_that_was_evaluated(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", dataset="whu")
+    path = folder / "report" / "scores_test.json"
+    content = json.loads(path.read_text())
+    changed = {"data.dataset": ["whu", "levir"]}
+    path.write_text(json.dumps(content | {"dataset": "levir", "differs_from_training": changed}))
+    lines = call(capsys, folder)
+    assert "F1 ss levir" in lines[0]
+    assert lines[-1] == "run was not scored on ss levir as it was trained, in data.dataset"
+
+
+def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
+    names = [f"m={tmp_path / 'a'}", f"m={tmp_path / 'b'}"]
+    write_run(tmp_path / "a", inference_timesteps=[999])
+    write_run(tmp_path / "b", inference_timesteps=[500])
+    error = call(capsys, *names, expect=2)
+    assert "runs of m predicted ss whu at t = (999,) and at t = (500,)" in error
+    call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
+    write_run(tmp_path / "b", inference_timesteps=[999])
+    assert "m: means over runs: ss whu of 2" in call(capsys, *names)
+
+
+def test_scores_on_a_dataset_before_and_after_it_was_built_anew_are_refused(tmp_path, capsys):
+    write_run(tmp_path / "a", records="0a")
+    write_run(tmp_path / "b", records="0b")
+    error = call(capsys, tmp_path / "a", tmp_path / "b", expect=2)
+    assert "a and b were not scored on the same ss whu: it was built anew" in error
+    write_run(tmp_path / "b")  # by an earlier version, which does not say
+    call(capsys, tmp_path / "a", tmp_path / "b")
 
 
 def test_a_folder_may_hold_an_equals_sign(tmp_path, capsys):
