@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
             # Updates in a row that are left out where the gradient is not finite; then the run
-            # stops. The optimiser counts them: a run that was begun with 0 stays with 0.
+            # stops.
             max_skipped_updates=0,
             skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
