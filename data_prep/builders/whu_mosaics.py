@@ -61,7 +61,7 @@ def plan(args: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Dat
         scenes,
         functools.partial(load_window, encodings),
         about=about,
-        places=Places({s: whu_areas.PLACE for s in scenes}, whu_areas.PLACE_RULE, known=True),
+        places=Places({s.name: whu_areas.PLACE for s in scenes}, whu_areas.PLACE_RULE, known=True),
         rejected=found.rejected,
         num_found=found.num_found,
     )
