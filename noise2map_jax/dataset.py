@@ -38,6 +38,10 @@ class Dataset:
         """Number of records of a split."""
         return int(self._split(split)["num_records"])
 
+    def num_scenes(self, split: str) -> int:
+        """Number of scenes of a split, files that its records were cut from."""
+        return int(self._split(split)["num_scenes"])
+
     def class_pixels(self, split: str) -> list[int]:
         """Number of pixels of each class in a split, ignored ones left out."""
         return [int(n) for n in self._split(split)["class_pixels"]]
@@ -80,6 +84,21 @@ class Dataset:
             f"{self.name} {self.manifest['version']}, split {split}: {info['num_records']} tiles "
             f"of {size} x {size} from {info['num_scenes']} scenes; {self.manifest['split_rule']}"
         )
+
+    @property
+    def places_known(self) -> bool:
+        """Whether the manifest says which scenes lie in one place."""
+        return bool(self.manifest.get("places_known", False))
+
+    def record_places(self, split: str) -> list[str]:
+        """Name the place of each record of a split, [N]; its scene where places are not known."""
+        scenes = [record_scene(record_id(record)) for record in self.source(split)]
+        info = self._split(split)
+        if "places" not in info:
+            return scenes
+        pairs = zip(info["scenes"], info["places"], strict=True)
+        places = {f"{split}/{scene}": place for scene, place in pairs}
+        return [places[scene] for scene in scenes]
 
     def source(self, split: str) -> Sequence[dict[str, Any]]:
         """Open a split for random access; records are decoded when they are read."""

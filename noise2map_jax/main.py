@@ -15,7 +15,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import ablate, baselines, compilation, evaluate, train
+from noise2map_jax import ablate, baselines, compilation, evaluate, final, train
 from noise2map_jax.checkpoint import SaveError
 from noise2map_jax.errors import UserError
 
@@ -29,6 +29,7 @@ MODES = {
     "eval": evaluate.evaluate,
     "baselines": baselines.baselines,
     "ablate": ablate.ablate,
+    "final": final.final,
     "compile": lambda config, workdir: compilation.compile_step(
         config, workdir, _TOPOLOGY.value, _NUM_SLICES.value
     ),
