@@ -2,7 +2,15 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, network, study, training, transfer
+from benchmarks import (
+    data_prep,
+    family_error,
+    input_pipeline,
+    network,
+    study,
+    training,
+    transfer,
+)
 
 BENCHMARKS = {
     "network": network,
@@ -11,6 +19,7 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "family_error": family_error,
 }
 
 

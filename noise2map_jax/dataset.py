@@ -45,6 +45,10 @@ class Dataset:
         """Number of records of a split."""
         return int(self._split(split)["num_records"])
 
+    def num_scenes(self, split: str) -> int:
+        """Number of scenes of a split, files that its records were cut from."""
+        return int(self._split(split)["num_scenes"])
+
     def class_pixels(self, split: str) -> list[int]:
         """Number of pixels of each class in a split, ignored ones left out."""
         return [int(n) for n in self._split(split)["class_pixels"]]

@@ -14,7 +14,11 @@ from noise2map_jax.task_configs import task_configs
 from noise2map_jax.tasks import get_task
 
 COLUMNS = ("method", "dataset", "f1", "iou")
-STUDY_TABLE = pathlib.PurePath("report", "results.csv")
+# Of a study, by split.
+STUDY_TABLES = {
+    "val": pathlib.PurePath("report", "results.csv"),
+    "test": pathlib.PurePath("report", "final.csv"),
+}
 
 
 class ResultRow(NamedTuple):
@@ -46,7 +50,8 @@ def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
 
     Args:
         sources: folders of runs, `METHOD=FOLDER`, folders of studies, CSV tables.
-        split: whose scores of runs; tables have those that they have.
+        split: whose scores of runs and studies; a table that names another is refused, one that
+            names none is taken as it is.
 
     Raises:
         UserError: naming the first that cannot be used, and why; also one that is named twice, and
@@ -58,16 +63,19 @@ def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
         name, path = _split_name(source)
         if (first := seen.setdefault(path.resolve(), source)) is not source:
             raise UserError(f"{source} is the same as {first}; name each once")
-        is_table = path.suffix == ".csv" or (path / STUDY_TABLE).is_file()
-        if is_table and name:
+        is_study = (path / STUDY_TABLES["val"]).is_file()
+        if name and (is_study or path.suffix == ".csv"):
             raise UserError(f"{source} names a method, but {path} has its own; leave out {name}=")
-        if is_table:
-            rows += read_table(path if path.suffix == ".csv" else path / STUDY_TABLE)
+        if is_study:
+            rows += read_study(path, split)
+        elif path.suffix == ".csv":
+            rows += read_table(path, split)
         elif (path / "config.json").is_file():
             rows += read_run(path, name or path.resolve().name, split)
         elif path.exists():
             raise UserError(
-                f"{path} is neither a run (config.json), a study ({STUDY_TABLE}) nor a .csv table"
+                f"{path} is neither a run (config.json), a study ({STUDY_TABLES['val']}) nor a "
+                ".csv table"
             )
         else:
             raise UserError(f"{path} does not exist; expected a run, a study or a .csv table")
@@ -190,8 +198,28 @@ def _read_scores(
     )
 
 
-def read_table(path: pathlib.Path) -> list[ResultRow]:
+def read_study(workdir: pathlib.Path, split: str) -> list[ResultRow]:
+    """Read the scores of a study, one row a variant.
+
+    Raises:
+        UserError: it has no scores on the split, or does not say of which they are.
+    """
+    path = workdir / STUDY_TABLES.get(split, STUDY_TABLES["val"])
+    if not path.is_file():
+        raise UserError(
+            f"{workdir} has no scores on {split}: studies compare on val (--split=val), and test "
+            "is opened by --mode=final"
+        )
+    return read_table(path, split, needs_split=True)
+
+
+def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> list[ResultRow]:
     """Read a table with the columns method, dataset, f1 and iou (in percent), and maybe others.
+
+    Args:
+        path: of the table.
+        split: what a column `split` has to say, where there is one.
+        needs_split: whether there has to be one.
 
     Raises:
         UserError: naming the line and what is wrong in it.
@@ -205,8 +233,13 @@ def read_table(path: pathlib.Path) -> list[ResultRow]:
                     f"{path} lacks the column {', '.join(lacking)}; its header has "
                     f"{', '.join(header) or 'nothing'}"
                 )
+            if needs_split and "split" not in header:
+                raise UserError(
+                    f"{path} does not say of which split its scores are: an earlier version wrote "
+                    "it; run the study again with --mode=ablate, which trains nothing anew"
+                )
             reader.fieldnames = header
-            rows = [_read_line(line, f"{path}, line {reader.line_num}") for line in reader]
+            rows = [_read_line(line, f"{path}, line {reader.line_num}", split) for line in reader]
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -216,7 +249,10 @@ def read_table(path: pathlib.Path) -> list[ResultRow]:
     return rows
 
 
-def _read_line(line: dict[str, str | None], where: str) -> ResultRow:
+def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow:
+    found = (line.get("split") or split).strip()
+    if found != split:
+        raise UserError(f"{where}: the scores are of {found}, not of {split}; see --split")
     method, dataset, *numbers = ((line[name] or "").strip() for name in COLUMNS)
     if not method or not dataset:
         raise UserError(f"{where}: {'dataset' if method else 'method'} is empty")
