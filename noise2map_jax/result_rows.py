@@ -32,6 +32,7 @@ class ResultRow(NamedTuple):
         protocol: what a run was scored on, in a line; "" where a table does not say.
         records: digest of the dataset; "" where it is not known.
         timesteps: at which a run predicted; empty where it is not known.
+        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise.
         differs: in what a run was not scored as it was trained.
     """
 
@@ -42,7 +43,15 @@ class ResultRow(NamedTuple):
     protocol: str = ""
     records: str = ""
     timesteps: tuple[int, ...] = ()
+    draws: int = 0
     differs: tuple[str, ...] = ()
+
+
+# How a run predicts, and may predict otherwise when it is evaluated again.
+PREDICTION: dict[str, Callable[[ResultRow], object]] = {
+    "t =": lambda row: row.timesteps,
+    "draws of noise:": lambda row: row.draws,
+}
 
 
 def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
@@ -100,13 +109,14 @@ def _check_protocols(rows: list[ResultRow]) -> None:
             f"{one.method} and {other.method} were not scored on the same {one.dataset}: it was "
             "built anew between them; evaluate both again"
         )
-    if pair := _unlike(rows, lambda row: (row.method, row.dataset), lambda row: row.timesteps):
-        one, other = pair
-        raise UserError(
-            f"runs of {one.method} predicted {one.dataset} at t = {one.timesteps} and at t = "
-            f"{other.timesteps}, which have no common mean; evaluate them alike, or give them "
-            "names of their own: METHOD=FOLDER"
-        )
+    for what, of_row in PREDICTION.items():
+        if pair := _unlike(rows, lambda row: (row.method, row.dataset), of_row):
+            one, other = pair
+            raise UserError(
+                f"runs of {one.method} predicted {one.dataset} with {what} {of_row(one)} and "
+                f"{of_row(other)}, which have no common mean; evaluate them alike, or give them "
+                "names of their own: METHOD=FOLDER"
+            )
 
 
 def _unlike(
@@ -179,6 +189,7 @@ def _read_scores(
         step = int(content["step"])
         records = str(content.get("records", ""))
         timesteps = tuple(int(t) for t in content.get("inference_timesteps", ()))
+        draws = int(content.get("num_noise_draws", 0))
         differs = tuple(map(str, content.get("differs_from_training", ())))
         dataset = str(content.get("dataset", dataset))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -194,7 +205,15 @@ def _read_scores(
         raise UserError(f"{path}: F1 is not defined, the split has no foreground; leave it out")
     iou = sum(defined) / len(defined)
     return ResultRow(
-        method, f"{task} {dataset}", 100 * f1, 100 * iou, protocol, records, timesteps, differs
+        method,
+        f"{task} {dataset}",
+        100 * f1,
+        100 * iou,
+        protocol,
+        records,
+        timesteps,
+        draws,
+        differs,
     )
 
 
