@@ -23,6 +23,7 @@ from noise2map_jax.run_config import (
     TRAINED,
     changes,
     check_going_on,
+    check_same_numbers,
     evaluated_config,
     fields,
     load_config,
@@ -93,6 +94,15 @@ def test_other_versions_are_refused(version, run):
     rewrite(run, lambda content: content.update(format=version))
     with pytest.raises(UserError, match=rf"has format {version}, expected {FORMAT}: another"):
         load_config(run)
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_what_an_earlier_version_began_is_not_trained_on(version, run):
+    check_same_numbers(run)
+    rewrite(run, lambda content: content.update(format=version))
+    load_config(run)  # it can still be used
+    with pytest.raises(UserError, match="begun by an earlier version, .* other random numbers"):
+        check_same_numbers(run)
 
 
 def test_what_may_change_is_a_field_or_a_section():
