@@ -236,7 +236,7 @@ def test_a_member_that_turns_nan_is_marked_and_the_others_go_on(thin_data, cache
     done = programs.run(options, programs.environment(cache))
     assert "blown, seed 0 failed: step " in done.stdout
     assert "| blown | 0 | failed |" in done.stdout
-    assert "blown and paper cannot be compared: no seed finished" in done.stdout
+    assert "Whether blown and paper differ cannot be told: no seed finished" in done.stdout
     page = (tmp_path / "report" / "index.html").read_text()
     assert "blown, seed 0 failed and counts for nothing: step" in page
     rows = list(csv.DictReader((tmp_path / "report" / "results.csv").read_text().splitlines()))
