@@ -39,6 +39,8 @@ def write_report(study: Study) -> None:
     folder = study.workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
     _write_tables(study, comparison, SPLIT, folder / "results")
+    for old in folder.glob("final.*"):
+        old.unlink()  # of other members than these
     if final:
         _write_tables(study, final, "test", folder / "final")
     write_page(html, folder / "index.html")

@@ -149,6 +149,7 @@ def test_a_refused_interval_is_said_and_not_drawn():
     assert rows[0].startswith(
         f"cosine noise.kind=cosine 3/3 88.00 ± 1.00 n/a: {reason} 78.57 +4.00 n/a: {reason} "
     )
+    assert "Seen" not in Page(text).text
     assert "Bars" not in Page(text).text
     assert "hold together" not in Page(text).text
 

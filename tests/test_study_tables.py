@@ -67,7 +67,7 @@ def test_csv_holds_every_number_in_percent(comparison):
     ):
         assert float(rows[1][name]) == pytest.approx(value, rel=1e-5)
     assert rows[1]["comparisons"] == "1"
-    assert "better than paper by 10.0 points" in rows[1]["verdict"]
+    assert "better than paper by 10.1 points" in rows[1]["verdict"]
     counts = [rows[1][name] for name in ("split", "tiles", "scenes", "places", "places_known")]
     assert counts == ["val", "6", "8", "6", "yes"]
 
