@@ -32,7 +32,8 @@ class ResultRow(NamedTuple):
         protocol: what a run was scored on, in a line; "" where a table does not say.
         records: digest of the dataset; "" where it is not known.
         timesteps: at which a run predicted; empty where it is not known.
-        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise.
+        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise;
+            None where it is not known.
         differs: in what a run was not scored as it was trained.
     """
 
@@ -43,7 +44,7 @@ class ResultRow(NamedTuple):
     protocol: str = ""
     records: str = ""
     timesteps: tuple[int, ...] = ()
-    draws: int = 0
+    draws: int | None = None
     differs: tuple[str, ...] = ()
 
 
@@ -52,6 +53,9 @@ PREDICTION: dict[str, Callable[[ResultRow], object]] = {
     "t =": lambda row: row.timesteps,
     "draws of noise:": lambda row: row.draws,
 }
+
+
+UNKNOWN: tuple[object, ...] = (None, "", ())
 
 
 def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
@@ -127,7 +131,7 @@ def _unlike(
     """Return two rows of the same key whose values are known and differ."""
     first: dict[object, ResultRow] = {}
     for row in rows:
-        if value(row):
+        if value(row) not in UNKNOWN:
             other = first.setdefault(key(row), row)
             if value(row) != value(other):
                 return other, row
@@ -189,7 +193,7 @@ def _read_scores(
         step = int(content["step"])
         records = str(content.get("records", ""))
         timesteps = tuple(int(t) for t in content.get("inference_timesteps", ()))
-        draws = int(content.get("num_noise_draws", 0))
+        draws = int(content["num_noise_draws"]) if "num_noise_draws" in content else None
         differs = tuple(map(str, content.get("differs_from_training", ())))
         dataset = str(content.get("dataset", dataset))
     except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -295,7 +295,8 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     error = call(capsys, *names, expect=2)
     assert "runs of m predicted ss whu with t = (999,) and (500,)" in error
     call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
-    write_run(tmp_path / "b", inference_timesteps=[999], num_noise_draws=4)
+    for name, draws in ("a", 0), ("b", 4):
+        write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
     assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
     assert "m: means over runs: ss whu of 2" in call(capsys, *names)

@@ -101,7 +101,7 @@ def test_what_an_earlier_version_began_is_not_trained_on(version, run):
     check_same_numbers(run)
     rewrite(run, lambda content: content.update(format=version))
     load_config(run)  # it can still be used
-    with pytest.raises(UserError, match="begun by an earlier version, .* other random numbers"):
+    with pytest.raises(UserError, match=r"begun by an earlier version, .* other random numbers"):
         check_same_numbers(run)
 
 
