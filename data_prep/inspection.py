@@ -190,7 +190,7 @@ def _complaint(
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
     return (
         f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
-        " 255 = ignore (see --classes, --mask_encoding)"
+        " 255 = ignore (--classes names more, --mask_encoding=binary255 takes 255 as foreground)"
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import histograms
+from data_prep import histograms, look_alikes
 from data_prep.dataset import IGNORE
+from data_prep.look_alikes import Picture
 from data_prep.prepared import Prepared, Shard
 
 _ID = re.compile(r"([^/]+)/(.+)/r(\d{5,})_c(\d{5,})")
@@ -29,6 +30,7 @@ class Report:
       ignore_pixels: Pixels with the ignore value.
       num_with_change: Records that say `has_change`.
       band_counts: Pixels of each value of the bands that are not ignored, see `histograms`.
+      pictures: What is remembered of the images of each whole scene.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Report:
     ignore_pixels: int = 0
     num_with_change: int = 0
     band_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def check_shard(dataset: Prepared, shard: Shard) -> Report:
@@ -59,11 +62,16 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
     tile_size = about["tile_size"]
     records = dataset.records(shard)
     positions: list[tuple[int, int]] = []
+    tiles: list[Mapping[str, np.ndarray]] = []
     scene, previous, reason = None, "", ""
 
     def end_scene() -> None:
         if scene is not None and not report.num_unreadable:
-            report.findings += _check_grid(f"{shard.split}/{scene}", positions, tile_size)
+            faults = [*_check_grid(f"{shard.split}/{scene}", positions, tile_size)]
+            report.findings += faults
+            if not faults and len(tiles) == len(positions):
+                for image in _assembled(positions, tiles, dataset.images):
+                    report.pictures.append(look_alikes.picture(shard.split, scene, image))
 
     for index in range(len(records)):
         try:
@@ -89,7 +97,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
         previous = key
         if match[2] != scene:
             end_scene()
-            scene, positions = match[2], []
+            scene, positions, tiles = match[2], [], []
             report.scenes.append(scene)
             report.scene_records.append(0)
             if scene not in place_of:
@@ -97,6 +105,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
                     f"{where}: the manifest lists no scene {scene} in this split"
                 )
         positions.append((int(match[3]), int(match[4])))
+        tiles += [] if wrong else [record]
         report.scene_records[-1] += 1
         place = _text(record.get("place"))
         if place != place_of.get(scene, place):
@@ -134,6 +143,31 @@ def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int
         yield from (f"{scene}: tile r{r:05d}_c{c:05d} {what}" for r, c in found)
     if not (lost or many or other):
         yield f"{scene}: its tiles are not in the order of rows and columns"
+
+
+def _assembled(
+    positions: Sequence[tuple[int, int]],
+    tiles: Sequence[Mapping[str, np.ndarray]],
+    images: Sequence[str],
+) -> Iterator[np.ndarray]:
+    """Put the tiles of a scene together; yield its images [H, W, C] without the padding."""
+    size = tiles[0]["mask"].shape[0]
+    rows, columns = (max(position) + size for position in zip(*positions, strict=True))
+
+    def whole(name: str) -> np.ndarray:
+        first = tiles[0][name]
+        array = np.zeros((rows, columns, first.shape[-1]), first.dtype)
+        for (row, column), tile in zip(positions, tiles, strict=True):
+            array[row : row + size, column : column + size] = tile[name]
+        return array
+
+    arrays = [whole(name) for name in images]
+    holds = (whole("mask") != IGNORE).any(-1)
+    for array in arrays:
+        holds |= array.any(-1)
+    if holds.any():
+        height, width = (np.flatnonzero(holds.any(axis))[-1] + 1 for axis in (1, 0))
+        yield from (array[:height, :width] for array in arrays)
 
 
 def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, contact_sheet, histograms, prepared, sources
+from data_prep import checksums, contact_sheet, histograms, look_alikes, prepared, sources
 from data_prep.errors import UserError
 from data_prep.options import positive
 from data_prep.parallel import ordered_map
 from data_prep.prepared import Prepared
 from data_prep.record_checks import Report, check_shard
+
+_MOST_TOLD = 10  # Pairs of scenes that look alike.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the dataset, draw its contact sheet, name everything that is wrong.
+    """Check the dataset, draw its contact sheet, name everything that is wrong or looks alike.
 
     Args:
       args: The parsed options.
@@ -57,6 +59,10 @@ def run(args: argparse.Namespace) -> None:
     for split in dict.fromkeys([*dataset.manifest["splits"], *dataset.shards]):
         of_split = [report for shard, report in by_shard.items() if shard.split == split]
         findings += _check_split(dataset, split, of_split)
+    alike = look_alikes.find([p for report in by_shard.values() for p in report.pictures])
+    findings += [f"{pair} are the same picture, pixel by pixel" for pair in alike.equal]
+    _tell(alike.same, "like the same picture")
+    _tell(alike.neighbours, "like neighbours")
     output = args.output or dataset.folder / "contact_sheet.png"
     foreground = {shard: report.foreground for shard, report in by_shard.items()}
     if contact_sheet.draw(dataset, foreground, args.num_tiles, output):
@@ -67,6 +73,16 @@ def run(args: argparse.Namespace) -> None:
     print(f"{dataset.folder}: {records} records in {len(shards)} shards are as the manifest says")
     if args.source is not None:
         print(f"{args.source}: {len(dataset.manifest['files'])} files are those it was built from")
+
+
+def _tell(pairs: Sequence[str], what: str) -> None:
+    """Print what may be a coincidence, and is no error."""
+    if pairs:
+        print(f"warning: {len(pairs)} pairs of scenes of different splits look {what}:")
+        for pair in pairs[:_MOST_TOLD]:
+            print(f"  {pair} look {what}")
+        if len(pairs) > _MOST_TOLD:
+            print(f"  and {len(pairs) - _MOST_TOLD} more")
 
 
 def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> Iterator[str]:

@@ -101,13 +101,13 @@ class Dataset:
 
         Returns:
             [N] names in the order of the records. Of a dataset of format 1, which has no places,
-            the scene of each record, whose id is read for it.
+            the scene of each record, for which all of them are read.
         """
         info = self._split(split)
         if self.format > 1:
             pairs = zip(info["places"], info["scene_records"], strict=True)
             return [place for place, number in pairs for _ in range(number)]
-        return [record_scene(record_id(record)) for record in self._source(split, only=("id",))]
+        return [record_scene(record_id(record)) for record in self.source(split)]
 
     def describe(self, split: str) -> str:
         """Say in a line what a split is."""
@@ -123,16 +123,10 @@ class Dataset:
 
     def source(self, split: str) -> Sequence[dict[str, Any]]:
         """Open a split for random access; records are decoded when they are read."""
-        return self._source(split)
-
-    def _source(self, split: str, only: Sequence[str] | None = None) -> Sequence[dict[str, Any]]:
-        """Open a split; only the features asked for are decoded."""
         import tensorflow_datasets as tfds  # slow to import, and only readers need it
 
         self._split(split)
-        decoders = None if only is None else tfds.decode.PartialDecoding(dict.fromkeys(only, True))
-        builder = tfds.builder_from_directory(self.directory)
-        return builder.as_data_source(split, decoders=decoders)
+        return tfds.builder_from_directory(self.directory).as_data_source(split)
 
     def _split(self, split: str) -> dict[str, Any]:
         if split not in self.splits:

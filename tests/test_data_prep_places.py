@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import pytest
 from folder_builds import GRID, error, load, picture, run, save, square
 from hypothesis import given, settings
@@ -178,15 +177,3 @@ def test_folders_that_divide_a_place_are_told(tmp_path, capsys):
 def test_a_pattern_without_a_group_is_an_error(tmp_path, capsys, pattern):
     assert run(tmp_path, f"--group_regex={pattern}") == 2
     assert "--group_regex" in error(capsys)[0]
-
-
-def test_labels_that_are_no_class_are_refused_at_the_last(tmp_path):
-    """Whichever builder let them pass."""
-    from data_prep.dataset import RecordFormat, Scene
-    from data_prep.records import scene_records
-
-    layout = RecordFormat("ss", 4, 1, "uint8", ("background", "building"))
-    mask = np.array([[0, 1], [7, 255]], np.uint8)[..., None]
-    arrays = {"image": np.zeros((2, 2, 1), np.uint8), "mask": mask}
-    with pytest.raises(UserError, match=r"train/s: its mask holds 7; 2 classes and 255 = ignore"):
-        scene_records(lambda _: arrays, layout, Scene("s", "train", 0, 2, 2))
