@@ -38,9 +38,7 @@ def test_areas_of_spacenet7_that_touch_are_one_place(tmp_path):
     """TRAIN is moved beside TEST: the paper's split divides it, a seeded one does not."""
     source = spacenet7_builds.written(tmp_path / "source")
     train, test = spacenet7_builds.TRAIN, spacenet7_builds.TEST
-    corner = spacenet7_miniature.origin(test) * rasterio.Affine.translation(
-        spacenet7_builds.SIZE, 0
-    )
+    beside = rasterio.Affine.translation(spacenet7_builds.SIZE, 0)
     for path in (source / "train" / train).rglob("*.tif"):
         with rasterio.open(path, "r+") as raster:
             raster.transform = spacenet7_miniature.origin(test) * beside
