@@ -6,7 +6,8 @@ r"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin ba
     python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
 
 BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
-inria_256__austin1_10.tif: images of one are one place, in scores and in splits. The full backbone on an accelerator:
+inria_256__austin1_10.tif: images of one are one place, in scores and in splits. The full backbone
+on an accelerator:
 --config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, as in default.py.
 """
 
