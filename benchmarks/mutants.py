@@ -1,4 +1,4 @@
-"""Mutants of a module: its source with one operator or number changed, by cosmic-ray's operators."""
+"""Mutants of a module: its source with one operator or number changed by cosmic-ray."""
 
 import dataclasses
 import difflib

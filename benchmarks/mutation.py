@@ -20,11 +20,12 @@ from benchmarks import machine
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.json")
 OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
 
-# The tests of a module where they are not in the one file named after it. Whole programs are left
-# out: they run the module in another process.
-TESTS: dict[str, list[str]] = {
-    "data_prep/histograms.py": ["tests/test_data_prep_histograms.py"],
-    "noise2map_jax/train_state.py": ["tests/test_train_state.py"],
+# The tests of a module, where they are others than those of the one file named after it. Whole
+# programs are left out, for they run the module in another process, and what trains networks.
+TESTS = {
+    "noise2map_jax/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
+    "noise2map_jax/optimizer.py": ["tests/test_optimizer.py", "tests/test_optimizer_groups.py"],
+    "noise2map_jax/step.py": ["tests/test_step_by_hand.py"],
 }
 
 

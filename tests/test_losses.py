@@ -84,3 +84,9 @@ def test_balanced_weights_give_every_class_the_same_share():
     weights = losses.balanced_class_weights(counts)
     np.testing.assert_allclose(weights * counts, [100 / 3, 100 / 3, 0], rtol=1e-6)
     np.testing.assert_allclose(losses.balanced_class_weights(jnp.array([7, 7])), [1, 1])
+
+
+def test_balanced_weights_of_numbers_worked_by_hand():
+    # N = 4 pixels, K = 3 classes: 4 / (3 * 3), 4 / (3 * 1), and none.
+    weights = losses.balanced_class_weights(jnp.array([3, 1, 0]))
+    np.testing.assert_allclose(weights, [4 / 9, 4 / 3, 0], rtol=1e-6)
