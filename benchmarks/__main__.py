@@ -2,7 +2,16 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, mutation, network, study, training, transfer
+from benchmarks import (
+    data_prep,
+    family_error,
+    input_pipeline,
+    mutation,
+    network,
+    study,
+    training,
+    transfer,
+)
 
 BENCHMARKS = {
     "network": network,
@@ -12,6 +21,7 @@ BENCHMARKS = {
     "transfer": transfer,
     "study": study,
     "mutation": mutation,
+    "family_error": family_error,
 }
 
 

@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
             # Updates in a row that are left out where the gradient is not finite; then the run
-            # stops. The optimiser counts them: a run that was begun with 0 stays with 0.
+            # stops.
             max_skipped_updates=0,
             skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
@@ -112,7 +112,7 @@ def get_config() -> ConfigDict:
             write_report=True,  # at the end of training: pictures and a page in report/
         ),
         eval=create(
-            split="test",  # what --mode=eval evaluates
+            split="test",  # what --mode=eval evaluates; a study has its own, see `study`
             batch_size=8,  # rows of a global batch
             # Maps by a process with Gaussian noise are the mean over so many draws of it; memory
             # grows with their number.
@@ -158,7 +158,9 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
 
 
 def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper") -> ConfigDict:
-    """Compare variants of an experiment, for `--mode=ablate`.
+    """Compare variants of an experiment, for `--mode=ablate` and `--mode=final`.
+
+    Variants are compared on validation, whatever `eval.split` is; `--mode=final` opens test.
 
     Args:
         config: the experiment.
@@ -178,6 +180,6 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         execution="auto",  # dispatch, vmap, devices; auto = the fastest, measured at start
         max_members=8,  # most networks that a device trains in one call
         num_timesteps=11,  # of the sweep over inference timesteps on validation; 0 = none
-        num_scenes=6,  # records whose predictions the page shows
+        num_scenes=6,  # places of which the page shows what is predicted of a tile
     )
     return config

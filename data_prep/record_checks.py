@@ -22,6 +22,7 @@ class Report:
     Attributes:
       findings: What is not as it must be, a sentence each.
       scenes: Their names in order.
+      scene_records: Number of records of each of them.
       num_unreadable: Records that cannot be read; the counts are of the others.
       foreground: Indices of the records with a pixel of a class above 0.
       class_pixels: Pixels of each class, [K].
@@ -32,6 +33,7 @@ class Report:
 
     findings: list[str] = field(default_factory=list)
     scenes: list[str] = field(default_factory=list)
+    scene_records: list[int] = field(default_factory=list)
     num_unreadable: int = 0
     foreground: list[int] = field(default_factory=list)
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
@@ -52,7 +54,8 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
     """
     about = dataset.manifest
     report = Report(band_counts=histograms.zeros(about["num_bands"], about["dtype"]))
-    listed = set(about["splits"].get(shard.split, {}).get("scenes", []))
+    entry = about["splits"].get(shard.split, {"scenes": [], "places": []})
+    place_of = dict(zip(entry["scenes"], entry["places"], strict=True))
     tile_size = about["tile_size"]
     records = dataset.records(shard)
     positions: list[tuple[int, int]] = []
@@ -88,11 +91,18 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
             end_scene()
             scene, positions = match[2], []
             report.scenes.append(scene)
-            if scene not in listed:
+            report.scene_records.append(0)
+            if scene not in place_of:
                 report.findings.append(
                     f"{where}: the manifest lists no scene {scene} in this split"
                 )
         positions.append((int(match[3]), int(match[4])))
+        report.scene_records[-1] += 1
+        place = _text(record.get("place"))
+        if place != place_of.get(scene, place):
+            report.findings.append(
+                f"{where}: its place is {place!r}, the manifest says {place_of[scene]!r}"
+            )
     end_scene()
     if report.num_unreadable:
         report.findings.append(
@@ -131,15 +141,14 @@ def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]
     size, num_classes = about["tile_size"], len(about["classes"])
     for name in dataset.images:
         yield from _check_array(name, record, (size, size, about["num_bands"]), about["dtype"])
-    if not dataset.has_mask:
-        return
     yield from _check_array("mask", record, (size, size, 1), "uint8")
     if not isinstance(record.get("mask"), np.ndarray):
         return
     values = np.unique(record["mask"])
-    wrong = [int(value) for value in values if value >= num_classes and value != IGNORE]
+    wrong = [int(v) for v in values if v >= max(num_classes, 1) and v != IGNORE]
     if wrong:
-        yield f"mask holds {', '.join(map(str, wrong))}; {num_classes} classes and 255 are known"
+        known = f"{num_classes} classes" if num_classes else "0"
+        yield f"mask holds {', '.join(map(str, wrong))}; {known} and 255 are known"
     if about["task"] == "cd":
         first = about.get("first_change_class", 1)
         has_change = bool(((values >= first) & (values < num_classes)).any())
@@ -170,6 +179,6 @@ def _count(report: Report, record: Mapping[str, Any], index: int) -> None:
 
 
 def _count_bands(report: Report, record: Mapping[str, Any], images: Sequence[str]) -> None:
-    valid = record["mask"][..., 0] != IGNORE if "mask" in record else None
+    valid = record["mask"][..., 0] != IGNORE
     for name in images:
         report.band_counts += histograms.count(record[name], valid)

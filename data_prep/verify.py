@@ -82,20 +82,26 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
     number = sum(dataset.shards[split])
     if number != entry.get("num_records"):
         yield f"{split}: {number} records, the manifest says {entry.get('num_records')}"
-    if entry.get("num_scenes") != len(entry.get("scenes", [])):
-        yield (
-            f"{split}: the manifest says {entry.get('num_scenes')} scenes and lists"
-            f" {len(entry.get('scenes', []))}"
-        )
+    for key in ("scenes", "places"):
+        if entry[f"num_{key}"] != len(set(entry[key])):
+            yield (
+                f"{split}: the manifest says {entry[f'num_{key}']} {key} and lists"
+                f" {len(set(entry[key]))}"
+            )
     if sum(report.num_unreadable for report in reports):
         return  # Sums over the rest would only repeat that.
     scenes = [scene for report in reports for scene in report.scenes]
-    yield from _check_scenes(split, scenes, entry.get("scenes", []))
+    yield from _check_scenes(split, scenes, entry["scenes"])
+    if scenes == entry["scenes"]:
+        found_records = [n for report in reports for n in report.scene_records]
+        for scene, n, listed in zip(scenes, found_records, entry["scene_records"], strict=True):
+            if n != listed:
+                yield f"{split}: scene {scene} has {n} records, the manifest says {listed}"
     found: dict[str, Any] = {}
-    if dataset.has_mask:
+    if dataset.has_classes:
         pixels = sum((report.class_pixels for report in reports), np.zeros(256, np.int64))
         found["class_pixels"] = pixels[: len(dataset.manifest["classes"])].tolist()
-        found["ignore_pixels"] = sum(report.ignore_pixels for report in reports)
+    found["ignore_pixels"] = sum(report.ignore_pixels for report in reports)
     if dataset.manifest["task"] == "cd":
         found["num_with_change"] = sum(report.num_with_change for report in reports)
     for key, value in found.items():
@@ -103,7 +109,7 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
             yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
     if reports:
         counts = np.sum([report.band_counts for report in reports], axis=0)
-        bands = histograms.statistics(dataset.without_padding(split, counts))
+        bands = histograms.statistics(counts)
         yield from _check_bands(split, bands, entry.get("bands"))
 
 

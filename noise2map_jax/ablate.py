@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax import openings
 from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.errors import UserError
 from noise2map_jax.execution import create_execution
@@ -14,12 +15,12 @@ from noise2map_jax.execution_choice import choose_execution
 from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.member_evaluator import MemberEvaluator
 from noise2map_jax.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
-from noise2map_jax.study import Member, Study, create_study
+from noise2map_jax.study import SPLIT, Member, Study, create_study
 from noise2map_jax.trainer import Trainer
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Train every member, evaluate it, compare the variants, write the page.
+    """Train every member, evaluate it on validation, compare the variants, write the page.
 
     The same command goes on where it stopped: members that are trained are not trained again.
 
@@ -31,20 +32,31 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
         UserError: a field or a dataset that is wrong.
         Preempted: asked to stop by a signal; all is saved.
     """
-    if jax.process_count() > 1:
-        raise UserError(
-            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
-            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
-        )
-    study = create_study(config, workdir)
+    study = open_study(config, workdir)
     print(_summary(study), flush=True)
-    _check_trained(study)
+    openings.note_earlier_version(study)
     for group in study.groups:
         _train_group(study, group)
 
     from noise2map_jax.study_report import write_report  # plots are slow to import
 
     write_report(study)
+
+
+def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
+    """Make a study, and check that what was trained of it before was trained alike.
+
+    Raises:
+        UserError: a field or a dataset that is wrong, or several processes.
+    """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
+            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
+        )
+    study = create_study(config, workdir)
+    _check_trained(study)
+    return study
 
 
 def _summary(study: Study) -> str:
@@ -85,7 +97,7 @@ def _check_trained(study: Study) -> None:
 
 def _train_group(study: Study, group: Sequence[Member]) -> None:
     """Train and evaluate the members that share an executable."""
-    evaluator = MemberEvaluator(study, group[0])
+    evaluator = MemberEvaluator(group[0], SPLIT, study.config.study.num_timesteps)
     for member in group:
         evaluator(member)  # those that were trained before
     pending = [member for member in group if failure_of(member) is None]

@@ -45,6 +45,10 @@ class Dataset:
         """Number of records of a split."""
         return int(self._split(split)["num_records"])
 
+    def num_scenes(self, split: str) -> int:
+        """Number of scenes of a split, files that its records were cut from."""
+        return int(self._split(split)["num_scenes"])
+
     def class_pixels(self, split: str) -> list[int]:
         """Number of pixels of each class in a split, ignored ones left out."""
         return [int(n) for n in self._split(split)["class_pixels"]]
@@ -79,21 +83,56 @@ class Dataset:
         """Say in a line what a score on this split was measured on, and what its means are over."""
         return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
 
+    @property
+    def format(self) -> int:
+        """Number of the format it was written in: 1 has no places, and no mask without classes."""
+        return int(self.manifest.get("format", 1))
+
+    @property
+    def places_known(self) -> bool:
+        """Whether anything says which scenes show the same place; else each counts as its own."""
+        return bool(self.manifest.get("places_known", False))
+
+    def record_places(self, split: str) -> list[str]:
+        """The place of each record: records of one place are no independent samples.
+
+        Args:
+            split: a split with N records.
+
+        Returns:
+            [N] names in the order of the records. Of a dataset of format 1, which has no places,
+            the scene of each record, whose id is read for it.
+        """
+        info = self._split(split)
+        if self.format > 1:
+            pairs = zip(info["places"], info["scene_records"], strict=True)
+            return [place for place, number in pairs for _ in range(number)]
+        return [record_scene(record_id(record)) for record in self._source(split, only=("id",))]
+
     def describe(self, split: str) -> str:
         """Say in a line what a split is."""
         info = self._split(split)
         size = self.manifest["tile_size"]
+        places = f" of {info['num_places']} places" if self.places_known else ""
+        unknown = "" if self.places_known else ", whose places are not known"
         return (
             f"{self.name} {self.manifest['version']}, split {split}: {info['num_records']} tiles "
-            f"of {size} x {size} from {info['num_scenes']} scenes; {self.manifest['split_rule']}"
+            f"of {size} x {size} from {info['num_scenes']} scenes{places}{unknown}; "
+            f"{self.manifest['split_rule']}"
         )
 
     def source(self, split: str) -> Sequence[dict[str, Any]]:
         """Open a split for random access; records are decoded when they are read."""
+        return self._source(split)
+
+    def _source(self, split: str, only: Sequence[str] | None = None) -> Sequence[dict[str, Any]]:
+        """Open a split; only the features asked for are decoded."""
         import tensorflow_datasets as tfds  # slow to import, and only readers need it
 
         self._split(split)
-        return tfds.builder_from_directory(self.directory).as_data_source(split)
+        decoders = None if only is None else tfds.decode.PartialDecoding(dict.fromkeys(only, True))
+        builder = tfds.builder_from_directory(self.directory)
+        return builder.as_data_source(split, decoders=decoders)
 
     def _split(self, split: str) -> dict[str, Any]:
         if split not in self.splits:
@@ -152,7 +191,7 @@ def check_dataset(
     """Compare what an experiment expects of its records with what the manifest says.
 
     Raises:
-        UserError: the first difference, with both values.
+        UserError: the first difference, with both values; or padding cannot be told from image.
     """
     expected = {
         "task": task,
@@ -161,6 +200,12 @@ def check_dataset(
         "dtype": dtype,
         "classes": list(classes),
     }
+    if dataset.manifest["task"] == task == "denoise" and dataset.format < 2:
+        raise UserError(
+            f"dataset {dataset.name!r} was written in format {dataset.format}, in which images "
+            "without labels have no mask that tells padding from image; build it again with "
+            "`python -m data_prep`"
+        )
     for key, value in expected.items():
         found = dataset.manifest[key]
         if key == "classes" and task == "denoise":

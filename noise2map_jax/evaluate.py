@@ -18,7 +18,7 @@ from noise2map_jax.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.predictions import predict_spread, save_predictions
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.run import restore_best
-from noise2map_jax.run_config import Changes, describe, evaluated_config, load_config, rebuilt
+from noise2map_jax.run_config import Changes, describe, evaluated_config, rebuilt
 from noise2map_jax.samples import save_samples
 
 
@@ -93,7 +93,7 @@ def _open(
 ) -> tuple[Experiment, Changes]:
     """Make a run's experiment as it was trained, and say in what it is not."""
     config, changed = evaluated_config(workdir, config, deliberate)
-    experiment = create_experiment(config, load_config(workdir))
+    experiment = create_experiment(config)
     for task in rebuilt(workdir, experiment.digests):
         name = f"tasks.{task}.data.dataset" if config.tasks else "data.dataset"
         dataset = experiment.objectives[task].dataset.name

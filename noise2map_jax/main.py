@@ -15,7 +15,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import ablate, baselines, compilation, evaluate, train
+from noise2map_jax import ablate, baselines, compilation, evaluate, final, train
 from noise2map_jax.checkpoint import SaveError
 from noise2map_jax.errors import UserError
 from noise2map_jax.run_config import CONFIG
@@ -30,6 +30,7 @@ MODES = {
     "eval": lambda config, workdir: evaluate.evaluate(config, workdir, _given_fields()),
     "baselines": lambda config, workdir: baselines.baselines(config, workdir, _given_fields()),
     "ablate": ablate.ablate,
+    "final": final.final,
     "compile": lambda config, workdir: compilation.compile_step(
         config, workdir, _TOPOLOGY.value, _NUM_SLICES.value
     ),

@@ -3,7 +3,8 @@
     python -m noise2map_jax.rank RUN [METHOD=]RUN ... [--split=test] [--output=rank.csv]
 
 A RUN is the folder of a run that was evaluated (METHOD defaults to the folder's name), the folder
-of a study, or a table in percent: *.csv with the header method,dataset,f1,iou and maybe more. Each
+of a study (on val, or on test after --mode=final), or a table in percent: *.csv with the header
+method,dataset,f1,iou and maybe more; a column split is compared with --split. Each
 task on a dataset counts as one dataset; several runs of a method on the same one, such as of
 several seeds, are averaged. The table is printed as Markdown.
 """
@@ -165,7 +166,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder or table, see above")
-    parser.add_argument("--split", default="test", help="whose scores of runs; default: test")
+    parser.add_argument("--split", default="test", help="whose scores; default: test")
     parser.add_argument("--output", default="", help="CSV file to write the ranking to")
     return parser.parse_args(argv)
 

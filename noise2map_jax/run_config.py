@@ -175,6 +175,24 @@ def check_going_on(
     return changed
 
 
+def check_same_numbers(workdir: pathlib.Path) -> None:
+    """Refuse to train on where an earlier version began.
+
+    Before format 5 tasks shared their random numbers, and went through their records otherwise: the
+    second part of the run would not be that of any config.
+
+    Raises:
+        UserError: the run was begun before format 5.
+    """
+    found = json.loads((workdir / CONFIG).read_text(encoding="utf-8")).get("format", 1)
+    if found < 5:
+        raise UserError(
+            f"{workdir} was begun by an earlier version, which drew other random numbers: it can "
+            "be evaluated, used for maps and begun from (init_from), but not trained on; start a "
+            "new run with another --workdir"
+        )
+
+
 def rebuilt(workdir: pathlib.Path, digests: Mapping[str, str]) -> list[str]:
     """Name the tasks whose datasets hold other records than when a run was started.
 

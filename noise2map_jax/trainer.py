@@ -18,6 +18,7 @@ from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.learner import Learner, each
 from noise2map_jax.preemption import Preempted, PreemptionWatch
 from noise2map_jax.progress import progress_bar
+from noise2map_jax.run_config import check_same_numbers
 from noise2map_jax.step_functions import step_and_init
 from noise2map_jax.tasks import Task
 from noise2map_jax.train_state import TrainState, start_from
@@ -92,10 +93,16 @@ class Trainer:
         Args:
             runs: the networks, no more than the execution takes.
             folder: where their newest states are kept together; for one network its work folder.
+
+        Raises:
+            UserError: they were begun by an earlier version, and are not trained to their end.
         """
         keys = self.root_keys(runs)
         with contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints")) as checkpoints:
             step = checkpoints.latest_step() or 0
+            if 0 < step < self.num_steps:
+                for run in runs:
+                    check_same_numbers(run.workdir)
             if step:
                 shapes = jax.eval_shape(self.init, keys)
                 placed = self.execution.state_sharding(shapes)

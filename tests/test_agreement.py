@@ -28,8 +28,9 @@ def test_a_mistake_of_one_is_told_on_all():
 
 def test_the_digest_of_the_code_changes_with_it(tmp_path, monkeypatch):
     digests = set()
-    for name, text in (("a", "x = 1"), ("a", "x = 2"), ("b", "x = 2"), ("b", "x = 2")):
-        folder = tmp_path / str(len(digests)) / "package"
+    files = (("a", "x = 1"), ("a", "x = 2"), ("b", "x = 2"), ("b", "x = 2"))
+    for number, (name, text) in enumerate(files):
+        folder = tmp_path / str(number) / "package"
         (folder / "inner").mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").touch()
         (folder / "inner" / f"{name}.py").write_text(text)

@@ -112,8 +112,8 @@ def test_a_checkpoint_of_another_architecture(program, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(program, tmp_path):
-    # The rate rises from 0: the first update changes nothing.
-    rises = ("--config.train.learning_rate=1e38", "--config.train.warmup_steps=15")
+    # The rate rises: after one update the parameters are finite, but not what comes of them.
+    rises = ("--config.train.learning_rate=1e18", "--config.train.warmup_steps=15")
     for _ in range(2):  # and again, from the checkpoint
         line = error_line(program(*rises, "--config.train.checkpoint_every_steps=1", expect=2))
         assert 1 < int(line.split("step ")[1].split(":")[0]) <= 5

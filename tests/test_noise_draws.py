@@ -11,6 +11,7 @@ from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_t
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import predict_step
+from noise2map_jax.evaluate import format_scores
 from noise2map_jax.evaluator import MapEvaluator
 from noise2map_jax.experiment import create_experiment
 from noise2map_jax.metrics import confusion_matrices
@@ -124,3 +125,10 @@ def test_no_draw_at_all_is_refused():
     config.eval.num_noise_draws = 0
     with pytest.raises(UserError, match=r"eval\.num_noise_draws is 0; expected 1 or more"):
         create_experiment(config)
+
+
+def test_scores_say_how_many_draws_they_are_of():
+    result = {"protocol": "toy", "step": 7, "inference_timesteps": [999], "num_noise_draws": 3}
+    result |= {"differs_from_training": [], "scores": {}}
+    assert "t = 999, mean over 3 draws of Gaussian noise" in format_scores(result, ())
+    assert format_scores(result | {"num_noise_draws": 0}, ()).endswith("predicted at t = 999")

@@ -108,9 +108,14 @@ def test_runs_studies_and_tables_are_ranked_together(tmp_path, capsys):
     write_run(tmp_path / "cd", 0.5, 0.3, task="cd")
     write_table(
         tmp_path / "study" / "report" / "results.csv",
-        "clean,ss whu,75,62,whatever",
-        "clean,cd whu,65.5,48,",
-        header="method,dataset,f1,iou,seeds",
+        "wrong,ss whu,1,1,val",
+        header="method,dataset,f1,iou,split",
+    )
+    write_table(
+        tmp_path / "study" / "report" / "final.csv",
+        "clean,ss whu,75,62,test,whatever",
+        "clean,cd whu,65.5,48,test,",
+        header="method,dataset,f1,iou,split,seeds",
     )
     table = write_table(tmp_path / "published.csv", "other,ss whu,91.234,80")
     output = tmp_path / "new" / "rank.csv"
@@ -129,6 +134,20 @@ def test_runs_studies_and_tables_are_ranked_together(tmp_path, capsys):
         "2,paper,65.00,47.50,50.00,80.00",
         ",other,,,,91.23",
     ]
+
+
+def test_splits_are_not_mixed(tmp_path, capsys):
+    header = "method,dataset,f1,iou,split"
+    table = write_table(tmp_path / "s/report/results.csv", "a,ss x,70,60,val", header=header)
+    error = call(capsys, tmp_path / "s", expect=2)
+    assert "s has no scores on test: studies compare on val (--split=val), and test is" in error
+    assert "70.00" in call(capsys, tmp_path / "s", "--split=val")[2]
+    write_table(tmp_path / "s/report/final.csv", "a,ss x,65,55,test", header=header)
+    assert "65.00" in call(capsys, tmp_path / "s")[2]
+    assert "the scores are of val, not of test; see --split" in call(capsys, table, expect=2)
+    write_table(table, "a,ss x,70,60", header="method,dataset,f1,iou")
+    error = call(capsys, tmp_path / "s", "--split=val", expect=2)
+    assert "an earlier version wrote it; run the study again with --mode=ablate" in error
 
 
 def test_seeds_of_a_method_are_averaged_and_it_is_said(tmp_path, capsys):
@@ -274,8 +293,11 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     write_run(tmp_path / "a", inference_timesteps=[999])
     write_run(tmp_path / "b", inference_timesteps=[500])
     error = call(capsys, *names, expect=2)
-    assert "runs of m predicted ss whu at t = (999,) and at t = (500,)" in error
+    assert "runs of m predicted ss whu with t = (999,) and (500,)" in error
     call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
+    for name, draws in ("a", 0), ("b", 4):
+        write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
+    assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
     assert "m: means over runs: ss whu of 2" in call(capsys, *names)
 

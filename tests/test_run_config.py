@@ -23,6 +23,7 @@ from noise2map_jax.run_config import (
     TRAINED,
     changes,
     check_going_on,
+    check_same_numbers,
     evaluated_config,
     fields,
     load_config,
@@ -95,6 +96,15 @@ def test_other_versions_are_refused(version, run):
         load_config(run)
 
 
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_what_an_earlier_version_began_is_not_trained_on(version, run):
+    check_same_numbers(run)
+    rewrite(run, lambda content: content.update(format=version))
+    load_config(run)  # it can still be used
+    with pytest.raises(UserError, match=r"begun by an earlier version, .* other random numbers"):
+        check_same_numbers(run)
+
+
 def test_what_may_change_is_a_field_or_a_section():
     known = fields(default.get_config()).keys() | {"weight"}  # of a task beside others
     for name in {*MAY_CHANGE, *EVALUATED, *TRAINED, TIMESTEPS}:
@@ -113,6 +123,7 @@ def test_what_may_change_is_a_field_or_a_section():
         ("train__batch_size", 16, "train.batch_size (8, now 16)"),
         ("train__cosine", True, "train.cosine (False, now True)"),
         ("data__dataset", "evaluated", "data.dataset ('thin_ss', now 'evaluated')"),
+        ("train__num_steps_more", 1, "train.num_steps_more (None, now 1)"),  # a field of its own
         ("model__dtype", "bfloat16", "model.dtype ('float32', now 'bfloat16')"),
     ],
 )
@@ -120,7 +131,7 @@ def test_what_is_learned_cannot_change(run, field, value, words):
     with pytest.raises(UserError, match=re.escape(words)) as error:
         check_going_on(run, other(**{field: value, "train__num_steps": 40}), DIGESTS)
     assert "start a new run with another --workdir" in str(error.value)
-    assert "num_steps" not in str(error.value)
+    assert "num_steps (" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
