@@ -79,6 +79,16 @@ def test_squared_errors_are_those_of_pixels_that_count():
     np.testing.assert_array_equal(weight, [2, 4])
 
 
+def test_every_channel_of_a_pixel_counts():
+    zeros = jnp.zeros((3, 1, 2, 5))
+    _, weight = losses.squared_errors(zeros, zeros, jnp.ones((3, 1, 2), bool))
+    np.testing.assert_array_equal(weight, [10, 10, 10])
+
+
+def test_what_is_ignored_has_the_label_that_is_in_the_files():
+    assert losses.IGNORE == 255
+
+
 def test_balanced_weights_give_every_class_the_same_share():
     counts = jnp.array([90.0, 10.0, 0.0])
     weights = losses.balanced_class_weights(counts)
