@@ -6,6 +6,7 @@ from benchmarks import (
     data_prep,
     family_error,
     input_pipeline,
+    mutation,
     network,
     study,
     training,
@@ -19,6 +20,7 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "mutation": mutation,
     "family_error": family_error,
 }
 

@@ -42,6 +42,29 @@ def test_crops_reach_every_corner_and_nothing_else():
     np.testing.assert_array_equal(out[:, -1] - out[:, 0], np.full((500, 6, 1), 5))
 
 
+def test_rows_and_columns_of_a_crop_are_drawn_by_themselves():
+    numbered = jnp.broadcast_to(jnp.arange(30).reshape(1, 5, 6, 1), (500, 5, 6, 1))
+    options = augment.Augmentation(flips_and_turns=False, crop_size=4)
+    out = augment.augment_geometry(options, jax.random.key(0), {"image": numbered})["image"]
+    corners = np.array([6 * row + column for row in range(2) for column in range(3)])
+    assert set(np.unique(out[:, 0, 0])) == set(corners)
+    square = 6 * np.arange(4)[:, None] + np.arange(4)
+    np.testing.assert_array_equal(out[..., 0] - out[:, :1, :1, 0], np.tile(square, (500, 1, 1)))
+    whole = augment.Augmentation(flips_and_turns=False, crop_size=5)
+    square = {"image": numbered[:2, :, :5]}
+    out = augment.augment_geometry(whole, jax.random.key(0), square)
+    np.testing.assert_array_equal(out["image"], square["image"])
+
+
+def test_by_default_each_of_the_eight_symmetries_is_as_frequent():
+    assert augment.Augmentation() == augment.Augmentation(True, 0, 0.0, 0.0, False)
+    square = jnp.broadcast_to(jnp.arange(4).reshape(1, 2, 2, 1), (4000, 2, 2, 1))
+    out = augment.augment_geometry(augment.Augmentation(), jax.random.key(0), {"image": square})
+    _, counts = np.unique(np.asarray(out["image"]).reshape(4000, 4), axis=0, return_counts=True)
+    assert len(counts) == 8
+    np.testing.assert_allclose(counts, np.full(8, 500), atol=5 * np.sqrt(4000 * 7 / 64))
+
+
 def test_nothing_asked_for_changes_nothing():
     batch = a_batch()
     options = augment.Augmentation(flips_and_turns=False)
@@ -58,6 +81,11 @@ def test_dates_are_exchanged_for_about_half_of_the_pairs():
     out = augment.augment_geometry(options, jax.random.key(0), batch)
     np.testing.assert_array_equal(out["pre"] + out["post"], np.ones((400, 2, 2, 3)))
     assert 150 < float(out["pre"][:, 0, 0, 0].sum()) < 250
+    assert all(len(np.unique(image)) == 1 for image in np.asarray(out["pre"]))  # whole images
+    image = {"image": batch["post"]}  # which has no date
+    assert augment.augment_geometry(options, jax.random.key(0), image).keys() == {"image"}
+    kept = augment.augment_geometry(augment.Augmentation(), jax.random.key(0), batch)
+    assert not kept["pre"].any()
 
 
 def everywhere(images):
@@ -79,6 +107,28 @@ def test_padding_does_not_bear_on_the_light_of_an_image():
     none = jnp.zeros_like(valid)
     out = augment.jitter(options, jax.random.key(2), images, none)  # nothing to divide by
     assert np.isfinite(out).all()
+    options = augment.Augmentation(contrast=0.3)  # there is no mean that it would be about
+    out = augment.jitter(options, jax.random.key(2), images, none)
+    np.testing.assert_array_equal(out, images)
+
+
+def test_contrast_is_about_the_mean_of_what_is_valid():
+    options = augment.Augmentation(contrast=0.5)
+    images = jnp.tile(jnp.array([0.4, 0.2])[None, None, :, None], (3, 1, 1, 2))
+    valid = jnp.zeros((3, 1, 2, 1), bool).at[:, 0, 0].set(True)  # a single pixel, its own mean
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, valid))
+    np.testing.assert_allclose(out[:, 0, 0], np.full((3, 2), 0.4), rtol=1e-6)
+    gain = (out[:, 0, 1] - 0.4) / -0.2
+    assert np.all(np.abs(gain - 1) > 0.01)
+    np.testing.assert_allclose(gain[:, 0], gain[:, 1], rtol=1e-5)
+    assert len(np.unique(gain[:, 0])) == 3
+
+
+def test_light_is_clipped_to_the_range_of_the_network():
+    options = augment.Augmentation(brightness=0.5)
+    images = jnp.tile(jnp.array([-0.9, 0.9])[None, :, None, None], (50, 1, 1, 1))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
+    assert (out.min(), out.max()) == (-1, 1)
 
 
 def test_jitter_stays_within_what_was_asked_for():
@@ -87,15 +137,23 @@ def test_jitter_stays_within_what_was_asked_for():
     out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
     shift, gain = out.mean(axis=(1, 2, 3)), out.std(axis=(1, 2, 3)) / 0.5
     assert np.abs(shift).max() <= 0.2 + 1e-6
-    assert np.abs(shift).max() > 0.15
+    assert shift.min() < -0.15
+    assert shift.max() > 0.15
     assert gain.min() >= 0.5 - 1e-5
+    assert gain.max() <= 1.5 + 1e-5
     assert gain.min() < 0.6
+    assert gain.max() > 1.4
     assert np.abs(out).max() <= 1
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"crop_size": -1}, "-1"), ({"contrast": 1.0}, "1.0"), ({"brightness": -0.1}, "-0.1")],
+    [
+        ({"crop_size": -1}, "-1"),
+        ({"contrast": 1.0}, "1.0"),
+        ({"contrast": -0.1}, "contrast -0.1"),
+        ({"brightness": -0.1}, "-0.1"),
+    ],
 )
 def test_impossible_options_are_refused(options, words):
     with pytest.raises(UserError, match=words):
@@ -113,3 +171,7 @@ def test_the_middle_is_cut_out():
         augment.centre_crop(images, 2)[0, :, :, 0], np.array([[14, 15], [20, 21]])
     )
     assert augment.centre_crop(images, 0) is images
+    wide = jnp.arange(48).reshape(1, 6, 8, 1)
+    np.testing.assert_array_equal(
+        augment.centre_crop(wide, 2)[0, :, :, 0], np.array([[19, 20], [27, 28]])
+    )

@@ -72,6 +72,21 @@ def test_clean_process_does_not_touch_the_input():
     x_t = noise.add_noise(process, x, x[..., ::-1], x + 1, jnp.array([0, 258, 999]))
     np.testing.assert_array_equal(x_t, x)
     assert not process.use_timestep
+    np.testing.assert_array_equal(process.inference_timesteps, [999])
+
+
+def test_without_a_source_of_noise_the_input_is_only_scaled():
+    process = noise.create_noise_process(jnp.array([0.64, 0.36]))
+    assert process.use_timestep
+    x = jnp.ones((2, 1, 1, 2))
+    x_t = noise.add_noise(process, x, x + 1, x + 2, jnp.array([0, 1]))
+    np.testing.assert_allclose(x_t[:, 0, 0], [[0.8, 0.8], [0.6, 0.6]], rtol=1e-6)
+
+
+def test_a_contrast_just_reached_is_enough():
+    # Without noise the contrast is exactly 1.
+    process = noise.create_noise_process(jnp.ones(4), min_contrast=1.0)
+    np.testing.assert_array_equal(process.timestep_weights, np.ones(4))
 
 
 @settings(deadline=None, max_examples=30)
@@ -136,6 +151,8 @@ def test_a_range_of_one_is_a_fixed_timestep():
     ("options", "words"),
     [
         ({"inference_timesteps": (1000,)}, ["1000", "inference_timesteps"]),
+        ({"inference_timesteps": (-1001,)}, ["-1001", "T = 1000"]),
+        ({"min_contrast": -0.1}, ["min_contrast is -0.1"]),
         ({"inference_timesteps": ()}, ["inference_timesteps", "one or more"]),
         ({"min_contrast": 0.9, "timestep_range": (200, 300)}, ["min_contrast 0.9", "[200, 300)"]),
         ({"min_contrast": 2.0}, ["min_contrast is 2"]),

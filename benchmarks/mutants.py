@@ -1,0 +1,132 @@
+"""Mutants of a module: its source with one operator or number changed by cosmic-ray."""
+
+import dataclasses
+import difflib
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import cosmic_ray.plugins
+from cosmic_ray.ast import Visitor, get_ast
+from cosmic_ray.mutating import mutate_code
+
+# cosmic-ray replaces each operator by each other. What tells a good test from a poor one is the
+# nearest replacement: one an operator, two for an ordering (the bound, the direction).
+EXCHANGED = {
+    "Binary": (
+        *("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_FloorDiv", "Pow_Mul"),
+        *("LShift_RShift", "RShift_LShift", "BitOr_BitAnd", "BitAnd_BitOr", "BitXor_BitAnd"),
+    ),
+    "Comparison": (
+        *("Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is", "Lt_LtE", "Lt_Gt", "LtE_Lt", "LtE_Gt"),
+        *("Gt_GtE", "Gt_Lt", "GtE_Gt", "GtE_Lt"),
+    ),
+    "Unary": ("USub_UAdd", "Delete_Invert", "Delete_Not"),
+}
+OTHERS = (
+    *("AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr"),
+    *("ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
+    *("ExceptionReplacer", "NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop"),
+)
+OPERATORS = (
+    *(f"Replace{kind}Operator_{pair}" for kind, pairs in EXCHANGED.items() for pair in pairs),
+    *OTHERS,
+)
+# Python's grammar has `*` and `/` among parameters, and stars in calls, which are no operators.
+NO_OPERATORS = {"parameters", "lambdef", "arglist", "dictorsetmaker", "testlist_comp"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One change of a module.
+
+    Attributes:
+        operator: of cosmic-ray.
+        line_number: where the change begins, from 1.
+        line: the source there, without what stands around it.
+        change: what that line becomes; several lines are joined by a space.
+        source: of the whole module.
+    """
+
+    operator: str
+    line_number: int
+    line: str
+    change: str
+    source: str
+
+
+def create(path: pathlib.Path) -> list[Mutant]:
+    """Make all mutants of a module, each once.
+
+    Args:
+        path: of the module; it is not changed.
+
+    Returns:
+        The mutants that Python compiles, in the order of the lines.
+    """
+    source = path.read_text()
+    found: dict[str, Mutant] = {}
+    for operator in OPERATORS:
+        for occurrence in _occurrences(source, operator):
+            mutated = mutate_code(source, _get(operator), occurrence)
+            if mutated is not None and mutated != source and _compiles(mutated):
+                found.setdefault(mutated, _describe(operator, source, mutated))
+    return sorted(found.values(), key=lambda mutant: (mutant.line_number, mutant.operator))
+
+
+def _get(operator: str) -> Any:
+    return cosmic_ray.plugins.get_operator(f"core/{operator}")()
+
+
+def _occurrences(source: str, operator: str) -> Iterator[int]:
+    """Yield the occurrences, as cosmic-ray counts them, at which behaviour can change."""
+    visitor = _Positions(_get(operator))
+    visitor.walk(get_ast(source))
+    return (i for i, counts in enumerate(visitor.counts) if counts)
+
+
+class _Positions(Visitor):
+    def __init__(self, operator: Any) -> None:
+        self.operator = operator
+        self.counts: list[bool] = []
+
+    def visit(self, node: Any) -> Any:
+        positions = len(list(self.operator.mutation_positions(node)))
+        self.counts.extend([_has_behaviour(node)] * positions)
+        return node
+
+
+def _has_behaviour(node: Any) -> bool:
+    """Whether a change there is more than one of a type or of the words of an error."""
+    if node.type == "operator" and node.parent.type in NO_OPERATORS:
+        return False
+    child = node
+    while (parent := child.parent) is not None:
+        is_type = (
+            (parent.type == "annassign" and child is parent.children[1])
+            or (parent.type == "tfpdef" and child is parent.children[2])
+            or (parent.type == "funcdef" and child is parent.annotation)
+        )
+        if is_type or parent.type == "raise_stmt":
+            return False
+        child = parent
+    return True
+
+
+def _compiles(source: str) -> bool:
+    try:
+        compile(source, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _describe(operator: str, source: str, mutated: str) -> Mutant:
+    before, after = source.splitlines(), mutated.splitlines()
+    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    _, start, stop, first, last = next(block for block in blocks if block[0] != "equal")
+    line, change = (
+        " ".join(text.strip() for text in lines)
+        for lines in (before[start:stop], after[first:last])
+    )
+    return Mutant(operator, start + 1, line, change, mutated)

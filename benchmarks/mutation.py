@@ -1,0 +1,162 @@
+"""Mutation testing: what share of small changes of a module its tests find.
+
+A mutant is a module with one operator or number changed; its tests find it (kill it) where one
+fails. One that no test can find, as it does the same, is equivalent: `equivalent_mutants.json`
+lists those with the reason, by hand. Needs cosmic-ray (extra `mutation`).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks import machine
+
+EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.json")
+OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
+
+# The tests of a module, where they are others than those of the one file named after it. Whole
+# programs are left out, for they run the module in another process, and what trains networks.
+TESTS = {
+    "noise2map_jax/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
+    "noise2map_jax/optimizer.py": ["tests/test_optimizer.py", "tests/test_optimizer_groups.py"],
+    "noise2map_jax/step.py": ["tests/test_step_by_hand.py"],
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--modules", nargs="+", required=True, help="paths of modules")
+    parser.add_argument("--num_at_once", type=int, default=2, help="processes at a time")
+    parser.add_argument("--niceness", type=int, default=10, help="of these processes")
+    parser.add_argument("--times", type=float, default=5.0, help="time limit: times the tests' own")
+    parser.add_argument(
+        "--survivors",
+        action="store_true",
+        help="only those that survived in the results kept so far, after tests were added",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Test the mutants of each module and report; modules measured before are kept."""
+    output = arguments.output or str(OUTPUT)
+    kept = json.loads(pathlib.Path(output).read_text()) if pathlib.Path(output).exists() else {}
+    result: dict[str, Any] = {
+        "benchmark": "mutation",
+        "machine": machine.describe(),
+        "operators": list(_mutants().OPERATORS),
+        "modules": kept.get("modules", {}),
+    }
+    for module in arguments.modules:
+        earlier = result["modules"].get(module)
+        result["modules"][module] = _measure(module, earlier, arguments)
+        machine.report(result, output)
+        _print_survivors(module, result["modules"][module])
+
+
+def _mutants() -> Any:
+    """Import what needs cosmic-ray, which the other benchmarks do not."""
+    from benchmarks import mutants
+
+    return mutants
+
+
+def tests_of(module: str) -> list[str]:
+    """Name the test files of a module."""
+    path = pathlib.Path(module)
+    prefix = "test_data_prep_" if path.parts[0] == "data_prep" else "test_"
+    return TESTS.get(module, [f"tests/{prefix}{path.stem}.py"])
+
+
+def _measure(
+    module: str, earlier: dict[str, Any] | None, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    mutants = _mutants().create(pathlib.Path(module))
+    equivalent = {_key(entry) for entry in json.loads(EQUIVALENT.read_text()).get(module, [])}
+    outcomes = ["killed"] * len(mutants)
+    tested = list(range(len(mutants)))
+    if arguments.survivors and earlier is not None:
+        survived = {_key(entry) for entry in earlier["survivors"] + earlier["equivalent"]}
+        tested = [i for i in tested if _key(vars(mutants[i])) in survived]
+    job = {
+        "module": module,
+        "tests": tests_of(module),
+        "sources": [mutants[i].source for i in tested],
+        "num_at_once": arguments.num_at_once,
+        "times": arguments.times,
+        "niceness": arguments.niceness,
+    }
+    seconds, found = _test(job)
+    for position, outcome in found.items():
+        outcomes[tested[position]] = outcome
+    survivors = [
+        vars(m) for m, outcome in zip(mutants, outcomes, strict=True) if outcome == "survived"
+    ]
+    return _sum_up(outcomes, survivors, equivalent) | {
+        "tests": job["tests"],
+        "seconds_of_tests": round(seconds, 2),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _sum_up(
+    outcomes: list[str], survivors: list[dict[str, Any]], equivalent: set[tuple[str, ...]]
+) -> dict[str, Any]:
+    shown = [{k: v for k, v in entry.items() if k != "source"} for entry in survivors]
+    same = [entry for entry in shown if _key(entry) in equivalent]
+    missed = [entry for entry in shown if _key(entry) not in equivalent]
+    killed = len(outcomes) - len(shown)
+    return {
+        "num_mutants": len(outcomes),
+        "num_killed": killed,
+        "num_out_of_time": outcomes.count("out of time"),  # among the killed
+        "num_equivalent": len(same),
+        "num_survived": len(missed),
+        "killed_of_all": round(killed / len(outcomes), 4),
+        "killed_of_those_that_differ": round(killed / (len(outcomes) - len(same)), 4),
+        "survivors": missed,
+        "equivalent": same,
+    }
+
+
+def _key(entry: dict[str, Any]) -> tuple[str, ...]:
+    """What names a mutant when lines move."""
+    return entry["operator"], entry["line"], entry["change"]
+
+
+def _test(job: dict[str, Any]) -> tuple[float, dict[int, str]]:
+    """Test the mutants of a job in a process of their own: this one has imported the modules."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.mutant_tests"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(job))
+    process.stdin.close()
+    first, *others = _lines(process.stdout, len(job["sources"]))
+    if process.wait() != 0:
+        raise SystemExit(f"the tests of {job['module']} could not be run; see above")
+    return first["seconds"], {entry["index"]: entry["outcome"] for entry in others}
+
+
+def _lines(stream: Iterable[str], num_mutants: int) -> list[dict[str, Any]]:
+    lines = []
+    for line in stream:
+        lines.append(json.loads(line))
+        print(f"\r{len(lines) - 1} of {num_mutants}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return lines or [{"seconds": 0.0}]
+
+
+def _print_survivors(module: str, result: dict[str, Any]) -> None:
+    for entry in result["survivors"]:
+        print(f"{module}:{entry['line_number']}: {entry['line']}\n    -> {entry['change']}")
