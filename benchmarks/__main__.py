@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, network, study, training, transfer
+from benchmarks import data_prep, input_pipeline, mutation, network, study, training, transfer
 
 BENCHMARKS = {
     "network": network,
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "mutation": mutation,
 }
 
 
