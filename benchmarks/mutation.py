@@ -1,10 +1,10 @@
-"""Do the tests of a module notice faults in it? Each mutant of it is tested in a process of its own.
+"""Do the tests of a module notice faults in it? Each fault is tried in a process of its own.
 
-A mutant is the module with one small fault, as mutmut makes them (`pip install -e .[test,mutation]`).
-It is killed when a test of the module's own test files fails, or runs five times as long as all of
-them together; else it survives. Those that behave as the module does, so that no test can kill them,
-are listed with the reason in equivalent_mutants.toml. Nothing on disk is changed: a process is forked
-for each mutant, once libraries are imported, and imports the mutant in place of the module.
+A mutant is the module with one small fault, as mutmut makes them (the extra `mutation`). It is
+killed when a test of the module's own files of tests fails, or runs five times as long as all of
+them together; else it survives. Mutants that behave as the module does, so that no test can kill
+them, are listed with the reason in equivalent_mutants.toml. Nothing on disk is changed: with all
+libraries imported a process is forked for each mutant, and imports it in place of the module.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import importlib.util
 import json
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import platform
@@ -24,7 +25,7 @@ import tempfile
 import time
 import tomllib
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.toml")
@@ -41,6 +42,13 @@ IMPORTED_FIRST = ("noise2map_jax.ablate", "data_prep.shards", "hypothesis.extra.
 # Fixtures of tests that start programs, which would import the module itself, and take minutes.
 PROGRAMS = {"program", "thin_data", "cache"}
 MOST_BYTES = 2**33  # of a mutant that asks for ever more memory
+
+
+class _Limits(NamedTuple):
+    """What the tests of one mutant may take: seconds of all cores, and of the clock."""
+
+    processor: int
+    clock: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +101,7 @@ def _shares(counts: dict[str, int]) -> dict[str, Any]:
 
 def _import_libraries(folder: str) -> None:
     """Import what all children need, and let them share what JAX compiles."""
-    import jax  # after `benchmarks` has been asked for something else it need not be there
+    import jax
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_compilation_cache_dir", folder)
@@ -114,9 +122,9 @@ def _module(path: str, equivalent: dict[str, str], only: str) -> dict[str, Any]:
     start, processor = time.monotonic(), _processor_seconds()
     if outcome := _test(path, source, tests, seconds, limits=None):
         sys.exit(f"error: the tests of {path} fail without a mutant, exit code {outcome}")
-    limits = (
-        math.ceil(5 * (_processor_seconds() - processor) + 5),
-        10 * (time.monotonic() - start) + 60,
+    limits = _Limits(
+        processor=math.ceil(5 * (_processor_seconds() - processor)) + 5,
+        clock=10 * (time.monotonic() - start) + 60,  # for one that waits
     )
     made = [mutant for mutant in mutants(source) if only in mutant.name]
     survivors = []
@@ -144,8 +152,7 @@ def _module(path: str, equivalent: dict[str, str], only: str) -> dict[str, Any]:
 def _tests(path: str) -> list[pathlib.Path]:
     package, stem = pathlib.Path(path).parent.name, pathlib.Path(path).stem
     stem = stem if package == "noise2map_jax" else f"{package}_{stem}"
-    own = [ROOT / "tests" / f"test_{stem}.py"] if stem else []
-    return own + [ROOT / "tests" / f"{name}.py" for name in MORE_TESTS.get(path, ())]
+    return [ROOT / "tests" / f"test_{name}.py" for name in (stem, *MORE_TESTS.get(path, ()))]
 
 
 def _processor_seconds() -> float:
@@ -158,7 +165,7 @@ def _test(
     source: str,
     tests: list[pathlib.Path],
     seconds: dict[str, float],
-    limits: tuple[int, float] | None,
+    limits: _Limits | None,
 ) -> int:
     """Run the tests on a module's source in a child: its exit code, 0 if no test fails.
 
@@ -166,8 +173,8 @@ def _test(
         path: of the module.
         source: taken for the module's.
         tests: files of tests.
-        seconds: each test's time, the order of the tests; filled where there are no limits.
-        limits: seconds of the processor and of the clock.
+        seconds: how long each test takes, the fastest comes first; filled where it is empty.
+        limits: None for the module itself, whose tests are timed and must not fail.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -179,18 +186,25 @@ def _test(
     if limits is None:
         with contextlib.suppress(EOFError):
             seconds |= receiver.recv()
-    child.join(limits and limits[1])
+    child.join(limits.clock if limits else None)
     if child.exitcode is None:
         child.kill()
         child.join()
     return child.exitcode
 
 
-def _child(path, source, tests, seconds, limits, sender) -> None:
+def _child(
+    path: str,
+    source: str,
+    tests: list[pathlib.Path],
+    seconds: dict[str, float],
+    limits: _Limits | None,
+    sender: multiprocessing.connection.Connection,
+) -> None:
     import pytest
 
     if limits:
-        resource.setrlimit(resource.RLIMIT_CPU, (limits[0], limits[0]))
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.processor, limits.processor))
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
