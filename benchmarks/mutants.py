@@ -5,9 +5,15 @@ from typing import NamedTuple
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation.mutators import mutation_operators
+from mutmut.mutation import mutators
 
-# What is only read, or only by those who read: types, decorators' arguments, imported names.
+# Not what puts None in place of a value: any test that runs such a line fails.
+OPERATORS = [
+    (kind, operator)
+    for kind, operator in mutators.mutation_operators
+    if operator not in (mutators.operator_assignment, mutators.operator_lambda)
+]
+# Not what is there for readers and checkers, or not to be found when the module is imported.
 PASSED_OVER = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
 
 
@@ -42,12 +48,15 @@ class _Faults(cst.CSTVisitor):
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._scopes.append(node.name.value)
         self._raises += isinstance(node, cst.Raise)
-        for kind, operator in mutation_operators:
+        for kind, operator in OPERATORS:
             # The wording of an error is no behaviour; numbers and names in it are.
             wording = kind is cst.BaseString and self._raises
             if isinstance(node, kind) and not wording:
                 scope = ".".join(self._scopes) or "module"
-                self.found += [(scope, node, other) for other in operator(node)]
+                others = operator(node)
+                if operator is mutators.operator_arg_removal:
+                    others = [other for other in others if len(other.args) < len(node.args)]
+                self.found += [(scope, node, other) for other in others]
         return True
 
     def on_leave(self, original_node: cst.CSTNode) -> None:

@@ -16,7 +16,8 @@ class Area:
         """Not a fault in here."""
         if self.side < 3:
             raise ValueError(f"side is {self.side}; expected " "at least 3")
-        return math.floor(self.side / 2)
+        parts = math.hypot(self.side / 2, 0)
+        return parts
 '''
 
 
@@ -25,14 +26,23 @@ def test_each_mutant_is_one_fault_with_its_place_and_name():
     assert found == [
         (9, "Area.half: if self.side < 3: -> if self.side <= 3:"),
         (9, "Area.half: if self.side < 3: -> if self.side < 4:"),
+        (11, "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(0)"),
         (
-            10,
-            'Area.half: raise ValueError(f"side is {self.side}; expected " "at least 3")'
-            " -> raise ValueError(None)",
+            11,
+            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 2, )",
         ),
-        (11, "Area.half: return math.floor(self.side / 2) -> return math.floor(None)"),
-        (11, "Area.half: return math.floor(self.side / 2) -> return math.floor(self.side * 2)"),
-        (11, "Area.half: return math.floor(self.side / 2) -> return math.floor(self.side / 3)"),
+        (
+            11,
+            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side * 2, 0)",
+        ),
+        (
+            11,
+            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 3, 0)",
+        ),
+        (
+            11,
+            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 2, 1)",
+        ),
     ]
 
 
