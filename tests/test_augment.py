@@ -23,6 +23,17 @@ def test_the_eight_symmetries_are_those_of_numpy():
         np.ascontiguousarray(e).tobytes() for e in expected
     }
     np.testing.assert_array_equal(found[0], image)
+    np.testing.assert_array_equal(found[1], image[::-1])
+    np.testing.assert_array_equal(found[2], image[:, ::-1])
+    np.testing.assert_array_equal(found[4], image.T)
+
+
+def test_each_symmetry_comes_as_often_as_the_others():
+    corners = jnp.broadcast_to(jnp.array([[0, 1], [2, 3]])[None, :, :, None], (4000, 2, 2, 1))
+    out = augment.augment_geometry(augment.Augmentation(), jax.random.key(2), {"image": corners})
+    _, counts = np.unique(out["image"].reshape(4000, 4), axis=0, return_counts=True)
+    assert len(counts) == 8
+    np.testing.assert_allclose(counts, np.full(8, 500), atol=100)  # 4.8 standard deviations
 
 
 def test_image_and_mask_move_together():
@@ -35,11 +46,27 @@ def test_image_and_mask_move_together():
 
 
 def test_crops_reach_every_corner_and_nothing_else():
-    rows = jnp.broadcast_to(jnp.arange(8, dtype=jnp.uint8)[None, :, None, None], (500, 8, 8, 1))
+    places = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), axis=-1)  # [8, 8, 2]
+    batch = {"image": jnp.broadcast_to(jnp.asarray(places, jnp.uint8), (900, 8, 8, 2))}
     options = augment.Augmentation(flips_and_turns=False, crop_size=6)
-    out = augment.augment_geometry(options, jax.random.key(0), {"image": rows})["image"]
-    assert set(np.unique(out[:, 0])) == {0, 1, 2}
-    np.testing.assert_array_equal(out[:, -1] - out[:, 0], np.full((500, 6, 1), 5))
+    out = np.asarray(augment.augment_geometry(options, jax.random.key(0), batch)["image"], int)
+    corners, counts = np.unique(out[:, 0, 0], axis=0, return_counts=True)
+    assert corners.tolist() == [[row, column] for row in range(3) for column in range(3)]
+    np.testing.assert_allclose(counts, np.full(9, 100), atol=50)  # 5 standard deviations
+    moved = places[:6, :6] + out[:, :1, :1]
+    np.testing.assert_array_equal(out, moved)
+
+
+def test_a_crop_may_be_as_large_as_the_tile():
+    options = augment.Augmentation(flips_and_turns=False, crop_size=8)
+    out = augment.augment_geometry(options, jax.random.key(0), a_batch())
+    np.testing.assert_array_equal(out["image"], a_batch()["image"])
+
+
+def test_crops_worked_by_hand():
+    images = jnp.arange(2 * 4 * 5).reshape(2, 4, 5, 1)
+    found = augment.crop(images, jnp.array([[1, 2], [0, 3]]), 2)[..., 0]
+    np.testing.assert_array_equal(found, [[[7, 8], [12, 13]], [[23, 24], [28, 29]]])
 
 
 def test_nothing_asked_for_changes_nothing():
@@ -51,10 +78,30 @@ def test_nothing_asked_for_changes_nothing():
     np.testing.assert_array_equal(augment.jitter(options, jax.random.key(0), images), images)
 
 
+def test_unless_asked_for_dates_stay_and_images_keep_their_light():
+    batch = {"pre": jnp.zeros((20, 2, 2, 3)), "post": jnp.full((20, 2, 2, 3), 0.5)}
+    out = augment.augment_geometry(augment.Augmentation(), jax.random.key(0), batch)
+    np.testing.assert_array_equal(out["pre"], batch["pre"])
+    np.testing.assert_array_equal(out["post"], batch["post"])
+    light = augment.jitter(augment.Augmentation(), jax.random.key(0), batch["post"])
+    np.testing.assert_array_equal(light, batch["post"])
+
+
+def test_a_single_image_has_no_dates_to_exchange():
+    options = augment.Augmentation(flips_and_turns=False, exchange_dates=True)
+    out = augment.augment_geometry(options, jax.random.key(0), a_batch())
+    np.testing.assert_array_equal(out["image"], a_batch()["image"])
+
+
 def test_dates_are_exchanged_for_about_half_of_the_pairs():
     batch = {"pre": jnp.zeros((400, 2, 2, 3)), "post": jnp.ones((400, 2, 2, 3))}
-    options = augment.Augmentation(exchange_dates=True)
+    batch["mask"] = jnp.arange(1600).reshape(400, 2, 2, 1)
+    options = augment.Augmentation(flips_and_turns=False, exchange_dates=True)
     out = augment.augment_geometry(options, jax.random.key(0), batch)
+    np.testing.assert_array_equal(out["mask"], batch["mask"])
+    np.testing.assert_array_equal(
+        out["pre"], jnp.broadcast_to(out["pre"][:, :1, :1, :1], (400, 2, 2, 3))
+    )
     np.testing.assert_array_equal(out["pre"] + out["post"], np.ones((400, 2, 2, 3)))
     assert 150 < float(out["pre"][:, 0, 0, 0].sum()) < 250
 
@@ -65,10 +112,35 @@ def test_jitter_stays_within_what_was_asked_for():
     out = np.asarray(augment.jitter(options, jax.random.key(0), images))
     shift, gain = out.mean(axis=(1, 2, 3)), out.std(axis=(1, 2, 3)) / 0.5
     assert np.abs(shift).max() <= 0.2 + 1e-6
-    assert np.abs(shift).max() > 0.15
+    assert shift.min() < -0.15
+    assert shift.max() > 0.15
     assert gain.min() >= 0.5 - 1e-5
+    assert gain.max() <= 1.5 + 1e-5
     assert gain.min() < 0.6
-    assert np.abs(out).max() <= 1
+    assert gain.max() > 1.4
+
+
+def test_contrast_keeps_the_mean_of_each_band_and_brightness_all_differences():
+    images = jax.random.uniform(jax.random.key(1), (50, 4, 6, 3), minval=-0.5, maxval=0.5)
+    means = images.mean(axis=(1, 2), keepdims=True)
+    options = augment.Augmentation(contrast=0.5)
+    out = augment.jitter(options, jax.random.key(0), images)
+    np.testing.assert_allclose(out.mean(axis=(1, 2), keepdims=True), means, atol=1e-6)
+    gain = ((out - means) / (images - means))[:, :1, :1, :1]
+    np.testing.assert_allclose(out, means + gain * (images - means), atol=1e-6)
+    assert len(np.unique(np.asarray(gain).round(5))) > 40  # each image by itself
+    options = augment.Augmentation(brightness=0.2)
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    shift = (out - images)[:, :1, :1, :1]
+    np.testing.assert_allclose(out, images + shift, atol=1e-6)
+    assert len(np.unique(shift.round(5))) > 40  # each image by itself
+
+
+def test_jittered_images_stay_in_the_range_of_the_network():
+    options = augment.Augmentation(brightness=0.5)
+    images = jnp.tile(jnp.array([-0.9, 0.9])[None, :, None, None], (100, 2, 1, 1))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    assert (out.min(), out.max()) == (-1, 1)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +158,7 @@ def test_a_crop_larger_than_the_tile_is_refused():
 
 
 def test_the_middle_is_cut_out():
-    images = jnp.arange(36).reshape(1, 6, 6, 1)
-    np.testing.assert_array_equal(
-        augment.centre_crop(images, 2)[0, :, :, 0], np.array([[14, 15], [20, 21]])
-    )
+    images = jnp.arange(5 * 8).reshape(1, 5, 8, 1)
+    # Of 5 rows the second and third, of 8 columns the fourth and fifth.
+    np.testing.assert_array_equal(augment.centre_crop(images, 2)[0, :, :, 0], [[11, 12], [19, 20]])
     assert augment.centre_crop(images, 0) is images

@@ -16,33 +16,22 @@ class Area:
         """Not a fault in here."""
         if self.side < 3:
             raise ValueError(f"side is {self.side}; expected " "at least 3")
-        parts = math.hypot(self.side / 2, 0)
-        return parts
+        half = math.hypot(self.side / 2, 0)
+        return half
 '''
 
 
 def test_each_mutant_is_one_fault_with_its_place_and_name():
     found = [(mutant.line, mutant.name) for mutant in mutants(SOURCE)]
+    before = "Area.half: half = math.hypot(self.side / 2, 0) -> "
     assert found == [
         (9, "Area.half: if self.side < 3: -> if self.side <= 3:"),
         (9, "Area.half: if self.side < 3: -> if self.side < 4:"),
-        (11, "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(0)"),
-        (
-            11,
-            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 2, )",
-        ),
-        (
-            11,
-            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side * 2, 0)",
-        ),
-        (
-            11,
-            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 3, 0)",
-        ),
-        (
-            11,
-            "Area.half: parts = math.hypot(self.side / 2, 0) -> parts = math.hypot(self.side / 2, 1)",
-        ),
+        (11, f"{before}half = math.hypot(0)"),
+        (11, f"{before}half = math.hypot(self.side / 2, )"),
+        (11, f"{before}half = math.hypot(self.side * 2, 0)"),
+        (11, f"{before}half = math.hypot(self.side / 3, 0)"),
+        (11, f"{before}half = math.hypot(self.side / 2, 1)"),
     ]
 
 

@@ -98,6 +98,24 @@ def test_fresh_noise_leads_to_the_same_distribution_and_not_to_the_same_images()
     np.testing.assert_array_equal(images, draw(1))
 
 
+@pytest.mark.parametrize(
+    ("spacing", "total", "num", "expected"),
+    [
+        ("leading", 10, 3, [6, 3, 0]),
+        ("trailing", 10, 3, [9, 6, 2]),  # 10, 6.67, 3.33 rounded, less 1
+        ("trailing", 1000, 4, [999, 749, 499, 249]),  # Lin et al. 2024, table 2, n = 4
+        ("linspace", 10, 4, [9, 6, 3, 0]),
+        ("linspace", 11, 3, [10, 5, 0]),
+    ],
+)
+def test_timesteps_worked_by_hand(spacing, total, num, expected):
+    found = sampling.ddim_timesteps(total, num, spacing)
+    assert found.dtype == np.int32
+    assert found.tolist() == expected
+    if spacing == "leading":  # the default of diffusers
+        np.testing.assert_array_equal(sampling.ddim_timesteps(total, num), found)
+
+
 @pytest.mark.parametrize("spacing", sampling.SPACINGS)
 def test_timesteps_fall_within_the_table(spacing):
     for total, num in itertools.product((1, 2, 10, 100), (1, 2, 3, 7, 10, 58, 100)):
