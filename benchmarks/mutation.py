@@ -55,19 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--modules", nargs="+", default=MODULES, help="paths from the root")
     parser.add_argument(
-        "--only", default="", help="only mutants with this text in their name; nothing is written"
+        "--survivors",
+        action="store_true",
+        help="only those that survived before, by the output; the others count as killed",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Test the mutants of each module; what `output` has of other modules stays there."""
     equivalent = tomllib.loads(EQUIVALENT.read_text())
-    output = pathlib.Path(arguments.output) if arguments.output and not arguments.only else None
+    output = pathlib.Path(arguments.output) if arguments.output else None
     modules = json.loads(output.read_text())["modules"] if output and output.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         _import_libraries(folder)
         for path in arguments.modules:
-            modules[path] = _module(path, equivalent.get(path, {}), arguments.only)
+            before = modules[path]["survivors"] if arguments.survivors else None
+            modules[path] = _module(path, equivalent.get(path, {}), before)
             if output:
                 _write(output, modules)
     for path, found in modules.items():
@@ -114,7 +117,7 @@ def _import_libraries(folder: str) -> None:
         del sys.modules[name]  # a child imports these anew, the mutant among them
 
 
-def _module(path: str, equivalent: dict[str, str], only: str) -> dict[str, Any]:
+def _module(path: str, equivalent: dict[str, str], before: list[str] | None) -> dict[str, Any]:
     from benchmarks.mutants import mutants  # needs mutmut
 
     source = (ROOT / path).read_text()
@@ -126,26 +129,27 @@ def _module(path: str, equivalent: dict[str, str], only: str) -> dict[str, Any]:
         processor=math.ceil(5 * (_processor_seconds() - processor)) + 5,
         clock=10 * (time.monotonic() - start) + 60,  # for one that waits
     )
-    made = [mutant for mutant in mutants(source) if only in mutant.name]
+    made = mutants(source)
+    names = None if before is None else {entry.split(": ", 1)[1] for entry in before}
     survivors = []
     for mutant in made:
+        if names is not None and mutant.name not in names | equivalent.keys():
+            continue
         if not _test(path, mutant.source, tests, seconds, limits):
             survivors.append(mutant)
             print(f"{path}:{mutant.line}: {mutant.name}", flush=True)
-    names = {mutant.name for mutant in survivors}
-    if wrong := [] if only else sorted(equivalent.keys() - names):
+    missed = [mutant for mutant in survivors if mutant.name not in equivalent]
+    if wrong := sorted(equivalent.keys() - {mutant.name for mutant in survivors}):
         listed = "\n".join(wrong)
         sys.exit(f"error: {EQUIVALENT.name} lists for {path} what is killed or gone:\n{listed}")
     counts = {
         "mutants": len(made),
         "killed": len(made) - len(survivors),
-        "equivalent": sum(mutant.name in equivalent for mutant in survivors),
+        "equivalent": len(survivors) - len(missed),
     }
     return _shares(counts) | {
         "tests": [test.name for test in tests],
-        "survivors": [
-            f"{mutant.line}: {mutant.name}" for mutant in survivors if mutant.name not in equivalent
-        ],
+        "survivors": [f"{mutant.line}: {mutant.name}" for mutant in missed],
     }
 
 
