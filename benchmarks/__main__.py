@@ -2,7 +2,16 @@
 
 import argparse
 
-from benchmarks import data_prep, input_pipeline, mutation, network, study, training, transfer
+from benchmarks import (
+    data_prep,
+    family_error,
+    input_pipeline,
+    mutation,
+    network,
+    study,
+    training,
+    transfer,
+)
 
 BENCHMARKS = {
     "network": network,
@@ -11,6 +20,7 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "family_error": family_error,
     "mutation": mutation,
 }
 

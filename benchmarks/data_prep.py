@@ -147,7 +147,12 @@ def _read_back(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str,
 def _pipeline_rate(source: Sequence[Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Records/s a core through the training pipeline, one thread."""
     batches = train_batches(
-        source, ("image", "mask"), seed=0, batch_size=arguments.batch_size, num_threads=1
+        source,
+        ("image", "mask"),
+        seed=0,
+        batch_size=arguments.batch_size,
+        rows=range(arguments.batch_size),
+        num_threads=1,
     )
 
     def take() -> None:

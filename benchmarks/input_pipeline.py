@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
                 keys,
                 seed=repeat,
                 batch_size=arguments.batch_size,
+                rows=range(arguments.batch_size),
                 num_threads=num_threads,
             )
             next(batches)  # opens files and starts threads

@@ -14,7 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers")
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers"),
+    *("numpy", "scipy"),
+)
 
 
 def describe() -> dict[str, Any]:

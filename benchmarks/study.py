@@ -1,7 +1,7 @@
 """A study of 8 schedules x 3 seeds against 24 runs of `--mode=train`, one after another.
 
 Wall time from the command to its end: start-up, compiling and data included. A run alone is
-trained and evaluated on the test split as a member of the study is.
+trained and evaluated on the validation split as a member of the study is.
 """
 
 import argparse
@@ -93,6 +93,7 @@ def _alone(
         f"--config={CONFIG}:alone",
         f"--workdir={workdir}",
         f"--config.seed={seed}",
+        "--config.eval.split=val",
         *(f"--config.{override}" for override in overrides.split()),
         *_options(arguments),
     ]

@@ -60,6 +60,13 @@ def get_config() -> ConfigDict:
         model=create(
             sample_size=256,  # the backbone's tile side; others are resampled to it; 0 = never
             dtype="float32",  # of convolutions and activations: float32 or bfloat16
+            # Of products of float32 numbers, in convolutions too, forward and backward:
+            #            TPU                       GPU                  CPU
+            #   default  of bfloat16               TF32, where it has   float32
+            #   high     three of bfloat16         TF32, where it has   float32
+            #   highest  six of bfloat16: float32  float32              float32
+            # `default` is the fastest; `highest` is for comparing with other programs by digits.
+            matmul_precision="default",
             unet=create(
                 in_channels=3,  # of the backbone, after the task's first projection
                 out_channels=3,  # of the backbone, before the task's last projection
@@ -89,11 +96,11 @@ def get_config() -> ConfigDict:
             learning_rate=1e-4,  # the peak
             warmup_steps=0,  # steps of linear rise
             cosine=False,  # fall to 0 along half a cosine; else constant
-            weight_decay=0.0,  # adamw only
+            weight_decay=0.0,  # adamw only, of kernels
             backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
             max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
             # Updates in a row that are left out where the gradient is not finite; then the run
-            # stops. The optimiser counts them: a run that was begun with 0 stays with 0.
+            # stops.
             max_skipped_updates=0,
             skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
@@ -105,8 +112,11 @@ def get_config() -> ConfigDict:
             write_report=True,  # at the end of training: pictures and a page in report/
         ),
         eval=create(
-            split="test",  # what --mode=eval evaluates
+            split="test",  # what --mode=eval evaluates; a study has its own, see `study`
             batch_size=8,  # rows of a global batch
+            # Maps by a process with Gaussian noise are the mean over so many draws of it; memory
+            # grows with their number.
+            num_noise_draws=4,
             num_pictures=8,  # rows of report/predictions.png
             group_regex="",  # scores also by the first group of this pattern in the record id
             num_timestep_bands=10,  # denoise: bands of t, over all of [0, T), told apart
@@ -148,7 +158,9 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
 
 
 def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper") -> ConfigDict:
-    """Compare variants of an experiment, for `--mode=ablate`.
+    """Compare variants of an experiment, for `--mode=ablate` and `--mode=final`.
+
+    Variants are compared on validation, whatever `eval.split` is; `--mode=final` opens test.
 
     Args:
         config: the experiment.
@@ -168,6 +180,6 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         execution="auto",  # dispatch, vmap, devices; auto = the fastest, measured at start
         max_members=8,  # most networks that a device trains in one call
         num_timesteps=11,  # of the sweep over inference timesteps on validation; 0 = none
-        num_scenes=6,  # records whose predictions the page shows
+        num_scenes=6,  # places of which the page shows what is predicted of a tile
     )
     return config

@@ -98,12 +98,13 @@ def build(args: argparse.Namespace) -> None:
 def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) -> None:
     """Refuse to pass a dataset of other options off as the one asked for."""
     built_with = existing.get("options", {})
-    for option, value in options.items():
+    for option in {**options, **built_with}:
+        built, asked = built_with.get(option), options.get(option)
         # What could not be used is in the manifest: how it was met does not change the records.
-        if option != "on_error" and built_with.get(option) != value:
+        if option != "on_error" and built != asked:
             raise UserError(
-                f"{where} was built with {option}={built_with.get(option)}, asked is {value}:"
-                " --overwrite replaces it, --name keeps both"
+                f"{where} was built with {option}={built}, asked is {asked}: --overwrite replaces"
+                " it, --name keeps both"
             )
 
 

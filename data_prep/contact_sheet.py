@@ -79,7 +79,7 @@ def _read(dataset: Prepared, chosen: Sequence[tuple[Shard, int]]) -> list[Mappin
             record = sources[shard][index]
         except Exception:  # Whatever a decoder raises on a damaged shard.
             continue
-        names = (*dataset.images, *(("mask",) if dataset.has_mask else ()))
+        names = (*dataset.images, "mask")
         arrays = [record.get(name) for name in names]
         if all(isinstance(a, np.ndarray) and a.ndim == 3 and min(a.shape) > 0 for a in arrays):
             tiles.append(record)
@@ -104,8 +104,7 @@ def _strip(dataset: Prepared, split: str, tiles: Sequence[Mapping[str, np.ndarra
         top = _HEADING + place // columns * cell_height
         for i, name in enumerate(dataset.images):
             panel = _panel(record[name], low, high)
-            if dataset.has_mask:
-                panel = _outlined(panel, record["mask"][..., 0], len(dataset.manifest["classes"]))
+            panel = _outlined(panel, record["mask"][..., 0], len(dataset.manifest["classes"]))
             strip.paste(Image.fromarray(panel), (left + i * (_PANEL + _BETWEEN), top))
         key = record["id"]
         text = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
@@ -129,7 +128,7 @@ def _head(pen: ImageDraw.ImageDraw, dataset: Prepared, text: str, as_stored: boo
     pen.text((_GAP, 6), heading, "black", font)
     left = _GAP + pen.textlength(heading, font) + 16
     names = [(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(about["classes"][1:])]
-    for name, colour in [*names, ("ignore", (128, 128, 128))] if dataset.has_mask else []:
+    for name, colour in [*names, ("ignore", (128, 128, 128))]:
         pen.rectangle((left, 8, left + 12, 20), colour, "black")
         pen.text((left + 17, 6), name, "black", font)
         left += 17 + pen.textlength(name, font) + 14
@@ -156,7 +155,7 @@ def _stretch(
     for record in tiles:
         for name in dataset.images:
             image = _shown_bands(record[name])
-            valid = record["mask"][..., 0] != IGNORE if dataset.has_mask else image.any(-1)
+            valid = record["mask"][..., 0] != IGNORE
             # Of a large tile every few pixels are enough for two percentiles.
             shown.append((image[valid] if valid.shape == image.shape[:2] else image)[::7])
     pixels = np.concatenate([part.reshape(-1, shown[0].shape[-1]) for part in shown])

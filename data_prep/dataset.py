@@ -26,6 +26,7 @@ class Scene:
       width: Columns in pixels.
       files: Role (image, pre, post, mask, ...) -> path; empty for scenes that are drawn.
       window: (row, column) of its top-left pixel in its files; None: it is all of them.
+      ground: Name of the place that it shows, see `places`; None: no other scene is known to.
     """
 
     name: str
@@ -35,6 +36,12 @@ class Scene:
     width: int
     files: Mapping[str, Path] = field(default_factory=dict)
     window: tuple[int, int] | None = None
+    ground: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Name of its place: scenes of one place are no independent samples."""
+        return self.ground or f"{self.split}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class RecordFormat:
         return TASKS[self.task]
 
     @property
-    def has_mask(self) -> bool:
-        """Whether records carry a mask."""
+    def has_classes(self) -> bool:
+        """Whether masks hold classes; else they say where there is image (0) or none (255)."""
         return self.task != "denoise"
 
 
@@ -76,9 +83,10 @@ class Dataset:
       name: Snake case; the folder's name and the TFDS name.
       format: The shape of every record.
       scenes: In the order in which they are written, split by split.
-      load: Scene -> {feature: [H, W, C]}, masks as class indices and 255; raises `Unusable` where
-        a file of the scene turns out to be damaged. Must be picklable.
-      about: Further entries of the manifest.
+      load: Scene -> {feature: [H, W, C]}; `mask` holds class indices (0 where there are none) and
+        255 where there is no image or nobody knows. Raises `Unusable` where a file of the scene
+        turns out to be damaged. Must be picklable.
+      about: Further entries of the manifest; `places_known` and `place_rule` are among them.
       source: Folder that paths in the manifest are relative to; None: nothing is read.
       num_found: Number of source files found.
       rejected: Those that are known not to be used before anything is loaded.

@@ -93,7 +93,7 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
 
     Returns:
       What `describe.json` holds. Means, standard deviations and percentiles are exact. Pixels whose
-      mask is 255 (padding, no data) count in none of them; without a mask, padding does not.
+      mask is 255 (padding, no data) count in none of them.
 
     Raises:
       UserError: A record cannot be read.
@@ -111,11 +111,6 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
     for shard, part in zip(shards, parts, strict=True):
         sums[shard.split].add(part)
     about = dataset.manifest
-    padding = (
-        "pixels whose mask is 255 (padding, no data) are left out"
-        if dataset.has_mask
-        else "padding is left out"
-    )
     description: dict[str, Any] = {
         key: about[key]
         for key in ("name", "version", "task", "tile_size", "num_bands", "dtype", "classes")
@@ -123,8 +118,9 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
     }
     description["statistics"] = (
         f"exact; population standard deviation; low and high are percentiles {histograms.LOW} and"
-        f" {histograms.HIGH}; {padding}"
+        f" {histograms.HIGH}; pixels whose mask is 255 (padding, no data) are left out"
     )
+    description["places"] = about["place_rule"]
     description["splits"] = {split: _entry(dataset, split, part) for split, part in sums.items()}
     if "train" in sums and "mean" in description["splits"]["train"]["images"]:
         use = description["splits"]["train"]["images"]
@@ -152,18 +148,15 @@ def sum_shard(dataset: Prepared, shard: Shard) -> Sums:
             ) from error
         sums.num_records += 1
         sums.num_with_change += bool(record.get("has_change", False))
-        valid = None
-        if dataset.has_mask:
-            sums.histogram += np.bincount(record["mask"].ravel(), minlength=256)
-            valid = record["mask"][..., 0] != IGNORE
+        sums.histogram += np.bincount(record["mask"].ravel(), minlength=256)
+        valid = record["mask"][..., 0] != IGNORE
         for name in dataset.images:
             sums.add_bands(name, histograms.count(record[name], valid))
     return sums
 
 
-def _of_bands(dataset: Prepared, split: str, counts: np.ndarray) -> dict[str, Any]:
+def _of_bands(counts: np.ndarray) -> dict[str, Any]:
     """Return the number of pixels, and each statistic as a list over the bands."""
-    counts = dataset.without_padding(split, counts)
     number = int(counts[0].sum())
     if not number:
         return {"num_pixels": 0}
@@ -178,32 +171,33 @@ def _entry(dataset: Prepared, split: str, sums: Sums) -> dict[str, Any]:
         dataset.path(Shard(split, i)).stat().st_size for i in range(len(dataset.shards[split]))
     )
     band_bytes = np.dtype(about["dtype"]).itemsize * about["num_bands"] * len(dataset.images)
-    raw = sums.num_records * about["tile_size"] ** 2 * (band_bytes + dataset.has_mask)
+    raw = sums.num_records * about["tile_size"] ** 2 * (band_bytes + 1)
     entry: dict[str, Any] = {
         "num_records": sums.num_records,
         "num_scenes": about["splits"].get(split, {}).get("num_scenes"),
+        "num_places": about["splits"].get(split, {}).get("num_places"),
         "num_shards": len(dataset.shards[split]),
         "bytes": stored,
         "bytes_a_record": stored / max(sums.num_records, 1),
         "bytes_of_the_arrays": raw,
     }
-    if dataset.has_mask:
+    entry["ignore_fraction"] = int(sums.histogram[IGNORE]) / max(int(sums.histogram.sum()), 1)
+    if dataset.has_classes:
         classes = sums.histogram[: len(about["classes"])]
-        valid, every = int(classes.sum()), int(sums.histogram.sum())
+        valid = int(classes.sum())
         entry["class_pixels"] = dict(zip(about["classes"], classes.tolist(), strict=True))
         entry["class_fractions"] = {
             name: pixels / max(valid, 1) for name, pixels in entry["class_pixels"].items()
         }
-        entry["ignore_fraction"] = int(sums.histogram[IGNORE]) / max(every, 1)
     if about["task"] == "cd":
         entry["num_with_change"] = sums.num_with_change
     every_image = [*sums.band_counts.values()]
     entry["images"] = {"num_pixels": 0}
     if every_image:
-        entry["images"] = _of_bands(dataset, split, np.sum(every_image, axis=0))
+        entry["images"] = _of_bands(np.sum(every_image, axis=0))
     if len(dataset.images) > 1:
         for name, counts in sums.band_counts.items():
-            entry[name] = _of_bands(dataset, split, counts)
+            entry[name] = _of_bands(counts)
     return entry
 
 
@@ -214,16 +208,16 @@ def table(description: Mapping[str, Any]) -> str:
         f" {description['tile_size']} pixels, {description['num_bands']} band(s) of"
         f" {description['dtype']}"
     ]
-    rows = [["split", "scenes", "records", "MiB", "KiB a record", "of the raw arrays"]]
+    rows = [["split", "scenes", "places", "records", "MiB", "KiB a record", "of the raw arrays"]]
     has_change = description["task"] == "cd"
-    rows[0] += [*description["classes"], *(["ignored"] if description["classes"] else [])]
+    rows[0] += [*description["classes"], "ignored"]
     rows[0] += ["tiles with change"] if has_change else []
     for split, entry in description["splits"].items():
-        row = [split, str(entry["num_scenes"]), str(entry["num_records"])]
+        row = [split, *(str(entry[f"num_{what}"]) for what in ("scenes", "places", "records"))]
         row += [f"{entry['bytes'] / 2**20:.2f}", f"{entry['bytes_a_record'] / 2**10:.2f}"]
         row.append(f"{entry['bytes'] / max(entry['bytes_of_the_arrays'], 1):.0%}")
         row += [f"{fraction:.4f}" for fraction in entry.get("class_fractions", {}).values()]
-        row += [f"{entry['ignore_fraction']:.4f}"] if "ignore_fraction" in entry else []
+        row.append(f"{entry['ignore_fraction']:.4f}")
         row += [str(entry["num_with_change"])] if has_change else []
         rows.append(row)
     lines += _aligned(rows)
@@ -235,6 +229,7 @@ def table(description: Mapping[str, Any]) -> str:
             if "mean" in entry.get(name, {}):
                 rows.append([split, name, *(_numbers(entry[name][key]) for key in _STATISTICS)])
     lines += _aligned(rows)
+    lines.append(f"places: {description['places']}")
     lines.append(description["statistics"])
     if "use" in description:
         told = (f"{what} {_numbers(description['use'][k])}" for k, what in _STATISTICS.items())

@@ -6,6 +6,7 @@ its centre does.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import rasterio
 import shapely
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform as reproject
 
 from data_prep import polygons, rasters
@@ -76,7 +77,11 @@ def read_grid(path: Path) -> Grid:
       ReadError: It is none, or its georeference is degenerate.
     """
     try:
-        with rasterio.open(path, driver="GTiff") as source:
+        with warnings.catch_warnings():
+            # Who asks is told by the grid, which then has no CRS.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            source = rasterio.open(path, driver="GTiff")
+        with source:
             grid = Grid(source.height, source.width, source.transform, source.crs, source.nodata)
     except (RasterioError, ValueError, OSError) as error:
         text = " ".join(str(error).split()).replace(str(path), "file")
@@ -96,7 +101,7 @@ def same_origin(first: Grid, second: Grid) -> bool:
     to_first = ~first.transform
     return all(
         math.dist(corner, to_first * (second.transform * corner)) < _ALIGNED
-        for corner in ((0, 0), (width, 0), (0, height))
+        for corner in ((0, 0), (width, 0), (0, height), (width, height))
     )
 
 
@@ -163,19 +168,34 @@ def rasterise(footprints: Footprints, height: int, width: int) -> np.ndarray:
     return rasters.rasterise(shapes, height, width, rasterio.Affine.identity())
 
 
-def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
-    """Reproject the corners and return their pixel coordinates; what fails is NaN."""
-    x, y = vectors.points.T
-    if vectors.crs != grid.crs and len(x):
+def reprojected(points: np.ndarray, crs: CRS, to: CRS) -> np.ndarray:
+    """Reproject points, x before y.
+
+    Args:
+      points: [N, 2].
+      crs: What they are in.
+      to: What they shall be in.
+
+    Returns:
+      [N, 2]; NaN where a point is nowhere in either.
+    """
+    x, y = points.T
+    if crs != to and len(x):
         good = np.ones(len(x), bool)
-        if vectors.crs.is_geographic:  # PROJ refuses all corners for one that is nowhere.
+        if crs.is_geographic:  # PROJ refuses all corners for one that is nowhere.
             good = (abs(x) <= 360) & (abs(y) <= 90)
         x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
         try:
-            x[good], y[good] = reproject(vectors.crs, grid.crs, x[good], y[good])
+            x[good], y[good] = reproject(crs, to, x[good], y[good])
         except Exception:  # The errors of PROJ and GDAL have no public class in common.
             x[:], y[:] = np.nan, np.nan
-    columns, rows = ~grid.transform * (x, y)
+    return np.stack([x, y], axis=1)
+
+
+def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
+    """Reproject the corners and return their pixel coordinates; what fails is NaN."""
+    assert grid.crs is not None
+    columns, rows = ~grid.transform * reprojected(vectors.points, vectors.crs, grid.crs).T
     return np.stack([columns, rows], axis=1)
 
 

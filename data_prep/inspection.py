@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import masks, rejection
+from data_prep import georeference, masks, rejection
+from data_prep.geometry import Grid
 from data_prep.matching import Candidate
 from data_prep.parallel import ordered_map
+from data_prep.places import Evidence
 from data_prep.readers import ReadError, read_image, read_mask
 from data_prep.rejection import Rejection
 
@@ -29,6 +31,7 @@ class FileFacts:
       alpha_levels: See `readers.ImageRaster`; None where there is no alpha band.
       histogram: Pixels of each mask value, [256]; None for images.
       is_boolean: See `readers.MaskRaster`.
+      grid: Where an image lies on Earth; None where it does not say, and for masks.
     """
 
     height: int
@@ -39,6 +42,7 @@ class FileFacts:
     alpha_levels: int | None = None
     histogram: np.ndarray | None = field(default=None, repr=False)
     is_boolean: bool = False
+    grid: Grid | None = None
 
 
 Facts = Mapping[Path, FileFacts]
@@ -78,7 +82,15 @@ def inspect(item: tuple[str, Path]) -> FileFacts | str:
         return str(error)
     height, width, num_bands = image.pixels.shape
     dtype = str(image.pixels.dtype)
-    return FileFacts(height, width, num_bands, dtype, image.valid is not None, image.alpha_levels)
+    return FileFacts(
+        height,
+        width,
+        num_bands,
+        dtype,
+        image.valid is not None,
+        image.alpha_levels,
+        grid=georeference.read(path),
+    )
 
 
 def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path, FileFacts | str]:
@@ -88,6 +100,13 @@ def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path,
         inspect, files, num_workers=num_workers, description="reading", unit=" files"
     )
     return dict(zip((path for _, path in files), results, strict=True))
+
+
+def evidence(candidate: Candidate, inspected: Mapping[Path, FileFacts | str]) -> Evidence:
+    """Return what is known of where a scene lies."""
+    facts = (inspected[path] for path in candidate.files.values())
+    grids = tuple(fact.grid for fact in facts if isinstance(fact, FileFacts) and fact.grid)
+    return Evidence(candidate.name, candidate.ground, grids)
 
 
 def judge(
@@ -171,7 +190,7 @@ def _complaint(
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
     return (
         f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
-        " 255 = ignore (see --classes, --mask_encoding)"
+        " 255 = ignore (--classes names more, --mask_encoding=binary255 takes 255 as foreground)"
     )
 
 
@@ -184,7 +203,7 @@ def _size_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str 
     )
 
 
-def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str], task: str) -> list[str]:
+def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
     """Return what was done to pixels that a user may not expect, one sentence each."""
     used = [
         (path, fact)
@@ -193,10 +212,12 @@ def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str], task: str) ->
         if isinstance(fact := facts[path], FileFacts) and fact.histogram is None
     ]
     lines = []
-    consequence = "" if task == "denoise" else "; where it is 0 the mask is 255 (ignore)"
     alpha = [(path, fact) for path, fact in used if fact.alpha_levels is not None]
     if alpha:
-        lines.append(f"{len(alpha)} of {len(used)} images have an alpha band, dropped{consequence}")
+        lines.append(
+            f"{len(alpha)} of {len(used)} images have an alpha band, dropped; where it is 0 the"
+            " mask is 255 (ignore)"
+        )
     doubtful = [path.name for path, fact in alpha if (fact.alpha_levels or 0) > _MANY_ALPHA_LEVELS]
     if doubtful:
         lines.append(
@@ -204,6 +225,6 @@ def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str], task: str) ->
             " if it is a spectral band, clear its alpha flag"
         )
     invalid = sum(fact.has_invalid for _, fact in used)
-    if invalid and task != "denoise":
+    if invalid:
         lines.append(f"{invalid} images hold pixels without data: the mask is 255 (ignore) there")
     return lines

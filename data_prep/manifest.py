@@ -5,24 +5,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep import places
 from data_prep.dataset import IGNORE, TASKS, Dataset
 from data_prep.errors import UserError
 from data_prep.tally import Tally
 
 VERSION = "1.0.0"
+# Of the manifest and of the records. 1 had no places, and no mask without classes.
+FORMAT = 2
 FILE_NAME = "manifest.json"
 
 # What must be in a manifest for it to be read, and as which type: a list of one, an object of any
 # keys ("*") or of these; those with a question mark may be missing.
 _SPLIT: dict[str, Any] = {
     "num_scenes": int,
+    "num_places": int,
     "num_records": int,
     "class_pixels?": [int],
-    "ignore_pixels?": int,
-    "padding_pixels?": int,
+    "ignore_pixels": int,
     "num_with_change?": int,
     "bands?": list,
     "scenes": [str],
+    "places": [str],
+    "scene_records": [int],
 }
 _CONTENT: dict[str, Any] = {
     "name": str,
@@ -33,6 +38,8 @@ _CONTENT: dict[str, Any] = {
     "classes": [str],
     "first_change_class?": int,
     "source": str,
+    "place_rule": str,
+    "places_known": bool,
     "options?": dict,
     "found": int,
     "used": int,
@@ -60,11 +67,14 @@ def make(
     """
     layout, source = dataset.format, dataset.source
     sizes = {name: (source / name).stat().st_size for name in sources} if source else {}
+    splits = tally.splits()
+    shared = places.shared(splits)
     rejected, used = tally.rejections(dataset), tally.num_used()
     assert used + len(rejected) == dataset.num_found, (used, len(rejected), dataset.num_found)
     return {
         "name": dataset.name,
         "version": VERSION,
+        "format": FORMAT,
         "task": layout.task,
         "tile_size": layout.tile_size,
         "num_bands": layout.num_bands,
@@ -73,10 +83,11 @@ def make(
         "ignore_value": IGNORE,
         **({"first_change_class": layout.first_change_class} if layout.task == "cd" else {}),
         **dataset.about,
+        "notes": [*dataset.about["notes"], *([shared] if shared else [])],
         "found": dataset.num_found,
         "used": used,
         "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
-        "splits": tally.splits(),
+        "splits": splits,
         "shards": dict(shards),
         "files": dict(sources),
         "sizes": sizes,
@@ -104,7 +115,8 @@ def read(folder: Path) -> dict[str, Any] | None:
       The manifest; None where there is none, so where there is no whole dataset.
 
     Raises:
-      UserError: The file is no manifest, or something in it has the wrong type.
+      UserError: The file is no manifest or of another format, or something in it has the wrong
+        type.
     """
     path = folder / FILE_NAME
     try:
@@ -115,6 +127,11 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: not a manifest ({error}); --overwrite builds again") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: not a manifest; --overwrite builds again")
+    if manifest.get("format", 1) != FORMAT:
+        raise UserError(
+            f"{path}: written in format {manifest.get('format', 1)}, this version reads format"
+            f" {FORMAT} (1 has no places); --overwrite builds again"
+        )
     if mistake := _mistake(manifest, _CONTENT) or _wrong_value(manifest):
         raise UserError(f"{path}: {mistake}; --overwrite builds again")
     return manifest
@@ -131,6 +148,11 @@ def _wrong_value(manifest: Mapping[str, Any]) -> str | None:
         pixels, number = entry.get("class_pixels"), len(manifest["classes"])
         if pixels is not None and len(pixels) != number:
             return f"splits.{split} has class_pixels of {len(pixels)} classes, not {number}"
+        for key in ("places", "scene_records"):
+            if len(entry[key]) != len(entry["scenes"]):
+                return (
+                    f"splits.{split} has {len(entry[key])} {key} of {len(entry['scenes'])} scenes"
+                )
     return None
 
 
@@ -158,16 +180,20 @@ def _inside(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]
 
 
 def summary(manifest: Mapping[str, Any], folder: Path) -> str:
-    """Return the closing lines of a build: counts and class fractions of each split."""
+    """Return the closing lines of a build: counts and class fractions of each split, warnings."""
     lines = [f"{manifest['name']} ({manifest['task']}, {manifest['source']}) -> {folder}"]
     for split, entry in manifest["splits"].items():
-        line = f"  {split:5s} {entry['num_scenes']:6d} scenes {entry['num_records']:7d} records"
+        line = f"  {split:5s} {entry['num_scenes']:6d} scenes"
+        line += f" of {entry['num_places']:6d} places" if manifest["places_known"] else ""
+        line += f" {entry['num_records']:7d} records"
         lines.append(line + _fractions(manifest["classes"], entry))
     rejected = len(manifest["rejected"])
     if manifest["found"]:
         lines.append(
             f"  files: {manifest['used']} used + {rejected} rejected = {manifest['found']} found"
         )
+    if shared := places.shared(manifest["splits"]):
+        lines.append(f"warning: {shared}")
     return "\n".join(lines)
 
 

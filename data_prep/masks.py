@@ -11,7 +11,7 @@ ENCODINGS = ("index", "binary255")
 THRESHOLD = 127  # binary255: values above it are the foreground.
 _NEAR = 16  # Values this close to 0 or 255 are noise of one of the two.
 _MAX_BETWEEN = 0.01  # Share of pixels between them that a blurred or compressed mask may have.
-_MIN_FOREGROUND = 0.01  # Class 1 against 255: below it, 1 is more likely a slip than the class.
+_MIN_FOREGROUND = 0.01  # Small values against 255: below it, they are slips rather than classes.
 
 
 def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
@@ -33,11 +33,14 @@ def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
         return "index"
     background = int(histogram[: _NEAR + 1].sum()) - int(histogram[0])
     foreground = int(histogram[IGNORE - _NEAR :].sum())
-    if present <= {0, 1, IGNORE} and 1 in present:
-        if histogram[1] < _MIN_FOREGROUND * histogram[IGNORE]:
+    # Blur and compression leave values near 255, too: beside 255 alone, small ones are classes.
+    if background and present <= {*range(_NEAR + 1), IGNORE}:
+        small = sorted(present - {0, IGNORE})
+        if background < _MIN_FOREGROUND * histogram[IGNORE]:
             raise UserError(
-                f"the masks hold {histogram[1]} pixels of 1 and {histogram[IGNORE]} of 255: 255"
-                " may be the foreground or ignore; say --mask_encoding=binary255 or index"
+                f"the masks hold {background} pixels of {', '.join(map(str, small))} and"
+                f" {histogram[IGNORE]} of 255: 255 may be the foreground or ignore; say"
+                " --mask_encoding=binary255 or index"
             )
         return "index"
     between = int(histogram[_NEAR + 1 : IGNORE - _NEAR].sum())

@@ -30,13 +30,13 @@ class Candidate:
 
     Attributes:
       name: Path of the scene in its split, without suffix.
-      group: What must stay in one split: scenes of the same ground have the same group.
+      ground: What the layout knows of its place: scenes of one ground show one place.
       split: The source's split; None where it has no split folders.
       files: Role -> path.
     """
 
     name: str
-    group: str
+    ground: str
     split: str | None
     files: Mapping[str, Path]
 
@@ -83,8 +83,9 @@ def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
             rejected += _duplicates(same)
             continue
         entry = same[0]
-        group = "/".join(entry.key)
-        candidates.append(Candidate(name, group, entry.split, {"image": entry.path}))
+        # Stems are often numbers, which mean another place in another split.
+        ground = "/".join(part for part in (entry.split, *entry.key) if part)
+        candidates.append(Candidate(name, ground, entry.split, {"image": entry.path}))
     return candidates, rejected
 
 
@@ -110,7 +111,8 @@ def by_stem(
             rejected += _partners(every, [first], first)
         else:
             files = {role: found[role][0].path for role in roles}
-            candidates.append(Candidate(name, name, every[0].split, files))
+            split = every[0].split
+            candidates.append(Candidate(name, f"{split}/{name}" if split else name, split, files))
     return candidates, rejected
 
 

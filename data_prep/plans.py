@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.dataset import Dataset, RecordFormat, Scene, in_order
+from data_prep.places import Places
 from data_prep.rejection import Rejection
 
 
@@ -19,11 +20,12 @@ def make(
     load: Callable[[Scene], Mapping[str, np.ndarray]],
     *,
     about: Mapping[str, Any],
+    places: Places,
     rejected: Sequence[Rejection],
     num_found: int,
     source: Path | None = None,
 ) -> Dataset:
-    """Print the notes and compose the dataset.
+    """Print notes and warnings and compose the dataset.
 
     Args:
       args: The parsed options; --source and --on_error are used.
@@ -32,18 +34,27 @@ def make(
       scenes: In any order.
       load: See `Dataset`.
       about: options, layout, mask_encoding, split_rule and notes, for the manifest.
+      places: Of the scenes.
       rejected: Files that cannot be used.
       num_found: Number of files found.
       source: Folder that paths in the manifest are relative to; None: --source.
     """
     for note in about["notes"]:
         print(f"note: {note}")
+    for note in places.notes:
+        print(f"warning: {note}")
     return Dataset(
         name,
         layout,
         in_order(scenes),
         load,
-        {"source": args.source.resolve().name, **about},
+        {
+            "source": args.source.resolve().name,
+            **about,
+            "place_rule": places.rule,
+            "places_known": places.known,
+            "notes": [*about["notes"], *places.notes],
+        },
         source=source or args.source,
         num_found=num_found,
         rejected=tuple(rejected),

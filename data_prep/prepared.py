@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_prep import manifest
 from data_prep.dataset import TASKS
 from data_prep.errors import UserError
@@ -43,8 +41,8 @@ class Prepared:
         return TASKS[self.manifest["task"]]
 
     @property
-    def has_mask(self) -> bool:
-        """Whether records carry a mask."""
+    def has_classes(self) -> bool:
+        """Whether masks hold classes; else they say where there is image (0) or none (255)."""
         return bool(self.manifest["task"] != "denoise")
 
     def every_shard(self) -> list[Shard]:
@@ -64,21 +62,6 @@ class Prepared:
         number = len(self.shards[shard.split])
         name = f"{self.manifest['name']}-{shard.split}.array_record"
         return self.folder / f"{name}-{shard.index:05d}-of-{number:05d}"
-
-    def without_padding(self, split: str, counts: np.ndarray) -> np.ndarray:
-        """Take the padding out of the counts of a split's bands where no mask marks it.
-
-        Args:
-          split: Name of the split.
-          counts: Of all pixels of its records that are not ignored, [C, V].
-
-        Returns:
-          Those without the zeros that lie outside of the scenes, [C, V].
-        """
-        padding = self.manifest["splits"].get(split, {}).get("padding_pixels", 0)
-        rest = counts.copy()
-        rest[:, 0] = np.maximum(rest[:, 0] - padding, 0)
-        return rest
 
     def records(self, shard: Shard) -> "Records":
         """Open a shard; its records are read and decoded one by one."""

@@ -132,13 +132,14 @@ def _png_bit_depth(path: Path) -> int | None:
     return head[24] if head.startswith(_PNG_MAGIC) and len(head) > 24 else None
 
 
-def _is_tiff(path: Path) -> bool:
+def is_tiff(path: Path) -> bool:
+    """Return whether the first bytes of a file are those of a TIFF."""
     return _head(path).startswith(_TIFF_MAGIC)
 
 
 def _needs_rasterio(path: Path) -> bool:
     # Pillow reads a 16-bit colour PNG as 8 bits without a word.
-    return _is_tiff(path) or _png_bit_depth(path) == 16
+    return is_tiff(path) or _png_bit_depth(path) == 16
 
 
 def _check_size(width: int, height: int) -> None:
@@ -182,7 +183,7 @@ def _opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
     with warnings.catch_warnings():
         # Training needs no coordinates, so a plain TIFF is as good as a GeoTIFF.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        source = rasterio.open(path, driver="GTiff" if _is_tiff(path) else "PNG")
+        source = rasterio.open(path, driver="GTiff" if is_tiff(path) else "PNG")
     with source:
         if not by_windows:
             _check_size(source.width, source.height)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import histograms
+from data_prep import histograms, look_alikes
 from data_prep.dataset import IGNORE
+from data_prep.look_alikes import Picture
 from data_prep.prepared import Prepared, Shard
 
 _ID = re.compile(r"([^/]+)/(.+)/r(\d{5,})_c(\d{5,})")
@@ -22,22 +23,26 @@ class Report:
     Attributes:
       findings: What is not as it must be, a sentence each.
       scenes: Their names in order.
+      scene_records: Number of records of each of them.
       num_unreadable: Records that cannot be read; the counts are of the others.
       foreground: Indices of the records with a pixel of a class above 0.
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value.
       num_with_change: Records that say `has_change`.
       band_counts: Pixels of each value of the bands that are not ignored, see `histograms`.
+      pictures: What is remembered of the images of each whole scene.
     """
 
     findings: list[str] = field(default_factory=list)
     scenes: list[str] = field(default_factory=list)
+    scene_records: list[int] = field(default_factory=list)
     num_unreadable: int = 0
     foreground: list[int] = field(default_factory=list)
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     ignore_pixels: int = 0
     num_with_change: int = 0
     band_counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    pictures: list[Picture] = field(default_factory=list)
 
 
 def check_shard(dataset: Prepared, shard: Shard) -> Report:
@@ -52,15 +57,21 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
     """
     about = dataset.manifest
     report = Report(band_counts=histograms.zeros(about["num_bands"], about["dtype"]))
-    listed = set(about["splits"].get(shard.split, {}).get("scenes", []))
+    entry = about["splits"].get(shard.split, {"scenes": [], "places": []})
+    place_of = dict(zip(entry["scenes"], entry["places"], strict=True))
     tile_size = about["tile_size"]
     records = dataset.records(shard)
     positions: list[tuple[int, int]] = []
+    tiles: list[Mapping[str, np.ndarray]] = []
     scene, previous, reason = None, "", ""
 
     def end_scene() -> None:
         if scene is not None and not report.num_unreadable:
-            report.findings += _check_grid(f"{shard.split}/{scene}", positions, tile_size)
+            faults = [*_check_grid(f"{shard.split}/{scene}", positions, tile_size)]
+            report.findings += faults
+            if not faults and len(tiles) == len(positions):
+                for image in _assembled(positions, tiles, dataset.images):
+                    report.pictures.append(look_alikes.picture(shard.split, scene, image))
 
     for index in range(len(records)):
         try:
@@ -86,13 +97,21 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
         previous = key
         if match[2] != scene:
             end_scene()
-            scene, positions = match[2], []
+            scene, positions, tiles = match[2], [], []
             report.scenes.append(scene)
-            if scene not in listed:
+            report.scene_records.append(0)
+            if scene not in place_of:
                 report.findings.append(
                     f"{where}: the manifest lists no scene {scene} in this split"
                 )
         positions.append((int(match[3]), int(match[4])))
+        tiles += [] if wrong else [record]
+        report.scene_records[-1] += 1
+        place = _text(record.get("place"))
+        if place != place_of.get(scene, place):
+            report.findings.append(
+                f"{where}: its place is {place!r}, the manifest says {place_of[scene]!r}"
+            )
     end_scene()
     if report.num_unreadable:
         report.findings.append(
@@ -126,20 +145,44 @@ def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int
         yield f"{scene}: its tiles are not in the order of rows and columns"
 
 
+def _assembled(
+    positions: Sequence[tuple[int, int]],
+    tiles: Sequence[Mapping[str, np.ndarray]],
+    images: Sequence[str],
+) -> Iterator[np.ndarray]:
+    """Put the tiles of a scene together; yield its images [H, W, C] without the padding."""
+    size = tiles[0]["mask"].shape[0]
+    rows, columns = (max(position) + size for position in zip(*positions, strict=True))
+
+    def whole(name: str) -> np.ndarray:
+        first = tiles[0][name]
+        array = np.zeros((rows, columns, first.shape[-1]), first.dtype)
+        for (row, column), tile in zip(positions, tiles, strict=True):
+            array[row : row + size, column : column + size] = tile[name]
+        return array
+
+    arrays = [whole(name) for name in images]
+    holds = (whole("mask") != IGNORE).any(-1)
+    for array in arrays:
+        holds |= array.any(-1)
+    if holds.any():
+        height, width = (np.flatnonzero(holds.any(axis))[-1] + 1 for axis in (1, 0))
+        yield from (array[:height, :width] for array in arrays)
+
+
 def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]:
     about = dataset.manifest
     size, num_classes = about["tile_size"], len(about["classes"])
     for name in dataset.images:
         yield from _check_array(name, record, (size, size, about["num_bands"]), about["dtype"])
-    if not dataset.has_mask:
-        return
     yield from _check_array("mask", record, (size, size, 1), "uint8")
     if not isinstance(record.get("mask"), np.ndarray):
         return
     values = np.unique(record["mask"])
-    wrong = [int(value) for value in values if value >= num_classes and value != IGNORE]
+    wrong = [int(v) for v in values if v >= max(num_classes, 1) and v != IGNORE]
     if wrong:
-        yield f"mask holds {', '.join(map(str, wrong))}; {num_classes} classes and 255 are known"
+        known = f"{num_classes} classes" if num_classes else "0"
+        yield f"mask holds {', '.join(map(str, wrong))}; {known} and 255 are known"
     if about["task"] == "cd":
         first = about.get("first_change_class", 1)
         has_change = bool(((values >= first) & (values < num_classes)).any())
@@ -170,6 +213,6 @@ def _count(report: Report, record: Mapping[str, Any], index: int) -> None:
 
 
 def _count_bands(report: Report, record: Mapping[str, Any], images: Sequence[str]) -> None:
-    valid = record["mask"][..., 0] != IGNORE if "mask" in record else None
+    valid = record["mask"][..., 0] != IGNORE
     for name in images:
         report.band_counts += histograms.count(record[name], valid)

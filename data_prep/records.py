@@ -9,6 +9,7 @@ import numpy as np
 
 from data_prep import histograms, tiles
 from data_prep.dataset import IGNORE, RecordFormat, Scene
+from data_prep.errors import UserError
 from data_prep.rejection import Unusable
 
 
@@ -22,9 +23,8 @@ class SceneRecords:
       class_pixels: Pixels of each class, [K].
       ignore_pixels: Pixels with the ignore value, padding included.
       num_with_change: Records with at least one pixel of a class that is a change.
-      band_counts: See `histograms`, [C, V]: of the pixels whose mask is not the ignore value, or
-        where there is no mask of all that are no padding; those of both dates together.
-      padding_pixels: Pixels that lie outside of the scene.
+      band_counts: See `histograms`, [C, V]: of the pixels whose mask is not the ignore value, those
+        of both dates together.
       reasons: Files that cannot be used -> why; empty where the scene is good. Then there are no
         records.
     """
@@ -35,7 +35,6 @@ class SceneRecords:
     ignore_pixels: int
     num_with_change: int
     band_counts: np.ndarray
-    padding_pixels: int
     reasons: Mapping[Path, str] = field(default_factory=dict)
 
 
@@ -59,30 +58,28 @@ def scene_records(
         arrays = load(scene)
     except Unusable as error:
         none = np.zeros(num_classes, np.int64)
-        return SceneRecords(scene, [], none, 0, 0, band_counts, 0, error.reasons)
+        return SceneRecords(scene, [], none, 0, 0, band_counts, error.reasons)
     records: list[tuple[str, dict[str, Any]]] = []
     histogram = np.zeros(256, np.int64)
     num_with_change = 0
     for row, column in tiles.offsets(scene.height, scene.width, size):
-        record: dict[str, Any] = {}
+        key = f"{scene.split}/{scene.name}/r{row:05d}_c{column:05d}"
+        mask = tiles.cut(arrays["mask"], row, column, size, fill=IGNORE)
+        record: dict[str, Any] = {"id": key, "place": scene.place, "mask": mask}
         inside = slice(row, row + size), slice(column, column + size)
-        valid = arrays["mask"][inside][..., 0] != IGNORE if layout.has_mask else None
+        valid = arrays["mask"][inside][..., 0] != IGNORE
         for name in layout.images:
             assert arrays[name].shape == (scene.height, scene.width, layout.num_bands), scene.name
             record[name] = tiles.cut(arrays[name], row, column, size, fill=0)
             band_counts += histograms.count(arrays[name][inside], valid)
-        if layout.has_mask:
-            mask = tiles.cut(arrays["mask"], row, column, size, fill=IGNORE)
-            counts = np.bincount(mask.ravel(), minlength=256)
-            histogram += counts
-            has_change = bool(counts[layout.first_change_class : num_classes].any())
-            num_with_change += has_change
-            record["mask"] = mask
-            if layout.task == "cd":
-                record["has_change"] = has_change
-        key = f"{scene.split}/{scene.name}/r{row:05d}_c{column:05d}"
-        record["id"] = key
+        counts = np.bincount(mask.ravel(), minlength=256)
+        histogram += counts
+        has_change = bool(counts[layout.first_change_class : num_classes].any())
+        num_with_change += has_change
+        if layout.task == "cd":
+            record["has_change"] = has_change
         records.append((key, record))
+    _check_classes(scene, histogram, num_classes)
     return SceneRecords(
         scene,
         records,
@@ -90,5 +87,15 @@ def scene_records(
         int(histogram[IGNORE]),
         num_with_change,
         band_counts,
-        len(records) * size**2 - scene.height * scene.width,
     )
+
+
+def _check_classes(scene: Scene, histogram: np.ndarray, num_classes: int) -> None:
+    """Refuse labels that are no class, whichever builder let them pass."""
+    outside = np.flatnonzero(histogram[:IGNORE]).tolist()
+    outside = [value for value in outside if value >= max(num_classes, 1)]
+    if outside:
+        raise UserError(
+            f"{scene.split}/{scene.name}: its mask holds {', '.join(map(str, outside[:5]))};"
+            f" {num_classes} classes and 255 = ignore are known (--classes names more)"
+        )

@@ -39,10 +39,9 @@ def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
             shape=(side, side, bands), dtype=np.dtype(dtype), encoding=tfds.features.Encoding.BYTES
         )
 
-    entries: dict[str, Any] = {"id": tfds.features.Text()}
+    entries: dict[str, Any] = {"id": tfds.features.Text(), "place": tfds.features.Text()}
     entries |= {name: array(layout.num_bands, layout.dtype) for name in layout.images}
-    if layout.has_mask:
-        entries["mask"] = array(1, "uint8")
+    entries["mask"] = array(1, "uint8")
     if layout.task == "cd":
         entries["has_change"] = tfds.features.Scalar(np.bool_)
     return tfds.features.FeaturesDict(entries)

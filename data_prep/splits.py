@@ -1,4 +1,4 @@
-"""Which scene belongs to which split (pure). Scenes are the unit: their tiles stay together."""
+"""Which scene belongs to which split (pure). Places are the unit: what shows one stays together."""
 
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ def shuffled(groups: Iterable[str], seed: int) -> list[str]:
     """Return the groups in an order that depends on the seed and on each name alone.
 
     Ordering by a hash (and not by a shuffle of the list) leaves the others in their order when a
-    scene is added, so a grown dataset keeps nearly all its scenes in their splits.
+    place is added, so a grown dataset keeps nearly all its places in their splits.
     """
     return sorted(
         set(groups), key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name)
@@ -25,7 +25,7 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     """Divide groups of scenes among train, val and test.
 
     Args:
-      groups: Names of what must stay together (usually scenes).
+      groups: Names of what must stay together: places.
       fractions: Shares of train, val and test; their sum is 1.
       seed: Seed of the order.
 
@@ -39,7 +39,7 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     wanted = [name for name, share in zip(SPLITS, fractions, strict=True) if share > 0]
     if len(order) < len(wanted):
         raise UserError(
-            f"{len(order)} scene(s) cannot be divided into {', '.join(wanted)}: at least"
+            f"{len(order)} place(s) cannot be divided into {', '.join(wanted)}: at least"
             f" {len(wanted)} are needed (--splits=1,0,0 puts all in train)"
         )
     counts = {
@@ -113,7 +113,7 @@ def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) 
     order = shuffled(train, seed)
     if len(order) < 2:
         raise UserError(
-            f"no val folder, and train has {len(order)} scene(s): at least 2 are needed to cut a"
+            f"no val folder, and train has {len(order)} place(s): at least 2 are needed to cut a"
             " val split from it"
         )
     if not fractions[0]:

@@ -28,14 +28,14 @@ class Tally:
         self.partners: dict[Path, Path] = {}
         self._layout = layout
         self._scenes: dict[str, list[str]] = defaultdict(list)
+        self._places: dict[str, list[str]] = defaultdict(list)
+        self._scene_records: dict[str, list[int]] = defaultdict(list)
         self._rejected_scenes: dict[str, list[str]] = defaultdict(list)
-        self._num_records: dict[str, int] = defaultdict(int)
         self._num_with_change: dict[str, int] = defaultdict(int)
         self._ignore_pixels: dict[str, int] = defaultdict(int)
         self._class_pixels: dict[str, np.ndarray] = defaultdict(
             lambda: np.zeros(len(layout.classes), np.int64)
         )
-        self._padding_pixels: dict[str, int] = defaultdict(int)
         self._band_counts: dict[str, np.ndarray] = defaultdict(
             lambda: histograms.zeros(layout.num_bands, layout.dtype)
         )
@@ -53,11 +53,11 @@ class Tally:
             return
         self.used.update(files)
         self._scenes[split].append(result.scene.name)
-        self._num_records[split] += len(result.records)
+        self._places[split].append(result.scene.place)
+        self._scene_records[split].append(len(result.records))
         self._num_with_change[split] += result.num_with_change
         self._ignore_pixels[split] += result.ignore_pixels
         self._class_pixels[split] += result.class_pixels
-        self._padding_pixels[split] += result.padding_pixels
         self._band_counts[split] += result.band_counts
 
     def to_json(self) -> dict[str, Any]:
@@ -68,10 +68,10 @@ class Tally:
             "partners": {str(path): str(cause) for path, cause in self.partners.items()},
             "scenes": dict(self._scenes),
             "rejected_scenes": dict(self._rejected_scenes),
-            "num_records": dict(self._num_records),
+            "places": dict(self._places),
+            "scene_records": dict(self._scene_records),
             "num_with_change": dict(self._num_with_change),
             "ignore_pixels": dict(self._ignore_pixels),
-            "padding_pixels": dict(self._padding_pixels),
             "class_pixels": {split: n.tolist() for split, n in self._class_pixels.items()},
             "band_counts": {s: histograms.to_json(n) for s, n in self._band_counts.items()},
         }
@@ -88,13 +88,13 @@ class Tally:
             self.partners.setdefault(Path(path), Path(cause))
         for split, names in part["scenes"].items():
             self._scenes[split] += names
+            self._places[split] += part["places"][split]
+            self._scene_records[split] += part["scene_records"][split]
         for split, names in part["rejected_scenes"].items():
             self._rejected_scenes[split] += names
         for counts, summed in (
-            ("num_records", self._num_records),
             ("num_with_change", self._num_with_change),
             ("ignore_pixels", self._ignore_pixels),
-            ("padding_pixels", self._padding_pixels),
         ):
             for split, number in part[counts].items():
                 summed[split] += number
@@ -109,17 +109,18 @@ class Tally:
         for split, scenes in self._scenes.items():
             entry: dict[str, Any] = {
                 "num_scenes": len(scenes),
-                "num_records": self._num_records[split],
+                "num_places": len(set(self._places[split])),
+                "num_records": sum(self._scene_records[split]),
             }
-            if self._layout.has_mask:
+            if self._layout.has_classes:
                 entry["class_pixels"] = self._class_pixels[split].tolist()
-                entry["ignore_pixels"] = self._ignore_pixels[split]
-            else:  # Zeros that no mask tells from dark ground: whoever reads the records needs it.
-                entry["padding_pixels"] = self._padding_pixels[split]
+            entry["ignore_pixels"] = self._ignore_pixels[split]
             if self._layout.task == "cd":
                 entry["num_with_change"] = self._num_with_change[split]
             entry["bands"] = histograms.statistics(self._band_counts[split])
             entry["scenes"] = scenes
+            entry["places"] = self._places[split]
+            entry["scene_records"] = self._scene_records[split]
             if self._rejected_scenes[split]:
                 entry["rejected_scenes"] = self._rejected_scenes[split]
             entries[split] = entry

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import checksums, contact_sheet, histograms, prepared, sources
+from data_prep import checksums, contact_sheet, histograms, look_alikes, prepared, sources
 from data_prep.errors import UserError
 from data_prep.options import positive
 from data_prep.parallel import ordered_map
 from data_prep.prepared import Prepared
 from data_prep.record_checks import Report, check_shard
+
+_MOST_TOLD = 10  # Pairs of scenes that look alike.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the dataset, draw its contact sheet, name everything that is wrong.
+    """Check the dataset, draw its contact sheet, name everything that is wrong or looks alike.
 
     Args:
       args: The parsed options.
@@ -57,6 +59,10 @@ def run(args: argparse.Namespace) -> None:
     for split in dict.fromkeys([*dataset.manifest["splits"], *dataset.shards]):
         of_split = [report for shard, report in by_shard.items() if shard.split == split]
         findings += _check_split(dataset, split, of_split)
+    alike = look_alikes.find([p for report in by_shard.values() for p in report.pictures])
+    findings += [f"{pair} are the same picture, pixel by pixel" for pair in alike.equal]
+    _tell(alike.same, "like the same picture")
+    _tell(alike.neighbours, "like neighbours")
     output = args.output or dataset.folder / "contact_sheet.png"
     foreground = {shard: report.foreground for shard, report in by_shard.items()}
     if contact_sheet.draw(dataset, foreground, args.num_tiles, output):
@@ -67,6 +73,16 @@ def run(args: argparse.Namespace) -> None:
     print(f"{dataset.folder}: {records} records in {len(shards)} shards are as the manifest says")
     if args.source is not None:
         print(f"{args.source}: {len(dataset.manifest['files'])} files are those it was built from")
+
+
+def _tell(pairs: Sequence[str], what: str) -> None:
+    """Print what may be a coincidence, and is no error."""
+    if pairs:
+        print(f"warning: {len(pairs)} pairs of scenes of different splits look {what}:")
+        for pair in pairs[:_MOST_TOLD]:
+            print(f"  {pair} look {what}")
+        if len(pairs) > _MOST_TOLD:
+            print(f"  and {len(pairs) - _MOST_TOLD} more")
 
 
 def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> Iterator[str]:
@@ -82,20 +98,26 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
     number = sum(dataset.shards[split])
     if number != entry.get("num_records"):
         yield f"{split}: {number} records, the manifest says {entry.get('num_records')}"
-    if entry.get("num_scenes") != len(entry.get("scenes", [])):
-        yield (
-            f"{split}: the manifest says {entry.get('num_scenes')} scenes and lists"
-            f" {len(entry.get('scenes', []))}"
-        )
+    for key in ("scenes", "places"):
+        if entry[f"num_{key}"] != len(set(entry[key])):
+            yield (
+                f"{split}: the manifest says {entry[f'num_{key}']} {key} and lists"
+                f" {len(set(entry[key]))}"
+            )
     if sum(report.num_unreadable for report in reports):
         return  # Sums over the rest would only repeat that.
     scenes = [scene for report in reports for scene in report.scenes]
-    yield from _check_scenes(split, scenes, entry.get("scenes", []))
+    yield from _check_scenes(split, scenes, entry["scenes"])
+    if scenes == entry["scenes"]:
+        found_records = [n for report in reports for n in report.scene_records]
+        for scene, n, listed in zip(scenes, found_records, entry["scene_records"], strict=True):
+            if n != listed:
+                yield f"{split}: scene {scene} has {n} records, the manifest says {listed}"
     found: dict[str, Any] = {}
-    if dataset.has_mask:
+    if dataset.has_classes:
         pixels = sum((report.class_pixels for report in reports), np.zeros(256, np.int64))
         found["class_pixels"] = pixels[: len(dataset.manifest["classes"])].tolist()
-        found["ignore_pixels"] = sum(report.ignore_pixels for report in reports)
+    found["ignore_pixels"] = sum(report.ignore_pixels for report in reports)
     if dataset.manifest["task"] == "cd":
         found["num_with_change"] = sum(report.num_with_change for report in reports)
     for key, value in found.items():
@@ -103,7 +125,7 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
             yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
     if reports:
         counts = np.sum([report.band_counts for report in reports], axis=0)
-        bands = histograms.statistics(dataset.without_padding(split, counts))
+        bands = histograms.statistics(counts)
         yield from _check_bands(split, bands, entry.get("bands"))
 
 

@@ -7,24 +7,20 @@ from collections.abc import Sequence
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax import openings
 from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.errors import UserError
 from noise2map_jax.execution import create_execution
 from noise2map_jax.execution_choice import choose_execution
+from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.member_evaluator import MemberEvaluator
-from noise2map_jax.run import differences, load_config
-from noise2map_jax.study import Member, Study, create_study
+from noise2map_jax.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
+from noise2map_jax.study import SPLIT, Member, Study, create_study
 from noise2map_jax.trainer import Trainer
-
-# Between the beginning of a study and going on with it; what is evaluated is kept with the result.
-MAY_DIFFER = (
-    *("data.data_dir", "data.num_threads", "data.prefetch_size"),
-    *("mesh.", "train.write_report", "eval."),
-)
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Train every member, evaluate it, compare the variants, write the page.
+    """Train every member, evaluate it on validation, compare the variants, write the page.
 
     The same command goes on where it stopped: members that are trained are not trained again.
 
@@ -36,14 +32,9 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
         UserError: a field or a dataset that is wrong.
         Preempted: asked to stop by a signal; all is saved.
     """
-    if jax.process_count() > 1:
-        raise UserError(
-            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
-            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
-        )
-    study = create_study(config, workdir)
+    study = open_study(config, workdir)
     print(_summary(study), flush=True)
-    _check_trained(study)
+    openings.note_earlier_version(study)
     for group in study.groups:
         _train_group(study, group)
 
@@ -52,8 +43,26 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     write_report(study)
 
 
+def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
+    """Make a study, and check that what was trained of it before was trained alike.
+
+    Raises:
+        UserError: a field or a dataset that is wrong, or several processes.
+    """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
+            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
+        )
+    study = create_study(config, workdir)
+    _check_trained(study)
+    return study
+
+
 def _summary(study: Study) -> str:
     config, objective = study.config, study.members[0].objective
+    draws = max(member.objective.num_noise_draws for member in study.members)
+    dtype, precision = config.model.dtype, config.model.matmul_precision
     lines = [
         f"study       {len(study.variants)} variants x {len(config.study.seeds)} seeds, in "
         f"{len(study.groups)} group(s) of one executable",
@@ -61,7 +70,9 @@ def _summary(study: Study) -> str:
         f"reference   {config.study.reference}",
         f"task        {config.task}",
         f"data        {objective.dataset.describe('train')}",
+        f"precision   {describe_precision(dtype, precision, jax.devices()[0].platform)}",
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
+        *([f"noise       {draws} draws averaged where it is Gaussian"] if draws else []),
         f"work folder {study.workdir}",
     ]
     return "\n".join(lines)
@@ -71,17 +82,14 @@ def _check_trained(study: Study) -> None:
     """Refuse to mix what was trained before under the same name with other values."""
     for member in study.members:
         run = member.run
-        if (run.workdir / "config.json").is_file():
-            changed = [
-                name
-                for name in differences(load_config(run.workdir), run.experiment.config)
-                if not name.startswith(MAY_DIFFER)
-            ]
-            if changed:
-                raise UserError(
-                    f"{run.workdir} was trained with other values of {', '.join(changed)}; choose "
-                    "another name for the variant or another --workdir"
-                )
+        if (run.workdir / CONFIG).is_file():
+            check_going_on(
+                run.workdir,
+                run.experiment.config,
+                run.experiment.digests,
+                may_change=MAY_CHANGE_IN_STUDIES,
+                remedy="choose another name for the variant or another --workdir",
+            )
     study.workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(study.config.to_dict(), indent=2) + "\n"
     (study.workdir / "study.json").write_text(text)
@@ -89,7 +97,7 @@ def _check_trained(study: Study) -> None:
 
 def _train_group(study: Study, group: Sequence[Member]) -> None:
     """Train and evaluate the members that share an executable."""
-    evaluator = MemberEvaluator(study, group[0])
+    evaluator = MemberEvaluator(group[0], SPLIT, study.config.study.num_timesteps)
     for member in group:
         evaluator(member)  # those that were trained before
     pending = [member for member in group if failure_of(member) is None]

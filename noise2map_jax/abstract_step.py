@@ -71,8 +71,8 @@ def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
     batches = {}
     for name, view in views.items():
         side, data, task = view.data.tile_size, view.data, problems[name].task
-        images = dict.fromkeys(task.image_keys, (data.num_bands, np.dtype(data.dtype)))
-        arrays = images | ({"mask": (1, np.dtype("uint8"))} if task.has_classes else {})
+        arrays = dict.fromkeys(task.image_keys, (data.num_bands, np.dtype(data.dtype)))
+        arrays["mask"] = 1, np.dtype("uint8")
         batches[name] = {
             key: jax.ShapeDtypeStruct((options.batch_size, side, side, bands), dtype)
             for key, (bands, dtype) in arrays.items()

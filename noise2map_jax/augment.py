@@ -125,13 +125,17 @@ def augment_geometry(
     return batch
 
 
-def jitter(augmentation: Augmentation, key: jax.Array, images: jax.Array) -> jax.Array:
+def jitter(
+    augmentation: Augmentation, key: jax.Array, images: jax.Array, valid: jax.Array
+) -> jax.Array:
     """Vary brightness and contrast of each image by itself, as light and season do.
 
     Args:
         augmentation: the largest shift and relative change.
         key: a PRNG key; give each date its own, so that a pair gets different light.
         images: [B, H, W, C] float32, scaled to [-1, 1].
+        valid: [B, H, W, 1] bool, the pixels whose mean the contrast is about; an image without
+            any keeps its contrast.
 
     Returns:
         [B, H, W, C] float32, clipped to [-1, 1].
@@ -142,5 +146,7 @@ def jitter(augmentation: Augmentation, key: jax.Array, images: jax.Array) -> jax
     brightness_key, contrast_key = jax.random.split(key)
     shift = augmentation.brightness * jax.random.uniform(brightness_key, shape, minval=-1.0)
     gain = 1 + augmentation.contrast * jax.random.uniform(contrast_key, shape, minval=-1.0)
-    mean = jnp.mean(images, axis=(1, 2), keepdims=True)
+    count = jnp.sum(valid, axis=(1, 2), keepdims=True)
+    mean = jnp.sum(images, axis=(1, 2), keepdims=True, where=valid) / jnp.maximum(count, 1)
+    gain = jnp.where(count > 0, gain, 1.0)
     return jnp.clip((images - mean) * gain + mean + shift, -1.0, 1.0)

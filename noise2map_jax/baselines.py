@@ -7,7 +7,7 @@ and direction fitted on the training split.
 
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from noise2map_jax import metrics
 from noise2map_jax.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import IGNORE
+from noise2map_jax.run_config import CONFIG, evaluated_config
 from noise2map_jax.scaling_config import resolve_scaling, value_range
 from noise2map_jax.task_configs import task_configs
 from noise2map_jax.tasks import get_task
@@ -70,8 +71,25 @@ def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
     return max(((t, above) for t in range(NUM_LEVELS + 1) for above in (True, False)), key=f1)
 
 
-def baselines(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`."""
+def baselines(
+    config: ConfigDict, workdir: pathlib.Path, deliberate: Collection[str] = ()
+) -> dict[str, Any]:
+    """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`.
+
+    Args:
+        config: names the data. Where the work folder holds a run, it must be the run's, as for
+            `--mode=eval`: its scores are compared with these.
+        workdir: a work folder, with a run or without.
+        deliberate: fields that were given one by one, as for `--mode=eval`.
+
+    Returns:
+        What the file holds: `protocol` and scores by baseline.
+
+    Raises:
+        UserError: a task without baselines, or other data than the run's.
+    """
+    if (workdir / CONFIG).is_file():
+        config, _ = evaluated_config(workdir, config, deliberate)
     views = task_configs(config)
     if len(views) > 1:
         raise UserError(

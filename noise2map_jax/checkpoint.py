@@ -148,12 +148,17 @@ def _named_failure(folder: epath.Path) -> Iterator[None]:
         reason = found[1] if found else getattr(error, "strerror", None)
         if not reason:
             raise
-        steps = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        steps = saved_steps(pathlib.Path(folder))
         kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
         raise SaveError(
             f"a checkpoint cannot be written in {str(folder)!r}: {reason}; {kept}. Once it can be, "
             "the same command goes on"
         ) from None
+
+
+def saved_steps(folder: pathlib.Path) -> list[int]:
+    """Steps of the whole checkpoints in a folder, without opening it."""
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
 
 
 def abstract_like(tree: Any, shardings: Any) -> Any:

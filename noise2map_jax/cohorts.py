@@ -8,6 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
+from noise2map_jax.run_config import MAY_CHANGE_IN_STUDIES, fields
 from noise2map_jax.study import Member, Study
 
 TRAINED = "trained.json"  # in a member's folder: it will not be trained any more, and why
@@ -91,7 +92,8 @@ def _folder(study: Study, members: Sequence[Member], kind: str, num_members: int
     """Name a cohort's folder by all that its states depend on."""
     content: list[object] = [kind, num_members]
     for member in members:
-        content += [member.run.workdir.name, member.run.experiment.config.to_dict()]
+        lasting = fields(member.run.experiment.config, without=MAY_CHANGE_IN_STUDIES)
+        content += [member.run.workdir.name, lasting]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return study.workdir / "cohorts" / digest[:16]
 

@@ -1,22 +1,22 @@
-"""Comparing the variants of a study with a reference, seeds and scenes accounted for."""
+"""Comparing the variants of a study with a reference, seeds and places accounted for."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from noise2map_jax.effect_size import PairedEffect, rank_biserial
 from noise2map_jax.errors import UserError
-from noise2map_jax.intervals import Interval, Intervals, confidence_intervals
-from noise2map_jax.significance import SignedRanks, holm, signed_ranks
+from noise2map_jax.intervals import Estimate, Interval, estimate
 from noise2map_jax.variant_scores import (
     VariantScores,
     check_variants,
     foreground_f1,
     foreground_iou,
-    pool_scenes,
+    pool_places,
 )
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.05  # the chance that any of several equal variants is called different
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class VariantSummary:
         f1_std: standard deviation of the same over seeds (ddof 1); NaN with one seed.
         iou: as `f1`, of the foreground IoU.
         iou_std: as `f1_std`.
-        intervals: 95 % confidence intervals of `f1`; None without seeds.
+        estimate: of `f1`, with its errors; None without seeds.
         f1_by_seed: [S] foreground F1 of the whole split.
-        f1_by_scene: [M] mean over seeds of the foreground F1 of a scene; NaN where it has no
+        f1_by_place: [M] mean over seeds of the foreground F1 of a place; NaN where it has no
             foreground, neither in truth nor predicted, for some seed.
     """
 
@@ -42,98 +42,118 @@ class VariantSummary:
     f1_std: float
     iou: float
     iou_std: float
-    intervals: Intervals | None
+    estimate: Estimate | None
     f1_by_seed: np.ndarray
-    f1_by_scene: np.ndarray
+    f1_by_place: np.ndarray
 
     @property
-    def interval(self) -> Interval:
-        """The interval of `f1` to report, see `Intervals.widest`."""
-        return self.intervals.widest if self.intervals else Interval(np.nan, np.nan)
+    def interval(self) -> Interval | None:
+        """The 95 % interval of `f1`, of this variant alone; None where it cannot be known."""
+        return self.estimate.interval(SIGNIFICANCE, (0.0, 1.0)) if self.estimate else None
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no interval; empty where there is one."""
+        return self.estimate.refusal if self.estimate else "no seed finished"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Difference:
     """How a variant differs from the reference: F1 of the variant less F1 of the reference.
 
     Attributes:
         name: of the variant.
         reference: its name.
-        seeds: those that both have; with none, all numbers are NaN.
-        num_scenes: M.
-        f1: mean over these seeds of the difference of the F1 of the whole split.
-        intervals: 95 % confidence intervals of `f1`; None without seeds.
-        test: Wilcoxon's over (scene, seed) pairs of F1; pairs without foreground are left out.
-        p_holm: its p, adjusted by Holm for all variants that were compared.
-        num_compared: how many those are.
+        seeds: those that both have.
+        estimate: of the mean over these seeds of the difference of the F1 of the whole split, with
+            its errors; None without seeds.
+        effect: over (place, seed) pairs of F1; pairs without foreground are left out.
+        num_compared: how many variants are compared with the reference, this one among them.
+        places_known: whether it is known what lies in one place, see `compare`.
     """
 
     name: str
     reference: str
     seeds: tuple[int, ...]
-    num_scenes: int
-    f1: float
-    intervals: Intervals | None
-    test: SignedRanks
-    p_holm: float
+    estimate: Estimate | None
+    effect: PairedEffect
     num_compared: int
+    places_known: bool
 
     @property
-    def interval(self) -> Interval:
-        """The interval of `f1` that the verdict goes by, see `Intervals.widest`."""
-        return self.intervals.widest if self.intervals else Interval(np.nan, np.nan)
+    def f1(self) -> float:
+        """The difference; NaN where there is none."""
+        return float(self.estimate.mean) if self.estimate else float("nan")
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot be told whether the two differ; empty where it can."""
+        return self.estimate.refusal if self.estimate else "no seed finished for both"
+
+    @property
+    def alpha(self) -> float:
+        """The chance to miss that each interval has, so that all hold together in 95 % of studies.
+
+        Bonferroni's: it holds however the differences depend on each other, as they do, having the
+        reference in common. Two equal variants, or twelve, are then called different in at most
+        5 % of studies (`python -m benchmarks family_error`).
+        """
+        return SIGNIFICANCE / self.num_compared
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of `f1` that decides; None where it cannot be known."""
+        return self.estimate.interval(self.alpha, (-1.0, 1.0)) if self.estimate else None
+
+    @property
+    def p(self) -> float:
+        """The least family error for which the interval leaves out 0; NaN without an interval."""
+        p = self.estimate.p_value() if self.estimate else float("nan")
+        return float(np.minimum(p * self.num_compared, 1))
+
+    @property
+    def detectable(self) -> float:
+        """The least true difference that 4 of 5 such studies would see, see `Estimate`."""
+        return self.estimate.detectable(self.alpha) if self.estimate else float("nan")
 
     @property
     def is_significant(self) -> bool:
-        """Whether the data tell the two apart.
-
-        Wilcoxon's test alone would be too sure: pairs of one seed share the luck of that seed, and
-        pairs of one scene its peculiarities, so that they are not as many observations as there
-        are pairs. So the interval, which is over seeds and scenes, must leave out 0 as well, and
-        the F1 of the split must differ in the same direction as the ranks of the pairs. With one
-        seed or one scene its share of the variation cannot be known, and the verdict says so.
-
-        Two equal variants are then called different in at most about 5 % of studies, however much
-        seeds and scenes vary (`tests/simulated_studies.py`; by Wilcoxon's test alone in up to
-        76 %). That holds for each variant by itself: p is adjusted for their number, the interval
-        is not, and of four variants that equal the reference one is called different in up to 16 %.
-        """
-        return bool(
-            self.p_holm < SIGNIFICANCE
-            and self.interval.leaves_out_zero()
-            and np.sign(self.f1) == np.sign(self.test.effect)
-        )
+        """Whether the data tell the two apart: the interval leaves out 0."""
+        return self.interval is not None and self.interval.leaves_out_zero()
 
     @property
     def verdict(self) -> str:
-        """Say in one sentence what the data tell."""
+        """Say in a sentence what the data tell, and what they could have told."""
         both = f"{self.name} and {self.reference}"
-        if not self.seeds:
-            return f"{both} cannot be compared: no seed finished for both"
-        if np.isnan(self.f1):
-            return f"{both} cannot be compared: without foreground F1 is not defined for some seed"
+        if self.interval is None:
+            return f"Whether {both} differ cannot be told: {self.refusal}"
         if not self.is_significant:
-            sentence = f"The data cannot tell {both} apart: {self._evidence(1)}"
+            sentence = f"The data cannot tell {both} apart: {self._evidence(self.interval, 1)}"
         elif self.f1 < 0:
-            sentence = f"{self.name} is worse than {self.reference} by {self._evidence(-1)}"
+            sentence = f"{self.name} is worse than {self.reference} by "
+            sentence += self._evidence(self.interval, -1)
         else:
-            sentence = f"{self.name} is better than {self.reference} by {self._evidence(1)}"
-        numbers = {"seed": len(self.seeds), "scene": self.num_scenes}
-        return sentence + "".join(
-            f"; with one {name}, differences between {name}s are not accounted for"
-            for name, number in numbers.items()
-            if number == 1
-        )
+            sentence = f"{self.name} is better than {self.reference} by "
+            sentence += self._evidence(self.interval, 1)
+        return f"{sentence}; {self._power()}"
 
-    def _evidence(self, sign: int) -> str:
+    def _evidence(self, interval: Interval, sign: int) -> str:
         """The difference in points of F1, or minus that, and how sure it is."""
-        low, high = sorted(sign * limit for limit in self.interval)
-        p = "p < 0.001" if self.p_holm < 0.001 else f"p = {self.p_holm:.3f}"
-        adjusted = " after Holm" if self.num_compared > 1 else ""
+        assert self.estimate is not None
+        low, high = sorted(sign * limit for limit in interval)
+        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        among = f" among {self.num_compared} comparisons" if self.num_compared > 1 else ""
+        places = "places" if self.places_known else "scenes taken for places"
         return (
             f"{_points(sign * self.f1)} points of F1 (95 % interval {_points(low)} to "
-            f"{_points(high)}; {p}{adjusted}, {self.test.num_pairs} pairs)"
+            f"{_points(high)}, {p}{among}; {len(self.seeds)} seeds, "
+            f"{self.estimate.num_places} {places})"
         )
+
+    def _power(self) -> str:
+        if self.detectable > 1:
+            return "such a study sees no difference, however large"
+        return f"4 of 5 such studies see a difference of {_points(self.detectable)} points"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,43 +162,47 @@ class Comparison:
 
     Attributes:
         reference: name of the variant that the others are compared with.
-        scenes: M names, sorted.
+        places: M names, sorted.
+        places_known: whether it is known what lies in one place.
         variants: one a variant, in the order given.
         differences: one a variant but the reference, in the order given.
     """
 
     reference: str
-    scenes: tuple[str, ...]
+    places: tuple[str, ...]
+    places_known: bool
     variants: tuple[VariantSummary, ...]
     differences: tuple[Difference, ...]
+
+    @property
+    def num_compared(self) -> int:
+        """How many differences the intervals hold for together."""
+        return max(1, sum(not difference.refusal for difference in self.differences))
 
 
 def compare(
     variants: Sequence[VariantScores],
-    scenes: Sequence[str],
+    places: Sequence[str],
     reference: str,
     *,
-    num_resamples: int = 2000,
-    seed: int = 0,
+    places_known: bool = True,
 ) -> Comparison:
     """Compare the variants of a study with one of them.
 
     Args:
-        variants: scored on the same N records; they may have different seeds.
-        scenes: N names, the scene of each record: records of one scene are no independent
+        variants: scored on the same N records; they may have different seeds. The order of
+            variants and records does not matter.
+        places: N names, the place of each record: records of one place are no independent
             observations, and their counts are added up.
         reference: name of the variant that the others are compared with.
-        num_resamples: of the bootstrap.
-        seed: of its random numbers; the order of variants and records does not matter.
+        places_known: False where each scene had to be taken for a place of its own, though some may
+            lie side by side; what is said of the comparison then says so.
 
     Raises:
-        UserError: what `check_variants` names; the reference is unknown or has no seeds; no
-            resamples.
+        UserError: what `check_variants` names; the reference is unknown or has no seeds.
     """
-    check_variants(variants, scenes)
-    if num_resamples < 1:
-        raise UserError(f"the bootstrap has {num_resamples} resamples; expected at least 1")
-    pooled = {variant.name: pool_scenes(variant, scenes) for variant in variants}
+    check_variants(variants, places)
+    pooled = {variant.name: pool_places(variant, places) for variant in variants}
     if reference not in pooled:
         raise UserError(
             f"there is no variant {reference!r} to compare with; see {', '.join(pooled)}"
@@ -188,17 +212,24 @@ def compare(
             f"no seed of the reference {reference!r} finished; choose another of "
             + ", ".join(pooled)
         )
-    return Comparison(
+    others = [variant for name, variant in pooled.items() if name != reference]
+    comparison = Comparison(
         reference=reference,
-        scenes=tuple(sorted(set(scenes))),
-        variants=tuple(_summarize(v, num_resamples, seed) for v in pooled.values()),
-        differences=_differences(pooled, reference, num_resamples, seed),
+        places=tuple(sorted(set(places))),
+        places_known=places_known,
+        variants=tuple(_summarize(variant) for variant in pooled.values()),
+        differences=tuple(_difference(v, pooled[reference], places_known) for v in others),
     )
+    adjusted = tuple(
+        dataclasses.replace(difference, num_compared=comparison.num_compared)
+        for difference in comparison.differences
+    )
+    return dataclasses.replace(comparison, differences=adjusted)
 
 
-def _summarize(variant: VariantScores, num_resamples: int, seed: int) -> VariantSummary:
+def _summarize(variant: VariantScores) -> VariantSummary:
     confusions = variant.confusions
-    num_seeds, num_scenes = confusions.shape[:2]
+    num_seeds, num_places = confusions.shape[:2]
     whole = confusions.sum(axis=1)
     f1, iou = foreground_f1(whole), foreground_iou(whole)
     return VariantSummary(
@@ -208,73 +239,27 @@ def _summarize(variant: VariantScores, num_resamples: int, seed: int) -> Variant
         f1_std=_std(f1),
         iou=_mean(iou),
         iou_std=_std(iou),
-        intervals=confidence_intervals(
-            lambda counts: _f1_by_seed(confusions, counts),
-            num_seeds,
-            num_scenes,
-            limits=(0.0, 1.0),
-            num_resamples=num_resamples,
-            seed=seed,
-        )
-        if num_seeds
-        else None,
+        estimate=estimate(confusions) if num_seeds else None,
         f1_by_seed=f1,
-        f1_by_scene=foreground_f1(confusions).mean(axis=0)
+        f1_by_place=foreground_f1(confusions).mean(axis=0)
         if num_seeds
-        else np.full(num_scenes, np.nan),
+        else np.full(num_places, np.nan),
     )
 
 
-def _differences(
-    variants: dict[str, VariantScores], reference: str, num_resamples: int, seed: int
-) -> tuple[Difference, ...]:
-    others = [v for v in variants.values() if v.name != reference]
-    found = [_difference(v, variants[reference], num_resamples, seed) for v in others]
-    compared = [d for d in found if d.seeds]
-    adjusted = iter(holm([d.test.p for d in compared]))
-    return tuple(
-        dataclasses.replace(d, p_holm=next(adjusted), num_compared=len(compared)) if d.seeds else d
-        for d in found
-    )
-
-
-def _difference(
-    variant: VariantScores, reference: VariantScores, num_resamples: int, seed: int
-) -> Difference:
-    """Compare two variants, p not adjusted yet."""
+def _difference(variant: VariantScores, reference: VariantScores, places_known: bool) -> Difference:
+    """Compare two variants, as if no others were compared."""
     seeds = tuple(s for s in variant.seeds if s in reference.seeds)
     ours, theirs = variant.of_seeds(seeds), reference.of_seeds(seeds)
-    num_scenes = ours.shape[1]
-
-    def scores(counts: np.ndarray) -> np.ndarray:
-        return _f1_by_seed(ours, counts) - _f1_by_seed(theirs, counts)
-
-    test = signed_ranks(foreground_f1(ours) - foreground_f1(theirs))
     return Difference(
         name=variant.name,
         reference=reference.name,
         seeds=seeds,
-        num_scenes=num_scenes,
-        f1=_mean(scores(np.ones((1, num_scenes)))[0]),
-        intervals=confidence_intervals(
-            scores,
-            len(seeds),
-            num_scenes,
-            limits=(-1.0, 1.0),
-            num_resamples=num_resamples,
-            seed=seed,
-        )
-        if seeds
-        else None,
-        test=test,
-        p_holm=test.p,
+        estimate=estimate(ours, theirs) if seeds else None,
+        effect=rank_biserial(foreground_f1(ours) - foreground_f1(theirs)),
         num_compared=1,
+        places_known=places_known,
     )
-
-
-def _f1_by_seed(confusions: np.ndarray, scene_counts: np.ndarray) -> np.ndarray:
-    """F1 of each seed where scenes count [R, M] times: [S, M, K, K] -> [R, S]."""
-    return foreground_f1(np.tensordot(scene_counts, confusions.astype(np.float64), axes=(1, 1)))
 
 
 def _mean(values: np.ndarray) -> float:

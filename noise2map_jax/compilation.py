@@ -19,6 +19,7 @@ from noise2map_jax.abstract_step import AbstractStep, create_abstract_step
 from noise2map_jax.accelerators import GIB, Accelerator, accelerator_of, topology_devices
 from noise2map_jax.components import count_params
 from noise2map_jax.errors import UserError
+from noise2map_jax.matmul_precision import describe_precision
 from noise2map_jax.sharding import create_mesh
 from noise2map_jax.step_cost import StepCost, step_cost
 from noise2map_jax.task_configs import task_configs
@@ -73,6 +74,7 @@ def compile_step(
         "mesh": dict(mesh.shape),
         "images_a_step": num_images,
         "dtype": config.model.dtype,
+        "matmul_precision": config.model.matmul_precision,
         "num_microbatches": config.train.num_microbatches,
         "compile_seconds": seconds,
         "jax": jax.__version__,
@@ -159,11 +161,15 @@ def _estimate(cycles: dict[str, float], seconds: float, num_images: int) -> list
 
 def _about(config: ConfigDict, step: AbstractStep, mesh: Mesh, name: str) -> str:
     axes = " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
-    options = config.train
+    options, device = config.train, mesh.devices.flat[0]
+    precision = describe_precision(
+        config.model.dtype, config.model.matmul_precision, device.platform
+    )
     return "\n".join(
         (
-            f"parameters  {count_params(step.state.params):,}; compute {config.model.dtype}",
-            f"devices     {name}: {mesh.size} x {mesh.devices.flat[0].device_kind}, {axes}",
+            f"parameters  {count_params(step.state.params):,}",
+            f"precision   {precision}",
+            f"devices     {name}: {mesh.size} x {device.device_kind}, {axes}",
             f"batch       {options.batch_size} images a task, {options.batch_size // mesh.size} a "
             f"device, {options.num_microbatches} micro-batch(es)",
         )

@@ -14,6 +14,7 @@ from noise2map_jax.augment import Augmentation
 from noise2map_jax.dataset import Dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import balanced_class_weights
+from noise2map_jax.matmul_precision import check_precision
 from noise2map_jax.model import Head, Noise2Map, init_params
 from noise2map_jax.problem import Problem
 from noise2map_jax.scaling_config import value_range
@@ -55,6 +56,7 @@ def create_model(config: ConfigDict) -> Noise2Map:
         sample_size=config.model.sample_size,
         dtype=DTYPES[config.model.dtype],
         remat=config.train.remat,
+        matmul_precision=check_precision(config.model.matmul_precision),
     )
 
 

@@ -7,7 +7,7 @@ give the same sums sooner for most shapes (benchmarks/NOTES.md). Elsewhere XLA's
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -32,9 +32,10 @@ def conv_general_dilated(
 ) -> jax.Array:
     """Convolve images with a kernel; for `flax.linen.Conv`, which calls it in this way.
 
-    Without strides, dilation, groups or a precision of its own the kernel gets the quick gradient.
-    As with any function that has a backward pass by hand, forward mode (`jax.jvp`) is not to be
-    had then, and `jax.shard_map` needs `check_vma=False`.
+    Without strides, dilation or groups the kernel gets the quick gradient. As with any function
+    that has a backward pass by hand, forward mode (`jax.jvp`) is not to be had then, and
+    `jax.shard_map` needs `check_vma=False`. Gradients have the precision of the forward pass, as
+    those of JAX have.
 
     Args:
         lhs: images [B, H, W, C].
@@ -46,41 +47,64 @@ def conv_general_dilated(
     Returns:
         Images [B, H', W', D].
     """
+    precision = chosen_precision(options)
     convolve: Any = functools.partial(lax.conv_general_dilated, **options)
-    if lhs.ndim != 4 or tuple(window_strides) != (1, 1) or options != ORDINARY:
+    ordinary = options | {"precision": None} == ORDINARY
+    if lhs.ndim != 4 or tuple(window_strides) != (1, 1) or not ordinary:
         return convolve(lhs, rhs, window_strides, padding)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], (1, 1), padding)
     rows, columns = ((before, after) for before, after in padding)
     if 0 in jax.eval_shape(lambda x, k: convolve(x, k, (1, 1), padding), lhs, rhs).shape:
         return convolve(lhs, rhs, (1, 1), padding)
-    return _convolve(lhs, rhs, (rows, columns))
+    return _convolve(lhs, rhs, (rows, columns), precision)
 
 
-def _by_xla(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
-    return lax.conv_general_dilated(images, kernel, (1, 1), padding, **ORDINARY)
+def chosen_precision(options: dict[str, Any]) -> Any:
+    """Say which precision a convolution is to have, while it is called.
+
+    JAX's default is looked up where a product is traced, and a backward pass by hand is traced
+    after `jax.default_matmul_precision` has ended: it must be told.
+
+    Args:
+        options: the arguments of `jax.lax.conv_general_dilated`.
+    """
+    given, config = options.get("precision"), cast(Any, jax.config)  # which declares no fields
+    return config.jax_default_matmul_precision if given is None else given
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve(images: jax.Array, kernel: jax.Array, padding: _Padding) -> jax.Array:
-    return _by_xla(images, kernel, padding)
+def _by_xla(images: jax.Array, kernel: jax.Array, padding: _Padding, precision: Any) -> jax.Array:
+    options = ORDINARY | {"precision": precision}
+    return lax.conv_general_dilated(images, kernel, (1, 1), padding, **options)
 
 
-def _forward(images: jax.Array, kernel: jax.Array, padding: _Padding) -> tuple[jax.Array, Any]:
-    return _by_xla(images, kernel, padding), (images, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(images: jax.Array, kernel: jax.Array, padding: _Padding, precision: Any) -> jax.Array:
+    return _by_xla(images, kernel, padding, precision)
 
 
-def _backward(padding: _Padding, saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _forward(
+    images: jax.Array, kernel: jax.Array, padding: _Padding, precision: Any
+) -> tuple[jax.Array, Any]:
+    return _by_xla(images, kernel, padding, precision), (images, kernel)
+
+
+def _backward(
+    padding: _Padding, precision: Any, saved: Any, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     images, kernel = saved
 
     def of_kernel(images: jax.Array, gradient: jax.Array) -> jax.Array:
-        return jax.vjp(lambda k: _by_xla(images, k, padding), kernel)[1](gradient)[0]
+        return jax.vjp(lambda k: _by_xla(images, k, padding, precision), kernel)[1](gradient)[0]
 
     *kernel_size, channels, features = kernel.shape
-    (image_gradient,) = jax.vjp(lambda x: _by_xla(x, kernel, padding), images)[1](gradient)
+    of_images = jax.vjp(lambda x: _by_xla(x, kernel, padding, precision), images)[1]
+    (image_gradient,) = of_images(gradient)
     if channels * features < _FEW:
         return image_gradient, of_kernel(images, gradient)
-    products = functools.partial(kernel_gradient, kernel_size=kernel_size, padding=padding)
+    products = functools.partial(
+        kernel_gradient, kernel_size=kernel_size, padding=padding, precision=precision
+    )
     return image_gradient, lax.platform_dependent(images, gradient, cpu=products, default=of_kernel)
 
 
@@ -88,7 +112,11 @@ _convolve.defvjp(_forward, _backward)
 
 
 def kernel_gradient(
-    images: jax.Array, gradient: jax.Array, kernel_size: Sequence[int], padding: _Padding
+    images: jax.Array,
+    gradient: jax.Array,
+    kernel_size: Sequence[int],
+    padding: _Padding,
+    precision: Any = None,
 ) -> jax.Array:
     """Return the gradient of a kernel as one matrix product for each of its rows.
 
@@ -102,6 +130,7 @@ def kernel_gradient(
         gradient: of what the convolution gave, [B, H', W', D], not empty.
         kernel_size: K and L.
         padding: zeros around the images, of rows and of columns; less than none cuts off.
+        precision: of the products, as of `jax.numpy.matmul`.
 
     Returns:
         [K, L, C, D].
@@ -118,7 +147,11 @@ def kernel_gradient(
     shifted = [lax.slice_in_dim(gradient, start, start + width, axis=3) for start in starts]
     above = jnp.concatenate(shifted).reshape(columns * features, -1)
     products = [
-        above @ lax.slice_in_dim(images, row, row + height, axis=1).reshape(-1, channels)
+        jnp.matmul(
+            above,
+            lax.slice_in_dim(images, row, row + height, axis=1).reshape(-1, channels),
+            precision=precision,
+        )
         for row in range(rows)
     ]
     return jnp.stack(products).reshape(rows, columns, features, channels).swapaxes(2, 3)

@@ -1,6 +1,7 @@
 """A prepared dataset on disk: ArrayRecord shards described by TFDS, and their manifest."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -30,6 +31,12 @@ class Dataset:
         return self.manifest["name"]
 
     @property
+    def digest(self) -> str:
+        """SHA-256 over the checksums of its shards: the same as long as its records are."""
+        checksums = json.dumps(self.manifest["shards"], sort_keys=True)
+        return hashlib.sha256(checksums.encode()).hexdigest()
+
+    @property
     def splits(self) -> dict[str, Any]:
         """What the manifest says of each split that has records."""
         return {k: v for k, v in self.manifest["splits"].items() if v["num_records"]}
@@ -37,6 +44,10 @@ class Dataset:
     def num_records(self, split: str) -> int:
         """Number of records of a split."""
         return int(self._split(split)["num_records"])
+
+    def num_scenes(self, split: str) -> int:
+        """Number of scenes of a split, files that its records were cut from."""
+        return int(self._split(split)["num_scenes"])
 
     def class_pixels(self, split: str) -> list[int]:
         """Number of pixels of each class in a split, ignored ones left out."""
@@ -72,13 +83,42 @@ class Dataset:
         """Say in a line what a score on this split was measured on, and what its means are over."""
         return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
 
+    @property
+    def format(self) -> int:
+        """Number of the format it was written in: 1 has no places, and no mask without classes."""
+        return int(self.manifest.get("format", 1))
+
+    @property
+    def places_known(self) -> bool:
+        """Whether anything says which scenes show the same place; else each counts as its own."""
+        return bool(self.manifest.get("places_known", False))
+
+    def record_places(self, split: str) -> list[str]:
+        """The place of each record: records of one place are no independent samples.
+
+        Args:
+            split: a split with N records.
+
+        Returns:
+            [N] names in the order of the records. Of a dataset of format 1, which has no places,
+            the scene of each record, for which all of them are read.
+        """
+        info = self._split(split)
+        if self.format > 1:
+            pairs = zip(info["places"], info["scene_records"], strict=True)
+            return [place for place, number in pairs for _ in range(number)]
+        return [record_scene(record_id(record)) for record in self.source(split)]
+
     def describe(self, split: str) -> str:
         """Say in a line what a split is."""
         info = self._split(split)
         size = self.manifest["tile_size"]
+        places = f" of {info['num_places']} places" if self.places_known else ""
+        unknown = "" if self.places_known else ", whose places are not known"
         return (
             f"{self.name} {self.manifest['version']}, split {split}: {info['num_records']} tiles "
-            f"of {size} x {size} from {info['num_scenes']} scenes; {self.manifest['split_rule']}"
+            f"of {size} x {size} from {info['num_scenes']} scenes{places}{unknown}; "
+            f"{self.manifest['split_rule']}"
         )
 
     def source(self, split: str) -> Sequence[dict[str, Any]]:
@@ -145,7 +185,7 @@ def check_dataset(
     """Compare what an experiment expects of its records with what the manifest says.
 
     Raises:
-        UserError: the first difference, with both values.
+        UserError: the first difference, with both values; or padding cannot be told from image.
     """
     expected = {
         "task": task,
@@ -154,6 +194,12 @@ def check_dataset(
         "dtype": dtype,
         "classes": list(classes),
     }
+    if dataset.manifest["task"] == task == "denoise" and dataset.format < 2:
+        raise UserError(
+            f"dataset {dataset.name!r} was written in format {dataset.format}, in which images "
+            "without labels have no mask that tells padding from image; build it again with "
+            "`python -m data_prep`"
+        )
     for key, value in expected.items():
         found = dataset.manifest[key]
         if key == "classes" and task == "denoise":

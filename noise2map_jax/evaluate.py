@@ -3,38 +3,53 @@
 import json
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from noise2map_jax.agreement import agreed, facts_of
 from noise2map_jax.dataset import record_id
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluator import DenoisingEvaluation, Evaluation, MapEvaluation, create_evaluator
-from noise2map_jax.experiment import Objective, create_experiment
+from noise2map_jax.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.predictions import predict_spread, save_predictions
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.run import differences_in_prediction, load_config, restore_best
+from noise2map_jax.run import restore_best
+from noise2map_jax.run_config import Changes, describe, evaluated_config, rebuilt
 from noise2map_jax.samples import save_samples
 
 
-def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+def evaluate(
+    config: ConfigDict, workdir: pathlib.Path, deliberate: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Evaluate the best checkpoint of a run on `config.eval.split`: the program `--mode=eval`.
+
+    A run is evaluated as it was trained: of `config` count `eval`, data and devices.
 
     Writes `report/scores_<split>.json` and `report/predictions.png` (for a run of several tasks
     `scores_<split>_<task>.json` and so on; `report/samples.png` where the task denoises), and
     prints the scores.
 
+    Args:
+        config: the run's, or one that differs from it in the above alone.
+        workdir: of the run.
+        deliberate: fields that were given one by one: `noise.inference_timesteps` may be.
+
     Returns:
-        By task, what `scores_<split>.json` holds: `protocol`, `step` and groups of scores.
+        By task, what `scores_<split>.json` holds: the protocol, and groups of scores.
+
+    Raises:
+        UserError: there is no trained run, or another one is asked for than was trained.
     """
-    trained = load_config(workdir)
-    experiment = create_experiment(config, trained)
-    config, split = experiment.config, config.eval.split
+    opened = agreed(
+        lambda: _open(config, workdir, deliberate), lambda opened: facts_of(opened[0], workdir)
+    )
+    experiment, changed = opened
+    config, split = experiment.config, experiment.config.eval.split
     step, params = restore_best(workdir, config, experiment.model, experiment.mesh)
-    changed = differences_in_prediction(trained, config)
     results = {}
     for name, objective in experiment.objectives.items():
         evaluator = create_evaluator(objective, experiment.mesh, split)
@@ -42,9 +57,14 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
             evaluation = evaluator(params, objective.process, bar.update)
         results[name] = {
             "protocol": objective.protocol(split),
+            "dataset": objective.dataset.name,
+            "records": objective.dataset.digest,
+            "split": split,
+            "num_records": objective.dataset.num_records(split),
             "step": step,
             "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
-            "differs_from_training": changed,
+            "num_noise_draws": objective.num_noise_draws,
+            "differs_from_training": _of_task(changed, name),
             "scores": grouped_summary(objective, split, evaluation),
         }
         if jax.process_index() != 0:
@@ -66,6 +86,24 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict[str, dict[str, A
                 save_samples(objective, params, picture)
                 print(f"samples: {picture}")
     return results
+
+
+def _open(
+    config: ConfigDict, workdir: pathlib.Path, deliberate: Collection[str]
+) -> tuple[Experiment, Changes]:
+    """Make a run's experiment as it was trained, and say in what it is not."""
+    config, changed = evaluated_config(workdir, config, deliberate)
+    experiment = create_experiment(config)
+    for task in rebuilt(workdir, experiment.digests):
+        name = f"tasks.{task}.data.dataset" if config.tasks else "data.dataset"
+        dataset = experiment.objectives[task].dataset.name
+        changed.setdefault(name, (f"{dataset} as it was", f"{dataset}, built anew"))
+    return experiment, changed
+
+
+def _of_task(changed: Changes, task: str) -> Changes:
+    others = {k for k in changed if k.startswith("tasks.") and not k.startswith(f"tasks.{task}.")}
+    return {name: values for name, values in changed.items() if name not in others}
 
 
 def grouped_summary(
@@ -113,14 +151,15 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
 
 def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
     """Write scores as a table for people, labelled with what they were measured on."""
+    draws = result["num_noise_draws"]
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
+    at = ", ".join(map(str, result["inference_timesteps"]))
     lines = [
         f"protocol: {result['protocol']}",
-        f"checkpoint of step {result['step']}, predicted at t = "
-        + ", ".join(map(str, result["inference_timesteps"])),
+        f"checkpoint of step {result['step']}, predicted at t = {at}"
+        + (f", mean over {draws} draws of Gaussian noise" if draws else ""),
+        *_not_as_trained(result),
     ]
-    if result["differs_from_training"]:
-        lines.append(f"not as trained: {', '.join(result['differs_from_training'])}")
     for group, scores in result["scores"].items():
         accuracy = 100 * scores["accuracy"]
         lines += [f"{group} ({scores['tiles']} tiles), accuracy {accuracy:.2f} %, in %:", head]
@@ -132,13 +171,19 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
 
 def format_losses(result: dict[str, Any], evaluation: DenoisingEvaluation) -> str:
     """Write the losses of denoising as a table for people."""
-    rows = zip(evaluation.bands, evaluation.errors.mean(0), evaluation.powers.mean(0), strict=True)
+    rows = zip(evaluation.bands, evaluation.loss_by_band, evaluation.zero_by_band, strict=True)
     lines = [
         f"protocol: {result['protocol']}",
         f"checkpoint of step {result['step']}; squared error a value, mean over t: "
         f"{evaluation.headline}",
+        *_not_as_trained(result),
         f"{'timesteps':>12}{'loss':>12}{'of zero':>12}{'ratio':>10}",
     ]
     for (first, last), loss, zero in rows:
         lines.append(f"{f'{first}-{last}':>12}{loss:12.5f}{zero:12.5f}{loss / zero:10.4f}")
     return "\n".join(lines)
+
+
+def _not_as_trained(result: dict[str, Any]) -> list[str]:
+    changed = result["differs_from_training"]
+    return [f"not as trained: {describe(changed)}"] if changed else []

@@ -16,8 +16,15 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import denoising_eval_step, eval_step
 from noise2map_jax.experiment import Objective
 from noise2map_jax.input_pipeline import eval_batches
-from noise2map_jax.noise import NoiseProcess
-from noise2map_jax.sharding import batch_sharding, check_batch_size, replicated, shard_batch
+from noise2map_jax.noise import NoiseProcess, noise_draws
+from noise2map_jax.sharding import (
+    batch_sharding,
+    check_batch_size,
+    process_rows,
+    replicate,
+    replicated,
+    shard_batch,
+)
 
 Progress = Callable[[int], None]
 
@@ -62,26 +69,38 @@ class DenoisingEvaluation:
     """The errors of denoising on a split, by band of timesteps.
 
     Attributes:
-        errors: [N, bands] float64, squared errors, mean over the pixels of a record.
+        errors: [N, bands] float64, squared errors, summed over the values of a record that count.
         powers: [N, bands] float64, those of predicting zero.
+        num_values: [N] float64, how many values of a record count: none of padding or no-data.
         bands: first and last timestep of each band.
     """
 
     errors: np.ndarray
     powers: np.ndarray
+    num_values: np.ndarray
     bands: tuple[tuple[int, int], ...]
 
     @property
+    def loss_by_band(self) -> np.ndarray:
+        """[bands], the mean over all values that count."""
+        return self.errors.sum(axis=0) / self.num_values.sum()
+
+    @property
+    def zero_by_band(self) -> np.ndarray:
+        """[bands], the loss of predicting zero."""
+        return self.powers.sum(axis=0) / self.num_values.sum()
+
+    @property
     def loss(self) -> float:
-        """Mean over records and bands: of timesteps that are uniform over [0, T)."""
-        return float(self.errors.mean())
+        """Mean over values and bands: of timesteps that are uniform over [0, T)."""
+        return float(self.loss_by_band.mean())
 
     def summary(self) -> dict[str, float]:
         """Loss of each band, and as a share of the error of predicting zero."""
-        loss, zero = self.errors.mean(axis=0), self.powers.mean(axis=0)
+        loss, zero = self.loss_by_band, self.zero_by_band
         names = [f"t{first:03d}-{last:03d}" for first, last in self.bands]
         return {
-            "loss_over_zero": self.loss / float(self.powers.mean()),
+            "loss_over_zero": self.loss / float(zero.mean()),
             **{f"loss/{name}": float(v) for name, v in zip(names, loss, strict=True)},
             **{
                 f"loss_over_zero/{name}": float(v)
@@ -116,10 +135,9 @@ class SplitReader:
         config = self._objective.config
         batches = eval_batches(
             self.source,
-            self._objective.record_keys,
+            self._objective.task.record_keys,
             batch_size=config.eval.batch_size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            rows=process_rows(self._mesh, config.eval.batch_size, jax.process_index()).tolist(),
             num_threads=config.data.num_threads,
             prefetch_size=config.data.prefetch_size,
         )
@@ -131,11 +149,12 @@ class MapEvaluator:
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
+        self._mesh, rep = mesh, replicated(mesh)
         # Everything comes out replicated: each process then holds the counts of all rows.
         self._step = jax.jit(
             _indexed(functools.partial(eval_step, problem=objective.problem)),
-            in_shardings=(replicated(mesh), batch_sharding(mesh), replicated(mesh)),
-            out_shardings=replicated(mesh),
+            in_shardings=(rep, batch_sharding(mesh), rep, rep),
+            out_shardings=rep,
             compiler_options=compiler_options(mesh.devices.flat),
         )
 
@@ -152,8 +171,11 @@ class MapEvaluator:
         classes = tuple(self._objective.config.data.classes)
         confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
+        draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
+        with jax.transfer_guard("allow"):
+            on_devices = replicate(draws, self._mesh)
         for batch in self._reader.batches():
-            out = jax.device_get(self._step(params, batch, process))
+            out = jax.device_get(self._step(params, batch, process, on_devices))
             rows = out["index"] >= 0  # others only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])
@@ -190,7 +212,7 @@ class DenoisingEvaluator:
     ) -> DenoisingEvaluation:
         """Measure the whole split; arguments as of `MapEvaluator`."""
         shape = (len(self._reader.source), len(self._bands))
-        errors, powers = np.zeros(shape), np.zeros(shape)
+        errors, powers, num_values = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
         for batch in self._reader.batches():
             for band, limits in enumerate(self._bands):
                 with jax.transfer_guard("allow"):
@@ -200,10 +222,16 @@ class DenoisingEvaluator:
                 rows = out["index"] >= 0
                 errors[out["index"][rows], band] = out["error"][rows]
                 powers[out["index"][rows], band] = out["power"][rows]
+                num_values[out["index"][rows]] = out["num_values"][rows]
             if progress:
                 progress(int(rows.sum()))
+        if not num_values.any():
+            raise UserError(
+                f"dataset {self._objective.dataset.name!r}: no pixel in the middle of the records "
+                "that are evaluated holds data, so there is no error to measure"
+            )
         bands = tuple((int(first), int(last) - 1) for first, last in self._bands)
-        return DenoisingEvaluation(errors, powers, bands)
+        return DenoisingEvaluation(errors, powers, num_values, bands)
 
 
 Evaluator = MapEvaluator | DenoisingEvaluator

@@ -138,6 +138,12 @@ class Execution:
             one = jax.tree.map(lambda leaf: leaf[index], tree)
             return jax.device_put(one, sharding.replicated(sharding.create_mesh()))
 
+    def rows(self, batch_size: int) -> list[int]:
+        """Rows of a network's batch that this process reads."""
+        if self.is_stacked:
+            return list(range(batch_size))
+        return sharding.process_rows(self.mesh, batch_size, jax.process_index()).tolist()
+
     def put_batches(self, batches: Sequence[HostBatch]) -> Any:
         """Bring the batches of all networks of a call onto the devices."""
         if not self.is_stacked:

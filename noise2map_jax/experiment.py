@@ -1,7 +1,6 @@
 """From a config to the parts of an experiment: network, objectives, devices."""
 
 import dataclasses
-import json
 import math
 import pathlib
 
@@ -26,8 +25,6 @@ from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.task_configs import task_configs, task_weight
 from noise2map_jax.tasks import Task
 
-FORMAT = 4  # of config.json; it grows when fields are added or change their meaning
-
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -46,6 +43,12 @@ class Objective:
     process: noise.NoiseProcess
 
     @property
+    def num_noise_draws(self) -> int:
+        """Draws of Gaussian noise that a map is the mean over; 0 where no noise is drawn."""
+        has_draws = self.task.has_classes and noise.has_gaussian(self.process)
+        return self.config.eval.num_noise_draws if has_draws else 0
+
+    @property
     def task(self) -> Task:
         """What is predicted from what."""
         return self.problem.task
@@ -54,11 +57,6 @@ class Objective:
         """Say in a line what a score on this split was measured on."""
         describe = self.dataset.protocol if self.task.has_classes else self.dataset.describe
         return describe(split)
-
-    @property
-    def record_keys(self) -> tuple[str, ...]:
-        """The arrays of a record that a step takes."""
-        return (*self.task.image_keys, "mask") if self.task.has_classes else self.task.image_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +74,11 @@ class Experiment:
     model: Noise2Map
     objectives: dict[str, Objective]
     mesh: Mesh
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of the datasets' records, by task."""
+        return {name: objective.dataset.digest for name, objective in self.objectives.items()}
 
     def file_name(self, name: str, task: str) -> str:
         """Name a file of one task: `name.ext`, or `name_<task>.ext` in a run of several tasks."""
@@ -99,6 +102,10 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
     """
     if not 0 <= config.seed < 2**32:  # of which a random key is made
         raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
+    if config.eval.num_noise_draws < 1:
+        raise UserError(
+            f"eval.num_noise_draws is {config.eval.num_noise_draws}; expected 1 or more"
+        )
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_scaling(config, datasets, trained)
     model, mesh = create_model(config), create_mesh(config.mesh.fsdp)
@@ -149,12 +156,3 @@ def num_train_steps(config: ConfigDict, num_records: int) -> int:
     if config.train.num_steps > 0:
         return config.train.num_steps
     return max(1, math.ceil(config.train.num_epochs * num_records / config.train.batch_size))
-
-
-def save_config(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Write `config.json`, from which a finished run can be used again."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"format": FORMAT} | config.to_dict(), indent=2) + "\n"
-    temporary = workdir / "config.json.tmp"
-    temporary.write_text(text)
-    temporary.replace(workdir / "config.json")

@@ -1,25 +1,25 @@
-"""Confidence intervals of a score that varies between seeds and between scenes.
+"""How sure a score is that varies between seeds and between places.
 
-Seeds and scenes are crossed: every seed is scored on the same scenes. A score is asked for by
-numbers that say how often each scene counts, so that one function gives the score of the split, of
-resampled scenes and of the split without one scene.
+Seeds and places are crossed: every seed is scored on the same places. Records of one place are no
+independent observations, and neither are the places of one seed, so that each source of variation
+has a standard error of its own.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
-CONFIDENCE = 0.95
+from noise2map_jax.variant_scores import foreground_f1, foreground_pixels
 
-# [R, M] how often each scene counts -> [R, S] score of each seed.
-SeedScores = Callable[[np.ndarray], np.ndarray]
+MIN_SEEDS = 2  # of one alone nobody can say how much seeds differ
+MIN_PLACES = 3
+POWER = 0.8
 
 
 class Interval(NamedTuple):
-    """From low to high; NaN where there is no interval."""
+    """From low to high."""
 
     low: float
     high: float
@@ -29,118 +29,167 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Intervals:
-    """95 % confidence intervals of the mean over seeds of a score.
-
-    The bootstrap alone is too narrow with few seeds or scenes: of three seeds all are on one side
-    by chance in one of four cases. Student's t accounts for small numbers. So the wider counts.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate:
+    """A mean over seeds, and how sure it is: of one score, or of many at once ([...] arrays).
 
     Attributes:
-        bootstrap: of seeds and scenes, both resampled.
-        t: the half-widths of the t intervals over seeds and over scenes (jackknife), added as
-            squares (MOVER: Zou and Donner 2008, Statistics in Medicine 27); of one of them where
-            there is a single seed or scene; None where there is a single one of both.
+        mean: [...] the mean over seeds of the score of all places.
+        seed_error: [...] its standard error as far as seeds differ.
+        place_error: [...] the same of places, by the delete-one jackknife (Efron and Tibshirani
+            1993, An Introduction to the Bootstrap, ch. 11); infinite where the score rests on one
+            place, so that it is not defined without it.
+        num_seeds: S.
+        num_places: M.
+        effective_places: [...] as how many places of equal size they count (Kish 1965, Survey
+            Sampling, ch. 8): a place that holds most of the foreground decides the score, however
+            many others there are.
     """
 
-    bootstrap: Interval
-    t: Interval | None
+    mean: np.ndarray
+    seed_error: np.ndarray
+    place_error: np.ndarray
+    num_seeds: int
+    num_places: int
+    effective_places: np.ndarray
 
     @property
-    def widest(self) -> Interval:
-        """The least interval that holds both."""
-        lows, highs = zip(self.bootstrap, self.t or self.bootstrap, strict=True)
-        return Interval(float(np.min(lows)), float(np.max(highs)))
+    def refusal(self) -> str:
+        """Why there is no interval of one score; empty where there is one."""
+        if self.num_seeds < MIN_SEEDS:
+            return f"{_count(self.num_seeds, 'seed')}, at least {MIN_SEEDS} are needed"
+        if self.num_places < MIN_PLACES:
+            return f"{_count(self.num_places, 'place')}, at least {MIN_PLACES} are needed"
+        return "no foreground for some seed" if np.isnan(self.mean) else ""
+
+    def half_width(self, alpha: float) -> np.ndarray:
+        """Half the width of the interval with confidence 1 - alpha: [...].
+
+        Student's t intervals over seeds and over places, their half-widths added as squares. For
+        normal effects of seeds and of places this holds whatever their variances are (Banerjee
+        1960, Sankhya 22: given the errors, the chance that the interval holds the truth is a
+        concave function of the squared half-width in units of the true variance, so that it is at
+        least the mean of both chances). For alpha < 0.083 it also holds where single seeds or
+        places of equal size vary more than others, or have heavier tails (Ibragimov and Mueller
+        2010, Journal of Business and Economic Statistics 28). Simulated for unequal places too:
+        `python -m benchmarks family_error`.
+        """
+        seeds, places = self._quantiles(alpha)
+        return np.hypot(_times(seeds, self.seed_error), _times(places, self.place_error))
+
+    def interval(self, alpha: float, limits: tuple[float, float]) -> Interval | None:
+        """Return the interval of one score with confidence 1 - alpha.
+
+        Args:
+            alpha: the chance to miss the truth.
+            limits: the least and the largest score there can be; the interval ends there.
+
+        Returns:
+            None where there is none, see `refusal`.
+        """
+        if self.refusal:
+            return None
+        half = self.half_width(alpha)
+        return Interval(*np.clip((self.mean - half, self.mean + half), *limits).tolist())
+
+    def p_value(self) -> float:
+        """The least alpha for which the interval of one score leaves out 0; NaN without one."""
+        if self.refusal:
+            return np.nan
+        size = abs(float(self.mean))
+        least, largest = np.log(1e-12), 0.0
+
+        def excess(log_alpha: float) -> float:
+            return float(self.half_width(np.exp(log_alpha))) - size
+
+        if size == 0 or excess(largest) >= 0:
+            return 1.0
+        if excess(least) <= 0:
+            return float(np.exp(least))
+        return float(np.exp(optimize.brentq(excess, least, largest, xtol=1e-9)))
+
+    def detectable(self, alpha: float) -> float:
+        """The least true value that the interval of one score leaves 0 out of in 80 % of cases.
+
+        True errors are taken to be those that half of all estimates lie below: with few seeds most
+        estimates are too low. NaN without an interval, infinite where nothing is seen.
+        """
+        if self.refusal:
+            return np.nan
+        if not np.isfinite(self.half_width(alpha)):
+            return np.inf
+        freedom = np.array([self.num_seeds - 1, float(self.effective_places) - 1])
+        errors = np.array([self.seed_error, self.place_error])
+        errors = errors / np.sqrt(stats.chi2.median(freedom) / freedom)
+        error = float(np.linalg.norm(errors))
+        if error == 0:
+            return 0.0
+        ranks = (np.arange(100) + 0.5) / 100
+        ratios = stats.chi2.ppf(ranks[:, None], freedom) / freedom  # of estimated to true variances
+        seeds, places = (ratios * (np.array(self._quantiles(alpha)) * errors) ** 2).T
+        half = np.sqrt(seeds[:, None] + places)
+
+        def lacking(value: float) -> float:
+            chance = special.ndtr((value - half) / error) + special.ndtr((-value - half) / error)
+            return float(chance.mean()) - POWER
+
+        return float(optimize.brentq(lacking, 0.0, float(half.max()) + 10 * error))
+
+    def _quantiles(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """Student's t quantiles for seeds and for places."""
+        seeds = stats.t.isf(alpha / 2, self.num_seeds - 1)
+        # With fewer degrees of freedom than this the quantile is beyond any score.
+        freedom = np.maximum(self.effective_places - 1, 0.05)
+        return seeds, np.where(freedom > 0.05, stats.t.isf(alpha / 2, freedom), np.inf)
 
 
-def confidence_intervals(
-    scores: SeedScores,
-    num_seeds: int,
-    num_scenes: int,
-    *,
-    limits: tuple[float, float],
-    num_resamples: int,
-    seed: int,
-) -> Intervals:
-    """Compute the intervals of the mean over seeds of a score of the whole split.
+def estimate(confusions: np.ndarray, others: np.ndarray | None = None) -> Estimate:
+    """Estimate the foreground F1 of all places, or how it differs from that of others.
 
     Args:
-        scores: the score of each seed by how often scenes count.
-        num_seeds: S, at least 1.
-        num_scenes: M, at least 1.
-        limits: the least and the largest score there can be; intervals end there.
-        num_resamples: of the bootstrap.
-        seed: of its random numbers; the same scenes are drawn for every score.
+        confusions: [..., S, M, K, K] counts, one matrix a seed and place; S and M at least 1.
+        others: of the same seeds and places, whose F1 is subtracted; None: nothing is.
     """
-
-    def within(low: float, high: float) -> Interval:
-        return Interval(*np.clip((low, high), *limits).tolist())
-
-    bootstrap = bootstrap_interval(scores, *resample(num_seeds, num_scenes, num_resamples, seed))
-    whole, halves = scores(np.ones((1, num_scenes)))[0], []
-    if num_seeds > 1:
-        halves.append(half_width_over_seeds(whole))
-    if num_scenes > 1:
-        halves.append(half_width_over_scenes(scores(1 - np.eye(num_scenes)).mean(axis=1)))
-    mean, half = float(whole.mean()), float(np.linalg.norm(halves))
-    t = within(mean - half, mean + half) if halves else None
-    return Intervals(within(*bootstrap), t)
-
-
-def resample(
-    num_seeds: int, num_scenes: int, num_resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw how often each seed [R, S] and each scene [R, M] counts in R resamples."""
-    # Two generators: scenes are drawn alike whatever the number of seeds, so that variants with
-    # other seeds are still scored on the same draws.
-    seed_counts, scene_counts = (
-        np.random.default_rng([seed, stream]).multinomial(n, np.full(n, 1 / n), num_resamples)
-        for stream, n in enumerate((num_seeds, num_scenes))
+    num_seeds, num_places = confusions.shape[-4:-2]
+    whole, without_one = _f1(confusions)
+    pixels = foreground_pixels(confusions).sum(axis=-3)  # [..., M, K - 1]
+    if others is not None:
+        other_whole, other_without_one = _f1(others)
+        whole, without_one = whole - other_whole, without_one - other_without_one
+        pixels = pixels + foreground_pixels(others).sum(axis=-3)
+    over_seeds = without_one.mean(axis=-2)
+    squares = (over_seeds - over_seeds.mean(axis=-1, keepdims=True)) ** 2
+    place_error = np.sqrt((num_places - 1) / num_places * squares.sum(axis=-1))
+    unknown = np.full(whole.shape[:-1], np.nan)
+    return Estimate(
+        mean=whole.mean(axis=-1),
+        seed_error=whole.std(axis=-1, ddof=1) / np.sqrt(num_seeds) if num_seeds > 1 else unknown,
+        place_error=np.where(np.isnan(place_error), np.inf, place_error),
+        num_seeds=num_seeds,
+        num_places=num_places,
+        effective_places=_effective_number(pixels),
     )
-    return seed_counts, scene_counts
 
 
-def bootstrap_interval(
-    scores: SeedScores, seed_counts: np.ndarray, scene_counts: np.ndarray
-) -> Interval:
-    """Percentile bootstrap interval of the mean over seeds (Efron and Tibshirani 1993, ch. 13).
-
-    Resamples in which the score of a drawn seed is not defined (no foreground) are left out.
-
-    Args:
-        scores: the score of each seed by how often scenes count.
-        seed_counts: [R, S] how often each seed was drawn.
-        scene_counts: [R, M] how often each scene was drawn.
-    """
-    by_seed = scores(scene_counts.astype(np.float64))
-    drawn = np.where(seed_counts > 0, by_seed, 0)  # a seed not drawn may be undefined
-    means = (drawn * seed_counts).sum(axis=1) / seed_counts.sum(axis=1)
-    means = means[~np.isnan(means)]
-    if not means.size:
-        return Interval(np.nan, np.nan)
-    tail = (1 - CONFIDENCE) / 2
-    return Interval(*np.quantile(means, (tail, 1 - tail)).tolist())
+def _f1(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F1 of all places [..., S], and without each of them [..., S, M]."""
+    total = confusions.sum(axis=-3)
+    return foreground_f1(total), foreground_f1(total[..., None, :, :] - confusions)
 
 
-def half_width_over_seeds(values: np.ndarray) -> float:
-    """Half the width of Student's t interval of the mean of [n] values, n > 1."""
-    return _half_width(float(values.std(ddof=1)) / np.sqrt(len(values)), len(values))
+def _effective_number(sizes: np.ndarray) -> np.ndarray:
+    """As how many equal sizes [..., M, C] of C classes count: of the class with the fewest."""
+    squares = (sizes.astype(np.float64) ** 2).sum(axis=-2)
+    total = sizes.sum(axis=-2, dtype=np.float64)
+    number = np.divide(total**2, squares, out=np.full(total.shape, np.inf), where=squares > 0)
+    return np.minimum(number.min(axis=-1), sizes.shape[-2])
 
 
-def half_width_over_scenes(without_one: np.ndarray) -> float:
-    """Half the width of Student's t interval over scenes of a score that is no mean over scenes.
-
-    The error is that of the delete-one jackknife (Efron and Tibshirani 1993, ch. 11). Where a
-    score rests on one scene, so that it is not defined without it, its error has no bounds.
-
-    Args:
-        without_one: [M] the score without each scene, M > 1.
-    """
-    if np.isnan(without_one).any():
-        return np.inf
-    num = len(without_one)
-    return _half_width(float(np.sqrt((num - 1) * without_one.var())), num)
+def _times(quantile: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Their product, where an infinite quantile of an error of 0 is infinite too."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(quantile), np.inf, quantile * error)
 
 
-def _half_width(error: float, num: int) -> float:
-    return error * float(stats.t.ppf((1 + CONFIDENCE) / 2, num - 1))
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from noise2map_jax import checkpoint
-from noise2map_jax.experiment import Experiment, save_config
+from noise2map_jax.experiment import Experiment
+from noise2map_jax.run_config import record_config
 from noise2map_jax.train_log import TrainLog
 from noise2map_jax.validation import Validation, draw_samples
 from noise2map_jax.writer import MetricWriter
@@ -41,7 +42,7 @@ class Learner:
         self._experiment, self._workdir = experiment, workdir
         self._writer = None
         if jax.process_index() == 0:
-            save_config(experiment.config, workdir)
+            record_config(experiment.config, workdir, experiment.digests, first_step)
             self._writer = MetricWriter(workdir, first_step=first_step)
         self._log = TrainLog(
             self._writer,

@@ -1,4 +1,4 @@
-"""Losses as sums with their weights, so that shards and micro-batches add up exactly."""
+"""Losses as sums with their weights: those of shards and micro-batches are added, then divided."""
 
 from typing import NamedTuple
 
@@ -20,30 +20,30 @@ class WeightedSum(NamedTuple):
 
 
 def pixel_weights(labels: jax.Array, class_weights: jax.Array) -> jax.Array:
-    """Return the class weight of each pixel, 0 where it is to be ignored.
+    """Return the class weight of each pixel, 0 where its label is no class.
 
     Args:
-        labels: [...] uint8 or int, class indices, 255 = ignore.
+        labels: [...] uint8 or int, class indices; 255 = ignore, as is every other value from K.
         class_weights: [K] float32.
 
     Returns:
         [...] float32.
     """
-    valid = labels != IGNORE
+    valid = labels < class_weights.shape[0]
     return jnp.where(valid, class_weights[jnp.where(valid, labels, 0)], 0.0)
 
 
 def weighted_cross_entropy(
     logits: jax.Array, labels: jax.Array, class_weights: jax.Array
 ) -> WeightedSum:
-    """Cross-entropy in which class k weighs w_k and the value 255 nothing.
+    """Cross-entropy in which class k weighs w_k, and a label that is no class nothing.
 
     loss = sum_i w[y_i] * -log softmax(logits_i)[y_i] / sum_i w[y_i], over pixels i with
-    y_i != 255: the mean of PyTorch's `CrossEntropyLoss(weight=w, ignore_index=255)`.
+    y_i < K: the mean of PyTorch's `CrossEntropyLoss(weight=w, ignore_index=255)`.
 
     Args:
         logits: [..., K] float; taken to float32.
-        labels: [...] uint8 or int, class indices, 255 = ignore.
+        labels: [...] uint8 or int, class indices; 255 = ignore, as is every other value from K.
         class_weights: [K] float32.
 
     Returns:
@@ -55,18 +55,22 @@ def weighted_cross_entropy(
     return WeightedSum(-jnp.sum(weights[..., None] * one_hot * log_probs), jnp.sum(weights))
 
 
-def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> WeightedSum:
-    """Squared error, mean over all values: the loss of denoising (Ho et al. 2020, equation 14).
+def squared_errors(outputs: jax.Array, targets: jax.Array, valid: jax.Array) -> WeightedSum:
+    """Squared error of each image: the loss of denoising (Ho et al. 2020, equation 14).
 
     Args:
-        outputs: [B, ...] float; taken to float32.
-        targets: [B, ...] float32.
+        outputs: [B, H, W, C] float; taken to float32.
+        targets: [B, H, W, C] float32.
+        valid: [B, H, W] bool, whether a pixel counts; padding and no-data do not.
 
     Returns:
-        Numerator and denominator (the number of values).
+        Numerators and denominators (the numbers of values that count), [B] each.
     """
     errors = jnp.square(outputs.astype(jnp.float32) - targets)
-    return WeightedSum(jnp.sum(errors), jnp.float32(errors.size))
+    return WeightedSum(
+        jnp.sum(errors, axis=(1, 2, 3), where=valid[..., None]),
+        jnp.sum(valid, axis=(1, 2), dtype=jnp.float32) * errors.shape[-1],
+    )
 
 
 def balanced_class_weights(class_pixels: jax.Array) -> jax.Array:

@@ -15,9 +15,10 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import ablate, baselines, compilation, evaluate, train
+from noise2map_jax import ablate, baselines, compilation, evaluate, final, train
 from noise2map_jax.checkpoint import SaveError
 from noise2map_jax.errors import UserError
+from noise2map_jax.run_config import CONFIG
 
 _TOPOLOGY = flags.DEFINE_string(
     "topology", "", "Of --mode=compile: a TPU slice, such as v5e:16x16; default: what is here."
@@ -26,13 +27,17 @@ _NUM_SLICES = flags.DEFINE_integer("num_slices", 1, "Of --mode=compile: how many
 
 MODES = {
     "train": train.train,
-    "eval": evaluate.evaluate,
-    "baselines": baselines.baselines,
+    "eval": lambda config, workdir: evaluate.evaluate(config, workdir, _given_fields()),
+    "baselines": lambda config, workdir: baselines.baselines(config, workdir, _given_fields()),
     "ablate": ablate.ablate,
+    "final": final.final,
     "compile": lambda config, workdir: compilation.compile_step(
         config, workdir, _TOPOLOGY.value, _NUM_SLICES.value
     ),
 }
+
+RUN_CONFIG = pathlib.Path(__file__).with_name("config_of_run.py")
+OF_A_RUN = ("eval", "baselines")  # what can be done with the config that a run keeps
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<config>.")
@@ -80,6 +85,11 @@ def main(argv: list[str]) -> None:
     MODES[_MODE.value](_CONFIG.value, pathlib.Path(workdir))
 
 
+def _given_fields() -> frozenset[str]:
+    """Full names of the fields that were given one by one, beside the config file."""
+    return frozenset(config_flags.get_override_values(flags.FLAGS["config"]))
+
+
 def _config_path() -> str:
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     if not pathlib.Path(path.split(":")[0]).is_file():
@@ -93,6 +103,7 @@ def _no_config(path: str) -> str:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parse, and name a field or file that does not exist in one line."""
+    argv = _with_config(argv)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
@@ -118,6 +129,16 @@ def _parse_flags(argv: list[str]) -> list[str]:
         ) from None
     except OSError:  # raised where an option overrides a field of a config that is not there
         raise UserError(_no_config(_option(argv, "--config"))) from None
+
+
+def _with_config(argv: list[str]) -> list[str]:
+    """Let what is done with a run take the config that the run keeps, where none is given."""
+    workdir = _option(argv, "--workdir")
+    if _option(argv, "--mode") not in OF_A_RUN or not (pathlib.Path(workdir) / CONFIG).is_file():
+        return argv
+    if any(a.partition("=")[0] == "--config" for a in argv):
+        return argv
+    return [*argv[:1], f"--config={RUN_CONFIG}:{workdir}", *argv[1:]]
 
 
 def _option(argv: list[str], name: str) -> str:

@@ -19,11 +19,14 @@ from noise2map_jax.components import create_model, create_process, create_task
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import predict_step
 from noise2map_jax.losses import IGNORE
+from noise2map_jax.noise import noise_draws
 from noise2map_jax.problem import Problem
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.run import restore_best
+from noise2map_jax.run_config import load_config
 from noise2map_jax.scaling_config import value_range
 from noise2map_jax.task_configs import task_config
+from noise2map_jax.tile_position import position
 
 
 class Predictor:
@@ -36,7 +39,9 @@ class Predictor:
         problem = Problem(model, task, value_range(view), weights)
         mesh = sharding.create_mesh()
         _, self._params = restore_best(workdir, config, model, mesh)
-        self._process = sharding.replicate(create_process(view), mesh)
+        process = create_process(view)
+        draws = noise_draws(process, view.eval.num_noise_draws)
+        self._noise = sharding.replicate((process, draws), mesh)
         self._step = jax.jit(
             functools.partial(predict_step, problem=problem),
             compiler_options=compiler_options(mesh.devices.flat),
@@ -45,17 +50,31 @@ class Predictor:
         self.image_keys = task.image_keys
 
     def __call__(
-        self, tiles: list[tuple[np.ndarray, ...]], batch_size: int
+        self,
+        tiles: list[tuple[np.ndarray, ...]],
+        places: list[tuple[int, int]],
+        batch_size: int,
     ) -> tuple[np.ndarray, ...]:
-        """Predict N tiles, each a tuple of dates: probabilities [N, S, S, K], uncertainty."""
+        """Predict N tiles of a scene.
+
+        Args:
+            tiles: each a tuple of dates [S, S, C].
+            places: row and column of the first pixel of each in the scene.
+            batch_size: tiles predicted in one call, N or more.
+
+        Returns:
+            Probabilities [N, S, S, K], uncertainty [N, S, S].
+        """
         blank = tuple(np.zeros_like(date) for date in tiles[0])
         filled = tiles + [blank] * (batch_size - len(tiles))
         batch = {
             key: np.stack([tile[i] for tile in filled]) for i, key in enumerate(self.image_keys)
         }
-        prediction = self._step(
-            self._params, sharding.shard_batch(batch, self._mesh), self._process
-        )
+        # Every scene has the noise of the same number: a map does not depend on a file's name.
+        positions = [position(0, *place) for place in places]
+        positions += [position(0, 0, 0)] * (batch_size - len(tiles))
+        batch |= {key: np.stack([p[key] for p in positions]) for key in positions[0]}
+        prediction = self._step(self._params, sharding.shard_batch(batch, self._mesh), *self._noise)
         return tuple(np.asarray(array)[: len(tiles)] for array in prediction)
 
 
@@ -80,7 +99,7 @@ def map_scene(
         task: whose head is used, for a run of several tasks.
         probability: a GeoTIFF of the probability of not being class 0, float32, to write; or "".
         uncertainty: a GeoTIFF of the standard deviation of that probability over several
-            timesteps, float32, to write; or "".
+            timesteps and draws of Gaussian noise, float32, to write; or "".
         timesteps: at which to predict, the mean over several; empty = those of the run.
         batch_size: tiles predicted at once.
         margin: pixels at a tile's edges that are not used; -1 = an eighth of the tile.
@@ -96,7 +115,8 @@ def map_scene(
     if not kind.has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
     num_timesteps = len(config.noise.inference_timesteps)
-    if uncertainty and num_timesteps < 2:
+    num_draws = len(noise_draws(create_process(config), config.eval.num_noise_draws))
+    if uncertainty and num_timesteps * num_draws < 2:
         raise UserError(
             f"an uncertainty needs several timesteps, but the run predicts at {num_timesteps}; "
             "name them, for example --timesteps=700,800,900,999"
@@ -136,7 +156,8 @@ def map_scene(
                     [scene.read_block(image, block.read) for image in images] for block in batch
                 ]
                 tiles = [tuple(pixels for pixels, _ in dates) for dates in read]
-                prediction = predictor(tiles, batch_size)
+                places = [(block.read.row_off, block.read.col_off) for block in batch]
+                prediction = predictor(tiles, places, batch_size)
                 for block, dates, p, u in zip(batch, read, *prediction, strict=True):
                     valid = np.all([mask for _, mask in dates], axis=0)
                     layers = [np.where(valid, p.argmax(axis=-1), IGNORE).astype(np.uint8)]

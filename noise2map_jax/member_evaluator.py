@@ -1,4 +1,4 @@
-"""Evaluating trained members of a study: on the split that is asked for, and over timesteps."""
+"""Evaluating trained members of a study: on a split, and over timesteps."""
 
 import hashlib
 import json
@@ -8,19 +8,30 @@ from noise2map_jax.cohorts import failure_of
 from noise2map_jax.evaluator import MapEvaluator
 from noise2map_jax.member_result import MemberResult
 from noise2map_jax.run import restore_best
-from noise2map_jax.study import Member, Study
+from noise2map_jax.study import Member
 from noise2map_jax.sweep import TimestepSweep, timestep_grid
 
 
 class MemberEvaluator:
-    """Evaluates the best parameters of members that share an executable; compiled once."""
+    """Evaluates the best parameters of members that share an executable; compiled once.
 
-    def __init__(self, study: Study, member: Member):
+    Attributes:
+        split: what they are evaluated on.
+    """
+
+    def __init__(self, member: Member, split: str, num_timesteps: int = 0):
+        """Prepare the evaluation.
+
+        Args:
+            member: one of them.
+            split: val or test.
+            num_timesteps: of the sweep; 0 = none.
+        """
         objective, mesh = member.objective, member.run.experiment.mesh
-        self._split = study.config.eval.split
-        self._num_timesteps = study.config.study.num_timesteps
-        self._evaluate = MapEvaluator(objective, mesh, self._split)
-        self._sweep = TimestepSweep(objective, mesh, "val")
+        self.split = split
+        self._num_timesteps = num_timesteps
+        self._evaluate = MapEvaluator(objective, mesh, split)
+        self._sweep = TimestepSweep(objective, mesh, split)
         manifest = json.dumps(objective.dataset.manifest, sort_keys=True)
         self._data = hashlib.sha256(manifest.encode()).hexdigest()
 
@@ -30,8 +41,11 @@ class MemberEvaluator:
             return
         run, process = member.run, member.objective.process
         timesteps = timestep_grid(process, self._num_timesteps)
-        question = json.dumps([self._split, timesteps.tolist(), self._data])
-        before = member_result.load(run.workdir)
+        asked = [self.split, timesteps.tolist(), self._data]
+        if draws := member.objective.num_noise_draws:
+            asked.append({"num_noise_draws": draws})
+        question = json.dumps(asked)
+        before = member_result.load(run.workdir, self.split)
         if before and before.question == question:
             return
         experiment = run.experiment
@@ -41,5 +55,5 @@ class MemberEvaluator:
         evaluation = self._evaluate(params, process)
         sweep = self._sweep(params, process, timesteps)
         result = MemberResult(step, evaluation.confusions, timesteps, sweep, question)
-        member_result.save(result, run.workdir)
-        print(f"{member.name}: {evaluation.headline} on {self._split}", flush=True)
+        member_result.save(result, run.workdir, self.split)
+        print(f"{member.name}: {evaluation.headline} on {self.split}", flush=True)

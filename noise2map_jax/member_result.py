@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-FILE = "result.npz"
+# By split: studies compare on validation; test is opened by a command of its own.
+FILES = {"val": "result.npz", "test": "result_test.npz"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class MemberResult:
         confusions: [N, K, K] int64, one matrix a record of the evaluated split, at the member's
             inference timesteps.
         timesteps: [G] int32, the grid of the sweep.
-        sweep: [G, K, K] int64, one matrix a timestep, over the validation split.
+        sweep: [G, K, K] int64, one matrix a timestep, over the same split.
         question: what was asked: split, timesteps and data; another one is asked anew.
     """
 
@@ -29,18 +30,18 @@ class MemberResult:
     question: str
 
 
-def save(result: MemberResult, workdir: pathlib.Path) -> None:
-    """Write it into a member's folder, whole or not at all."""
+def save(result: MemberResult, workdir: pathlib.Path, split: str) -> None:
+    """Write what was counted on a split into a member's folder, whole or not at all."""
     workdir.mkdir(parents=True, exist_ok=True)
-    temporary = workdir / f"{FILE}.tmp"
+    temporary = workdir / f"{FILES[split]}.tmp"
     with temporary.open("wb") as file:
         np.savez_compressed(file, **dataclasses.asdict(result))
-    os.replace(temporary, workdir / FILE)
+    os.replace(temporary, workdir / FILES[split])
 
 
-def load(workdir: pathlib.Path) -> MemberResult | None:
-    """Read it; None where there is none."""
-    path = workdir / FILE
+def load(workdir: pathlib.Path, split: str) -> MemberResult | None:
+    """Read what was counted on a split; None where nothing was."""
+    path = workdir / FILES[split]
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as arrays:

@@ -35,6 +35,9 @@ class Noise2Map(nn.Module):
         dtype: compute type; logits are float32 whatever it is.
         param_dtype: type of the parameters.
         remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
+        matmul_precision: of convolutions and matrix products, forward and backward, one of
+            `matmul_precision.PRECISIONS`. JAX's own default, which can be set from outside, does
+            not matter: what a run's config says holds.
     """
 
     unet: UNetConfig
@@ -43,6 +46,7 @@ class Noise2Map(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     remat: str = "none"
+    matmul_precision: str = "default"
 
     @nn.compact
     def __call__(
@@ -68,27 +72,28 @@ class Noise2Map(nn.Module):
                 f"the input of task {task!r} has {x.shape[-1]} channels; expected {head.num_inputs}"
             )
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        unet = UNet(self.unet, remat=self.remat, name="unet", **types)
-        timesteps = jnp.where(use_timestep, timesteps, 0)
-        if not head.projected:
-            return unet(x, timesteps)
+        _, height, width, _ = x.shape
+        resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)
 
         def conv(features: int, name: str, **kw: Any) -> nn.Conv:
             return Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
 
-        _, height, width, _ = x.shape
-        resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)
-
-        h = conv(self.unet.in_channels, "input_conv")(x)
-        if resample:
-            h = resize_align_corners(h, self.sample_size, self.sample_size)
-            h = conv(self.unet.in_channels, "input_upscaling")(h)
-        h = unet(h, timesteps)
-        if resample:
-            h = resize_align_corners(h, height, width)
-            h = conv(self.unet.out_channels, "output_downscaling")(h)
-        # Logits in float32: bfloat16 has too few digits for the loss near a decision boundary.
-        return conv(head.num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
+        # Around all of the network: what is traced in here keeps it, and so do its gradients.
+        with jax.default_matmul_precision(self.matmul_precision):
+            unet = UNet(self.unet, remat=self.remat, name="unet", **types)
+            timesteps = jnp.where(use_timestep, timesteps, 0)
+            if not head.projected:
+                return unet(x, timesteps)
+            h = conv(self.unet.in_channels, "input_conv")(x)
+            if resample:
+                h = resize_align_corners(h, self.sample_size, self.sample_size)
+                h = conv(self.unet.in_channels, "input_upscaling")(h)
+            h = unet(h, timesteps)
+            if resample:
+                h = resize_align_corners(h, height, width)
+                h = conv(self.unet.out_channels, "output_downscaling")(h)
+            # Logits in float32: bfloat16 has too few digits for the loss near a decision boundary.
+            return conv(head.num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
 
     def head(self, task: str) -> Head:
         """Look a head up by its task, or raise a `UserError` that lists the tasks."""

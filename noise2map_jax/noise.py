@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from noise2map_jax.errors import UserError
@@ -140,6 +141,24 @@ def clean_noise_process(
         use_timestep=use_timestep,
         inference_timesteps=inference_timesteps,
     )
+
+
+def has_gaussian(process: NoiseProcess) -> bool:
+    """Whether Gaussian noise is a part of its mix."""
+    return bool(jax.device_get(process.mix.gaussian) != 0)
+
+
+def noise_draws(process: NoiseProcess, number: int) -> np.ndarray:
+    """Number the draws of Gaussian noise that a prediction is the mean over.
+
+    Args:
+        process: how inputs are noised.
+        number: of draws, where there is anything to draw.
+
+    Returns:
+        [D] int32; D = 1 for a process without Gaussian noise, which predicts the same each time.
+    """
+    return np.arange(number if has_gaussian(process) else 1, dtype=np.int32)
 
 
 def sample_timesteps(process: NoiseProcess, key: jax.Array, num: int) -> jax.Array:

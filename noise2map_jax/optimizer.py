@@ -12,15 +12,16 @@ from noise2map_jax.errors import UserError
 
 
 def _adamw(rate: optax.ScalarOrSchedule, weight_decay: float) -> optax.GradientTransformation:
-    """AdamW (Loshchilov, Hutter 2019) that lets fixed parameters be.
+    """AdamW (Loshchilov, Hutter 2019) that decays kernels only.
 
-    As `optax.adamw`, whose own `mask` would change the structure of the state, so that earlier
-    checkpoints could not be restored.
+    Biases and the scales of normalisations are not pulled to 0, nor are the fixed frequencies of a
+    `FourierProjection`, which no gradient reaches. As `optax.adamw`, whose own `mask` would change
+    the structure of the state, so that earlier checkpoints could not be restored.
     """
 
     def decay(updates: Any, params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
-            lambda path, u, p: u if _is_fixed(path) else u + weight_decay * p, updates, params
+            lambda path, u, p: u + weight_decay * p if _is_kernel(path) else u, updates, params
         )
 
     return optax.chain(
@@ -86,8 +87,8 @@ def create_optimizer(
     Args:
         name: a key of `OPTIMIZERS`.
         schedule: learning rate by step.
-        weight_decay: decoupled weight decay, for `adamw` only; it follows the learning rate, and
-            never touches the fixed frequencies of a Fourier time embedding.
+        weight_decay: decoupled weight decay of kernels, for `adamw` only; it follows the learning
+            rate. Biases and the scales of normalisations do not decay.
         max_gradient_norm: clip gradients to this global norm, of all that is trained; 0 = never.
         backbone_learning_rate_factor: the backbone learns at this times the schedule. 0 freezes
             it: its updates are 0, it has no state here and no part in clipping.
@@ -232,6 +233,6 @@ def _name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _is_fixed(path: tuple[Any, ...]) -> bool:
-    """Whether this is the frequencies of a `FourierProjection`, which no gradient reaches."""
-    return f"/{_name(path)}".endswith("/time_proj/weight")
+def _is_kernel(path: tuple[Any, ...]) -> bool:
+    """Whether this is the kernel of a convolution or a dense layer."""
+    return _name(path).split("/")[-1] == "kernel"

@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from noise2map_jax.dataset import record_id
+from noise2map_jax.eval_step import prediction_noise
 from noise2map_jax.experiment import Objective
 from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
-from noise2map_jax.problem import gaussian_noise
 from noise2map_jax.report import PredictedRecord, to_rgb
+from noise2map_jax.tile_position import tile_position
 from noise2map_jax.variant_scores import foreground_f1
 
 NUM_NOISED = 6  # timesteps at which inputs are shown
@@ -72,7 +74,9 @@ def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) ->
     timesteps = np.unique([*spread, *process.inference_timesteps[:1]]).astype(np.int32)
     batch = problem.scaled({k: jnp.asarray(record[k][None]) for k in objective.task.image_keys})
     x = jnp.repeat(problem.task.inputs(batch), len(timesteps), axis=0)
-    eps = jnp.broadcast_to(gaussian_noise(process, jax.random.key(0), x[:1]), x.shape)
+    place = {k: v[None] for k, v in tile_position(record_id(record)).items()}
+    first_draw = prediction_noise(process, jnp.zeros(1, jnp.int32), place, x.shape[1:])
+    eps = jnp.broadcast_to(first_draw[0], x.shape)
     x_t = np.asarray(problem.noised(process, x, eps, jnp.asarray(timesteps)).x_t)
     # [G, H, W, images * C] -> [G, images, H, W, C]; -1 is black and 1 white, as in the input.
     dates = np.stack(np.split(x_t, len(objective.task.image_keys), axis=-1), axis=1)

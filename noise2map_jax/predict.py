@@ -37,7 +37,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--uncertainty",
         default="",
-        help="GeoTIFF of the standard deviation of that probability over the timesteps",
+        help="GeoTIFF of the standard deviation of that probability over the timesteps "
+        "and, for a run with Gaussian noise, over draws of it",
     )
     parser.add_argument("--batch_size", type=int, default=8, help="tiles predicted at once")
     parser.add_argument(

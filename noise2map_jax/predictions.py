@@ -14,7 +14,8 @@ from noise2map_jax.dataset import record_id
 from noise2map_jax.eval_step import predict_step
 from noise2map_jax.evaluator import MapEvaluation
 from noise2map_jax.experiment import Objective
-from noise2map_jax.noise import NoiseProcess
+from noise2map_jax.noise import NoiseProcess, noise_draws
+from noise2map_jax.tile_position import tile_position
 
 
 class RecordPredictor:
@@ -36,17 +37,20 @@ class RecordPredictor:
     ) -> list[report.PredictedRecord]:
         """Predict the records with the numbers `picks`."""
         local = jax.device_put(jax.device_get((params, process)), jax.local_devices()[0])
-        keys, image_keys = self._objective.record_keys, self._objective.task.image_keys
+        keys, image_keys = self._objective.task.record_keys, self._objective.task.image_keys
+        draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
         rows = []
         for i in picks:
             record = self._source[int(i)]
+            place = tile_position(record_id(record))
             batch = {key: record[key][None] for key in keys}
+            batch |= {key: value[None] for key, value in place.items()}
             rows.append(
                 report.PredictedRecord(
                     images=tuple(record[key] for key in image_keys),
                     mask=record["mask"][..., 0],
                     probabilities=np.asarray(
-                        self._predict(local[0], batch, local[1]).probabilities[0]
+                        self._predict(local[0], batch, local[1], draws).probabilities[0]
                     ),
                     label=record_id(record),
                 )

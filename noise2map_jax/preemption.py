@@ -1,12 +1,17 @@
 """Noticing that the machine is about to be taken away, in time to save."""
 
+import os
 import signal
-from types import FrameType
+import sys
+import threading
+import time
 
 import jax
 from jax.experimental import multihost_utils
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: saved; the same command goes on from there
+# Seconds within which signals are one: `timeout` and others signal a process and then its group.
+ONE_SIGNAL = 0.25
 
 
 class Preempted(SystemExit):
@@ -17,7 +22,7 @@ class Preempted(SystemExit):
 
 
 class PreemptionWatch:
-    """Listens for SIGTERM and Ctrl-C while training steps run.
+    """Listens for SIGTERM and Ctrl-C while training steps run; a second one ends the program.
 
     With several processes Ctrl-C is not listened to; the coordination service of JAX, which listens
     for SIGTERM by itself, makes all of them stop at the same step, whichever was told to.
@@ -29,15 +34,25 @@ class PreemptionWatch:
     def __enter__(self) -> "PreemptionWatch":
         if jax.process_count() == 1:
             self._previous = {
-                number: signal.signal(number, self._note)
+                number: signal.signal(number, lambda *unused: None)
                 for number in (signal.SIGTERM, signal.SIGINT)
             }
+            # A thread is told at once; a handler waits for what is being compiled or computed.
+            self._read, self._write = os.pipe()
+            os.set_blocking(self._write, False)
+            self._previous_fd = signal.set_wakeup_fd(self._write)
+            self._listener = threading.Thread(target=self._listen, daemon=True)
+            self._listener.start()
         return self
 
     def __exit__(self, *unused: object) -> None:
         if jax.process_count() == 1:
+            signal.set_wakeup_fd(self._previous_fd)
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
+            os.close(self._write)  # which ends the listener
+            self._listener.join()
+            os.close(self._read)
 
     def reached(self, step: int) -> bool:
         """Whether to save and stop before doing `step`."""
@@ -45,5 +60,14 @@ class PreemptionWatch:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._signalled
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._signalled = True
+    def _listen(self) -> None:
+        first = 0.0
+        while numbers := os.read(self._read, 1):
+            if numbers[0] not in self._previous:
+                continue
+            if not self._signalled:
+                first, self._signalled = time.monotonic(), True
+                text = "stopping after this step, to save; a second signal ends at once, unsaved"
+                print(f"\n{text}", file=sys.stderr, flush=True)
+            elif time.monotonic() - first > ONE_SIGNAL:
+                os._exit(128 + numbers[0])  # as a shell says it of what a signal has ended

@@ -3,7 +3,8 @@
     python -m noise2map_jax.rank RUN [METHOD=]RUN ... [--split=test] [--output=rank.csv]
 
 A RUN is the folder of a run that was evaluated (METHOD defaults to the folder's name), the folder
-of a study, or a table in percent: *.csv with the header method,dataset,f1,iou and maybe more. Each
+of a study (on val, or on test after --mode=final), or a table in percent: *.csv with the header
+method,dataset,f1,iou and maybe more; a column split is compared with --split. Each
 task on a dataset counts as one dataset; several runs of a method on the same one, such as of
 several seeds, are averaged. The table is printed as Markdown.
 """
@@ -130,6 +131,18 @@ def notes(methods: list[RankedMethod]) -> list[str]:
     return lines
 
 
+def not_as_trained(rows: list[ResultRow]) -> list[str]:
+    """Say which scores are not of a run as it was trained."""
+    return sorted(
+        {
+            f"{row.method} was not scored on {row.dataset} as it was trained, in "
+            f"{', '.join(row.differs)}"
+            for row in rows
+            if row.differs
+        }
+    )
+
+
 def save(cells: list[list[str]], path: pathlib.Path) -> None:
     """Write the ranking as CSV.
 
@@ -153,7 +166,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder or table, see above")
-    parser.add_argument("--split", default="test", help="whose scores of runs; default: test")
+    parser.add_argument("--split", default="test", help="whose scores; default: test")
     parser.add_argument("--output", default="", help="CSV file to write the ranking to")
     return parser.parse_args(argv)
 
@@ -163,14 +176,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        methods = rank_methods(read_results(arguments.runs, arguments.split))
+        rows = read_results(arguments.runs, arguments.split)
+        methods = rank_methods(rows)
         cells = table(methods)
         if arguments.output:
             save(cells, pathlib.Path(arguments.output))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join([format_table(cells), *notes(methods)]))
+    print("\n".join([format_table(cells), *notes(methods), *not_as_trained(rows)]))
     return 0
 
 

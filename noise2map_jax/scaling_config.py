@@ -11,6 +11,8 @@ from noise2map_jax.task_configs import task_configs
 
 SCALINGS = ("value_range", "manifest")
 
+BandRanges = tuple[tuple[float, float], ...]  # (low, high) of each band
+
 
 def resolve_scaling(
     config: ConfigDict, datasets: Mapping[str, Dataset], trained: ConfigDict | None = None
@@ -31,8 +33,7 @@ def resolve_scaling(
     Raises:
         UserError: an unknown way of scaling, or a manifest without what it takes.
     """
-    config = config.copy_and_resolve_references()
-    before = task_configs(trained) if trained else {}
+    config = keep_scaling(config, trained) if trained else config.copy_and_resolve_references()
     for name, dataset in datasets.items():
         view = task_configs(config)[name]
         if view.data.scaling not in SCALINGS:
@@ -40,10 +41,31 @@ def resolve_scaling(
                 f"unknown data.scaling {view.data.scaling!r}; expected {' or '.join(SCALINGS)}"
             )
         if view.data.scaling == "manifest" and not view.data.band_ranges:
-            data = config.tasks[name].data if config.tasks else config.data
-            known = before[name].data.band_ranges if name in before else ()
-            data.band_ranges = known or dataset.band_ranges()
+            _set_band_ranges(config, name, dataset.band_ranges())
     return config
+
+
+def keep_scaling(config: ConfigDict, trained: ConfigDict) -> ConfigDict:
+    """Fill in `data.band_ranges` with the numbers that a run was started with.
+
+    Args:
+        config: an experiment; where it has numbers of its own, they stay.
+        trained: the config of the run.
+
+    Returns:
+        A copy.
+    """
+    config = config.copy_and_resolve_references()
+    before = task_configs(trained)
+    for name, view in task_configs(config).items():
+        if name in before and view.data.scaling == "manifest" and not view.data.band_ranges:
+            _set_band_ranges(config, name, before[name].data.band_ranges)
+    return config
+
+
+def _set_band_ranges(config: ConfigDict, task: str, ranges: BandRanges) -> None:
+    data = config.tasks[task].data if config.tasks else config.data
+    data.band_ranges = ranges
 
 
 def value_range(config: ConfigDict) -> ValueRange:

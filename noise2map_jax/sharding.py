@@ -117,22 +117,50 @@ def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int
     return batch_size // num_devices
 
 
+def process_rows(mesh: Mesh, batch_size: int, process_index: int) -> np.ndarray:
+    """Say which rows of a global batch lie on the devices of a process.
+
+    They need not be next to each other: a mesh follows the wires between chips, so that on a TPU
+    slice devices of one process may be far apart in it.
+
+    Args:
+        mesh: the devices.
+        batch_size: B, a multiple of their number.
+        process_index: of the process.
+
+    Returns:
+        [B / number of processes] int, ascending.
+    """
+    rows = np.arange(batch_size).reshape(mesh.size, -1)  # of each device, in the mesh's order
+    own = [device.process_index == process_index for device in mesh.devices.flat]
+    return rows[own].reshape(-1)
+
+
 def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """Put this process's rows of a batch on its devices.
 
     Args:
-        batch: arrays of the process's own rows, [B / number of processes, ...].
+        batch: arrays of the rows that `process_rows` names, [B / number of processes, ...].
         mesh: the devices.
 
     Returns:
         Global arrays, [B, ...].
     """
     sharding = batch_sharding(mesh)
+    num_local = next(iter(batch.values())).shape[0]
+    batch_size = num_local * mesh.size // len(sharding.addressable_devices)
+    rows = process_rows(mesh, batch_size, jax.process_index())
+
+    def put(local: np.ndarray) -> jax.Array:
+        def of_device(index: Any) -> np.ndarray:
+            start, stop, _ = index[0].indices(batch_size)
+            first = int(np.searchsorted(rows, start))
+            return local[first : first + stop - start]
+
+        return jax.make_array_from_callback((batch_size, *local.shape[1:]), sharding, of_device)
+
     with jax.transfer_guard("allow"):  # meant, though with several processes JAX takes it for not
-        return {
-            key: jax.make_array_from_process_local_data(sharding, value)
-            for key, value in batch.items()
-        }
+        return {key: put(value) for key, value in batch.items()}
 
 
 def move(tree: Any, shardings: Any) -> Any:

@@ -4,12 +4,22 @@ import jax
 
 from noise2map_jax.components import count_params
 from noise2map_jax.experiment import Objective
-from noise2map_jax.run import differences, load_config
+from noise2map_jax.matmul_precision import describe_precision
+from noise2map_jax.run_config import Changes, describe
 from noise2map_jax.trainer import Run, Start
 
+LENGTH = {"train.num_steps", "train.num_epochs"}
 
-def start_summary(run: Run, start: Start, num_steps: int) -> str:
-    """Say what is about to happen in the training of one network."""
+
+def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> str:
+    """Say what is about to happen in the training of one network.
+
+    Args:
+        run: the network.
+        start: where its training begins.
+        num_steps: where it ends.
+        changed: what is not as when the run was started.
+    """
     experiment, workdir = run.experiment, run.workdir
     config, mesh, params = experiment.config, experiment.mesh, start.state.params
     (origin,) = start.origins
@@ -18,13 +28,16 @@ def start_summary(run: Run, start: Start, num_steps: int) -> str:
     trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
     rows = config.train.batch_size // mesh.size
     device = mesh.devices.flat[0]
+    precision = describe_precision(
+        config.model.dtype, config.model.matmul_precision, device.platform
+    )
     several = bool(config.tasks)
     lines = []
     for objective in experiment.objectives.values():
         lines += _about(objective, several)
     lines += [
-        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}; "
-        f"compute {config.model.dtype}",
+        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}",
+        f"precision   {precision}",
         *([f"initial     {origin}"] if origin else []),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
@@ -32,10 +45,12 @@ def start_summary(run: Run, start: Start, num_steps: int) -> str:
         f"steps       {num_steps:,}" + (f", going on from {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
     ]
-    if (workdir / "config.json").exists():
-        changed = differences(load_config(workdir), config)
-        if changed:
-            lines.append(f"changed since this run was started: {', '.join(changed)}")
+    if changed:
+        lines.append(f"changed since this run was started: {describe(changed)}")
+    if start.step and config.train.cosine and changed.keys() & LENGTH:
+        lines.append(
+            f"from step {start.step:,} on the learning rate follows a cosine of another length"
+        )
     return "\n".join(lines)
 
 

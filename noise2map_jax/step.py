@@ -2,9 +2,10 @@
 
 noise -> network -> loss -> gradient -> update
 
-Everything random follows from the root key and the step, and is drawn for the whole batch before
-it is cut into micro-batches: accumulation and resuming change nothing. Tasks that share the
-backbone each add the gradient of their own loss, on their own batch.
+Everything random follows from the root key, the step and the task, and is drawn for the whole
+batch before it is cut into micro-batches or spread over devices: a row meets the same numbers
+however that is done. Tasks that share the backbone each add the gradient of their own loss, on
+their own batch.
 """
 
 import enum
@@ -17,14 +18,14 @@ import jax.numpy as jnp
 import optax
 
 from noise2map_jax.augment import augment_geometry, jitter
-from noise2map_jax.losses import WeightedSum
+from noise2map_jax.losses import IGNORE, WeightedSum
 from noise2map_jax.noise import NoiseProcess, sample_timesteps
 from noise2map_jax.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.train_state import TrainState, update_ema
 
 # What one task's network is given: noised inputs, timesteps, and targets; rows of a batch each.
-Inputs = tuple[jax.Array, ...]
+Inputs = tuple[jax.Array, jax.Array, Any]
 # (params, inputs by task, processes by task) -> by task, its loss and its gradient as sums.
 Gradients = Callable[..., dict[str, tuple[WeightedSum, Any]]]
 
@@ -57,15 +58,15 @@ def train_step(
 
     Args:
         state: before the update.
-        batches: by task, arrays [B, S, S, *] as stored: the task's images and, if it has one,
-            `mask`.
+        batches: by task, arrays [B, S, S, *] as stored: the task's images and `mask`.
         processes: by task, how inputs are noised; arguments, so no process is ever compiled anew.
         key: the root key of the run, the same at every step.
         problems: by task, the static part.
         tx: the optimiser; its state is in `state`.
         backbone_learning_rate_factor: as the optimiser was made with; 0 = the backbone is frozen.
-        num_microbatches: the gradient is accumulated over this many parts of the batch, exactly:
-            numerators and denominators of the loss are added up before dividing.
+        num_microbatches: the gradient is accumulated over this many parts of the batch:
+            numerators and denominators of the loss are added up and divided once, so that it is
+            that of the whole batch but for the rounding of sums in another order.
         unroll_microbatches: write the parts out instead of looping. XLA's CPU convolutions are
             many times slower inside loops; on accelerators the loop compiles faster.
         ema_decay: decay of the averaged parameters, where the state holds them.
@@ -81,7 +82,12 @@ def train_step(
     """
     step_key = jax.random.fold_in(key, state.step)
     inputs = {
-        name: network_inputs(batches[name], processes[name], step_key, problem=problem)
+        name: network_inputs(
+            batches[name],
+            processes[name],
+            jax.random.fold_in(step_key, problem.task.stream),
+            problem=problem,
+        )
         for name, problem in problems.items()
     }
     gradients_of = functools.partial(
@@ -133,12 +139,10 @@ def network_inputs(
 ) -> Inputs:
     """Make of a batch what the network is given, and what it is to predict.
 
-    The random numbers do not depend on which other tasks there are.
-
     Args:
         batch: arrays [B, S, S, *] as stored.
         process: how inputs are noised.
-        step_key: of this step.
+        step_key: of this step and task.
         problem: the static part.
 
     Returns:
@@ -148,9 +152,10 @@ def network_inputs(
     augmentation = problem.augmentation
     batch = augment_geometry(augmentation, keys[Stream.GEOMETRY], dict(batch))
     batch = problem.scaled(batch)
+    has_data = batch["mask"] != IGNORE
     for i, name in enumerate(problem.task.image_keys):
         jitter_key = jax.random.fold_in(keys[Stream.JITTER], i)
-        batch[name] = jitter(augmentation, jitter_key, batch[name])
+        batch[name] = jitter(augmentation, jitter_key, batch[name], has_data)
     x = problem.task.inputs(batch)
     timesteps = sample_timesteps(process, keys[Stream.TIMESTEPS], x.shape[0])
     eps = gaussian_noise(process, keys[Stream.GAUSSIAN], x)
@@ -201,7 +206,7 @@ def _loss_sum(problem: Problem, process: NoiseProcess, params: Any, part: Inputs
     return problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
 
 
-def _split(parts: tuple[jax.Array, ...], num: int) -> tuple[jax.Array, ...]:
+def _split(parts: Inputs, num: int) -> Inputs:
     """Cut [B, ...] into [num, B / num, ...].
 
     Micro-batch i takes rows i, i + num, ...: the same ones of a batch, whether one device has all
@@ -213,7 +218,7 @@ def _split(parts: tuple[jax.Array, ...], num: int) -> tuple[jax.Array, ...]:
 
 
 def _accumulate(
-    loss_sum: Any, params: Any, parts: tuple[jax.Array, ...], *, unroll: bool
+    loss_sum: Any, params: Any, parts: Inputs, *, unroll: bool
 ) -> tuple[WeightedSum, Any]:
     """Add up losses and gradients of the numerators over the leading axis of `parts`.
 
@@ -221,7 +226,10 @@ def _accumulate(
     """
     num = jax.tree.leaves(parts)[0].shape[0]
 
-    def value_and_grad(part: tuple[jax.Array, ...]) -> tuple[WeightedSum, Any]:
+    def part_of(i: int) -> Inputs:
+        return jax.tree.map(lambda a: a[i], parts)
+
+    def value_and_grad(part: Inputs) -> tuple[WeightedSum, Any]:
         def total(params: Any) -> tuple[jax.Array, jax.Array]:
             loss = loss_sum(params, part)
             return loss.total, loss.weight
@@ -232,11 +240,11 @@ def _accumulate(
         return WeightedSum(loss_total, weight), gradient
 
     if num == 1 or unroll:
-        results = [value_and_grad(tuple(a[i] for a in parts)) for i in range(num)]
+        results = [value_and_grad(part_of(i)) for i in range(num)]
         return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *results)
     zeros = jax.tree.map(
         lambda s: jnp.zeros(s.shape, s.dtype),
-        jax.eval_shape(value_and_grad, tuple(a[0] for a in parts)),
+        jax.eval_shape(value_and_grad, part_of(0)),
     )
     return jax.lax.scan(
         lambda carry, part: (jax.tree.map(jnp.add, carry, value_and_grad(part)), None), zeros, parts

@@ -14,6 +14,7 @@ from noise2map_jax.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.trainer import Run, Trainer
 from noise2map_jax.variants import Variant, parse_variants
 
+SPLIT = "val"  # on which variants are compared; test is opened by `--mode=final` alone
 FIELDS = (
     *("variants", "grid", "seeds", "reference", "execution", "max_members"),
     *("num_timesteps", "num_scenes"),
@@ -122,8 +123,7 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
 def _check(member: Member, config: ConfigDict) -> None:
     """Find what would else be found only when this group's turn comes."""
     objective, options = member.objective, config.study
-    objective.dataset.num_records(config.eval.split)
-    objective.dataset.num_records("val")
+    objective.dataset.num_records(SPLIT)
     kind, experiment = options.execution, member.run.experiment
     train, fsdp = experiment.config.train, experiment.config.mesh.fsdp
     if kind == "auto":

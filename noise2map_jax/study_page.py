@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from noise2map_jax.comparison import Comparison
-from noise2map_jax.dataset import record_id, record_scene
 from noise2map_jax.member_result import MemberResult
 from noise2map_jax.noise import contrast
 from noise2map_jax.page.content import (
     LearningCurve,
     NoisedInputs,
+    PlaceScores,
+    Ranking,
+    Sample,
     ScenePictures,
-    SceneScores,
     StudyPage,
     Sweep,
     VariantScore,
@@ -23,7 +24,7 @@ from noise2map_jax.page.content import (
 from noise2map_jax.page_parts import learning_curve, noised_inputs, scene_pictures
 from noise2map_jax.predictions import RecordPredictor, spread
 from noise2map_jax.run import restore_best
-from noise2map_jax.study import Member, Study
+from noise2map_jax.study import SPLIT, Member, Study
 from noise2map_jax.variant_scores import foreground_f1
 
 Results = Sequence[tuple[Member, MemberResult]]
@@ -35,6 +36,8 @@ def study_page(
     failures: Sequence[tuple[Member, str]],
     comparison: Comparison,
     command: str,
+    test_note: str,
+    final: Comparison | None,
 ) -> StudyPage:
     """Gather the page's content.
 
@@ -42,36 +45,66 @@ def study_page(
         study: what was compared.
         done: members that were trained to their end.
         failures: the others, and why.
-        comparison: the statistics.
+        comparison: the statistics, on validation.
         command: that makes the study again.
+        test_note: whether test was opened, and when.
+        final: the statistics on test; None where it was not opened for these members.
     """
     config, objective = study.config, study.members[0].objective
-    split = config.eval.split
+    curves = _curves(study)
     return StudyPage(
         title=f"{config.task} on {objective.dataset.name}: {len(study.variants)} variants x "
         f"{len(config.study.seeds)} seeds",
-        protocol=objective.protocol(split),
+        protocol=objective.protocol(SPLIT),
         command=command,
         config=json.dumps(config.to_dict(), indent=2),
         reference=comparison.reference,
-        variants=_variant_scores(study, comparison),
+        ranking=_ranking(study, comparison, SPLIT, _of_the_best(curves)),
+        test_note=test_note,
+        final=_ranking(study, final, "test") if final else None,
         classes=tuple(config.data.classes),
         notes=tuple(
             f"{member.name} failed and counts for nothing: {reason}" for member, reason in failures
         ),
         sweeps=_sweeps(study, done),
-        curves=_curves(study),
+        curves=curves,
         noised=_noised(study, done),
         pictures=_pictures(study, done),
-        pictures_note=f"One tile a scene of the split {split}; F1 of the tile. Predicted by "
+        pictures_note=f"One tile a place of the split {SPLIT}; F1 of the tile. Predicted by "
         + ", ".join(pairs[0][0].name for _, pairs in _of_variant(study, done))
         + ".",
-        scene_scores=SceneScores(
-            comparison.scenes,
+        place_scores=PlaceScores(
+            comparison.places,
             tuple(variant.name for variant in comparison.variants),
-            np.stack([variant.f1_by_scene for variant in comparison.variants], axis=1),
+            np.stack([variant.f1_by_place for variant in comparison.variants], axis=1),
         ),
     )
+
+
+def sample_of(study: Study, comparison: Comparison, split: str) -> Sample:
+    """Say what a comparison was made on."""
+    dataset = study.members[0].objective.dataset
+    return Sample(
+        split=split,
+        num_tiles=dataset.num_records(split),
+        num_scenes=dataset.num_scenes(split),
+        num_places=len(comparison.places),
+        places_known=comparison.places_known,
+    )
+
+
+def _of_the_best(curves: Sequence[LearningCurve]) -> str:
+    """What choosing the checkpoint on the same split does to its scores."""
+    most = max((len(curve.f1) for curve in curves), default=0)
+    return (
+        f"The checkpoint of each member is the best of up to {most} evaluations on the same split: "
+        "the scores are higher than on images that chose nothing, for all variants alike."
+    )
+
+
+def _ranking(study: Study, comparison: Comparison, split: str, note: str = "") -> Ranking:
+    sample = sample_of(study, comparison, split)
+    return Ranking(_variant_scores(study, comparison), sample, comparison.num_compared, note)
 
 
 def _variant_scores(study: Study, comparison: Comparison) -> tuple[VariantScore, ...]:
@@ -86,8 +119,10 @@ def _variant_scores(study: Study, comparison: Comparison) -> tuple[VariantScore,
                 compared |= {
                     "difference": difference.f1,
                     "difference_interval": difference.interval,
-                    "p_value": difference.p_holm,
-                    "effect_size": difference.test.effect,
+                    "difference_refusal": difference.refusal,
+                    "p_value": difference.p,
+                    "detectable": difference.detectable,
+                    "effect_size": difference.effect.size,
                 }
         scores.append(
             VariantScore(
@@ -97,7 +132,8 @@ def _variant_scores(study: Study, comparison: Comparison) -> tuple[VariantScore,
                 seeds_asked=len(study.config.study.seeds),
                 f1_mean=summary.f1,
                 f1_sd=summary.f1_std,
-                f1_interval=summary.interval if math.isfinite(summary.f1) else None,
+                f1_interval=summary.interval,
+                f1_refusal=summary.refusal if math.isfinite(summary.f1) else "",
                 f1_by_seed=tuple(summary.f1_by_seed.tolist()),
                 iou_mean=summary.iou,
                 **compared,
@@ -156,27 +192,26 @@ def _noised(study: Study, done: Results) -> tuple[NoisedInputs, ...]:
     found = []
     for name, pairs in _of_variant(study, done):
         member, result = pairs[0]
-        source = member.objective.dataset.source(study.config.eval.split)
+        source = member.objective.dataset.source(SPLIT)
         (pick,) = spread(_has_foreground(result), 1)
         found.append(noised_inputs(member.objective, source[pick], name))
     return tuple(found)
 
 
 def _pictures(study: Study, done: Results) -> tuple[ScenePictures, ...]:
-    number, split = study.config.study.num_scenes, study.config.eval.split
+    number = study.config.study.num_scenes
     if not number:
         return ()
     first = done[0][0]
-    source = first.objective.dataset.source(split)
-    scenes = [record_scene(record_id(record)) for record in source]
-    picks = _one_a_scene(scenes, _has_foreground(done[0][1]), number)
+    places = first.objective.dataset.record_places(SPLIT)
+    picks = _one_a_place(places, _has_foreground(done[0][1]), number)
     predictors: dict[int, RecordPredictor] = {}
     rows, by_variant = [], []
     for name, pairs in _of_variant(study, done):
         member = pairs[0][0]
         run, objective = member.run, member.objective
         group = next(i for i, g in enumerate(study.groups) if member in g)
-        predictor = predictors.setdefault(group, RecordPredictor(objective, split))
+        predictor = predictors.setdefault(group, RecordPredictor(objective, SPLIT))
         experiment = run.experiment
         _, params = restore_best(run.workdir, experiment.config, experiment.model, experiment.mesh)
         rows = predictor(params, objective.process, picks)
@@ -184,7 +219,7 @@ def _pictures(study: Study, done: Results) -> tuple[ScenePictures, ...]:
     return tuple(
         scene_pictures(
             first.objective,
-            scenes[pick],
+            places[pick],
             rows[i],
             [(name, probabilities[i]) for name, probabilities in by_variant],
         )
@@ -192,12 +227,12 @@ def _pictures(study: Study, done: Results) -> tuple[ScenePictures, ...]:
     )
 
 
-def _one_a_scene(scenes: Sequence[str], has_foreground: np.ndarray, number: int) -> list[int]:
-    """Pick a record of each of `number` scenes spread over the split, with foreground if it can."""
+def _one_a_place(places: Sequence[str], has_foreground: np.ndarray, number: int) -> list[int]:
+    """Pick a record of each of `number` places spread over the split, with foreground if it can."""
     best: dict[str, int] = {}
-    for i, scene in enumerate(scenes):
-        if scene not in best or (has_foreground[i] and not has_foreground[best[scene]]):
-            best[scene] = i
+    for i, place in enumerate(places):
+        if place not in best or (has_foreground[i] and not has_foreground[best[place]]):
+            best[place] = i
     candidates = np.array(sorted(best.values()))
     return candidates[spread(has_foreground[candidates], number)].tolist()
 

@@ -5,43 +5,56 @@ import io
 import math
 
 from noise2map_jax.comparison import Comparison, Difference
+from noise2map_jax.intervals import Interval
+from noise2map_jax.page.content import Sample
 
 # Those of `rank` come first; scores are in percent.
 COLUMNS = (
-    *("method", "dataset", "f1", "iou", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
-    *("difference", "difference_low", "difference_high", "p_wilcoxon", "p_holm", "effect_size"),
-    *("pairs", "verdict", "protocol"),
+    *("method", "dataset", "f1", "iou", "split", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
+    *("difference", "difference_low", "difference_high", "p", "comparisons", "detectable"),
+    *("effect_size", "pairs", "verdict", "tiles", "scenes", "places", "places_known", "protocol"),
 )
 
 
-def to_csv(comparison: Comparison, dataset: str, protocol: str) -> str:
-    """Write all numbers, a row a variant, in percent; unknown ones are empty."""
+def to_csv(comparison: Comparison, sample: Sample, dataset: str, protocol: str) -> str:
+    """Write all numbers, a row a variant, in percent; unknown ones are empty.
+
+    Intervals of differences hold together for as many `comparisons`; those of F1 one by one.
+    """
     differences = {difference.name: difference for difference in comparison.differences}
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for variant in comparison.variants:
+        low, high = _limits(variant.interval)
         row: dict[str, object] = {
             "method": variant.name,
             "dataset": dataset,
-            "protocol": protocol,
             "f1": _percent(variant.f1),
             "iou": _percent(variant.iou),
+            "split": sample.split,
             "f1_std": _percent(variant.f1_std),
-            "f1_low": _percent(variant.interval.low),
-            "f1_high": _percent(variant.interval.high),
+            "f1_low": low,
+            "f1_high": high,
             "iou_std": _percent(variant.iou_std),
             "seeds": " ".join(map(str, variant.seeds)),
+            "tiles": sample.num_tiles,
+            "scenes": sample.num_scenes,
+            "places": sample.num_places if sample.places_known else "",
+            "places_known": "yes" if sample.places_known else "no",
+            "protocol": protocol,
         }
         if difference := differences.get(variant.name):
+            low, high = _limits(difference.interval)
             row |= {
                 "difference": _percent(difference.f1),
-                "difference_low": _percent(difference.interval.low),
-                "difference_high": _percent(difference.interval.high),
-                "p_wilcoxon": _number(difference.test.p),
-                "p_holm": _number(difference.p_holm),
-                "effect_size": _number(difference.test.effect),
-                "pairs": difference.test.num_pairs,
+                "difference_low": low,
+                "difference_high": high,
+                "p": _number(difference.p),
+                "comparisons": difference.num_compared,
+                "detectable": _percent(difference.detectable),
+                "effect_size": _number(difference.effect.size),
+                "pairs": difference.effect.num_pairs,
                 "verdict": difference.verdict,
             }
         if variant.seeds:  # a variant whose seeds all failed has no score to be ranked by
@@ -49,22 +62,28 @@ def to_csv(comparison: Comparison, dataset: str, protocol: str) -> str:
     return file.getvalue()
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """Write the scores as a table in Markdown, the best first."""
+def to_markdown(comparison: Comparison, sample: Sample) -> str:
+    """Write the scores as a table in Markdown, the best first, below what they were measured on."""
     rows = _rows(comparison)
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    lines = [
+        _capitalized(sample.text),
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + "---|" * len(rows[0]),
+    ]
     lines += [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows[1:]
     ]
     return "\n".join(lines) + "\n"
 
 
-def to_latex(comparison: Comparison) -> str:
+def to_latex(comparison: Comparison, sample: Sample) -> str:
     """Write the scores as a LaTeX table for `booktabs`, the best first."""
     header, *rows = [[_escape(cell) for cell in row] for row in _rows(comparison)]
     body = [" & ".join(row) + r" \\" for row in rows]
     return "\n".join(
         [
+            f"% {_capitalized(sample.text)}",
             r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
             r"\toprule",
             " & ".join(header) + r" \\",
@@ -80,10 +99,12 @@ def to_latex(comparison: Comparison) -> str:
 def _rows(comparison: Comparison) -> list[list[str]]:
     """Header and rows as text, the best variant first."""
     differences = {difference.name: difference for difference in comparison.differences}
+    together = f", {comparison.num_compared} together" if comparison.num_compared > 1 else ""
     rows = [
         [
             *("variant", "seeds", "F1 [%]", "95 % interval", "IoU [%]"),
-            *(f"difference to {comparison.reference}", "95 % interval", "p (Holm)"),
+            *(f"difference to {comparison.reference}", f"95 % interval{together}", "p, adjusted"),
+            "seen in 4 of 5",
         ]
     ]
     scored = sorted(comparison.variants, key=lambda v: -v.f1 if math.isfinite(v.f1) else math.inf)
@@ -94,7 +115,7 @@ def _rows(comparison: Comparison) -> list[list[str]]:
                 variant.name,
                 str(len(variant.seeds)),
                 _with_deviation(variant.f1, variant.f1_std),
-                _interval(variant.interval.low, variant.interval.high),
+                _interval(variant.interval, variant.refusal),
                 _with_deviation(variant.iou, variant.iou_std),
                 *_difference(difference),
             ]
@@ -104,10 +125,13 @@ def _rows(comparison: Comparison) -> list[list[str]]:
 
 def _difference(difference: Difference | None) -> list[str]:
     if difference is None or not difference.seeds:
-        return ["", "", ""]
-    p = "< 0.001" if difference.p_holm < 0.001 else f"{difference.p_holm:.3f}"
-    interval = _interval(difference.interval.low, difference.interval.high)
-    return [f"{100 * difference.f1:+.2f}", interval, p]
+        return ["", "", "", ""]
+    cells = [f"{100 * difference.f1:+.2f}", _interval(difference.interval, difference.refusal)]
+    if difference.interval is None:
+        return [*cells, "", ""]
+    p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+    seen = f"{100 * difference.detectable:.1f}" if difference.detectable <= 1 else "none"
+    return [*cells, p, seen]
 
 
 def _with_deviation(mean: float, deviation: float) -> str:
@@ -116,8 +140,19 @@ def _with_deviation(mean: float, deviation: float) -> str:
     return f"{100 * mean:.2f}" + (f" ± {100 * deviation:.2f}" if math.isfinite(deviation) else "")
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{100 * low:.2f} to {100 * high:.2f}" if math.isfinite(low + high) else ""
+def _interval(interval: Interval | None, refusal: str) -> str:
+    """The interval in percent, or why there is none."""
+    return (
+        f"n/a: {refusal}" if interval is None else " to ".join(f"{100 * v:.2f}" for v in interval)
+    )
+
+
+def _limits(interval: Interval | None) -> tuple[str, str]:
+    return (_percent(interval.low), _percent(interval.high)) if interval else ("", "")
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
 
 
 def _percent(fraction: float) -> str:

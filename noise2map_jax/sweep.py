@@ -12,15 +12,21 @@ from noise2map_jax.compiler_options import compiler_options
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.evaluator import SplitReader
 from noise2map_jax.experiment import Objective
-from noise2map_jax.noise import NoiseProcess
+from noise2map_jax.noise import NoiseProcess, noise_draws
 from noise2map_jax.problem import Batch, Problem
 from noise2map_jax.sharding import batch_sharding, replicated
 
-MOST_TIMESTEPS = 16  # in one call, which takes memory for a batch at each of them
+MOST_PREDICTIONS = 16  # of a record in one call, which takes memory for a batch of each of them
 
 
 def sweep_step(
-    params: Any, batch: Batch, process: NoiseProcess, timesteps: jax.Array, *, problem: Problem
+    params: Any,
+    batch: Batch,
+    process: NoiseProcess,
+    draws: jax.Array,
+    timesteps: jax.Array,
+    *,
+    problem: Problem,
 ) -> jax.Array:
     """Count what is predicted of a batch at each of several timesteps, in one call.
 
@@ -28,6 +34,7 @@ def sweep_step(
         params: the parameters to evaluate.
         batch: as in `eval_step`.
         process: how inputs are noised; its own inference timesteps are not used.
+        draws: as in `eval_step`, the same at every timestep.
         timesteps: [G] int32.
         problem: the static part.
 
@@ -37,7 +44,7 @@ def sweep_step(
 
     def at(timestep: jax.Array) -> jax.Array:
         there = process.replace(inference_timesteps=timestep[None])
-        return eval_step(params, batch, there, problem=problem)["confusion"].sum(axis=0)
+        return eval_step(params, batch, there, draws, problem=problem)["confusion"].sum(axis=0)
 
     # The weights are shared: under vmap the timesteps become one large batch.
     return jax.vmap(at)(timesteps)
@@ -48,10 +55,11 @@ class TimestepSweep:
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._reader, self._rep = SplitReader(objective, mesh, split), replicated(mesh)
+        self._num_draws = objective.config.eval.num_noise_draws
         self._num_classes = objective.problem.num_classes
         self._step = jax.jit(
             functools.partial(sweep_step, problem=objective.problem),
-            in_shardings=(self._rep, batch_sharding(mesh), self._rep, self._rep),
+            in_shardings=(self._rep, batch_sharding(mesh), *[self._rep] * 3),
             out_shardings=self._rep,
             compiler_options=compiler_options(mesh.devices.flat),
         )
@@ -61,13 +69,14 @@ class TimestepSweep:
         counts = np.zeros((len(timesteps), self._num_classes, self._num_classes), np.int64)
         if not len(timesteps):
             return counts
-        size = min(len(timesteps), MOST_TIMESTEPS)
+        draws = noise_draws(process, self._num_draws)
+        size = min(len(timesteps), max(1, MOST_PREDICTIONS // len(draws)))
         for batch in self._reader.batches():
             for first in range(0, len(timesteps), size):
                 part = timesteps[first : first + size]
                 filled = np.resize(part, size)  # the last call is as large as the others
                 grid = jax.device_put(jnp.asarray(filled, jnp.int32), self._rep)
-                found = jax.device_get(self._step(params, batch, process, grid))
+                found = jax.device_get(self._step(params, batch, process, draws, grid))
                 counts[first : first + size] += found[: len(part)]
         return counts
 

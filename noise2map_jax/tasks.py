@@ -1,15 +1,16 @@
 """What is predicted from what: a task is a frozen record of names, sizes and pure functions."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from noise2map_jax.denoising import get_target
 from noise2map_jax.errors import UserError
-from noise2map_jax.losses import WeightedSum, mean_squared_error, weighted_cross_entropy
+from noise2map_jax.losses import IGNORE, WeightedSum, squared_errors, weighted_cross_entropy
 
 Batch = Mapping[str, jax.Array]
 
@@ -24,6 +25,13 @@ class Noised(NamedTuple):
     noise: jax.Array  # [B, 1, 1, 1], noise[t]
 
 
+class DenoisingTargets(NamedTuple):
+    """What a denoiser is to predict, and where that counts."""
+
+    values: jax.Array  # [B, H, W, C]
+    valid: jax.Array  # [B, H, W] bool; False in padding and where there is no data
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A task: the arrays that make its input, its noise, its target and its loss.
@@ -34,7 +42,8 @@ class Task:
         description: what is predicted from what.
         image_keys: arrays of a record that are concatenated to x, in this order.
         swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
-        targets: (batch, noised) -> what the outputs are compared with.
+        targets: (batch, noised) -> what the outputs are compared with: labels [B, H, W], or
+            `DenoisingTargets`.
         loss: (outputs, targets, class_weights [K]) -> loss as numerator and denominator.
         has_classes: whether it predicts classes, which are scored as maps.
         default_mix: the source of noise that the paper takes, by its name in `NoiseMix`.
@@ -45,10 +54,20 @@ class Task:
     description: str
     image_keys: tuple[str, ...]
     swap: Callable[[jax.Array], jax.Array]
-    targets: Callable[[Batch, Noised], jax.Array]
-    loss: Callable[[jax.Array, jax.Array, jax.Array], WeightedSum]
+    targets: Callable[[Batch, Noised], Any]
+    loss: Callable[[jax.Array, Any, jax.Array], WeightedSum]
     has_classes: bool
     default_mix: str
+
+    @property
+    def record_keys(self) -> tuple[str, ...]:
+        """The arrays of a record that a step takes: the images, and `mask`, 255 where none is."""
+        return (*self.image_keys, "mask")
+
+    @property
+    def stream(self) -> int:
+        """Number of the task's own streams of random numbers, which no other task shares."""
+        return zlib.crc32(self.name.encode())
 
     def inputs(self, batch: Batch) -> jax.Array:
         """Concatenate the images of a batch along the channels: [B, H, W, C * number of dates]."""
@@ -73,19 +92,20 @@ def _mask(batch: Batch, noised: Noised) -> jax.Array:
     return batch["mask"][..., 0]
 
 
-def _denoising_target(prediction_type: str) -> Callable[[Batch, Noised], jax.Array]:
+def _denoising_targets(prediction_type: str) -> Callable[[Batch, Noised], DenoisingTargets]:
     formula = get_target(prediction_type)
 
-    def target(batch: Batch, noised: Noised) -> jax.Array:
-        return formula(noised.x, noised.eps, noised.signal, noised.noise)
+    def targets(batch: Batch, noised: Noised) -> DenoisingTargets:
+        values = formula(noised.x, noised.eps, noised.signal, noised.noise)
+        return DenoisingTargets(values, batch["mask"][..., 0] != IGNORE)
 
-    return target
+    return targets
 
 
 def _denoising_loss(
-    outputs: jax.Array, targets: jax.Array, class_weights: jax.Array
+    outputs: jax.Array, targets: DenoisingTargets, class_weights: jax.Array
 ) -> WeightedSum:
-    return mean_squared_error(outputs, targets)
+    return jax.tree.map(jnp.sum, squared_errors(outputs, *targets))
 
 
 TASKS: dict[str, Task] = {
@@ -119,7 +139,7 @@ TASKS: dict[str, Task] = {
             description="noised image -> noise, which pretrains the backbone",
             image_keys=("image",),
             swap=_unchanged,
-            targets=_denoising_target("epsilon"),
+            targets=_denoising_targets("epsilon"),
             loss=_denoising_loss,
             has_classes=False,
             default_mix="gaussian",
@@ -140,7 +160,7 @@ def get_task(name: str, prediction_type: str = "epsilon") -> Task:
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")
-    task, target = TASKS[name], _denoising_target(prediction_type)
+    task, targets = TASKS[name], _denoising_targets(prediction_type)
     if task.has_classes:
         return task
-    return dataclasses.replace(task, targets=target)
+    return dataclasses.replace(task, targets=targets)

@@ -6,10 +6,12 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax.agreement import agreed, facts_of
 from noise2map_jax.errors import UserError
 from noise2map_jax.execution import create_execution
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.experiment import Experiment, create_experiment
+from noise2map_jax.run import restore_best
+from noise2map_jax.run_config import CONFIG, Changes, check_going_on, load_config
 from noise2map_jax.start_summary import start_summary
 from noise2map_jax.trainer import Run, Trainer
 from noise2map_jax.validation import Validation
@@ -24,23 +26,39 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
         workdir: where the run lives; a checkpoint found there is gone on from.
 
     Raises:
-        UserError: a field or a dataset that is wrong.
+        UserError: a field or a dataset that is wrong, or other than the run was started with.
         Preempted: asked to stop by a signal; the state is saved.
         FloatingPointError: the loss or the gradient is not finite, and the update was not skipped;
             the last checkpoint stays.
     """
     if "study" in config:
         raise UserError("this config is a study, of several networks: use --mode=ablate")
-    trained = load_config(workdir) if (workdir / "config.json").is_file() else None
-    run = Run(create_experiment(config, trained), workdir)
-    trainer = Trainer(run.experiment, create_execution("dispatch", 1, config.mesh.fsdp))
+    experiment, changed = agreed(
+        lambda: _open(config, workdir), lambda opened: facts_of(opened[0], workdir)
+    )
+    run = Run(experiment, workdir)
+    trainer = Trainer(experiment, create_execution("dispatch", 1, config.mesh.fsdp))
     start = trainer.start([run], workdir)
+    if start.step > trainer.num_steps:
+        raise UserError(
+            f"{workdir} was trained for {start.step} steps, more than the {trainer.num_steps} that "
+            "train.num_steps or num_epochs ask for; ask for as many at least, or start a new run "
+            "with another --workdir"
+        )
     if jax.process_index() == 0:
-        print(start_summary(run, start, trainer.num_steps), flush=True)
+        print(start_summary(run, start, trainer.num_steps, changed), flush=True)
     (failure,) = trainer.train([run], workdir, start)
     if failure:
         raise FloatingPointError(f"{failure}, and run again: the last checkpoint is kept")
-    finish(run, trainer.validation, max(start.step, trainer.num_steps))
+    finish(run, trainer.validation, trainer.num_steps)
+
+
+def _open(config: ConfigDict, workdir: pathlib.Path) -> tuple[Experiment, Changes]:
+    """Make a run's experiment, and say what has changed since it was started, if it was."""
+    if not (workdir / CONFIG).is_file():
+        return create_experiment(config), {}
+    experiment = create_experiment(config, load_config(workdir))
+    return experiment, check_going_on(workdir, experiment.config, experiment.digests)
 
 
 def finish(run: Run, validation: Validation, last_step: int) -> None:

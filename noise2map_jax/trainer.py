@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from noise2map_jax import checkpoint, optimizer, sharding
 from noise2map_jax.execution import Execution, HostBatch
@@ -17,7 +18,9 @@ from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.learner import Learner, each
 from noise2map_jax.preemption import Preempted, PreemptionWatch
 from noise2map_jax.progress import progress_bar
+from noise2map_jax.run_config import check_same_numbers
 from noise2map_jax.step_functions import step_and_init
+from noise2map_jax.tasks import Task
 from noise2map_jax.train_state import TrainState, start_from
 from noise2map_jax.validation import Validation
 
@@ -90,10 +93,16 @@ class Trainer:
         Args:
             runs: the networks, no more than the execution takes.
             folder: where their newest states are kept together; for one network its work folder.
+
+        Raises:
+            UserError: they were begun by an earlier version, and are not trained to their end.
         """
         keys = self.root_keys(runs)
         with contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints")) as checkpoints:
             step = checkpoints.latest_step() or 0
+            if 0 < step < self.num_steps:
+                for run in runs:
+                    check_same_numbers(run.workdir)
             if step:
                 shapes = jax.eval_shape(self.init, keys)
                 placed = self.execution.state_sharding(shapes)
@@ -217,16 +226,16 @@ class Trainer:
     def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
         """Read the batches of each network; those of the same seed are the same, and read once."""
         objectives = runs[0].experiment.objectives
+        rows = self.execution.rows(self.batch_size)
         streams = {
             seed: {
                 name: train_batches(
                     objective.dataset.source("train"),
-                    objective.record_keys,
-                    seed=seed,
+                    objective.task.record_keys,
+                    seed=order_seed(seed, objective.task),
                     batch_size=self.batch_size,
+                    rows=rows,
                     first_step=first_step,
-                    process_index=jax.process_index(),
-                    process_count=jax.process_count(),
                     num_threads=objective.config.data.num_threads,
                     prefetch_size=objective.config.data.prefetch_size,
                 )
@@ -254,6 +263,11 @@ class Trainer:
             last_step=self.num_steps,
             member=number if self.execution.is_stacked else None,
         )
+
+
+def order_seed(seed: int, task: Task) -> int:
+    """Seed of the order of a task's records: other tasks of the run go through theirs otherwise."""
+    return int(np.random.SeedSequence([seed, task.stream]).generate_state(1)[0])
 
 
 def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from noise2map_jax.convolution import ORDINARY, conv_general_dilated
+from noise2map_jax.convolution import ORDINARY, chosen_precision, conv_general_dilated
 
 _PADDING = ((1, 1), (1, 1))
 
@@ -41,47 +41,49 @@ def upsampled_convolution(
         Images [B, 2H, 2W, D].
     """
     zeros = padding if isinstance(padding, str) else tuple(map(tuple, padding))
-    given = (rhs.shape[:2], tuple(window_strides), zeros, options)
+    given = (rhs.shape[:2], tuple(window_strides), zeros, options | {"precision": None})
     if given != ((3, 3), (1, 1), _PADDING, ORDINARY) or 0 in lhs.shape:
         doubled = jnp.repeat(jnp.repeat(lhs, 2, axis=1), 2, axis=2)
         return conv_general_dilated(doubled, rhs, window_strides, padding, **options)
-    return _convolve(lhs, rhs)
+    return _convolve(lhs, rhs, chosen_precision(options))
 
 
-@jax.custom_vjp
-def _convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return by_phases(images, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve(images: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
+    return by_phases(images, kernel, precision)
 
 
-def _forward(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
-    return by_phases(images, kernel), (images, kernel)
+def _forward(images: jax.Array, kernel: jax.Array, precision: Any) -> tuple[jax.Array, Any]:
+    return by_phases(images, kernel, precision), (images, kernel)
 
 
-def _backward(saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return lax.platform_dependent(
-        *saved, gradient, cpu=gradients_by_phases, default=gradients_by_stride
-    )
+def _backward(precision: Any, saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    by_platform = {"cpu": gradients_by_phases, "default": gradients_by_stride}
+    by_platform = {k: functools.partial(f, precision=precision) for k, f in by_platform.items()}
+    return lax.platform_dependent(*saved, gradient, **by_platform)
 
 
 _convolve.defvjp(_forward, _backward)
 
 
-def by_phases(images: jax.Array, kernel: jax.Array) -> jax.Array:
+def by_phases(images: jax.Array, kernel: jax.Array, precision: Any = None) -> jax.Array:
     """Compute even and odd rows and columns each by a convolution of 2 x 2 entries.
 
     Args:
         images: [B, H, W, C], not empty.
         kernel: [3, 3, C, D].
+        precision: of the products, as of `jax.lax.conv_general_dilated`.
 
     Returns:
         [B, 2H, 2W, D].
     """
+    options = ORDINARY | {"precision": precision}
     zero, spread = jnp.zeros((), images.dtype), []
     for row, of_row in enumerate(_of_phases(_widened(kernel), 0)):
         for column, entries in enumerate(_of_phases(of_row, 1)):
             padding = ((1 - row, row), (1 - column, column))
             phase = conv_general_dilated(
-                images, entries.astype(kernel.dtype), (1, 1), padding, **ORDINARY
+                images, entries.astype(kernel.dtype), (1, 1), padding, **options
             )
             # Each has zeros where the others go: their sum is made in one pass, stacks in two.
             between = ((0, 0, 0), (row, 1 - row, 1), (column, 1 - column, 1), (0, 0, 0))
@@ -99,15 +101,16 @@ def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
 
 
 def gradients_by_phases(
-    images: jax.Array, kernel: jax.Array, gradient: jax.Array
+    images: jax.Array, kernel: jax.Array, gradient: jax.Array, precision: Any = None
 ) -> tuple[jax.Array, jax.Array]:
     """Return the gradients of images and kernel by those of the four convolutions."""
-    of_images, of_kernel = jax.vjp(by_phases, images, kernel)[1](gradient)
+    convolve = functools.partial(by_phases, precision=precision)
+    of_images, of_kernel = jax.vjp(convolve, images, kernel)[1](gradient)
     return of_images, of_kernel
 
 
 def gradients_by_stride(
-    images: jax.Array, kernel: jax.Array, gradient: jax.Array
+    images: jax.Array, kernel: jax.Array, gradient: jax.Array, precision: Any = None
 ) -> tuple[jax.Array, jax.Array]:
     """Return the gradients of images and kernel by the convolution whose transpose this is.
 
@@ -116,8 +119,9 @@ def gradients_by_stride(
     copies all of it in reverse.
     """
     of_strided, back = jax.vjp(_of_strided, kernel)
-    (of_kernel,) = jax.linear_transpose(lambda k: _strided(gradient, k), of_strided)(images)
-    return _strided(gradient, of_strided), back(of_kernel)[0]
+    strided = functools.partial(_strided, precision=precision)
+    (of_kernel,) = jax.linear_transpose(lambda k: strided(gradient, k), of_strided)(images)
+    return strided(gradient, of_strided), back(of_kernel)[0]
 
 
 def _of_strided(kernel: jax.Array) -> jax.Array:
@@ -134,5 +138,6 @@ def _widened(kernel: jax.Array) -> jax.Array:
     return kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
 
 
-def _strided(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(images, kernel, (2, 2), _PADDING, **ORDINARY)
+def _strided(images: jax.Array, kernel: jax.Array, precision: Any) -> jax.Array:
+    options = ORDINARY | {"precision": precision}
+    return lax.conv_general_dilated(images, kernel, (2, 2), _PADDING, **options)

@@ -15,8 +15,8 @@ class VariantScores:
     Attributes:
         name: of the variant.
         seeds: S seeds that were trained to the end; one that failed is absent.
-        confusions: [S, N, K, K] int64, one matrix a seed and record (or scene, see
-            `pool_scenes`); row = label, column = prediction; class 0 is the background.
+        confusions: [S, N, K, K] int64, one matrix a seed and record (or place, see
+            `pool_places`); row = label, column = prediction; class 0 is the background.
     """
 
     name: str
@@ -28,19 +28,19 @@ class VariantScores:
         return self.confusions[[self.seeds.index(seed) for seed in seeds]]
 
 
-def check_variants(variants: Sequence[VariantScores], scenes: Sequence[str]) -> None:
+def check_variants(variants: Sequence[VariantScores], places: Sequence[str]) -> None:
     """Refuse variants that cannot be compared.
 
     Args:
         variants: of one study.
-        scenes: N names, the scene of each record.
+        places: N names, the place of each record.
 
     Raises:
         UserError: no variants or records, a name or seed twice, arrays of another shape.
     """
     if not variants:
         raise UserError("there are no variants to compare; expected at least one")
-    if not scenes:
+    if not places:
         raise UserError("there are no records to compare variants on; expected at least one")
     names = [variant.name for variant in variants]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
@@ -50,7 +50,7 @@ def check_variants(variants: Sequence[VariantScores], scenes: Sequence[str]) -> 
         name, seeds = variant.name, variant.seeds
         if len(set(seeds)) != len(seeds):
             raise UserError(f"variant {name!r} has seeds {list(seeds)}; expected each once")
-        shape, expected = np.shape(variant.confusions), (len(seeds), len(scenes), num_classes)
+        shape, expected = np.shape(variant.confusions), (len(seeds), len(places), num_classes)
         if shape != (*expected, num_classes) or num_classes < 2:
             raise UserError(
                 f"variant {name!r} has confusions of shape {list(shape)}; expected "
@@ -58,17 +58,17 @@ def check_variants(variants: Sequence[VariantScores], scenes: Sequence[str]) -> 
             )
 
 
-def pool_scenes(variant: VariantScores, scenes: Sequence[str]) -> VariantScores:
-    """Add up the counts of the records of each scene.
+def pool_places(variant: VariantScores, places: Sequence[str]) -> VariantScores:
+    """Add up the counts of the records of each place.
 
     Args:
         variant: its confusions are [S, N, K, K].
-        scenes: N names, the scene of each record.
+        places: N names, the place of each record.
 
     Returns:
-        The variant with confusions [S, M, K, K], scenes sorted by name.
+        The variant with confusions [S, M, K, K], places sorted by name.
     """
-    names, index = np.unique(list(scenes), return_inverse=True)
+    names, index = np.unique(list(places), return_inverse=True)
     pooled = [variant.confusions[:, index == m].sum(axis=1) for m in range(len(names))]
     return dataclasses.replace(variant, confusions=np.stack(pooled, axis=1))
 
@@ -92,11 +92,23 @@ def foreground_iou(confusions: np.ndarray) -> np.ndarray:
     return _mean_of_defined(f1 / (2 - f1))
 
 
+def foreground_pixels(confusions: np.ndarray) -> np.ndarray:
+    """Pixels of each foreground class, labelled and predicted ones added: what F1 is a share of.
+
+    Args:
+        confusions: [..., K, K] counts.
+
+    Returns:
+        [..., K - 1] of the same type.
+    """
+    return confusions.sum(axis=-2)[..., 1:] + confusions.sum(axis=-1)[..., 1:]
+
+
 def _class_f1(confusions: np.ndarray) -> np.ndarray:
     """F1 of each foreground class, [..., K - 1]."""
     counts = np.asarray(confusions, np.float64)
     tp = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
-    total = counts.sum(axis=-2)[..., 1:] + counts.sum(axis=-1)[..., 1:]
+    total = foreground_pixels(counts)
     return np.divide(2 * tp, total, out=np.full(tp.shape, np.nan), where=total > 0)
 
 

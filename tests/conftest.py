@@ -33,6 +33,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+@pytest.fixture
+def highest_precision():
+    """Accelerators multiply float32 as float32: for comparing with other programs by digits."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Values written with torch and diffusers; see tests/golden/README.md."""

@@ -1,6 +1,7 @@
 """Building any folder in tests: its files, the command, what came out."""
 
 import json
+import zlib
 
 import numpy as np
 import rasterio
@@ -12,14 +13,21 @@ from data_prep.__main__ import main
 GRID = {"crs": "EPSG:32616", "transform": rasterio.Affine(0.5, 0, 100, 0, -0.5, 100)}
 
 
-def save(path, array):
-    """Save [H, W] or [H, W, C] as what the suffix says."""
+def grid_of(stem):
+    """A grid far from that of any other stem, so that scenes are places of their own."""
+    north = rasterio.Affine.translation(0, 1000 * (zlib.crc32(stem.encode()) % 9000))
+    return GRID | {"transform": north * GRID["transform"]}
+
+
+def save(path, array, grid=None):
+    """Save [H, W] or [H, W, C] as what the suffix says; a TIFF on a grid of its stem's own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".tif":
         bands = array[..., None] if array.ndim == 2 else array
         height, width, count = bands.shape
         shape = {"height": height, "width": width, "count": count, "dtype": bands.dtype}
-        with rasterio.open(path, "w", driver="GTiff", **shape, **GRID) as target:
+        grid = grid or grid_of(path.stem)
+        with rasterio.open(path, "w", driver="GTiff", **shape, **grid) as target:
             target.write(np.moveaxis(bands, -1, 0))
     else:
         Image.fromarray(array).save(path)

@@ -8,10 +8,12 @@ from noise2map_jax.page.content import (
     ClassScore,
     LearningCurve,
     NoisedInputs,
+    PlaceScores,
     Prediction,
+    Ranking,
     RunPage,
+    Sample,
     ScenePictures,
-    SceneScores,
     StudyPage,
     Sweep,
     VariantScore,
@@ -20,6 +22,7 @@ from noise2map_jax.page.content import (
 VARIANTS = ("paper", "cosine", "clean")
 F1 = (0.84, 0.88, 0.71)
 HOSTILE = '<script>alert("1")</script>&$x_{$\\frac{"\' \x00\x1b' + "é漢" * 80
+SAMPLE = Sample("val", num_tiles=320, num_scenes=80, num_places=23, places_known=True)
 SCENES = ("area_10", "area_9", "area_1")
 SCENE_F1 = np.array([[0.5, 0.75, 0.25], [0.9, np.nan, 0.2], [0.7, 0.8, 0.1]])
 
@@ -37,6 +40,7 @@ def a_score(name, f1, reference="paper"):
         difference=difference,
         difference_interval=(difference - 0.03, difference + 0.03),
         p_value=0.0312,
+        detectable=0.042,
         effect_size=difference / 0.01,
         verdict="Differs from the reference.",
     )
@@ -68,6 +72,11 @@ def some_noised(num_images=2, variants=VARIANTS):
     return tuple(NoisedInputs(name, (0, 500, 999), np.zeros(shape, np.uint8)) for name in variants)
 
 
+def a_ranking(sample=SAMPLE, shift=0.0):
+    scores = tuple(a_score(name, f1 + shift) for name, f1 in zip(VARIANTS, F1, strict=True))
+    return Ranking(scores, sample, 2, "The best of 10 evaluations.")
+
+
 def a_study(**fields):
     """A study of three variants with every part; `fields` replace some."""
     timesteps = np.array([0, 250, 500, 999])
@@ -78,7 +87,8 @@ def a_study(**fields):
         command="python -m noise2map_jax.study --seeds=0,1,2",
         config="noise:\n  kind: swap",
         reference="paper",
-        variants=tuple(a_score(name, f1) for name, f1 in zip(VARIANTS, F1, strict=True)),
+        ranking=a_ranking(),
+        test_note="The test split has not been opened.",
         classes=("no_change", "change"),
         notes=("clean, seed 2 failed: not finite at step 120",),
         sweeps=tuple(
@@ -89,7 +99,7 @@ def a_study(**fields):
         noised=some_noised(),
         pictures=some_pictures(),
         pictures_note="Predictions of seed 0.",
-        scene_scores=SceneScores(SCENES, VARIANTS, SCENE_F1),
+        place_scores=PlaceScores(SCENES, VARIANTS, SCENE_F1),
     )
     return dataclasses.replace(study, **fields)
 
@@ -97,27 +107,32 @@ def a_study(**fields):
 def a_hostile_study():
     """A study whose names are long, of rare signs, and markup of several languages."""
     study = a_study()
-    first, second, _ = study.variants
+    first, second, _ = study.ranking.variants
 
     def rename(parts):
         return tuple(dataclasses.replace(part, variant=HOSTILE) for part in parts)
 
     return dataclasses.replace(
         study,
-        **dict.fromkeys(("title", "protocol", "command", "config", "interval_name"), HOSTILE),
+        **dict.fromkeys(("title", "protocol", "command", "config", "test_note"), HOSTILE),
         reference=HOSTILE,
         classes=(HOSTILE, HOSTILE),
         notes=(HOSTILE,),
-        variants=(
-            dataclasses.replace(first, name=HOSTILE, description=HOSTILE),
-            dataclasses.replace(second, verdict=HOSTILE),
+        ranking=Ranking(
+            (
+                dataclasses.replace(first, name=HOSTILE, description=HOSTILE),
+                dataclasses.replace(second, verdict=HOSTILE, difference_refusal=HOSTILE),
+            ),
+            dataclasses.replace(SAMPLE, split=HOSTILE),
+            1,
+            HOSTILE,
         ),
         sweeps=tuple(dataclasses.replace(s, schedule=HOSTILE) for s in rename(study.sweeps)),
         curves=rename(study.curves),
         noised=rename(study.noised),
         pictures=some_pictures(variants=(HOSTILE,)),
         pictures_note=HOSTILE,
-        scene_scores=SceneScores((HOSTILE,), (HOSTILE,), np.array([[0.5]])),
+        place_scores=PlaceScores((HOSTILE,), (HOSTILE,), np.array([[0.5]])),
     )
 
 

@@ -8,6 +8,7 @@ from data_prep.dataset import Dataset, RecordFormat, Scene
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 SIZE = 16
 ABOUT = {"source": "toy", "options": {}, "layout": "toy", "split_rule": "toy", "notes": []}
+ABOUT |= {"place_rule": "toy", "places_known": True}
 
 
 def draw(task, num_bands, dtype, scene):
@@ -19,10 +20,9 @@ def draw(task, num_bands, dtype, scene):
     arrays = {
         name: rng.integers(0, highest, (*shape, num_bands), dtype, endpoint=True) for name in names
     }
-    if task != "denoise":
-        arrays["mask"] = np.zeros((*shape, 1), np.uint8)
-        arrays["mask"][2:9, 3:8] = 1
-        arrays["mask"][0, :5] = 255
+    arrays["mask"] = np.zeros((*shape, 1), np.uint8)
+    arrays["mask"][2:9, 3:8] = task != "denoise"
+    arrays["mask"][0, :5] = 255
     return arrays
 
 

@@ -29,10 +29,15 @@ def tiny_head(task):
     return Head(task, num_inputs, TASKS[task].num_outputs(3, 2))
 
 
-def tiny_problem(task="ss", dtype=jnp.float32, heads=(), **fields):
+def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="default", **fields):
     """A network of a few thousand parameters for tiles of 16 pixels; `heads`: further tasks."""
     names = dict.fromkeys((task, *heads))
-    model = Noise2Map(unet=UNET, heads=tuple(map(tiny_head, sorted(names))), dtype=dtype)
+    model = Noise2Map(
+        unet=UNET,
+        heads=tuple(map(tiny_head, sorted(names))),
+        dtype=dtype,
+        matmul_precision=matmul_precision,
+    )
     weights = (1.0, 3.0) if TASKS[task].has_classes else ()
     return Problem(model, TASKS[task], (0.0, 255.0), class_weights=weights, **fields)
 
@@ -57,3 +62,16 @@ def tiny_batch(task="ss", num=8, seed=0):
     mask = (batch[keys[0]].mean(axis=-1, keepdims=True) > 150).astype(np.uint8)
     mask[:, :2] = 255
     return batch | {"mask": mask}
+
+
+ONE_DRAW = np.zeros(1, np.int32)
+
+
+def tiny_tiles(task="ss", num=8, seed=0):
+    """A batch as evaluation has it: all rows count, each of another scene."""
+    return tiny_batch(task, num, seed) | {
+        "valid": np.ones(num, bool),
+        "scene": np.arange(num, dtype=np.uint32),
+        "row": np.zeros(num, np.int32),
+        "column": np.zeros(num, np.int32),
+    }

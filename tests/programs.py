@@ -47,8 +47,11 @@ def run(arguments, env, expect=0):
     return done
 
 
-def start_together(arguments, env, num_processes):
-    """Start the processes of one run, which find each other over loopback."""
+def start_together(arguments, env, num_processes, of_the_last=()):
+    """Start the processes of one run, which find each other over loopback.
+
+    `of_the_last` are more options of the last one.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -59,6 +62,7 @@ def start_together(arguments, env, num_processes):
                 f"--coordinator_address=127.0.0.1:{port}",
                 f"--num_processes={num_processes}",
                 f"--process_id={i}",
+                *(of_the_last if i == num_processes - 1 else ()),
             ),
             cwd=ROOT,
             env=env,

@@ -49,7 +49,7 @@ def scenes_of(records):
     for record in records:
         scene, _, place = record["id"].decode().partition("/")[2].rpartition("/")
         row, column = int(place[1:6]), int(place[8:13])
-        for name in record.keys() - {"id", "has_change"}:
+        for name in record.keys() - {"id", "place", "has_change"}:
             shape = (128, 128, record[name].shape[-1])
             whole = scenes.setdefault(scene, {}).setdefault(name, np.full(shape, 77, np.uint8))
             whole[row : row + 64, column : column + 64] = record[name]

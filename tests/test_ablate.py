@@ -78,7 +78,7 @@ def test_one_call_a_member_changes_not_one_bit(studies, alone):
 def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
     for name in MEMBERS:
         one, other = (
-            member_result.load(studies[k][0] / "members" / name) for k in ("dispatch", kind)
+            member_result.load(studies[k][0] / "members" / name, "val") for k in ("dispatch", kind)
         )
         assert one.step == other.step
         np.testing.assert_array_equal(one.timesteps, [0, 500, 999])
@@ -101,7 +101,7 @@ def test_the_report_says_what_was_found(studies):
     rows = list(csv.DictReader((workdir / "report" / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["paper", "cosine"]
     assert {row["dataset"] for row in rows} == {"ss thin_ss"}
-    counts = [member_result.load(workdir / "members" / n).confusions for n in MEMBERS[:2]]
+    counts = [member_result.load(workdir / "members" / n, "val").confusions for n in MEMBERS[:2]]
     f1 = [2 * c[1, 1] / (2 * c[1, 1] + c[0, 1] + c[1, 0]) for c in (c.sum(axis=0) for c in counts)]
     assert float(rows[0]["f1"]) == pytest.approx(100 * np.mean(f1), rel=1e-5)
     assert float(rows[0]["f1_std"]) == pytest.approx(100 * np.std(f1, ddof=1), rel=1e-4)
@@ -110,15 +110,54 @@ def test_the_report_says_what_was_found(studies):
     assert markdown in printed
     assert r"\toprule" in (workdir / "report" / "results.tex").read_text()
     page = (workdir / "report" / "index.html").read_text()
-    for part in ("squaredcos_cap_v2", "the published noise process", "--mode=ablate", "test/scene"):
+    assert {row["split"] for row in rows} == {"val"}
+    assert "best of up to 2 evaluations on the same split" in page
+    assert "The test split has not been opened for this study" in page
+    assert not list(workdir.glob("members/*/result_test.npz"))
+    for part in ("squaredcos_cap_v2", "the published noise process", "--mode=ablate", "val/scene"):
         assert part in page
 
 
 def test_a_study_is_ranked_beside_others(studies, tmp_path):
     from noise2map_jax import rank
 
-    assert rank.main([str(studies["dispatch"][0]), f"--output={tmp_path / 'rank.csv'}"]) == 0
+    folder, output = str(studies["dispatch"][0]), f"--output={tmp_path / 'rank.csv'}"
+    assert rank.main([folder, output]) == 2  # test has not been opened
+    assert rank.main([folder, "--split=val", output]) == 0
     assert "cosine" in (tmp_path / "rank.csv").read_text()
+
+
+def test_test_is_opened_by_a_command_of_its_own(studies, thin_data, cache, tmp_path):
+    workdir = tmp_path / "study"
+    shutil.copytree(studies["dispatch"][0], workdir)
+    before = (workdir / "report" / "results.csv").read_text()
+    options = arguments(thin_data, workdir)
+    done = programs.run((*options, "--mode=final"), programs.environment(cache))
+    assert len(lines_of(done, "paper, seed ")) == 2  # evaluated on test, and not again on val
+    assert (workdir / "report" / "results.csv").read_text() == before
+    rows = list(csv.DictReader((workdir / "report" / "final.csv").read_text().splitlines()))
+    assert {row["split"] for row in rows} == {"test"}
+    counts = member_result.load(workdir / "members" / "paper-0", "test").confusions
+    assert len(counts) == int(rows[0]["tiles"]) == 11
+    assert (workdir / "report" / "final.tex").is_file()
+    page = (workdir / "report" / "index.html").read_text()
+    assert "The test split was opened once: on " in page
+    assert "of the split test" in page
+
+    again = programs.run((*options, "--mode=final"), programs.environment(cache))
+    assert not lines_of(again, "paper, seed ")
+    assert len(json.loads((workdir / "test_openings.json").read_text())) == 1
+    fewer = (*options, "--config.study.seeds=(0,)")
+    programs.run(fewer, programs.environment(cache))
+    page = (workdir / "report" / "index.html").read_text()
+    assert "may owe to scores on test" in page
+
+
+def test_test_is_not_opened_before_all_members_are_trained(thin_data, cache, tmp_path):
+    options = arguments(thin_data, tmp_path, "--mode=final")
+    done = programs.run(options, programs.environment(cache), expect=2)
+    assert "4 of 4 members are not trained (paper, seed 0 first)" in done.stderr
+    assert not (tmp_path / "test_openings.json").exists()
 
 
 def lines_of(done, start):
@@ -143,11 +182,13 @@ def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     assert before == after
 
     # Another question is asked of the same networks; those of another name are not touched.
-    others = (*options, "--config.eval.split=val", "--config.study.num_timesteps=2")
+    others = (*options, "--config.eval.split=test", "--config.study.num_timesteps=2")
     done = programs.run(others, programs.environment(cache))
     assert not lines_of(done, "training")
     assert len(lines_of(done, "paper, seed ")) == 3
-    assert "split val" in (workdir / "report" / "results.csv").read_text()
+    table = (workdir / "report" / "results.csv").read_text()
+    assert "split val" in table
+    assert "split test" not in table  # whatever eval.split says
     changed = "--config.study.variants=('paper','cosine: noise.schedule=sigmoid')"
     done = programs.run((*options, changed), programs.environment(cache), expect=2)
     assert "was trained with other values of noise.schedule" in done.stderr
@@ -179,7 +220,7 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(studies, thin_data, cache,
     for name in MEMBERS:
         old, new = (folder / "members" / name for folder in (studies["vmap"][0], tmp_path))
         assert metrics(old) == metrics(new)
-        one, other = member_result.load(old), member_result.load(new)
+        one, other = member_result.load(old, "val"), member_result.load(new, "val")
         np.testing.assert_array_equal(one.confusions, other.confusions)
         np.testing.assert_array_equal(one.sweep, other.sweep)
 
@@ -195,7 +236,7 @@ def test_a_member_that_turns_nan_is_marked_and_the_others_go_on(thin_data, cache
     done = programs.run(options, programs.environment(cache))
     assert "blown, seed 0 failed: step " in done.stdout
     assert "| blown | 0 | failed |" in done.stdout
-    assert "blown and paper cannot be compared: no seed finished" in done.stdout
+    assert "Whether blown and paper differ cannot be told: no seed finished" in done.stdout
     page = (tmp_path / "report" / "index.html").read_text()
     assert "blown, seed 0 failed and counts for nothing: step" in page
     rows = list(csv.DictReader((tmp_path / "report" / "results.csv").read_text().splitlines()))

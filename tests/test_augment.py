@@ -75,7 +75,8 @@ def test_nothing_asked_for_changes_nothing():
     out = augment.augment_geometry(options, jax.random.key(1), batch)
     np.testing.assert_array_equal(out["image"], batch["image"])
     images = batch["image"].astype(jnp.float32) / 127.5 - 1
-    np.testing.assert_array_equal(augment.jitter(options, jax.random.key(0), images), images)
+    out = augment.jitter(options, jax.random.key(0), images, everywhere(images))
+    np.testing.assert_array_equal(out, images)
 
 
 def test_unless_asked_for_dates_stay_and_images_keep_their_light():
@@ -83,7 +84,9 @@ def test_unless_asked_for_dates_stay_and_images_keep_their_light():
     out = augment.augment_geometry(augment.Augmentation(), jax.random.key(0), batch)
     np.testing.assert_array_equal(out["pre"], batch["pre"])
     np.testing.assert_array_equal(out["post"], batch["post"])
-    light = augment.jitter(augment.Augmentation(), jax.random.key(0), batch["post"])
+    light = augment.jitter(
+        augment.Augmentation(), jax.random.key(0), batch["post"], everywhere(batch["post"])
+    )
     np.testing.assert_array_equal(light, batch["post"])
 
 
@@ -106,10 +109,31 @@ def test_dates_are_exchanged_for_about_half_of_the_pairs():
     assert 150 < float(out["pre"][:, 0, 0, 0].sum()) < 250
 
 
+def everywhere(images):
+    return jnp.ones((*images.shape[:3], 1), bool)
+
+
+def test_padding_does_not_bear_on_the_light_of_an_image():
+    options = augment.Augmentation(brightness=0.1, contrast=0.3)
+    images = jax.random.uniform(jax.random.key(1), (20, 8, 8, 3), minval=-0.4, maxval=0.4)
+    valid = everywhere(images).at[:, 5:].set(False).at[:, :, 6:].set(False)
+    inside = np.asarray(valid)[..., 0]
+    light = [
+        np.asarray(
+            augment.jitter(options, jax.random.key(2), jnp.where(valid, images, fill), valid)
+        )[inside]
+        for fill in (-1.0, 1.0)
+    ]
+    np.testing.assert_array_equal(*light)
+    none = jnp.zeros_like(valid)
+    out = augment.jitter(options, jax.random.key(2), images, none)  # nothing to divide by
+    assert np.isfinite(out).all()
+
+
 def test_jitter_stays_within_what_was_asked_for():
     options = augment.Augmentation(brightness=0.2, contrast=0.5)
     images = jnp.tile(jnp.array([-0.5, 0.5])[None, :, None, None], (200, 4, 8, 3))
-    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
     shift, gain = out.mean(axis=(1, 2, 3)), out.std(axis=(1, 2, 3)) / 0.5
     assert np.abs(shift).max() <= 0.2 + 1e-6
     assert shift.min() < -0.15
@@ -124,13 +148,13 @@ def test_contrast_keeps_the_mean_of_each_band_and_brightness_all_differences():
     images = jax.random.uniform(jax.random.key(1), (50, 4, 6, 3), minval=-0.5, maxval=0.5)
     means = images.mean(axis=(1, 2), keepdims=True)
     options = augment.Augmentation(contrast=0.5)
-    out = augment.jitter(options, jax.random.key(0), images)
+    out = augment.jitter(options, jax.random.key(0), images, everywhere(images))
     np.testing.assert_allclose(out.mean(axis=(1, 2), keepdims=True), means, atol=1e-6)
     gain = ((out - means) / (images - means))[:, :1, :1, :1]
     np.testing.assert_allclose(out, means + gain * (images - means), atol=1e-6)
     assert len(np.unique(np.asarray(gain).round(5))) > 40  # each image by itself
     options = augment.Augmentation(brightness=0.2)
-    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
     shift = (out - images)[:, :1, :1, :1]
     np.testing.assert_allclose(out, images + shift, atol=1e-6)
     assert len(np.unique(shift.round(5))) > 40  # each image by itself
@@ -139,7 +163,7 @@ def test_contrast_keeps_the_mean_of_each_band_and_brightness_all_differences():
 def test_jittered_images_stay_in_the_range_of_the_network():
     options = augment.Augmentation(brightness=0.5)
     images = jnp.tile(jnp.array([-0.9, 0.9])[None, :, None, None], (100, 2, 1, 1))
-    out = np.asarray(augment.jitter(options, jax.random.key(0), images))
+    out = np.asarray(augment.jitter(options, jax.random.key(0), images, everywhere(images)))
     assert (out.min(), out.max()) == (-1, 1)
 
 

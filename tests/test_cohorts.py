@@ -79,6 +79,16 @@ def test_states_of_other_values_are_not_restored(study, thin_data, tmp_path):
     assert not old & {cohort.folder for cohort in plan(other)}
 
 
+def test_what_changes_no_state_does_not_begin_again(study, thin_data, tmp_path):
+    old = {cohort.folder for cohort in plan(study)}
+    config = study_config.get_config()
+    (tmp_path / "moved").symlink_to(thin_data)
+    config.data.data_dir, config.eval.num_pictures = str(tmp_path / "moved"), 7
+    assert {cohort.folder for cohort in plan(create_study(config, tmp_path))} == old
+    config.train.num_steps = 40
+    assert not old & {cohort.folder for cohort in plan(create_study(config, tmp_path))}
+
+
 def test_states_of_variants_not_asked_for_are_left_alone(study, thin_data, tmp_path):
     old = {cohort.folder for cohort in plan(study)}
     fewer = make_study(thin_data, tmp_path, variants=("paper",))

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-from simulated_studies import rate_of_calls, study
 
+from benchmarks.family_error import SOURCES, draw
 from noise2map_jax.comparison import Difference, compare
+from noise2map_jax.effect_size import PairedEffect
 from noise2map_jax.errors import UserError
-from noise2map_jax.intervals import Interval, Intervals
-from noise2map_jax.significance import SignedRanks
+from noise2map_jax.intervals import Estimate
 from noise2map_jax.variant_scores import VariantScores
-
-NAN = float("nan")
 
 
 def counts(tp, fp=0, fn=0, tn=10):
@@ -25,7 +22,7 @@ def variant(name, seeds, *by_seed):
 
 
 def by_hand():
-    """Two variants on three records of the two scenes b and a."""
+    """Two variants on three records of the two places b and a."""
     paper = variant(
         "paper",
         (0, 1),
@@ -41,18 +38,25 @@ def by_hand():
     return [paper, clean], ["b", "a", "b"]
 
 
-def difference(
-    f1=0.021,
-    interval=(0.009, 0.034),
-    p=0.003,
-    effect=0.5,
-    seeds=(0, 1, 2),
-    num_scenes=20,
-    num_compared=2,
-):
-    intervals = Intervals(Interval(*interval), None) if seeds else None
-    test = SignedRanks(p, effect, num_scenes * len(seeds))
-    return Difference("clean", "paper", seeds, num_scenes, f1, intervals, test, p, num_compared)
+def study(num_variants=2, num_seeds=3, num_places=12, gain=0.0, seed=0, source="both"):
+    """Variants v0 (the reference), v1, ..., of which v1 has more hits; and the names of places."""
+    rng = np.random.default_rng(seed)
+    drawn = draw(rng, 1, num_variants, num_seeds, num_places, SOURCES[source])[0].round()
+    moved = (gain * (drawn[1:2, ..., 1, 1] + drawn[1:2, ..., 0, 1])).round()
+    drawn[1:2, ..., 1, 1] += moved
+    drawn[1:2, ..., 0, 1] -= moved
+    drawn[1:2, ..., 1, 0] -= moved
+    seeds = tuple(range(num_seeds))
+    variants = [VariantScores(f"v{i}", seeds, c) for i, c in enumerate(drawn.astype(np.int64))]
+    return variants, [f"place {i}" for i in range(num_places)]
+
+
+def difference(f1=0.021, seed_error=0.001, num_seeds=3, num_places=20, num_compared=2, known=True):
+    numbers = (f1, seed_error, 0.0)
+    found = Estimate(*map(np.array, numbers), num_seeds, num_places, np.array(float(num_places)))
+    seeds = tuple(range(num_seeds))
+    effect = PairedEffect(0.5, num_places * num_seeds)
+    return Difference("clean", "paper", seeds, found, effect, num_compared, known)
 
 
 def test_scores_of_a_hand_computed_study():
@@ -64,9 +68,9 @@ def test_scores_of_a_hand_computed_study():
     np.testing.assert_allclose(paper.f1_std, (18 / 22 - 16 / 20) / np.sqrt(2))
     np.testing.assert_allclose(paper.iou, (8 / 12 + 9 / 13) / 2)
     np.testing.assert_allclose(paper.iou_std, (9 / 13 - 8 / 12) / np.sqrt(2))
-    # Scene a: F1 1/2 and 1; scene b: tp 7 with fp 2 and fp 4.
-    assert result.scenes == ("a", "b")
-    np.testing.assert_allclose(paper.f1_by_scene, [(0.5 + 1) / 2, (14 / 16 + 14 / 18) / 2])
+    # Place a: F1 1/2 and 1; place b: tp 7 with fp 2 and fp 4.
+    assert result.places == ("a", "b")
+    np.testing.assert_allclose(paper.f1_by_place, [(0.5 + 1) / 2, (14 / 16 + 14 / 18) / 2])
     np.testing.assert_allclose(clean.f1_by_seed, [18 / 20, 1])
 
 
@@ -74,163 +78,172 @@ def test_differences_are_of_the_seeds_that_both_have():
     (found,) = compare(*by_hand(), "paper").differences
     assert found.seeds == (1,)
     np.testing.assert_allclose(found.f1, 18 / 20 - 18 / 22)
-    # Scene a: 2/3 against 1; scene b: 1 against 7/9. The larger one is negative: (1 - 2) / 3.
-    assert found.test.num_pairs == 2
-    np.testing.assert_allclose(found.test.effect, -1 / 3)
+    # Place a: 2/3 against 1; place b: 1 against 7/9. The larger one is negative: (1 - 2) / 3.
+    assert found.effect.num_pairs == 2
+    np.testing.assert_allclose(found.effect.size, -1 / 3)
     assert not found.is_significant
 
 
-def test_intervals_are_wider_than_those_over_seeds_alone():
-    variants, scenes = study(np.random.default_rng(0))
-    result = compare(variants, scenes, "v0")
-    ours, theirs = (v.f1_by_seed for v in reversed(result.variants))
+@pytest.mark.parametrize("num_places", [1, 2])
+def test_of_fewer_than_three_places_nothing_is_told(num_places):
+    # The better one by 20 points, for every seed, on every tile of one or two places.
+    variants, tiles = study(num_places=12, gain=0.2)
+    (enough,) = compare(variants, tiles, "v0").differences
+    assert enough.is_significant
+    places = [f"place {i % num_places}" for i in range(12)]
+    result = compare(variants, places, "v0")
     (found,) = result.differences
-    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert found.interval == found.intervals.widest
-    assert found.interval.low < expected.low < expected.high < found.interval.high
-    np.testing.assert_allclose(found.f1, (ours - theirs).mean())
+    assert found.interval is None
+    assert not found.is_significant
+    assert np.isnan([found.p, found.detectable]).all()
+    noun = "1 place" if num_places == 1 else "2 places"
+    assert found.verdict == (
+        f"Whether v1 and v0 differ cannot be told: {noun}, at least 3 are needed"
+    )
+    assert [v.interval for v in result.variants] == [None, None]
+    assert result.variants[0].refusal == f"{noun}, at least 3 are needed"
 
 
-def test_scenes_without_foreground_are_no_pairs():
+def test_of_one_seed_nothing_is_told():
+    result = compare(*study(num_seeds=1, gain=0.2), "v0")
+    (found,) = result.differences
+    assert np.isnan(result.variants[0].f1_std)
+    assert found.interval is None
+    assert not found.is_significant
+    assert found.verdict.endswith("differ cannot be told: 1 seed, at least 2 are needed")
+
+
+def test_tiles_of_one_place_do_not_count_as_several():
+    variants, _ = study(num_places=40, source="places")
+    apart = compare(variants, [f"place {i}" for i in range(40)], "v0")
+    together = compare(variants, [f"place {i // 10}" for i in range(40)], "v0")
+    assert together.places == tuple(f"place {i}" for i in range(4))
+    assert together.differences[0].f1 == apart.differences[0].f1
+    widths = [np.ptp(c.differences[0].interval) for c in (together, apart)]
+    assert widths[0] > 1.2 * widths[1]
+
+
+def test_the_intervals_hold_together_for_all_that_are_compared():
+    variants, places = study(num_variants=4, gain=0.05)
+    alone = compare(variants[:2], places, "v0").differences[0]
+    failed = VariantScores("failed", (), np.zeros((0, len(places), 2, 2), np.int64))
+    result = compare([*variants, failed], places, "v0")
+    first, *_, last = result.differences
+    assert result.num_compared == 3
+    assert {d.num_compared for d in result.differences} == {3}
+    assert alone.alpha == pytest.approx(3 * first.alpha) == pytest.approx(0.05)
+    assert first.f1 == alone.f1
+    np.testing.assert_allclose(first.p, min(1, 3 * alone.p))
+    assert np.ptp(first.interval) > 1.3 * np.ptp(alone.interval)
+    assert last.verdict == "Whether failed and v0 differ cannot be told: no seed finished for both"
+    assert np.isnan(last.f1)
+    assert last.interval is None
+    assert result.variants[-1].seeds == ()
+    assert np.isnan(result.variants[-1].f1)
+    assert result.variants[-1].interval is None
+
+
+def test_places_without_foreground_are_no_pairs():
     empty = counts(0)
     one = variant("one", (0,), [counts(3, 1), empty, counts(2, 1)])
     two = variant("two", (0,), [counts(3, 2), empty, counts(2, 0)])
     result = compare([one, two], "abc", "one")
-    assert result.differences[0].test.num_pairs == 2
-    np.testing.assert_array_equal(np.isnan(result.variants[0].f1_by_scene), [False, True, False])
+    assert result.differences[0].effect.num_pairs == 2
+    np.testing.assert_array_equal(np.isnan(result.variants[0].f1_by_place), [False, True, False])
 
 
 def test_equal_variants_are_not_told_apart():
-    (paper, _), scenes = by_hand()
-    same = dataclasses.replace(paper, name="same")
-    (found,) = compare([paper, same], scenes, "paper").differences
-    assert (found.f1, found.p_holm, found.test.effect) == (0, 1, 0)
+    variants, places = study()
+    same = dataclasses.replace(variants[0], name="same")
+    (found,) = compare([variants[0], same], places, "v0").differences
+    assert (found.f1, found.p, found.effect.size) == (0, 1, 0)
     assert found.interval == (0, 0)
     assert found.verdict == (
-        "The data cannot tell same and paper apart: 0.0 points of F1 "
-        "(95 % interval 0.0 to 0.0; p = 1.000, 4 pairs)"
+        "The data cannot tell same and v0 apart: 0.0 points of F1 (95 % interval 0.0 to 0.0, "
+        "p = 1.000; 3 seeds, 12 places); 4 of 5 such studies see a difference of 0.0 points"
     )
 
 
 def test_without_any_foreground_nothing_is_said():
-    empty = [variant(name, (0,), [counts(0), counts(0)]) for name in ("one", "two")]
-    result = compare(empty, "ab", "one")
-    assert "not defined" in result.differences[0].verdict
-    assert np.isnan(result.variants[0].interval).all()
-
-
-def test_p_is_adjusted_for_the_variants_that_were_compared():
-    variants, scenes = study(np.random.default_rng(1), num_variants=4, gain=0.3)
-    failed = VariantScores("failed", (), np.zeros((0, len(scenes), 2, 2), np.int64))
-    result = compare([*variants, failed], scenes, "v0")
-    *found, last = result.differences
-    raw = [d.test.p for d in found]
-    assert raw[0] == min(raw)
-    np.testing.assert_allclose(found[0].p_holm, 3 * raw[0])
-    assert {d.num_compared for d in found} == {3}
-    assert last.verdict == "failed and v0 cannot be compared: no seed finished for both"
-    assert np.isnan(last.f1)
-    assert np.isnan(last.interval).all()
-    assert not last.is_significant
-    assert result.variants[-1].seeds == ()
-    assert np.isnan([result.variants[-1].f1, *result.variants[-1].interval]).all()
-
-
-def test_a_seed_alone_has_no_deviation():
-    variants, scenes = study(np.random.default_rng(0), num_seeds=1)
-    result = compare(variants, scenes, "v0")
-    assert np.isnan(result.variants[0].f1_std)
-    assert result.differences[0].verdict.endswith(
-        "; with one seed, differences between seeds are not accounted for"
-    )
+    empty = [variant(name, (0, 1), *[[counts(0)] * 3] * 2) for name in ("one", "two")]
+    result = compare(empty, "abc", "one")
+    assert result.differences[0].verdict.endswith("cannot be told: no foreground for some seed")
+    assert result.variants[0].interval is None
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.permutations(range(12)), st.permutations(range(3)))
 def test_the_order_of_records_and_variants_does_not_matter(records, order):
-    variants, _ = study(np.random.default_rng(0), num_variants=3, num_scenes=12, gain=0.2)
-    scenes = [f"scene {i // 2}" for i in range(12)]
-    expected = compare(variants, scenes, "v0", num_resamples=50)
+    variants, _ = study(num_variants=3, gain=0.05)
+    places = [f"place {i // 2}" for i in range(12)]
+    expected = compare(variants, places, "v0")
     shuffled = [
         dataclasses.replace(variants[i], confusions=variants[i].confusions[:, records])
         for i in order
     ]
-    found = compare(shuffled, [scenes[i] for i in records], "v0", num_resamples=50)
-    assert {d.name: d for d in found.differences} == {d.name: d for d in expected.differences}
-    assert {v.name: v.interval for v in found.variants} == {
-        v.name: v.interval for v in expected.variants
-    }
+    found = compare(shuffled, [places[i] for i in records], "v0")
+    for one, other in (
+        (expected.differences, found.differences),
+        (expected.variants, found.variants),
+    ):
+        assert {d.name: d.interval for d in one} == {d.name: d.interval for d in other}
+    verdicts = [{d.name: d.verdict for d in c.differences} for c in (expected, found)]
+    assert verdicts[0] == verdicts[1]
 
 
 def test_exchanging_the_two_turns_the_difference():
-    variants, scenes = study(np.random.default_rng(0), gain=0.2)
-    (one,) = compare(variants, scenes, "v0").differences
-    (other,) = compare(variants, scenes, "v1").differences
+    variants, places = study(gain=0.05)
+    (one,) = compare(variants, places, "v0").differences
+    (other,) = compare(variants, places, "v1").differences
     np.testing.assert_allclose(one.f1, -other.f1)
     np.testing.assert_allclose(one.interval, [-v for v in reversed(other.interval)])
-    np.testing.assert_allclose(one.test.effect, -other.test.effect)
-    assert one.is_significant == other.is_significant
+    np.testing.assert_allclose(one.effect.size, -other.effect.size)
+    np.testing.assert_allclose(one.p, other.p)
+
+
+@pytest.mark.parametrize("num_compared", [1, 2, 11])
+@given(st.floats(-0.1, 0.1), st.floats(1e-4, 0.05))
+def test_no_p_contradicts_the_verdict(num_compared, f1, seed_error):
+    found = difference(f1, seed_error, num_compared=num_compared)
+    if abs(found.p - 0.05) > 1e-6:
+        assert (found.p < 0.05) == found.is_significant
+    assert found.is_significant == found.interval.leaves_out_zero()
+    assert ("cannot tell" in found.verdict) == (not found.is_significant)
 
 
 def test_verdicts():
+    # Student's t of 2 degrees of freedom: 4.303 at 97.5 %, 6.205 at 98.75 %.
     assert difference().verdict == (
-        "clean is better than paper by 2.1 points of F1 "
-        "(95 % interval 0.9 to 3.4; p = 0.003 after Holm, 60 pairs)"
+        "clean is better than paper by 2.1 points of F1 (95 % interval 1.5 to 2.7, p = 0.005 "
+        "among 2 comparisons; 3 seeds, 20 places); 4 of 5 such studies see a difference of 1.0 "
+        "points"
     )
-    worse = difference(f1=-0.021, interval=(-0.034, -0.0004), p=0.0002, effect=-0.5, num_compared=1)
-    assert worse.verdict == (
-        "clean is worse than paper by 2.1 points of F1 "
-        "(95 % interval 0.04 to 3.4; p < 0.001, 60 pairs)"
+    worse = difference(-0.021, 0.00480, num_compared=1, known=False)
+    assert worse.verdict.startswith(
+        "clean is worse than paper by 2.1 points of F1 (95 % interval 0.03 to 4.2, p = 0.048; "
+        "3 seeds, 20 scenes taken for places); 4 of 5"
     )
-    assert difference(f1=-0.004, interval=(-0.019, 0.01), p=0.61, effect=-0.1).verdict == (
-        "The data cannot tell clean and paper apart: -0.4 points of F1 "
-        "(95 % interval -1.9 to 1.0; p = 0.610 after Holm, 60 pairs)"
+    assert difference(-0.021, 0.00490, num_compared=1).verdict.startswith(
+        "The data cannot tell clean and paper apart: -2.1 points of F1 "
+        "(95 % interval -4.2 to 0.01, p = 0.050; 3 seeds"
     )
-    assert "; with one scene, differences between scenes" in difference(num_scenes=1).verdict
+    blind = difference(0.02, 0.02, num_seeds=2, num_compared=5)
+    assert blind.verdict.endswith("; such a study sees no difference, however large")
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [dict(p=0.05), dict(interval=(-0.001, 0.034)), dict(effect=-0.5), dict(interval=(NAN, NAN))],
-)
-def test_each_part_of_the_rule_can_say_no(changed):
-    assert difference().is_significant
-    assert not difference(**changed).is_significant
+def test_a_planted_difference_is_found():
+    found = [
+        compare(*study(gain=0.05, num_seeds=5, seed=i), "v0").differences[0] for i in range(20)
+    ]
+    assert sum(d.is_significant and d.f1 > 0 for d in found) >= 15
 
 
 def test_mistakes_are_named():
-    variants, scenes = by_hand()
+    variants, places = by_hand()
     with pytest.raises(UserError, match="no variant 'x' to compare with; see paper, clean"):
-        compare(variants, scenes, "x")
-    with pytest.raises(UserError, match="0 resamples; expected at least 1"):
-        compare(variants, scenes, "paper", num_resamples=0)
+        compare(variants, places, "x")
     failed = VariantScores("failed", (), np.zeros((0, 3, 2, 2), np.int64))
     with pytest.raises(UserError, match="no seed of the reference 'failed' finished"):
-        compare([*variants, failed], scenes, "failed")
+        compare([*variants, failed], places, "failed")
     with pytest.raises(UserError, match="no variants"):
-        compare([], scenes, "paper")
-
-
-# The rate is held to 5 %. This many of 300 studies are seen in one of 1,000 cases if it is.
-MOST_FALSE_ALARMS = stats.binom.isf(0.001, 300, 0.05) / 300
-
-
-@pytest.mark.parametrize(
-    "effects",
-    [
-        dict(),
-        dict(seed_sd=1.0),
-        dict(seed_sd=2.0),
-        dict(seed_sd=2.0, num_seeds=5),
-        dict(scene_sd=2.0, num_scenes=4),
-        dict(scene_sd=2.0, seed_sd=2.0),
-        dict(scene_sd=2.0, seed_sd=0.5, num_seeds=5),
-    ],
-)
-def test_equal_variants_are_rarely_called_different(effects):
-    assert rate_of_calls(300, **effects) <= MOST_FALSE_ALARMS
-
-
-@pytest.mark.parametrize("effects", [dict(gain=0.2), dict(gain=1.0, seed_sd=1.0)])
-def test_a_planted_difference_is_found(effects):
-    assert rate_of_calls(100, **effects) >= 0.9
+        compare([], places, "paper")

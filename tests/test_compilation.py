@@ -11,6 +11,7 @@ COMPILE = ("--mode=compile", "--config.data.data_dir=nowhere")  # no data is nee
 
 def test_the_step_is_compiled_for_the_devices_at_hand(program, tmp_path):
     done = program(*COMPILE, num_devices=8)
+    assert "float32; float32 multiplied in float32 (model.matmul_precision=default)" in done.stdout
     for words in ("8 x cpu, data=8 x fsdp=1", "8 images, 1 a device", "all-reduce"):
         assert words in done.stdout
     content = json.loads((tmp_path / "run" / "compile" / "cpu.json").read_text())
@@ -47,6 +48,7 @@ def test_a_topology_is_of_compiling_only(program):
 def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path):
     done = program(*COMPILE, f"--topology={topology}", "--config.mesh.fsdp=2")
     assert "it fits" in done.stdout
+    assert "float32; float32 multiplied in bfloat16 (" in done.stdout
     assert re.search(r"bound by (arithmetic|memory traffic|collectives): at most", done.stdout)
     (path,) = (tmp_path / "run" / "compile").iterdir()
     content = json.loads(path.read_text())

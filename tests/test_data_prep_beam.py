@@ -182,14 +182,15 @@ def test_parts_of_a_tally_merge_to_the_whole(scenes, cuts):
     results = []
     for number, (split, is_good, shared) in enumerate(scenes):
         files = {"pre": pathlib.Path(f"/s/{number}"), "mask": pathlib.Path(f"/s/mask{shared}")}
-        scene = Scene(f"s{number}", split, number, 16, 16, files)
+        ground = f"g{shared}" if shared else None
+        scene = Scene(f"s{number}", split, number, 16, 16, files, ground=ground)
         cause = files["pre" if number % 2 else "mask"]
         reasons = {} if is_good else {cause: f"is bad, says {number}"}
         records = [("k", {})] * (number + 1) if is_good else []
         pixels = np.array([number, 1]) * is_good
         bands = np.zeros((5, 65536), np.int64)
         bands[:, rng.integers(0, 65536, 3)] = 3 * is_good
-        counts = (2 * is_good, 1 * is_good, bands, 7 * is_good)
+        counts = (2 * is_good, 1 * is_good, bands)
         results.append(SceneRecords(scene, records, pixels, *counts, reasons))
     whole = Tally(layout)
     for result in results:

@@ -64,14 +64,15 @@ def test_numbers_are_those_of_the_arrays(tmp_path, monkeypatch, task, num_bands,
         assert told["use"][key] == told["splits"]["train"]["images"][key]
 
 
-def test_without_masks_padding_is_left_out_and_this_is_said(tmp_path, monkeypatch, capsys):
+def test_without_classes_padding_and_no_data_are_left_out(tmp_path, monkeypatch, capsys):
     dataset, folder = prepared_datasets.write(tmp_path, monkeypatch, task="denoise")
     assert main(["describe", str(folder), "--num_workers=1"]) == 0
-    assert "percentiles 1 and 99; padding is left out\n" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "pixels whose mask is 255 (padding, no data) are left out\n" in output
     assert not (folder / "describe.json").exists()
     told = describe.describe(prepared.open_prepared(folder), num_workers=1)
-    train = [dataset.load(scene)["image"] for scene in dataset.scenes if scene.split == "train"]
-    every = np.concatenate([image.reshape(-1, 3) for image in train])
+    train = [dataset.load(scene) for scene in dataset.scenes if scene.split == "train"]
+    every = np.concatenate([scene["image"][scene["mask"][..., 0] == 0] for scene in train])
     entry = told["splits"]["train"]["images"]
     assert entry["num_pixels"] == len(every)
     np.testing.assert_allclose(entry["mean"], every.mean(0), rtol=1e-12)
@@ -88,7 +89,7 @@ def test_the_table_says_what_to_use(tmp_path, monkeypatch, capsys):
     assert f"to use (train alone): mean {mean}; standard deviation" in output
     low, high = (", ".join(map(str, use[key])) for key in ("low", "high"))
     assert f"; low {low}; high {high}\n" in output
-    assert [line.split() for line in output.splitlines()][2][:3] == ["train", "5", "20"]
+    assert [line.split() for line in output.splitlines()][2][:4] == ["train", "5", "5", "20"]
     alone = describe.describe(prepared.open_prepared(folder), num_workers=1)
     assert alone == json.loads((tmp_path / "a.json").read_text())
 

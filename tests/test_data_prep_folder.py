@@ -77,7 +77,7 @@ def test_pairs_of_mixed_formats_and_sizes_with_own_splits(tmp_path):
     assert set(data) == {"train", "val", "test"}
     assert manifest["mask_encoding"] == "index"
     assert manifest["layout"] == "{train,test}/{A,B,label}"
-    assert "1 of 3 train scenes became val" in manifest["split_rule"]
+    assert "1 of 3 train places became val" in manifest["split_rule"]
     assert manifest["splits"]["test"]["num_with_change"] == 0
     change = manifest["splits"]["train"], manifest["splits"]["val"]
     assert sum(entry["num_with_change"] for entry in change) == 2
@@ -96,7 +96,7 @@ def test_unlabelled_images_and_mean_splits(tmp_path):
     assert run(tmp_path / "land", "--splits=0.5,0.5,0") == 0
     manifest, data = load(tmp_path / "land", "land")
     assert {split: len(records) for split, records in data.items()} == {"train": 2, "val": 2}
-    assert set(data["train"][0]) == {"id", "image"}
+    assert set(data["train"][0]) == {"id", "place", "image", "mask"}
     assert "class_pixels" not in manifest["splits"]["train"]
 
 

@@ -146,6 +146,38 @@ def test_grids(tmp_path):
     assert not same_origin(GRID, moved(0, -0.1))
     assert not same_origin(GRID, moved(0, 0, PIXEL * 1.001))
     assert not same_origin(GRID, moved(0, 0, crs=WGS84))
+
+
+@pytest.mark.parametrize(("crs", "pixel"), [(MERCATOR, 0.5), (WGS84, 4.5e-6), (WGS84, 1e-8)])
+def test_grids_are_compared_in_pixels_whatever_the_unit(crs, pixel):
+    """Metres and degrees; over 1,000 pixels, where a wrong size of the pixels adds up."""
+
+    def grid(size, column, row, width, height, turn=0.0):
+        scale = rasterio.Affine.scale(pixel * width, -pixel * height)
+        corner = rasterio.Affine.translation(12.0 + pixel * column, 45.0 - pixel * row)
+        return Grid(size, size, corner * scale * rasterio.Affine.rotation(turn), crs)
+
+    first = grid(1000, 0, 0, 1, 1)
+    for same in (
+        grid(1000, 0, 0, 1, 1),
+        grid(700, 0.005, -0.005, 1, 1),
+        grid(1000, 0, 0, 1 + 9e-6, 1),
+    ):
+        assert same_origin(first, same)
+        assert same_origin(same, first)
+    for other in (
+        grid(1000, 0.02, 0, 1, 1),
+        grid(1000, 0, 0.02, 1, 1),
+        grid(1000, 1, 0, 1, 1),
+        grid(1000, 0, 0, 1 + 2e-5, 1),  # 0.02 pixels at the far edge.
+        grid(1000, 0, 0, 1, 1 + 2e-5),
+        grid(1000, 0, 0, 1, 1, turn=0.002),
+    ):
+        assert not same_origin(first, other)
+        assert not same_origin(other, first)
+
+
+def test_a_grid_is_read_from_its_header(tmp_path):
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "height": 4, "width": 5, "count": 1, "dtype": "uint8"}
     transform = GRID.transform

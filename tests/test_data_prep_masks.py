@@ -27,6 +27,9 @@ def histogram(**pixels: int) -> np.ndarray:
         ({"v255": 10}, 2, "binary255"),
         ({"v0": 900, "v1": 90, "v7": 10}, 2, "index"),  # 7 is then an error of its file.
         ({"v0": 900, "v1": 90, "v7": 1, "v255": 30}, 2, "index"),
+        # Three classes and ignore, of which the user named two: 255 is no foreground.
+        ({"v0": 900, "v1": 20, "v2": 20, "v255": 100}, 2, "index"),
+        ({"v0": 900, "v3": 20, "v255": 100}, 2, "index"),
         ({"v0": 500, "v128": 200, "v255": 300}, 2, "index"),
         ({"v0": 900, "v1": 90, "v4": 10}, 5, "index"),
         ({"v0": 900, "v255": 10}, 5, "index"),

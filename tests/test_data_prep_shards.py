@@ -18,7 +18,7 @@ from data_prep.errors import UserError
 from data_prep.rejection import Unusable
 
 ROOT = pathlib.Path(__file__).parents[1]
-ABOUT = {"source": "toy"}
+ABOUT = {"source": "toy", "notes": [], "place_rule": "toy", "places_known": True}
 
 
 def draw(scene):

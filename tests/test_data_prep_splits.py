@@ -1,4 +1,4 @@
-"""Scenes are divided by seed, never shared between splits, and stay where they were."""
+"""Places are divided by seed, never shared between splits, and stay where they were."""
 
 import pytest
 from hypothesis import given
@@ -40,7 +40,7 @@ def test_order_of_the_names_does_not_matter_and_a_new_scene_moves_few():
 
 
 def test_too_few_scenes_is_an_error_with_both_numbers():
-    with pytest.raises(UserError, match=r"^2 scene.* at least 3 "):
+    with pytest.raises(UserError, match=r"^2 place.* at least 3 "):
         splits.assign(["a", "b"], (0.7, 0.1, 0.2), 0)
 
 
@@ -52,7 +52,7 @@ def test_a_cut_validation_is_a_proper_part_of_train(train, seed):
 
 
 def test_one_train_scene_cannot_be_cut():
-    with pytest.raises(UserError, match="train has 1 scene"):
+    with pytest.raises(UserError, match="train has 1 place"):
         splits.cut_validation(["a"], (0.7, 0.1, 0.2), 0)
 
 

@@ -11,6 +11,8 @@ from data_prep import contact_sheet, prepared, records, shards
 from data_prep.__main__ import main
 
 SHARD = "toy-train.array_record-00000-of-00003"
+# Entries of the manifest with a value for each scene -> one of a scene that is not there.
+LISTS = {"scenes": "s9", "places": "train/s9", "scene_records": 4}
 LAST = "toy-train.array_record-00002-of-00003"
 
 
@@ -74,10 +76,25 @@ def test_a_right_dataset_passes_by_either_folder(
             "test: 8 records, the manifest says 9",
         ),
         (
-            lambda m: m["splits"]["train"]["scenes"].remove("s3"),
+            lambda m: [m["splits"]["train"][key].pop(3) for key in LISTS],
             "train/s3/r00000_c00000: the manifest lists no scene s3 in this split",
         ),
-        (lambda m: m["splits"]["train"]["scenes"].append("s9"), "train: scene s9 has no record"),
+        (
+            lambda m: [m["splits"]["train"][key].append(v) for key, v in LISTS.items()],
+            "train: scene s9 has no record",
+        ),
+        (
+            lambda m: m["splits"]["train"]["places"].__setitem__(1, "elsewhere"),
+            "train/s1/r00000_c00000: its place is 'train/s1', the manifest says 'elsewhere'",
+        ),
+        (
+            lambda m: m["splits"]["train"].update(num_places=4),
+            "train: the manifest says 4 places and lists 5",
+        ),
+        (
+            lambda m: m["splits"]["train"]["scene_records"].__setitem__(1, 3),
+            "train: scene s1 has 4 records, the manifest says 3",
+        ),
         (
             lambda m: m["splits"]["train"]["scenes"].reverse(),
             "train: the scenes are not in the order of the manifest",
@@ -207,7 +224,8 @@ def test_source_files_are_compared(tmp_path, monkeypatch, capsys):
     [
         ("manifest.json", None, "holds no whole dataset"),
         ("manifest.json", "{", "not a manifest"),
-        ("manifest.json", "{}", "name is None, not str"),
+        ("manifest.json", '{"format": 2}', "name is None, not str"),
+        ("manifest.json", "{}", "written in format 1, this version reads format 2"),
         ("dataset_info.json", "{", "TFDS cannot open it"),
         ("features.json", "[]", "TFDS cannot open it"),
     ],

@@ -1,8 +1,9 @@
 import json
 
+import prepared_datasets
 import pytest
 
-from noise2map_jax.dataset import check_dataset, open_dataset
+from noise2map_jax.dataset import check_dataset, open_dataset, record_id, record_scene
 from noise2map_jax.errors import UserError
 
 MANIFEST = {
@@ -79,3 +80,52 @@ def test_what_the_config_expects_must_be_there(tmp_path, field, value):
     check_dataset(dataset, **EXPECTED)
     with pytest.raises(UserError, match=rf"'towns' has {field} .* but the config says"):
         check_dataset(dataset, **(EXPECTED | {field: value}))
+
+
+def test_places_are_counted_where_they_are_known(tmp_path):
+    dataset = open_dataset("towns", write(tmp_path))
+    assert not dataset.places_known
+    assert "from 3 scenes, whose places are not known; by scene" in dataset.describe("train")
+    train = {"num_records": 5, "num_scenes": 3, "num_places": 2, "scenes": ["a", "b", "c"]}
+    train |= {"places": ["p", "q", "p"], "scene_records": [2, 1, 2]}
+    manifest = MANIFEST | {"format": 2, "places_known": True, "splits": {"train": train}}
+    dataset = open_dataset("towns", write(tmp_path / "new", text=json.dumps(manifest)))
+    assert dataset.places_known
+    assert dataset.record_places("train") == ["p", "p", "q", "p", "p"]
+    assert "from 3 scenes of 2 places; by scene" in dataset.protocol("train")
+    with pytest.raises(UserError, match="no 'test' split"):
+        dataset.record_places("test")
+
+
+@pytest.mark.parametrize("task", ["cd", "denoise"])
+def test_places_are_those_of_the_records(tmp_path, monkeypatch, task):
+    """Also of a dataset whose manifest is of format 1: then each scene is one."""
+    _, folder = prepared_datasets.write(tmp_path, monkeypatch, task=task)
+    dataset = open_dataset("toy", str(tmp_path))
+    records = list(dataset.source("train"))
+    assert len(records) == 20
+    assert dataset.record_places("train") == [record["place"].decode() for record in records]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for key in ("format", "places_known", "place_rule"):
+        del manifest[key]
+    for entry in manifest["splits"].values():
+        for key in ("places", "num_places", "scene_records"):
+            del entry[key]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    old = open_dataset("toy", str(tmp_path))
+    assert (old.format, old.places_known) == (1, False)
+    scenes = [record_scene(record_id(record)) for record in records]
+    assert old.record_places("train") == scenes
+    assert len(set(scenes)) == 5
+
+
+def test_images_without_masks_cannot_be_denoised(tmp_path):
+    expected = EXPECTED | {"task": "denoise", "classes": ()}
+    for number, (task, format_) in enumerate([("ss", 1), ("denoise", 2)]):
+        text = json.dumps(MANIFEST | {"task": task, "format": format_})
+        dataset = open_dataset("towns", write(tmp_path / str(number), text=text))
+        check_dataset(dataset, **expected)
+    old = json.dumps(MANIFEST | {"task": "denoise"})
+    dataset = open_dataset("towns", write(tmp_path / "old", text=old))
+    with pytest.raises(UserError, match=r"format 1.* no mask that tells padding.*build it again"):
+        check_dataset(dataset, **expected)

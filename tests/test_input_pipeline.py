@@ -19,16 +19,32 @@ class Records:
     def __getitem__(self, i):
         if not 0 <= i < self.num:
             raise IndexError(i)
-        return {"image": np.full((2, 2, 1), i, np.uint8), "id": f"r{i}"}
+        return {"image": np.full((2, 2, 1), i, np.uint8), "id": f"val/scene/r00000_c{i:05d}"}
 
 
 def rows(batches):
     return [batch["image"][:, 0, 0, 0].tolist() for batch in batches]
 
 
-def train_rows(num_batches, *, num=10, seed=0, **options):
-    batches = train_batches(Records(num), ("image",), seed=seed, num_threads=1, **options)
+def train_rows(num_batches, *, batch_size, num=10, seed=0, own=None, **options):
+    own = range(batch_size) if own is None else own
+    batches = train_batches(
+        Records(num),
+        ("image",),
+        seed=seed,
+        batch_size=batch_size,
+        rows=own,
+        num_threads=1,
+        **options,
+    )
     return rows(itertools.islice(batches, num_batches))
+
+
+def divided(draw, batch_size):
+    """Rows of a batch divided among processes in any way, as the devices of a slice may lie."""
+    num = draw(st.sampled_from([1, 2, 3, 4]))
+    order = draw(st.permutations(range(batch_size)))
+    return [sorted(order[p::num]) for p in range(num)]
 
 
 def test_each_pass_visits_every_record_once_in_a_new_order():
@@ -52,55 +68,38 @@ def test_any_step_can_be_gone_on_from(first_step, batch_size):
 
 
 @settings(deadline=None, max_examples=20)
-@given(process_count=st.sampled_from([1, 2, 3, 4]), first_step=st.integers(0, 7))
-def test_processes_share_the_same_global_batches(process_count, first_step):
-    shares = [
-        train_rows(
-            4,
-            batch_size=12,
-            first_step=first_step,
-            process_index=p,
-            process_count=process_count,
-        )
-        for p in range(process_count)
-    ]
-    joined = [list(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
-    assert joined == train_rows(4, batch_size=12, first_step=first_step)
+@given(data=st.data(), first_step=st.integers(0, 7))
+def test_a_row_holds_the_same_record_whichever_process_reads_it(data, first_step):
+    whole = train_rows(4, batch_size=12, first_step=first_step)
+    for own in divided(data.draw, 12):
+        read = train_rows(4, batch_size=12, first_step=first_step, own=own)
+        assert read == [[batch[row] for row in own] for batch in whole]
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    num=st.integers(1, 23),
-    batch_size=st.sampled_from([4, 8]),
-    process_count=st.sampled_from([1, 2]),
-)
-def test_evaluation_reads_each_record_once_and_fills_the_last_batch(num, batch_size, process_count):
+@given(num=st.integers(1, 23), batch_size=st.sampled_from([4, 8]), data=st.data())
+def test_evaluation_reads_each_record_once_and_fills_the_last_batch(num, batch_size, data):
+    processes = divided(data.draw, batch_size)
     shares = [
-        list(
-            eval_batches(
-                Records(num),
-                ("image",),
-                batch_size=batch_size,
-                process_index=p,
-                process_count=process_count,
-                num_threads=1,
-            )
-        )
-        for p in range(process_count)
+        list(eval_batches(Records(num), ("image",), batch_size=batch_size, rows=own, num_threads=1))
+        for own in processes
     ]
-    assert len({len(share) for share in shares}) == 1
-    index = np.concatenate([b["index"] for parts in zip(*shares, strict=True) for b in parts])
-    valid = np.concatenate([b["valid"] for parts in zip(*shares, strict=True) for b in parts])
-    assert index[valid].tolist() == list(range(num))
-    assert len(index) % batch_size == 0
-    assert np.all(index[~valid] == -1)
-    for batch in itertools.chain(*shares):
-        assert batch["image"].shape[0] == batch_size // process_count
-        expected = np.where(batch["valid"], batch["index"], 0)
-        np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], expected)
+    num_batches = -(-num // batch_size)
+    assert [len(share) for share in shares] == [num_batches] * len(shares)
+    for own, share in zip(processes, shares, strict=True):
+        for i, batch in enumerate(share):
+            index = np.array([i * batch_size + row for row in own])
+            np.testing.assert_array_equal(batch["valid"], index < num)
+            np.testing.assert_array_equal(batch["index"], np.where(index < num, index, -1))
+            np.testing.assert_array_equal(
+                batch["image"][:, 0, 0, 0], np.where(index < num, index, 0)
+            )
 
 
 def test_only_the_named_arrays_reach_the_device():
-    batch = next(train_batches(Records(3), ("image",), seed=0, batch_size=2, num_threads=1))
+    batches = train_batches(
+        Records(3), ("image",), seed=0, batch_size=2, rows=range(2), num_threads=1
+    )
+    batch = next(batches)
     assert set(batch) == {"image"}
     assert batch["image"].dtype == np.uint8

@@ -5,131 +5,183 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from noise2map_jax.intervals import (
-    Interval,
-    Intervals,
-    bootstrap_interval,
-    confidence_intervals,
-    half_width_over_scenes,
-    half_width_over_seeds,
-    resample,
-)
+from noise2map_jax.intervals import Estimate, Interval, estimate
 
-NAN = float("nan")
-VALUES = hnp.arrays(np.float64, (3, 8), elements=st.floats(-1, 1, width=32))
+NAN, WIDE = float("nan"), (-np.inf, np.inf)
+# Hours of sleep gained with two drugs by ten patients (Student 1908, Biometrika 6), the table of
+# R's `sleep`. Of the paired difference t.test gives t = 4.0621, p = 0.002833 and 95 % limits
+# 0.7001142 and 2.4598858.
+FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+SECOND = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+SLEEP_P, SLEEP_LIMITS = 0.002833, (0.7001142, 2.4598858)
+VALUES = hnp.arrays(np.float64, (3, 5), elements=st.integers(-50, 50).map(lambda i: i / 100))
 
 
-def mean_over_scenes(values):
-    """The simplest score: [S, M] values, of which a seed's score is the mean."""
-    return lambda counts: counts @ values.T / counts.sum(axis=1, keepdims=True)
+def counts(values, sizes=20_000):
+    """Matrices of places whose F1 is 0.5 + values [S, M], of so many labelled and predicted."""
+    sizes = np.broadcast_to(sizes, values.shape)
+    hits = np.round((0.5 + values) * sizes / 2).astype(np.int64)
+    wrong = sizes // 2 - hits
+    return np.stack([np.full_like(hits, 7), wrong, wrong, hits], -1).reshape(*values.shape, 2, 2)
 
 
-def intervals(values, limits=(-np.inf, np.inf), seed=0):
-    return confidence_intervals(
-        mean_over_scenes(values), *values.shape, limits=limits, num_resamples=500, seed=seed
-    )
+def known(mean=0.02, seed_error=0.004, place_error=0.003, seeds=3, places=20, effective=None):
+    """An estimate with these errors."""
+    numbers = (mean, seed_error, place_error)
+    effective = np.array(float(places if effective is None else effective))
+    return Estimate(*map(np.array, numbers), seeds, places, effective)
 
 
-def test_resamples_draw_as_many_as_there_are_and_again_the_same():
-    seeds, scenes = resample(3, 5, 1000, seed=1)
-    assert seeds.shape == (1000, 3)
-    assert scenes.shape == (1000, 5)
-    np.testing.assert_array_equal(seeds.sum(axis=1), 3)
-    np.testing.assert_array_equal(scenes.sum(axis=1), 5)
-    np.testing.assert_allclose(scenes.mean(axis=0), 1, atol=0.15)
-    np.testing.assert_array_equal(scenes, resample(2, 5, 1000, seed=1)[1])  # paired scenes
-    assert (scenes != resample(3, 5, 1000, seed=2)[1]).any()
-    assert np.not_equal(*resample(5, 5, 1000, seed=1)).any()  # seeds are drawn apart from scenes
+@pytest.mark.parametrize("axis", ["places", "seeds"])
+def test_a_published_example_over_places_and_over_seeds(axis):
+    def arranged(values):  # the other axis varies in nothing
+        copies = np.tile(values / 100, (4, 1))
+        return copies if axis == "places" else copies.T
+
+    found = estimate(counts(arranged(SECOND)), counts(arranged(FIRST)))
+    np.testing.assert_allclose(found.mean, 0.0158)
+    interval = found.interval(0.05, (-1.0, 1.0))
+    np.testing.assert_allclose(100 * np.array(interval), SLEEP_LIMITS, rtol=1e-6)
+    np.testing.assert_allclose(found.p_value(), SLEEP_P, atol=5e-7)
 
 
-def test_bootstrap_of_a_hand_computed_case():
-    values = np.array([[0.0, 1.0], [1.0, 3.0]])
-    seed_counts = np.array([[2, 0], [1, 1], [0, 2]])
-    scene_counts = np.array([[2, 0], [1, 1], [0, 2]])
-    # Means 0, (0.5 + 2) / 2 and 3; the 2.5 % quantile is 5 % of the way from the first.
-    found = bootstrap_interval(mean_over_scenes(values), seed_counts, scene_counts)
-    np.testing.assert_allclose(found, (0.05 * 1.25, 3 - 0.05 * 1.75))
-
-
-def test_bootstrap_leaves_out_resamples_without_a_score():
-    def scores(counts):
-        return np.where(counts[:, :1] > 0, 0.5, NAN) + np.zeros((1, 2))
-
-    counts = np.array([[2, 0], [0, 2]])
-    assert bootstrap_interval(scores, np.ones((2, 2)), counts) == (0.5, 0.5)
-    found = bootstrap_interval(scores, np.ones((1, 2)), counts[1:])
-    np.testing.assert_array_equal(found, (NAN, NAN))
-
-
-def test_a_seed_that_was_not_drawn_may_have_no_score():
-    found = bootstrap_interval(
-        lambda counts: np.array([[0.25, NAN]]), np.array([[2, 0]]), np.array([[1, 1]])
-    )
-    assert found == (0.25, 0.25)
-
-
-def test_half_width_over_seeds_is_that_of_scipy():
-    values = np.array([0.6, 0.7, 0.72, 0.65])
-    low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    np.testing.assert_allclose(half_width_over_seeds(values), (high - low) / 2)
-
-
-@given(VALUES)
-def test_jackknife_of_a_mean_is_the_t_interval(values):
-    without_one = mean_over_scenes(values)(1 - np.eye(8)).mean(axis=1)
-    expected = half_width_over_seeds(values.mean(axis=0))
-    np.testing.assert_allclose(half_width_over_scenes(without_one), expected, atol=1e-9)
+def test_errors_of_a_hand_computed_case():
+    # F1 of the split: seed 0 (0.2 + 0.4 + 0.6) / 3 = 0.4, seed 1 (0.4 + 0.8 + 0.9) / 3 = 0.7.
+    found = estimate(counts(np.array([[0.2, 0.4, 0.6], [0.4, 0.8, 0.9]]) - 0.5))
+    np.testing.assert_allclose(found.mean, 0.55)
+    np.testing.assert_allclose(found.seed_error, 0.15)  # half the distance of two seeds
+    # Means of places 0.3, 0.6, 0.75: deviations -0.25, 0.05, 0.2; the mean's error
+    # sqrt((0.0625 + 0.0025 + 0.04) / 2 / 3).
+    np.testing.assert_allclose(found.place_error, np.sqrt(0.105 / 6))
+    np.testing.assert_allclose(found.effective_places, 3)
 
 
 def test_half_widths_are_added_as_squares():
-    values = np.array([[0.0, 1.0, 5.0], [1.0, 3.0, 2.0]])
-    seeds, scenes = (half_width_over_seeds(values.mean(axis=axis)) for axis in (1, 0))
-    half = np.sqrt(seeds**2 + scenes**2)
-    np.testing.assert_allclose(intervals(values).t, (2 - half, 2 + half))
+    # Student's t at 97.5 %: 4.303 of 2 degrees of freedom, 2.093 of 19 (any table).
+    expected = np.hypot(4.303 * 0.004, 2.093 * 0.003)
+    np.testing.assert_allclose(known().half_width(0.05), expected, rtol=2e-4)
+    # At 99.5 %: 9.925 and 2.861.
+    expected = np.hypot(9.925 * 0.004, 2.861 * 0.003)
+    np.testing.assert_allclose(known().half_width(0.01), expected, rtol=2e-4)
 
 
-def test_a_score_that_rests_on_one_scene_has_no_bounds_but_the_limits():
-    assert half_width_over_scenes(np.array([0.5, NAN])) == np.inf
-
-    def scores(counts):
-        return np.where(counts[:, :1] > 0, 0.5, NAN) + np.zeros((1, 2))
-
-    found = confidence_intervals(scores, 2, 3, limits=(0.0, 1.0), num_resamples=50, seed=0)
-    assert found.widest == found.t == (0.0, 1.0)
-    assert found.bootstrap == (0.5, 0.5)
-
-
-@settings(max_examples=30)
-@given(VALUES)
-def test_the_widest_interval_holds_the_others_and_the_mean(values):
-    found = intervals(values)
-    low, high = found.widest
-    for one in (found.bootstrap, found.t):
-        assert low <= one.low <= one.high <= high
-    assert low - 1e-9 <= values.mean() <= high + 1e-9
+def test_unequal_places_count_as_fewer():
+    # Sizes 9, 1, 1, 1: 12 squared over 84.
+    sizes = np.array([18_000, 2_000, 2_000, 2_000])
+    found = estimate(counts(np.zeros((2, 4)), sizes), counts(np.zeros((2, 4)), sizes))
+    np.testing.assert_allclose(found.effective_places, 144 / 84)
+    even = known(seed_error=0.0, places=4)
+    uneven = known(seed_error=0.0, places=4, effective=144 / 84)
+    # t at 97.5 %: 3.182 of 3 degrees of freedom, far more of 5 / 7.
+    np.testing.assert_allclose(even.half_width(0.05), 3.182 * 0.003, rtol=2e-4)
+    assert uneven.half_width(0.05) > 10 * even.half_width(0.05)
 
 
-@settings(max_examples=30)
-@given(hnp.arrays(np.float64, (3, 20), elements=st.floats(0, 1, width=32)))
-def test_the_bootstrap_holds_the_mean_where_values_differ(values):
-    values = values + np.linspace(0, 1, 20)  # not degenerate, whatever is drawn
-    low, high = intervals(values).bootstrap
-    assert low < values.mean() < high
+def test_a_class_of_one_place_makes_a_score_of_one_place():
+    three = np.zeros((2, 4, 3, 3), np.int64)
+    three[:, :, 1, 1] = 100
+    three[:, 0, 2, 2] = 100
+    found = estimate(three)
+    np.testing.assert_allclose(found.effective_places, 1)
+    assert found.half_width(0.05) == np.inf  # though no place changes the score
+    assert found.interval(0.05, (0.0, 1.0)) == (0.0, 1.0)
 
 
-def test_intervals_end_at_the_limits():
-    assert intervals(np.array([[0.0, 0.1], [0.9, 1.0]]), limits=(0.0, 1.0)).t == (0.0, 1.0)
+def test_a_score_that_rests_on_one_place_has_no_bounds_but_the_limits():
+    only = np.zeros((2, 3, 2, 2), np.int64)
+    only[:, 0] = [[9, 1], [1, 3]]
+    found = estimate(only)
+    np.testing.assert_allclose(found.mean, 0.75)
+    assert found.place_error == np.inf
+    assert found.interval(0.05, (0.0, 1.0)) == (0.0, 1.0)
+    assert found.detectable(0.05) == np.inf
 
 
-def test_one_seed_or_scene_leaves_the_other():
-    values = np.array([0.2, 0.4, 0.9])
-    half = half_width_over_seeds(values)
-    expected = (0.5 - half, 0.5 + half)
-    np.testing.assert_allclose(intervals(values[None]).t, expected)
-    np.testing.assert_allclose(intervals(values[:, None]).t, expected)
-    alone = intervals(np.array([[0.5]]))
-    assert alone == Intervals(Interval(0.5, 0.5), None)
-    assert alone.widest == (0.5, 0.5)
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((3, 2), "2 places, at least 3 are needed"),
+        ((3, 1), "1 place, at least 3 are needed"),
+        ((1, 20), "1 seed, at least 2 are needed"),
+    ],
+)
+def test_no_interval_is_made_up(shape, said):
+    found = estimate(counts(np.random.default_rng(0).uniform(-0.3, 0.3, shape)))
+    assert found.refusal == said
+    assert found.interval(0.05, (0.0, 1.0)) is None
+    assert np.isnan([found.p_value(), found.detectable(0.05)]).all()
+    assert np.isfinite(found.mean)
+
+
+def test_the_fewest_that_have_an_interval():
+    found = estimate(counts(np.random.default_rng(0).uniform(-0.3, 0.3, (2, 3))))
+    assert found.refusal == ""
+    assert found.interval(0.05, (0.0, 1.0)) is not None
+
+
+def test_without_foreground_there_is_no_interval():
+    empty = np.zeros((2, 4, 2, 2), np.int64)
+    empty[..., 0, 0] = 5
+    found = estimate(empty)
+    assert found.refusal == "no foreground for some seed"
+    assert found.interval(0.05, (0.0, 1.0)) is None
+
+
+@settings(deadline=None)
+@given(VALUES, VALUES)
+def test_exchanging_the_two_turns_the_interval(ours, theirs):
+    one = estimate(counts(ours), counts(theirs)).interval(0.01, (-1.0, 1.0))
+    other = estimate(counts(theirs), counts(ours)).interval(0.01, (-1.0, 1.0))
+    np.testing.assert_allclose(one, [-other.high, -other.low], atol=1e-12)
+
+
+@settings(deadline=None)
+@given(VALUES, st.permutations(range(3)), st.permutations(range(5)))
+def test_the_order_of_seeds_and_places_does_not_matter(values, seeds, places):
+    found = estimate(counts(values)).interval(0.05, WIDE)
+    expected = estimate(counts(values[seeds][:, places])).interval(0.05, WIDE)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0.001, 0.2), st.floats(0, 0.1), st.floats(0, 0.1), st.integers(2, 9), st.floats(2, 50)
+)
+def test_p_is_where_the_interval_begins_to_leave_out_zero(mean, seed, place, seeds, effective):
+    found = known(mean, seed, place, seeds, 60, effective)
+    p = found.p_value()
+    for alpha in (0.05, 0.01, 0.05 / 11):
+        if abs(p - alpha) > 1e-6:
+            assert (p < alpha) == found.interval(alpha, WIDE).leaves_out_zero()
+
+
+def test_p_of_extremes():
+    assert known(mean=0.0).p_value() == 1
+    assert known(mean=0.0, seed_error=0.0, place_error=0.0).p_value() == 1
+    assert known(mean=0.1, seed_error=0.0, place_error=0.0).p_value() < 1e-9
+    np.testing.assert_allclose(known(mean=-0.02).p_value(), known(mean=0.02).p_value())
+
+
+def test_what_many_seeds_and_places_see_is_what_textbooks_say():
+    # With known errors a two-sided test at 5 % sees 1.96 + 0.84 standard errors in 80 % of cases
+    # (Cohen 1988, Statistical Power Analysis, ch. 2: d = 2.80 for a power of 0.80).
+    found = known(seed_error=0.003, place_error=0.004, seeds=5000, places=5000)
+    np.testing.assert_allclose(found.detectable(0.05), 2.80 * 0.005, rtol=2e-3)
+
+
+def test_what_few_seeds_see_is_the_power_of_the_t_test():
+    # Of four seeds: the noncentral t distribution, whose error is the true one.
+    found = known(seed_error=0.01, place_error=0.0, seeds=4, places=60)
+    error = 0.01 / np.sqrt(stats.chi2.median(3) / 3)
+    shift = found.detectable(0.05) / error
+    power = stats.nct.sf(stats.t.isf(0.025, 3), 3, shift)
+    np.testing.assert_allclose(power, 0.8, atol=0.005)
+
+
+def test_more_comparisons_see_less():
+    seen = [known().detectable(0.05 / number) for number in (1, 2, 5, 11)]
+    assert np.all(np.diff(seen) > 0)
+    assert known(seed_error=0.0, place_error=0.0).detectable(0.05) == 0
 
 
 @pytest.mark.parametrize(
@@ -138,19 +190,3 @@ def test_one_seed_or_scene_leaves_the_other():
 )
 def test_zero_is_left_out_or_not(low, high, expected):
     assert Interval(low, high).leaves_out_zero() == expected
-
-
-@pytest.mark.parametrize("source", ["seeds", "scenes", "both"])
-def test_the_widest_interval_covers_the_truth_where_the_bootstrap_does_not(source):
-    """Three seeds on four scenes, with an effect of each seed, each scene or both."""
-    covered = {"widest": 0, "bootstrap": 0}
-    for number, rng in enumerate(np.random.default_rng(0).spawn(400)):
-        values = 0.2 * rng.normal(size=(3, 4))
-        values += rng.normal(size=(3, 1)) * (source != "scenes")
-        values += rng.normal(size=(1, 4)) * (source != "seeds")
-        found = intervals(values, seed=number)
-        for name in covered:
-            low, high = getattr(found, name)
-            covered[name] += low <= 0 <= high
-    assert covered["widest"] >= 0.93 * 400
-    assert covered["bootstrap"] <= 0.90 * 400

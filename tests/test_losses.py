@@ -61,9 +61,22 @@ def test_bfloat16_logits_are_reduced_in_float32():
     np.testing.assert_allclose(total / weight, np.log(2), rtol=1e-5)
 
 
-def test_mean_squared_error():
-    total, weight = losses.mean_squared_error(jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 1.0]]))
-    assert (total, weight) == (5, 2)
+def test_labels_that_are_no_class_weigh_nothing():
+    logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5], [0.1, 0.9]]]))
+    for stray in (2, 7, 254, 255):
+        labels = jnp.array([[0, 1, stray]], jnp.uint8)
+        total, weight = losses.weighted_cross_entropy(logits, labels, jnp.array([1.0, 5.0]))
+        np.testing.assert_allclose(total, -np.log(0.75) - 5 * np.log(0.5), rtol=1e-6)
+        assert weight == 6
+
+
+def test_squared_errors_are_those_of_pixels_that_count():
+    outputs = jnp.array([[[[1.0, 3.0], [9.0, 9.0]]], [[[2.0, 2.0], [2.0, 1.0]]]])  # [2, 1, 2, 2]
+    targets = jnp.array([[[[0.0, 1.0], [0.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
+    valid = jnp.array([[[True, False]], [[True, True]]])
+    total, weight = losses.squared_errors(outputs, targets, valid)
+    np.testing.assert_array_equal(total, [1 + 4, 4 + 4 + 4 + 1])
+    np.testing.assert_array_equal(weight, [2, 4])
 
 
 def test_balanced_weights_give_every_class_the_same_share():

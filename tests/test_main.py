@@ -1,5 +1,7 @@
 """A user's mistake is one line that names the thing, and an exit code of 2."""
 
+import json
+
 import programs
 import pytest
 
@@ -93,9 +95,16 @@ def test_a_dataset_without_validation_split(program, thin_data, tmp_path):
     assert "no 'val' split; it has train, test" in line
 
 
-def test_a_checkpoint_of_another_architecture(program):
+def test_a_checkpoint_of_another_architecture(program, tmp_path):
     program("--config.train.num_steps=1")
-    line = error_line(program("--config.model.unet.block_out_channels=8,16", expect=2))
+    other = "--config.model.unet.block_out_channels=8,16"
+    line = error_line(program(other, expect=2))
+    assert "model.unet.block_out_channels ([8, 8], now [8, 16])" in line
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    config["model"]["unet"]["block_out_channels"] = [8, 16]
+    path.write_text(json.dumps(config))
+    line = error_line(program(other, expect=2))
     assert "another architecture" in line
     assert "unet/down_blocks_1" in line
     assert "(8,)" in line
@@ -103,16 +112,14 @@ def test_a_checkpoint_of_another_architecture(program):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(program, tmp_path):
-    program("--config.train.num_steps=4")
-    line = error_line(
-        program("--config.train.num_steps=40", "--config.train.learning_rate=1e38", expect=2)
-    )
-    step = int(line.split("step ")[1].split(":")[0])
-    assert 4 < step <= 14
-    assert "nan" in line or "inf" in line
-    kept = [p.name for p in (tmp_path / "run" / "checkpoints" / "latest").iterdir()]
-    assert kept == ["4"]
-    program("--config.train.num_steps=6")  # and it can be gone on from
+    # The rate rises: after one update the parameters are finite, but not what comes of them.
+    rises = ("--config.train.learning_rate=1e18", "--config.train.warmup_steps=15")
+    for _ in range(2):  # and again, from the checkpoint
+        line = error_line(program(*rises, "--config.train.checkpoint_every_steps=1", expect=2))
+        assert 1 < int(line.split("step ")[1].split(":")[0]) <= 5
+        assert "nan" in line or "inf" in line
+        kept = [p.name for p in (tmp_path / "run" / "checkpoints" / "latest").iterdir()]
+        assert kept == ["1"]
 
 
 def test_updates_can_be_skipped_so_many_times_before_the_run_stops(program, tmp_path):
@@ -121,8 +128,9 @@ def test_updates_can_be_skipped_so_many_times_before_the_run_stops(program, tmp_
     line = error_line(program(*options, "--config.train.skip_above_gradient_norm=1e-9", expect=2))
     assert "step 4: " in line
     assert "after 3 skipped updates" in line
-    program(*options, "--config.train.skip_above_gradient_norm=1e9")
-    assert list(programs.metrics(tmp_path / "run")) == list(range(1, 13))
+    workdir = tmp_path / "other"
+    program(*options, "--config.train.skip_above_gradient_norm=1e9", workdir=workdir)
+    assert list(programs.metrics(workdir)) == list(range(1, 13))
 
 
 @pytest.mark.parametrize(

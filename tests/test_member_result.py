@@ -10,9 +10,10 @@ from noise2map_jax.member_result import MemberResult
 def test_what_is_saved_is_loaded(tmp_path):
     counts = np.arange(8, dtype=np.int64).reshape(2, 2, 2)
     result = MemberResult(7, counts, np.array([0, 9], np.int32), counts + 1, "test")
-    assert member_result.load(tmp_path) is None
-    member_result.save(result, tmp_path)
-    loaded = member_result.load(tmp_path)
+    assert member_result.load(tmp_path, "val") is None
+    member_result.save(result, tmp_path, "val")
+    loaded = member_result.load(tmp_path, "val")
+    assert member_result.load(tmp_path, "test") is None
     assert (loaded.step, loaded.question) == (7, "test")
     np.testing.assert_array_equal(loaded.confusions, counts)
     np.testing.assert_array_equal(loaded.timesteps, [0, 9])
@@ -24,4 +25,4 @@ def test_objects_are_not_unpickled(tmp_path):
     array = np.array([{}], dtype=object)
     np.savez(tmp_path / "result.npz", step=array, confusions=array, timesteps=array, sweep=array)
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        member_result.load(tmp_path)
+        member_result.load(tmp_path, "val")

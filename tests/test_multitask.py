@@ -11,7 +11,8 @@ from PIL import Image
 
 from noise2map_jax import sharding
 from noise2map_jax.components import create_model
-from noise2map_jax.run import load_config, restore_best
+from noise2map_jax.run import restore_best
+from noise2map_jax.run_config import load_config
 
 CONFIG = "--config=tests/multitask_config.py"
 

@@ -14,8 +14,15 @@ from PIL import Image
 from noise2map_jax import map_colours
 from noise2map_jax.errors import UserError
 from noise2map_jax.page import curve_plot, pictures
-from noise2map_jax.page.content import SceneScores, VariantScore
-from noise2map_jax.page.number_text import p_value, percent, signed, signed_percent, sort_value
+from noise2map_jax.page.content import PlaceScores, Ranking, VariantScore
+from noise2map_jax.page.number_text import (
+    detectable,
+    p_value,
+    percent,
+    signed,
+    signed_percent,
+    sort_value,
+)
 from noise2map_jax.page.render import render_run, render_study, write_page
 from noise2map_jax.page.series import COLOURS, create_series
 from noise2map_jax.page.sweep_plot import distinct_schedules
@@ -80,21 +87,27 @@ def run():
 def test_a_study_ranks_its_variants_and_states_their_scores(study):
     assert table_rows(study, 0) == [
         "cosine noise.kind=cosine 3/3 88.00 ± 1.00 [86.00, 90.00] 78.57 +4.00 [+1.00, +7.00] 0.031 "
-        "+4.00 Differs from the reference.",
-        "paper reference noise.kind=paper 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – –",
+        "4.2 +4.00 Differs from the reference.",
+        "paper reference noise.kind=paper 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – – –",
         "clean noise.kind=clean 3/3 71.00 ± 1.00 [69.00, 73.00] 55.04 −13.00 [−16.00, −10.00] "
-        "0.031 −13.00 Differs from the reference.",
+        "0.031 4.2 −13.00 Differs from the reference.",
     ]
 
 
 def test_a_study_states_where_it_comes_from(study):
     text = Page(study).text
-    for part in ("A study", "320 tiles of 80 scenes", "--seeds=0,1,2", "kind: swap", "not finite"):
+    for part in (
+        "A study",
+        "320 tiles of 80 scenes in 23 places of the split val",
+        "--seeds=0,1,2",
+        "kind: swap",
+        "not finite",
+    ):
         assert part in text
     assert "Predictions of seed 0." in text
 
 
-def test_scene_scores_link_to_the_pictures_there_are(study):
+def test_place_scores_link_to_the_pictures_there_are(study):
     assert table_rows(study, 1) == [
         "area_10 50.0 75.0 25.0",
         "area_9 90.0 – 20.0",
@@ -103,6 +116,56 @@ def test_scene_scores_link_to_the_pictures_there_are(study):
     assert '<a href="#scene-0">area_10</a>' in study
     assert '<a href="#scene-1">area_9</a>' in study
     assert ">area_1</a>" not in study
+
+
+def test_a_page_says_how_many_places_there_are_or_that_they_are_not_known():
+    found = Page(render_study(page_contents.a_study())).text
+    assert "Places23" in found.replace("\n", "")
+    unknown = dataclasses.replace(page_contents.SAMPLE, num_places=80, places_known=False)
+    study = page_contents.a_study(ranking=page_contents.a_ranking(unknown))
+    text = Page(render_study(study)).text
+    assert "Placesnot known" in text.replace("\n", "")
+    assert "which of them lie in one place is not known: each is taken for a place of its" in text
+
+
+def test_a_refused_interval_is_said_and_not_drawn():
+    ranking = page_contents.a_ranking()
+    reason = "2 places, at least 3 are needed"
+    refused = [
+        dataclasses.replace(
+            variant,
+            f1_interval=None,
+            f1_refusal=reason,
+            difference_interval=None,
+            difference_refusal=reason if variant.name != "paper" else "",
+            p_value=NAN,
+            detectable=NAN,
+        )
+        for variant in ranking.variants
+    ]
+    study = page_contents.a_study(ranking=dataclasses.replace(ranking, variants=tuple(refused)))
+    text = render_study(study)
+    rows = table_rows(text, 0)
+    assert rows[0].startswith(
+        f"cosine noise.kind=cosine 3/3 88.00 ± 1.00 n/a: {reason} 78.57 +4.00 n/a: {reason} "
+    )
+    assert "Seen" not in Page(text).text
+    assert "Bars" not in Page(text).text
+    assert "hold together" not in Page(text).text
+
+
+def test_test_is_a_section_of_its_own_with_scores_once_it_was_opened(study):
+    assert re.findall(r'<section id="(.*)"', study)[:2] == ["scores", "test"]
+    before = Page(study).text
+    assert "The test split has not been opened." in before
+    assert "of the split test" not in before
+    sample = dataclasses.replace(page_contents.SAMPLE, split="test", num_places=11)
+    final = page_contents.a_ranking(sample, shift=-0.05)
+    opened = page_contents.a_study(final=final, test_note="The test split was opened once.")
+    text = render_study(opened)
+    assert table_rows(text, 0) == table_rows(study, 0)
+    assert table_rows(text, 1)[0].startswith("cosine noise.kind=cosine 3/3 83.00 ± 1.00")
+    assert "in 11 places of the split test" in Page(text).text
 
 
 def test_a_run_states_the_scores_of_each_class(run):
@@ -147,14 +210,14 @@ def test_samples_are_shown_where_there_are_any(run):
 
 def test_empty_parts_are_left_out():
     content = page_contents.a_study(
-        variants=(VariantScore("alone", "", 0, 1, NAN),),
+        ranking=Ranking((VariantScore("alone", "", 0, 1, NAN),), page_contents.SAMPLE),
         reference="alone",
         **dict.fromkeys(("notes", "sweeps", "curves", "noised", "pictures"), ()),
-        scene_scores=None,
+        place_scores=None,
     )
     text = render_study(content)
-    assert re.findall(r'<section id="(.*)"', text) == ["scores", "origin"]
-    for absent in ("Difference", "Holm", "Effect", "Verdict", "Notes", "Bars", "nan"):
+    assert re.findall(r'<section id="(.*)"', text) == ["scores", "test", "origin"]
+    for absent in ("Difference", "adjusted", "Effect", "Verdict", "Notes", "Bars", "nan"):
         assert absent not in Page(text).text
     bare = page_contents.a_run(scores=(), curves=(), noised=(), pictures=(), config="", command="")
     assert Page(render_run(bare)).open == []
@@ -167,9 +230,9 @@ def test_parts_that_are_not_finite_are_drawn_as_gaps():
         dataclasses.replace(c, loss=np.full(500, np.inf), f1=np.full(10, NAN))
         for c in content.curves
     )
-    scores = SceneScores(("a",), ("paper",), np.array([[NAN]]))
+    scores = PlaceScores(("a",), ("paper",), np.array([[NAN]]))
     text = render_study(
-        dataclasses.replace(content, sweeps=sweeps, curves=curves, scene_scores=scores)
+        dataclasses.replace(content, sweeps=sweeps, curves=curves, place_scores=scores)
     )
     assert 'id="learning"' not in text
     assert "NaN" not in re.sub(r"<script>.*</script>", "", text, flags=re.DOTALL)
@@ -180,7 +243,7 @@ def test_an_unknown_reference_and_equal_names_are_errors():
         render_study(page_contents.a_study(reference="other"))
     twice = (page_contents.a_score("paper", 0.5),) * 2
     with pytest.raises(UserError, match="expected every name once"):
-        render_study(page_contents.a_study(variants=twice))
+        render_study(page_contents.a_study(ranking=Ranking(twice, page_contents.SAMPLE)))
 
 
 def test_a_page_is_written_whole(tmp_path):
@@ -251,5 +314,6 @@ def test_numbers_that_are_not_known_are_dashes():
     assert [percent(0.5), percent(None), percent(NAN)] == ["50.00", "–", "–"]
     assert [signed_percent(-0.012), signed_percent(None)] == ["−1.20", "–"]
     assert [signed(1.5), signed(NAN)] == ["+1.50", "–"]
+    assert [detectable(0.0421), detectable(1.5), detectable(NAN)] == ["4.2", "none", "–"]
     assert [p_value(0.0004), p_value(0.25), p_value(None)] == ["<0.001", "0.250", "–"]
     assert [sort_value(np.float32(0.5)), sort_value(NAN), sort_value(None)] == ["0.5", "", ""]

@@ -12,7 +12,10 @@ from noise2map_jax.weights import WEIGHTS_FILE, load_diffusers, to_diffusers
 
 diffusers = pytest.importorskip("diffusers", reason="needs diffusers (the extra 'parity')")
 torch = pytest.importorskip("torch", reason="needs torch (the extra 'parity')")
-pytestmark = pytest.mark.filterwarnings("ignore")  # those of torch and diffusers are not ours
+pytestmark = [
+    pytest.mark.usefixtures("highest_precision"),
+    pytest.mark.filterwarnings("ignore"),  # those of torch and diffusers are not ours
+]
 
 
 def random_config(rng):

@@ -18,11 +18,11 @@ from noise2map_jax.preemption import EXIT_CODE
 
 @pytest.fixture
 def together(thin_data, cache, tmp_path):
-    """Start two processes of one run: `together(num_steps)`."""
+    """Start two processes of one run: `together(num_steps, *options of the second)`."""
 
     started = []
 
-    def start(num_steps):
+    def start(num_steps, *of_the_second):
         arguments = (
             "--config=tests/thin_config.py",
             f"--config.data.data_dir={thin_data}",
@@ -30,7 +30,8 @@ def together(thin_data, cache, tmp_path):
             f"--config.train.num_steps={num_steps}",
             "--config.train.eval_every_steps=10",
         )
-        started.extend(programs.start_together(arguments, programs.environment(cache, 2), 2))
+        env = programs.environment(cache, 2)
+        started.extend(programs.start_together(arguments, env, 2, of_the_last=of_the_second))
         return started[-2:]
 
     yield start
@@ -143,3 +144,20 @@ def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
     step = int(outputs[0].split("goes on from step ")[1].split()[0])
     assert (tmp_path / "run" / "checkpoints" / "latest" / str(step)).is_dir()
     assert list(metrics(tmp_path / "run")) == list(range(1, step + 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--config.seed=1",), "process 1 in seed (1, not 0); start all with the same command"),
+        (("--config.data.data_dir=nowhere",), "process 1: no dataset 'thin_ss' in 'nowhere'"),
+    ],
+)
+def test_processes_that_differ_end_before_they_begin(together, tmp_path, options, words):
+    codes, outputs = finish(together(10, *options))
+    assert codes == [2, 2], outputs
+    for output in outputs:
+        lines = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1
+        assert words in lines[0]
+    assert not (tmp_path / "run" / "config.json").exists()

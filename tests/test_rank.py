@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 
 from configs import default
 from noise2map_jax import rank
-from noise2map_jax.experiment import save_config
 from noise2map_jax.rank import rank_methods
 from noise2map_jax.result_rows import ResultRow
+from noise2map_jax.run_config import save_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def scores(f1, ious, protocol="records"):
+def scores(f1, ious, protocol="records", **more):
     """What evaluation writes, as far as it is read here; fractions of 1."""
     named = {"f1/foreground": f1, "iou/mean": 0.99, "iou/background": 0.98}
     named |= {f"iou/{name}": iou for name, iou in ious.items()}
-    return {"protocol": protocol, "step": 1, "scores": {"all tiles": {"tiles": 3, **named}}}
+    found = {"protocol": protocol, "step": 1, "scores": {"all tiles": {"tiles": 3, **named}}}
+    return found | more
 
 
 def write_run(folder, f1=0.8, iou=0.6, *, task="ss", dataset="whu", split="test", **changes):
@@ -107,9 +108,14 @@ def test_runs_studies_and_tables_are_ranked_together(tmp_path, capsys):
     write_run(tmp_path / "cd", 0.5, 0.3, task="cd")
     write_table(
         tmp_path / "study" / "report" / "results.csv",
-        "clean,ss whu,75,62,whatever",
-        "clean,cd whu,65.5,48,",
-        header="method,dataset,f1,iou,seeds",
+        "wrong,ss whu,1,1,val",
+        header="method,dataset,f1,iou,split",
+    )
+    write_table(
+        tmp_path / "study" / "report" / "final.csv",
+        "clean,ss whu,75,62,test,whatever",
+        "clean,cd whu,65.5,48,test,",
+        header="method,dataset,f1,iou,split,seeds",
     )
     table = write_table(tmp_path / "published.csv", "other,ss whu,91.234,80")
     output = tmp_path / "new" / "rank.csv"
@@ -128,6 +134,20 @@ def test_runs_studies_and_tables_are_ranked_together(tmp_path, capsys):
         "2,paper,65.00,47.50,50.00,80.00",
         ",other,,,,91.23",
     ]
+
+
+def test_splits_are_not_mixed(tmp_path, capsys):
+    header = "method,dataset,f1,iou,split"
+    table = write_table(tmp_path / "s/report/results.csv", "a,ss x,70,60,val", header=header)
+    error = call(capsys, tmp_path / "s", expect=2)
+    assert "s has no scores on test: studies compare on val (--split=val), and test is" in error
+    assert "70.00" in call(capsys, tmp_path / "s", "--split=val")[2]
+    write_table(tmp_path / "s/report/final.csv", "a,ss x,65,55,test", header=header)
+    assert "65.00" in call(capsys, tmp_path / "s")[2]
+    assert "the scores are of val, not of test; see --split" in call(capsys, table, expect=2)
+    write_table(table, "a,ss x,70,60", header="method,dataset,f1,iou")
+    error = call(capsys, tmp_path / "s", "--split=val", expect=2)
+    assert "an earlier version wrote it; run the study again with --mode=ablate" in error
 
 
 def test_seeds_of_a_method_are_averaged_and_it_is_said(tmp_path, capsys):
@@ -244,6 +264,51 @@ def test_sources_that_cannot_be_meant_are_named(tmp_path, capsys):
     other = write_run(tmp_path / "other", protocol="other records")
     error = call(capsys, folder, other, expect=2)
     assert "run and other were not scored on the same ss whu: 'records' and 'other" in error
+
+
+def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    for step in (1, 20):
+        (folder / "checkpoints" / "best" / str(step)).mkdir(parents=True)
+        if step == 1:
+            call(capsys, folder)
+    error = call(capsys, folder, expect=2)
+    assert "scores_test.json is of step 1, but the best checkpoint of" in error
+    assert "is now that of step 20; evaluate the run again: python -m" in error
+
+
+def test_scores_are_of_the_dataset_that_was_evaluated(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", dataset="whu")
+    path = folder / "report" / "scores_test.json"
+    content = json.loads(path.read_text())
+    changed = {"data.dataset": ["whu", "levir"]}
+    path.write_text(json.dumps(content | {"dataset": "levir", "differs_from_training": changed}))
+    lines = call(capsys, folder)
+    assert "F1 ss levir" in lines[0]
+    assert lines[-1] == "run was not scored on ss levir as it was trained, in data.dataset"
+
+
+def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
+    names = [f"m={tmp_path / 'a'}", f"m={tmp_path / 'b'}"]
+    write_run(tmp_path / "a", inference_timesteps=[999])
+    write_run(tmp_path / "b", inference_timesteps=[500])
+    error = call(capsys, *names, expect=2)
+    assert "runs of m predicted ss whu with t = (999,) and (500,)" in error
+    call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
+    for name, draws in ("a", 0), ("b", 4):
+        write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
+    assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
+    write_run(tmp_path / "b", inference_timesteps=[999])
+    assert "m: means over runs: ss whu of 2" in call(capsys, *names)
+
+
+def test_scores_on_a_dataset_before_and_after_it_was_built_anew_are_refused(tmp_path, capsys):
+    write_run(tmp_path / "a", records="0a")
+    write_run(tmp_path / "b", records="0b")
+    error = call(capsys, tmp_path / "a", tmp_path / "b", expect=2)
+    assert "a and b were not scored on the same ss whu: it was built anew" in error
+    write_run(tmp_path / "b")  # by an earlier version, which does not say
+    call(capsys, tmp_path / "a", tmp_path / "b")
 
 
 def test_a_folder_may_hold_an_equals_sign(tmp_path, capsys):

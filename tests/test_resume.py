@@ -141,6 +141,7 @@ def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_pat
     assert 2 <= saved < 160
     assert f"goes on from step {saved}" in output
     assert "Traceback" not in output
+    assert "a second signal ends at once" in output
     process = start(thin_data, cache, run)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0

@@ -6,14 +6,17 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import PartitionSpec
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
+from programs import needs_libtpu
 
 from noise2map_jax import sharding
+from noise2map_jax.accelerators import topology_devices
 from noise2map_jax.augment import Augmentation
 from noise2map_jax.data_parallel import data_parallel
 from noise2map_jax.errors import UserError
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.execution import Execution
+from noise2map_jax.input_pipeline import train_batches
 from noise2map_jax.model import init_params
 from noise2map_jax.step import train_step
 from noise2map_jax.train_state import create_train_state
@@ -115,18 +118,18 @@ def test_arrays_move_between_ways_of_being_split(all_sharded):
 def test_eight_devices_and_one_count_the_same():
     problem = tiny_problem()
     params, process = jitted_params(problem.model), tiny_process()
-    batch = tiny_batch(num=16) | {"valid": np.arange(16) < 13}
+    batch = tiny_tiles(num=16) | {"valid": np.arange(16) < 13}
     counts = []
     for num in (1, 8):
         mesh = mesh_of(num)
         rep = sharding.replicated(mesh)
         step = jax.jit(
             functools.partial(eval_step, problem=problem),
-            in_shardings=(rep, sharding.batch_sharding(mesh), rep),
+            in_shardings=(rep, sharding.batch_sharding(mesh), rep, rep),
             out_shardings=rep,
         )
-        args = sharding.replicate((params, process), mesh)
-        out = step(args[0], sharding.shard_batch(batch, mesh), args[1])
+        args = sharding.replicate((params, process, ONE_DRAW), mesh)
+        out = step(args[0], sharding.shard_batch(batch, mesh), *args[1:])
         counts.append(np.asarray(out["confusion"]))
     np.testing.assert_array_equal(counts[0], counts[1])
     assert np.all(counts[0][13:] == 0)
@@ -141,6 +144,44 @@ def test_the_mesh_holds_every_device():
     ]
     whole = sharding.replicate(jnp.arange(4), mesh)
     assert all(s.data.shape == (4,) for s in whole.addressable_shards)
+
+
+def test_each_row_lies_where_its_process_is_told_to_read_it():
+    order = [5, 0, 3, 6, 1, 7, 2, 4]  # as wires on a board might run
+    mesh = sharding.create_mesh(devices=[jax.devices()[i] for i in order])
+    array = sharding.shard_batch({"x": np.arange(16)}, mesh)["x"]
+    np.testing.assert_array_equal(array, np.arange(16))
+    np.testing.assert_array_equal(sharding.process_rows(mesh, 16, 0), np.arange(16))
+    assert sharding.process_rows(mesh, 16, 1).size == 0
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("name", "num_slices", "fsdp"),
+    [("v5e:4x4", 1, 1), ("v5e:4x4", 2, 2), ("v4:2x2x4", 1, 1), ("v5p:2x2x4", 1, 2)],
+)
+def test_a_slice_reads_the_batches_that_one_device_reads(name, num_slices, fsdp):
+    mesh = sharding.create_mesh(fsdp, topology_devices(name, num_slices))
+    batch_size = 2 * mesh.size
+    indices = sharding.batch_sharding(mesh).devices_indices_map((batch_size,))
+    processes = sorted({device.process_index for device in indices})
+    assert len(processes) > 1
+
+    def batch(rows):
+        records = [{"x": np.int32(i)} for i in range(5 * batch_size)]
+        options = dict(seed=3, batch_size=batch_size, first_step=2, num_threads=1)
+        return next(train_batches(records, ("x",), rows=rows, **options))["x"]
+
+    whole, by_process = batch(range(batch_size)), []
+    for process in processes:
+        rows = sharding.process_rows(mesh, batch_size, process)
+        own = [index[0] for device, index in indices.items() if device.process_index == process]
+        on_devices = sorted(row for part in own for row in range(batch_size)[part])
+        assert rows.tolist() == on_devices
+        np.testing.assert_array_equal(batch(rows.tolist()), whole[rows])
+        by_process += rows.tolist()
+    assert sorted(by_process) == list(range(batch_size))
+    assert by_process != sorted(by_process)  # else this slice would show nothing
 
 
 @pytest.mark.parametrize(("size", "parts"), [(12, 1), (0, 1), (24, 2), (8, 0)])

@@ -1,6 +1,9 @@
 """The members of a study: all made and checked before any is trained."""
 
 import importlib
+import json
+import pathlib
+import shutil
 
 import pytest
 import study_config
@@ -37,6 +40,7 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
         *("clean", "mine: init_from=somewhere", "gaussian"),
         "several: noise.inference_timesteps=1,2",
         "short: noise.num_train_timesteps=100",
+        "exact: model.matmul_precision=highest",
         "wide: model.unet.block_out_channels=16,16",
         "fast: train.learning_rate=1.0",
         "turned: augment.flips_and_turns=False",
@@ -45,9 +49,9 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
     names = [sorted({member.variant.name for member in group}) for group in groups]
     assert names == [
         ["clean", "cosine", "gaussian", "mine", "paper"],
-        *(["several"], ["short"], ["wide"], ["fast"], ["turned"]),
+        *(["several"], ["short"], ["exact"], ["wide"], ["fast"], ["turned"]),
     ]
-    assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2]
+    assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +87,19 @@ def test_a_wrong_study_is_named_before_anything_is_trained(config, change, said,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_split_that_is_not_there_is_named_before_anything_is_trained(config, tmp_path):
-    config.eval.split = "tset"
-    with pytest.raises(UserError, match="has no 'tset' split"):
+def test_the_split_of_evaluation_does_not_move_a_study(config, tmp_path):
+    config.eval.split = "tset"  # of --mode=eval, which is not this
+    assert len(create_study(config, tmp_path).members) == 4
+
+
+def test_a_dataset_without_validation_is_named_before_anything_is_trained(config, tmp_path):
+    folder = tmp_path / "data" / "thin_ss" / "1.0.0"
+    shutil.copytree(pathlib.Path(config.data.data_dir) / "thin_ss" / "1.0.0", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["splits"]["val"]["num_records"] = 0
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    config.data.data_dir = str(tmp_path / "data")
+    with pytest.raises(UserError, match="has no 'val' split"):
         create_study(config, tmp_path)
 
 

@@ -2,86 +2,140 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
 
 from noise2map_jax import study_tables
 from noise2map_jax.comparison import compare
+from noise2map_jax.errors import UserError
+from noise2map_jax.page.content import Sample
 from noise2map_jax.result_rows import read_table
 from noise2map_jax.variant_scores import VariantScores
 
-SCENES = [f"scene{i}" for i in range(6)]
+PLACES = [f"place{i}" for i in range(6)]
+SAMPLE = Sample("val", num_tiles=6, num_scenes=8, num_places=6, places_known=True)
 
 
 def scores(name, *f1, seeds=None):
-    """A variant whose F1 is the same on every scene: of 100 pixels, 50 of them foreground."""
+    """A variant of nearly the same F1 in every place, of 1000 pixels, 500 of them foreground."""
     matrices = []
-    for value in f1:
-        hits = round(50 * value)
-        matrices.append([[[hits, 50 - hits], [50 - hits, hits]]] * len(SCENES))
-    counts = np.array(matrices, np.int64).reshape(len(f1), len(SCENES), 2, 2)
+    for number, value in enumerate(f1):
+        hits = [
+            round(500 * value) + (3 * i + number * len(name)) % 5 - 2 for i in range(len(PLACES))
+        ]
+        matrices.append([[[h, 500 - h], [500 - h, h]] for h in hits])
+    counts = np.array(matrices, np.int64).reshape(len(f1), len(PLACES), 2, 2)
     return VariantScores(name, seeds or tuple(range(len(f1))), counts)
+
+
+def compared(places=PLACES):
+    return compare(
+        [scores("paper", 0.5, 0.54), scores("a_b & 50 % | c", 0.6, 0.6405), scores("blown")],
+        places,
+        "paper",
+    )
 
 
 @pytest.fixture
 def comparison():
-    return compare(
-        [scores("paper", 0.5, 0.54), scores("a_b & 50 % | c", 0.6, 0.64), scores("blown")],
-        SCENES,
-        "paper",
-        num_resamples=50,
-    )
+    return compared()
+
+
+def rows_of(comparison, sample=SAMPLE):
+    text = study_tables.to_csv(comparison, sample, "ss mine", "val of mine")
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def test_csv_holds_every_number_in_percent(comparison):
-    rows = list(
-        csv.DictReader(io.StringIO(study_tables.to_csv(comparison, "ss mine", "test of mine")))
-    )
+    rows = rows_of(comparison)
     assert [row["method"] for row in rows] == ["paper", "a_b & 50 % | c"]  # no row without a score
-    assert float(rows[0]["f1"]) == pytest.approx(52)
-    assert float(rows[0]["f1_std"]) == pytest.approx(2 * 2**0.5, rel=1e-5)
+    assert float(rows[0]["f1"]) == pytest.approx(52, abs=0.1)
+    assert float(rows[0]["f1_std"]) == pytest.approx(2 * 2**0.5, rel=0.1)
     assert rows[0]["difference"] == rows[0]["verdict"] == ""
-    assert float(rows[1]["difference"]) == pytest.approx(10)
     assert rows[1]["seeds"] == "0 1"
-    assert float(rows[1]["effect_size"]) == 1.0
     assert rows[1]["pairs"] == "12"
-    assert "better than paper by 10.0 points" in rows[1]["verdict"]
+    assert float(rows[1]["effect_size"]) == 1.0
+    (difference, _) = comparison.differences
+    for name, value in (
+        ("difference", 100 * difference.f1),
+        ("difference_low", 100 * difference.interval.low),
+        ("difference_high", 100 * difference.interval.high),
+        ("detectable", 100 * difference.detectable),
+        ("p", difference.p),
+    ):
+        assert float(rows[1][name]) == pytest.approx(value, rel=1e-5)
+    assert rows[1]["comparisons"] == "1"
+    assert "better than paper by 10.1 points" in rows[1]["verdict"]
+    counts = [rows[1][name] for name in ("split", "tiles", "scenes", "places", "places_known")]
+    assert counts == ["val", "6", "8", "6", "yes"]
+
+
+def test_places_that_are_not_known_have_no_number(comparison):
+    unknown = Sample("val", 6, 8, 8, places_known=False)
+    row = rows_of(comparison, unknown)[0]
+    assert (row["places"], row["places_known"]) == ("", "no")
+    first = study_tables.to_markdown(comparison, unknown).splitlines()[0]
+    assert first.startswith(
+        "6 tiles of 8 scenes of the split val; which of them lie in one place is"
+    )
+
+
+def test_an_interval_over_two_places_is_refused():
+    comparison = compared(["a", "b"] * 3)
+    reason = "2 places, at least 3 are needed"
+    row = rows_of(comparison)[1]
+    assert row["f1_low"] == row["difference_low"] == row["p"] == row["detectable"] == ""
+    assert row["difference"]
+    assert row["verdict"].endswith(f"cannot be told: {reason}")
+    line = study_tables.to_markdown(comparison, SAMPLE).splitlines()[4]
+    assert line.count(f"| n/a: {reason} |") == 2
+    assert "+10.0" in line
 
 
 def test_csv_is_what_rank_reads(comparison, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(study_tables.to_csv(comparison, "ss mine", "test of mine"))
-    rows = read_table(path)
+    path.write_text(study_tables.to_csv(comparison, SAMPLE, "ss mine", "val of mine"))
+    rows = read_table(path, "val")
     assert [(row.method, row.dataset) for row in rows] == [
         ("paper", "ss mine"),
         ("a_b & 50 % | c", "ss mine"),
     ]
-    assert rows[1].f1 == pytest.approx(62)
-    assert rows[1].iou == pytest.approx(100 * np.mean([0.6 / 1.4, 0.64 / 1.36]), rel=1e-5)
+    assert rows[1].f1 == pytest.approx(62, abs=0.1)
+    assert rows[1].iou == pytest.approx(100 * np.mean([0.6 / 1.4, 0.64 / 1.36]), rel=2e-3)
+    with pytest.raises(UserError, match="the scores are of val, not of test; see --split"):
+        read_table(path, "test")
 
 
 def test_markdown_has_the_best_first_and_keeps_its_columns(comparison):
-    lines = study_tables.to_markdown(comparison).splitlines()
+    caption, blank, *lines = study_tables.to_markdown(comparison, SAMPLE).splitlines()
+    assert caption == "6 tiles of 8 scenes in 6 places of the split val."
+    assert blank == ""
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         r"| a_b & 50 % \| c",
         "| paper",
         "| blown",
     ]
-    assert "62.00 ± 2.83" in lines[2]
-    assert "+10.00" in lines[2]
-    assert "| blown | 0 | failed |" in lines[4]
-    assert {line.replace(r"\|", "").count("|") for line in lines} == {9}
+    assert re.search(r"\| 6[12]\.\d\d ± [23]\.\d\d \| \d\d\.\d\d to \d\d", lines[2])
+    assert re.search(
+        r"\| \+10\.\d\d \| \d+\.\d\d to \d\d\.\d\d \| 0\.\d{3} \| \d+\.\d \|$", lines[2]
+    )
+    assert "| blown | 0 | failed | n/a: no seed finished |" in lines[4]
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {10}
 
 
 def test_latex_escapes_what_means_something_there(comparison):
-    text = study_tables.to_latex(comparison)
-    assert r"a\_b \& 50 \% | c & 2 & 62.00 $\pm$ 2.83 &" in text
+    text = study_tables.to_latex(comparison, SAMPLE)
+    assert text.startswith("% 6 tiles of 8 scenes in 6 places of the split val.\n")
+    assert r"a\_b \& 50 \% | c & 2 & 6" in text
+    assert r" $\pm$ " in text
     assert text.count(r"\\") == 4
     assert r"F1 [\%]" in text
 
 
 def test_a_single_seed_has_no_deviation():
-    alone = compare([scores("paper", 0.5)], SCENES, "paper", num_resamples=10)
-    assert "| paper | 1 | 50.00 |" in study_tables.to_markdown(alone)
-    assert ",,," in study_tables.to_csv(alone, "ss mine", "test of mine")
+    alone = compare([scores("paper", 0.5)], PLACES, "paper")
+    markdown = study_tables.to_markdown(alone, SAMPLE)
+    assert "| paper | 1 | 49.93 | n/a: 1 seed, at least 2 are needed |" in markdown
+    assert ",,," in study_tables.to_csv(alone, SAMPLE, "ss mine", "val of mine")

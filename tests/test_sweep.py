@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import thin_config
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
 
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.evaluator import MapEvaluator
@@ -20,16 +20,16 @@ from noise2map_jax.sweep import TimestepSweep, sweep_step, timestep_grid
 def test_each_timestep_counts_as_a_prediction_there(task):
     problem, timesteps = tiny_problem(task), (0, 258, 999)
     params = jitted_params(problem.model)
-    batch = tiny_batch(task) | {"valid": np.arange(8) < 6}
+    batch = tiny_tiles(task) | {"valid": np.arange(8) < 6}
     # Trained for another timestep than those that are asked for.
     process = tiny_process(task, inference_timesteps=(700,))
     swept = jax.jit(functools.partial(sweep_step, problem=problem))(
-        params, batch, process, jnp.array(timesteps)
+        params, batch, process, ONE_DRAW, jnp.array(timesteps)
     )
     one = jax.jit(functools.partial(eval_step, problem=problem))
     for i, timestep in enumerate(timesteps):
         there = tiny_process(task, inference_timesteps=(timestep,))
-        expected = one(params, batch, there)["confusion"].sum(axis=0)
+        expected = one(params, batch, there, ONE_DRAW)["confusion"].sum(axis=0)
         np.testing.assert_array_equal(swept[i], expected)
     assert np.any(swept[0] != swept[1])
     assert swept[0].sum() == (batch["mask"][:6] != 255).sum()
@@ -37,10 +37,10 @@ def test_each_timestep_counts_as_a_prediction_there(task):
 
 def test_several_inference_timesteps_are_no_part_of_the_sweep():
     problem = tiny_problem()
-    arguments = jitted_params(problem.model), tiny_batch() | {"valid": np.ones(8, bool)}
+    arguments = jitted_params(problem.model), tiny_tiles()
     step = jax.jit(functools.partial(sweep_step, problem=problem))
     one, several = (
-        step(*arguments, tiny_process(inference_timesteps=steps), jnp.array([5, 10]))
+        step(*arguments, tiny_process(inference_timesteps=steps), ONE_DRAW, jnp.array([5, 10]))
         for steps in ((3,), (1, 2, 3))
     )
     np.testing.assert_array_equal(one, several)

@@ -5,6 +5,8 @@ import pytest
 from noise2map_jax.errors import UserError
 from noise2map_jax.tasks import TASKS, Noised, get_task
 
+MASK = jnp.array([[[0], [1]], [[0], [255]]], jnp.uint8)[None]
+
 
 def test_change_detection_stacks_the_dates_and_swaps_them():
     pre, post = jnp.zeros((2, 4, 4, 3)), jnp.ones((2, 4, 4, 3))
@@ -25,9 +27,15 @@ def test_denoising_is_scored_against_the_noise():
     x, eps = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 2.0)
     task = TASKS["denoise"]
     half = jnp.full((1, 1, 1, 1), 0.5)
-    targets = task.targets({"image": x}, Noised(x, x, eps, half, half))
+    targets = task.targets({"mask": MASK}, Noised(x, x, eps, half, half))
     total, weight = task.loss(jnp.zeros_like(x), targets, jnp.zeros(0))
     assert total / weight == 4
+
+
+def test_every_task_has_a_stream_of_random_numbers_of_its_own():
+    streams = {name: task.stream for name, task in TASKS.items()}
+    assert len(set(streams.values())) == len(TASKS)
+    assert streams["ss"] == 0x8CC7184C  # the CRC-32 of its name: the same in every run
 
 
 def test_segmentation_is_scored_against_the_mask():
@@ -45,8 +53,9 @@ def test_a_denoiser_predicts_what_it_is_asked_for(prediction_type, value):
     ones = jnp.ones((1, 2, 2, 3))
     signal, noise = jnp.full((1, 1, 1, 1), 0.6), jnp.full((1, 1, 1, 1), 0.8)
     task = get_task("denoise", prediction_type)
-    targets = task.targets({}, Noised(ones, ones, 2 * ones, signal, noise))
-    np.testing.assert_allclose(targets, np.full((1, 2, 2, 3), value), rtol=1e-6)
+    values, valid = task.targets({"mask": MASK}, Noised(ones, ones, 2 * ones, signal, noise))
+    np.testing.assert_allclose(values, np.full((1, 2, 2, 3), value), rtol=1e-6)
+    np.testing.assert_array_equal(valid, [[[True, True], [True, False]]])
 
 
 def test_unknown_prediction_type_lists_the_known_ones():

@@ -1,10 +1,16 @@
 import json
+import shutil
 
 import jax
 import numpy as np
+import programs
+import thin_config
 from PIL import Image
 from programs import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from noise2map_jax.dataset import open_dataset
+from noise2map_jax.run_config import FORMAT
 
 CD = (
     "--config.task=cd",
@@ -13,7 +19,7 @@ CD = (
 )
 
 
-def test_a_run_leaves_everything_that_is_promised(program, tmp_path):
+def test_a_run_leaves_everything_that_is_promised(program, thin_data, tmp_path):
     options = ("--config.train.ema_decay=0.9", "--config.train.cosine=True")
     done = program(*options, "--config.train.write_report=True")
     run = tmp_path / "run"
@@ -27,8 +33,14 @@ def test_a_run_leaves_everything_that_is_promised(program, tmp_path):
     assert list(metrics(run, "val/f1/foreground")) == [10, 20]
     rates = metrics(run, "train/learning_rate")
     assert rates[1] > rates[20] > 0
+    config = thin_config.get_config()
+    config.data.data_dir = str(thin_data)
+    config.train.update(ema_decay=0.9, cosine=True, write_report=True)
+    digests = {"ss": open_dataset("thin_ss", str(thin_data)).digest}
     saved = json.loads((run / "config.json").read_text())
-    assert saved["train"]["ema_decay"] == 0.9
+    expected = {"format": FORMAT, "datasets": digests} | config.to_dict()
+    assert saved == json.loads(json.dumps(expected))
+    assert not (run / "config_history.jsonl").exists()
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     assert len(events.Scalars("train/loss")) == 20
     assert events.Images("predictions/val")
@@ -39,13 +51,33 @@ def test_a_run_leaves_everything_that_is_promised(program, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again_but_can_be_gone_on_with(program, tmp_path):
-    program("--config.train.num_steps=5")
-    before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    done = program("--config.train.num_steps=5")
+    cosine, run = "--config.train.cosine=True", tmp_path / "run"
+    program("--config.train.num_steps=5", cosine)
+    before = [(run / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
+    done = program("--config.train.num_steps=5", cosine)
     assert "going on from 5" in done.stdout
-    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
-    done = program("--config.train.num_steps=8")
-    assert "changed since this run was started: train.num_steps" in done.stdout
+    others = ("--config.noise.kind=clean", "--config.seed=7")
+    done = program(*others, cosine, "--config.train.class_weights=1.0,2.0", expect=2)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    for words in (
+        *("noise.kind ('structured', now 'clean')", "seed (0, now 7)"),
+        *("train.class_weights ([1.0, 5.0], now [1.0, 2.0])", "another --workdir"),
+    ):
+        assert words in line
+    done = program("--config.train.num_steps=4", cosine, expect=2)
+    assert "trained for 5 steps, more than the 4" in done.stderr
+    assert [(run / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
+    assert not (run / "config_history.jsonl").exists()
+
+    done = program("--config.train.num_steps=8", cosine)
+    assert "changed since this run was started: train.num_steps (5, now 8)" in done.stdout
+    assert "from step 5 on the learning rate follows a cosine of another length" in done.stdout
+    assert list(metrics(run)) == list(range(1, 9))
+    assert (run / "config.json").read_bytes() == before[1]
+    assert json.loads((run / "config_history.jsonl").read_text()) == {
+        "step": 5,
+        "changes": {"train.num_steps": [5, 8]},
+    }
 
 
 def test_change_detection_trains_and_is_scored_with_and_without_unchanged_tiles(program, tmp_path):
@@ -82,8 +114,41 @@ def test_tests_see_eight_devices():
     assert jax.device_count() == 8
 
 
-def test_eval_says_what_is_not_as_trained(program):
-    program("--config.train.num_steps=2")
-    done = program("--mode=eval", "--config.noise.inference_timesteps=500,")
-    assert "not as trained: noise.inference_timesteps" in done.stdout
+def test_eval_is_of_the_run_as_trained_and_says_what_is_not(program, thin_data, cache, tmp_path):
+    run = tmp_path / "run"
+    program("--config.train.num_steps=2", "--config.noise.kind=clean_timestep")
+    for mode in ("eval", "baselines"):  # a flag is forgotten
+        done = program(f"--mode={mode}", expect=2)
+        assert "error: " in done.stderr
+        assert "noise.kind ('clean_timestep', now 'structured')" in done.stderr
+        assert "leave --config out" in done.stderr
+    assert not (run / "report").exists()
+    timesteps = "--config.noise.inference_timesteps=500,"
+    own = ("--mode=eval", f"--workdir={run}")  # with the config that the run keeps
+    done = programs.run((*own, timesteps), programs.environment(cache))
+    assert "not as trained: noise.inference_timesteps ([-1], now [500])" in done.stdout
     assert "predicted at t = 500" in done.stdout
+    scores = json.loads((run / "report" / "scores_test.json").read_text())
+    assert scores["differs_from_training"] == {"noise.inference_timesteps": [[-1], [500]]}
+    dataset = open_dataset("thin_ss", str(thin_data))
+    found = [scores[k] for k in ("dataset", "records", "split", "num_records", "step")]
+    assert found == ["thin_ss", dataset.digest, "test", 11, 2]
+    programs.run((*own, "--mode=baselines"), programs.environment(cache))
+    assert (run / "report" / "baselines_test.json").is_file()
+
+
+def test_a_dataset_built_anew_is_noticed(program, thin_data, tmp_path):
+    """Its checksums are altered, which stand for its records."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(thin_data / "thin_ss", data / "thin_ss")
+    options = (f"--config.data.data_dir={data}", "--config.train.num_steps=1")
+    program(*options)
+    (path,) = data.glob("*/*/manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["shards"] = dict.fromkeys(manifest["shards"], "0" * 64)
+    path.write_text(json.dumps(manifest))
+    done = program(*options[:1], "--config.train.num_steps=2", expect=2)
+    assert "dataset of task ss was built anew" in done.stderr
+    done = program(*options, "--mode=eval")
+    assert "not as trained: data.dataset ('thin_ss as it was', now 'thin_ss, built" in done.stdout
+    assert len(json.loads((run / "report" / "scores_test.json").read_text())["records"]) == 64

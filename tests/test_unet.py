@@ -16,6 +16,7 @@ from noise2map_jax.unet import UNet, UNetConfig, block_types, timestep_embedding
 from noise2map_jax.weights import load_diffusers
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+pytestmark = pytest.mark.usefixtures("highest_precision")  # golden values are of float32
 FAMILIES = ("church_thin", "default_thin")
 TINY = UNetConfig(
     block_out_channels=(8, 16),

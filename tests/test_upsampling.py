@@ -148,7 +148,6 @@ def options(**others):
         (3, (1, 1), ((0, 2), (1, 1)), {}),
         (3, (1, 1), "SAME", {}),
         (3, (1, 1), ((1, 1), (1, 1)), {"rhs_dilation": (2, 2)}),
-        (3, (1, 1), ((1, 1), (1, 1)), {"precision": lax.Precision.HIGHEST}),
     ],
 )
 def test_other_convolutions_are_done_one_after_the_other(size, strides, padding, others):

@@ -11,7 +11,7 @@ from noise2map_jax.variant_scores import (
     check_variants,
     foreground_f1,
     foreground_iou,
-    pool_scenes,
+    pool_places,
 )
 
 
@@ -45,9 +45,9 @@ def test_without_foreground_there_is_no_score():
     assert np.isnan(foreground_f1(np.array([[10, 0], [0, 0]])))
 
 
-def test_records_of_a_scene_are_added_up_and_scenes_sorted():
+def test_records_of_a_place_are_added_up_and_places_sorted():
     given_variant = variant()
-    pooled = pool_scenes(given_variant, ["b", "a", "b"])
+    pooled = pool_places(given_variant, ["b", "a", "b"])
     counts = given_variant.confusions
     np.testing.assert_array_equal(pooled.confusions[:, 0], counts[:, 1])
     np.testing.assert_array_equal(pooled.confusions[:, 1], counts[:, 0] + counts[:, 2])
@@ -60,7 +60,7 @@ def test_confusions_are_taken_by_seed():
 
 
 @pytest.mark.parametrize(
-    ("variants", "scenes", "message"),
+    ("variants", "places", "message"),
     [
         ([], "abc", "no variants"),
         ([variant()], "", "no records"),
@@ -76,6 +76,6 @@ def test_confusions_are_taken_by_seed():
         ([VariantScores("paper", (0,), np.zeros(()))], "abc", r"shape \[\]"),
     ],
 )
-def test_what_cannot_be_compared_is_named(variants, scenes, message):
+def test_what_cannot_be_compared_is_named(variants, places, message):
     with pytest.raises(UserError, match=message):
-        check_variants(variants, list(scenes))
+        check_variants(variants, list(places))

@@ -18,8 +18,8 @@ from configs import default
 from noise2map_jax import checkpoint
 from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import save_config
 from noise2map_jax.model import init_params
+from noise2map_jax.run_config import save_config
 from noise2map_jax.weights import WEIGHTS_FILE, load_authors, load_diffusers
 from noise2map_jax.weights.__main__ import main
 from noise2map_jax.weights.export import export, load_export

@@ -1,7 +1,7 @@
 """`python -m data_prep aid`: AID, 10,000 aerial images of 600 x 600 in 30 folders, for pretraining.
 
 A record is a whole image by default, so that training can draw 256 x 256 crops anywhere in it.
-There is no mask that could say "ignore", so nothing is padded: tiles lie inside the images.
+Nothing is padded: tiles lie inside the images.
 """
 
 import argparse
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import layout, plans, splits
+from data_prep import layout, places, plans, splits
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.matching import Candidate
 from data_prep.options import add_source_arguments, fractions, seed
 from data_prep.parallel import ordered_map
+from data_prep.places import Evidence
 from data_prep.rasters import resize_image
 from data_prep.readers import ReadError, read_image, read_size
 from data_prep.rejection import Rejection, Unusable, check_usable
@@ -83,6 +84,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             " keeps them)"
         )
     names = _names(found.candidates)
+    place = places.find({name: Evidence(name, name) for name in names}, has_regex=False)
     split_of, split_rule = _divide(names, args.splits, args.seed)
     sizes = ordered_map(
         functools.partial(measure, args.tile_size, args.resize),
@@ -100,7 +102,11 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         height, width = (length - length % args.tile_size for length in size)
         window = ((size[0] - height) // 2, (size[1] - width) // 2)
         split = split_of[scene_name]
-        scenes.append(Scene(scene_name, split, 0, height, width, candidate.files, window))
+        scenes.append(
+            Scene(
+                scene_name, split, 0, height, width, candidate.files, window, place.of[scene_name]
+            )
+        )
         num_pixels += size[0] * size[1]
         num_cut += size[0] * size[1] - height * width
     left = (scene.split for scene in scenes)
@@ -126,6 +132,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scenes,
         functools.partial(load, args.resize),
         about=about,
+        places=place,
         rejected=rejected,
         num_found=found.num_found,
     )
@@ -157,7 +164,7 @@ def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
       scene: What to read: a window of whole tiles.
 
     Returns:
-      {"image": [H, W, 3] uint8}.
+      {"image": [H, W, 3] uint8, "mask": [H, W, 1] of zeros: every pixel is image}.
 
     Raises:
       Unusable: The file cannot be read.
@@ -175,7 +182,8 @@ def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
     pixels = resize_image(image.pixels, resize, resize) if resize else image.pixels
     assert scene.window is not None
     row, column = scene.window
-    return {"image": pixels[row : row + scene.height, column : column + scene.width]}
+    used = pixels[row : row + scene.height, column : column + scene.width]
+    return {"image": used, "mask": np.zeros((scene.height, scene.width, 1), np.uint8)}
 
 
 def _names(candidates: Sequence[Candidate]) -> list[str]:

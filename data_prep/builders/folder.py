@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, plans, splits
+from data_prep import inspection, layout, masks, places, plans, splits
 from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
-from data_prep.options import add_source_arguments, class_names, fractions, snake_case
+from data_prep.options import (
+    add_group_argument,
+    add_source_arguments,
+    class_names,
+    fractions,
+    group_option,
+    snake_case,
+)
+from data_prep.places import Places
 from data_prep.readers import ReadError, read_image, read_mask
 from data_prep.rejection import Unusable, check_usable
 
@@ -25,6 +33,7 @@ _Key = tuple[str | None, str]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
+    add_group_argument(parser)
     parser.add_argument(
         "--task",
         choices=("auto", "ss", "cd", "denoise"),
@@ -35,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--splits",
         type=fractions,
         default=(0.7, 0.1, 0.2),
-        help="shares of train,val,test where the source has no split folders (default"
-        " 0.7,0.1,0.2); where only val is missing, val/(train+val) of the train scenes",
+        help="shares of train,val,test of the places where the source has no split folders (default"
+        " 0.7,0.1,0.2); where only val is missing, val/(train+val) of the places of train",
     )
     parser.add_argument(
         "--classes",
@@ -65,6 +74,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "mask_encoding": args.mask_encoding,
         "dtype": args.dtype,
         "on_error": args.on_error,
+        **group_option(args),
     }
 
 
@@ -85,8 +95,10 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     classes = args.classes or _CLASSES[found.task]
     if found.task == "denoise" and args.classes:
         raise UserError("--classes: the task denoise has no mask")
-    split_of, split_rule = _divide(found, args.splits, args.seed)
     inspected = inspection.inspect_all(found.candidates, args.num_workers)
+    seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
+    place = places.find(seen, group_regex=args.group_regex)
+    split_of, split_rule = _divide(found, place, args.splits, args.seed)
     verdict = inspection.judge(
         found.candidates,
         inspected,
@@ -96,21 +108,21 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    scenes = _scenes(verdict.whole, inspected, split_of)
+    scenes = _scenes(verdict.whole, inspected, split_of, place)
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
-    notes = inspection.notes(verdict, inspected, found.task)
+    notes = inspection.notes(verdict, inspected)
     if found.num_unused:
         notes.append(f"{found.num_unused} mask files are not needed for denoise")
-    has_mask = found.task != "denoise"
+    has_classes = found.task != "denoise"
     about = {
         "options": options(args),
         "layout": found.description,
-        "mask_encoding": verdict.encoding if has_mask else None,
+        "mask_encoding": verdict.encoding if has_classes else None,
         "split_rule": split_rule,
         "notes": notes,
     }
-    if has_mask:
+    if has_classes:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
     num_bands = _facts(inspected, verdict.whole[0].files).num_bands
     records = RecordFormat(found.task, args.tile_size, num_bands, args.dtype, tuple(classes))
@@ -121,6 +133,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scenes,
         functools.partial(load_scene, verdict.encoding),
         about=about,
+        places=place,
         rejected=rejected,
         num_found=found.num_found,
     )
@@ -134,13 +147,14 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
       scene: What to read.
 
     Returns:
-      {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel.
+      {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel, elsewhere the
+      class, or 0 where the scene has no mask file.
 
     Raises:
       Unusable: A file can no longer be read.
     """
-    arrays: dict[str, np.ndarray] = {}
     invalid = np.zeros((scene.height, scene.width, 1), bool)
+    arrays: dict[str, np.ndarray] = {"mask": invalid.astype(np.uint8)}
     for role, path in scene.files.items():
         try:
             if role == "mask":
@@ -153,24 +167,21 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
                     invalid |= ~image.valid[..., None]
         except ReadError as error:
             raise Unusable({path: f"{error}, though it was read before"}) from error
-    if "mask" in arrays:
-        arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
+    arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
     return arrays
 
 
 def _divide(
-    found: layout.Layout, shares: Sequence[float], seed: int
+    found: layout.Layout, place: Places, shares: Sequence[float], seed: int
 ) -> tuple[dict[_Key, str], str]:
     """Give each candidate its split; return the rule as a sentence, too."""
-    candidates = found.candidates
     if not found.has_splits:
-        split_of_group = splits.assign((c.group for c in candidates), shares, seed)
+        split_of_place = splits.assign(place.of.values(), shares, seed)
         percent = splits.in_words(shares)
-        rule = f"by scene, {percent}, in the order of a hash of seed {seed} and the scene's name"
-        return {c.key: split_of_group[c.group] for c in candidates}, rule
-    split_of = {c.key: c.split or "" for c in candidates}
-    group_of = {c.key: c.group for c in candidates}
-    split_of, cut = splits.with_validation(split_of, group_of, shares, seed, "scenes")
+        rule = f"by place, {percent}, in the order of a hash of seed {seed} and the place's name"
+        return {key: split_of_place[name] for key, name in place.of.items()}, rule
+    split_of = {c.key: c.split or "" for c in found.candidates}
+    split_of, cut = splits.with_validation(split_of, place.of, shares, seed, "places")
     return split_of, f"the source's own split folders{cut}"
 
 
@@ -178,12 +189,15 @@ def _scenes(
     whole: Sequence[Candidate],
     inspected: Mapping[Path, FileFacts | str],
     split_of: Mapping[_Key, str],
+    place: Places,
 ) -> list[Scene]:
     scenes = []
-    for candidate in whole:
-        facts = _facts(inspected, candidate.files)
-        split = split_of[candidate.key]
-        scenes.append(Scene(candidate.name, split, 0, facts.height, facts.width, candidate.files))
+    for one in whole:
+        facts = _facts(inspected, one.files)
+        size = facts.height, facts.width
+        scenes.append(
+            Scene(one.name, split_of[one.key], 0, *size, one.files, ground=place.of[one.key])
+        )
     return scenes
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep import plans, rejection, splits
+from data_prep import georeference, places, plans, rejection, splits
 from data_prep.builders.spacenet7_layout import (
     LABEL_FOLDERS,
     Layout,
@@ -29,6 +29,7 @@ from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.options import add_source_arguments, fractions, positive
 from data_prep.parallel import ordered_map
+from data_prep.places import Evidence, Places
 from data_prep.rejection import check_usable
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
@@ -140,13 +141,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             f"--source={args.source}: neither metadata_train.json nor UDM_masks, so nothing says"
             " which months are cloudy; --months=all takes every month"
         )
-    split_of, split_rule, notes = _divide(found, chosen)
-    groups = [
-        group
-        for area, months in found.areas.items()
-        if split_of[area] != "unused"
-        for group in _groups(months, chosen)
-    ]
+    areas, notes = _areas(found, chosen)
+    groups = [group for area in areas for group in _groups(found.areas[area], chosen)]
     asked = list(dict.fromkeys(month for group in groups for month in group))
     results = ordered_map(
         functools.partial(inspect, found.labels),
@@ -159,6 +155,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     if args.task == "cd":
         for months in found.areas.values():
             reject_other_grids(months, facts)
+    place = _places(areas, found, facts)
+    split_of, split_rule = _divide(areas, place, chosen)
     scenes: list[Scene] = []
     reasons, partners = dict(found.strays), dict[Path, Path]()
     for group in groups:
@@ -169,8 +167,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             partners |= dict.fromkeys(files.values(), next(iter(at_fault)))
             continue
         area, dates = group[0].area, "-".join(month.name for month in group)
-        scene = Scene(f"{area}/{dates}", split_of[area], 0, grid.height, grid.width, files)
-        scenes.append(scene)
+        size, ground = (grid.height, grid.width), place.of[area]
+        scenes.append(Scene(f"{area}/{dates}", split_of[area], 0, *size, files, ground=ground))
     used = {path for scene in scenes for path in scene.files.values()}
     rejected = rejection.account(found.source, reasons, partners, used)
     num_found = len(used | partners.keys() | reasons.keys())
@@ -193,6 +191,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scenes,
         functools.partial(load_scene, args.task, found.labels, chosen["change"]),
         about=about,
+        places=place,
         rejected=rejected,
         num_found=num_found,
         source=found.source,
@@ -209,13 +208,10 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError("--splits is for --split=seeded")
 
 
-def _divide(found: Layout, chosen: Mapping[str, Any]) -> tuple[dict[str, str], str, list[str]]:
-    """Give each area its split; return the rule as a sentence and notes, too."""
+def _areas(found: Layout, chosen: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the areas that are used, and notes on the others."""
     if chosen["split"] == "seeded":
-        shares, seed = chosen["splits"], chosen["seed"]
-        percent = splits.in_words(shares)
-        rule = f"by area, {percent}, in the order of a hash of seed {seed} and the area's name"
-        return splits.assign(found.areas, shares, seed), rule, []
+        return list(found.areas), []
     known = paper_split()
     unknown = [area for area in found.areas if area not in known]
     if unknown:
@@ -223,12 +219,39 @@ def _divide(found: Layout, chosen: Mapping[str, Any]) -> tuple[dict[str, str], s
             f"{len(unknown)} area(s) are not in the paper's split ({', '.join(unknown[:5])}"
             f"{', ...' if len(unknown) > 5 else ''}): --split=seeded divides any areas"
         )
-    split_of = {area: known[area] for area in found.areas}
+    unused = [area for area in found.areas if known[area] == "unused"]
+    notes = [f"the paper's split leaves out the area {area}" for area in unused]
+    return [area for area in found.areas if area not in unused], notes
+
+
+def _places(
+    areas: Sequence[str], found: Layout, facts: Mapping[Month, MonthFacts | dict[Path, str]]
+) -> Places:
+    """An area is a place; areas that touch are one."""
+    seen = {}
+    for area in areas:
+        of_area = [facts.get(month) for month in found.areas[area]]
+        grids = dict.fromkeys(fact.grid for fact in of_area if isinstance(fact, MonthFacts))
+        on_earth = tuple(grid for grid in grids if georeference.is_on_earth(grid))
+        seen[area] = Evidence(area, area, on_earth)
+    return places.find(seen, rule="an area is one place", has_regex=False)
+
+
+def _divide(
+    areas: Sequence[str], place: Places, chosen: Mapping[str, Any]
+) -> tuple[dict[str, str], str]:
+    """Give each area its split; return the rule as a sentence, too."""
+    if chosen["split"] == "seeded":
+        shares, seed = chosen["splits"], chosen["seed"]
+        split_of_place = splits.assign(place.of.values(), shares, seed)
+        percent = splits.in_words(shares)
+        rule = f"by area, {percent}, in the order of a hash of seed {seed} and the area's name"
+        return {area: split_of_place[place.of[area]] for area in areas}, rule
+    known = paper_split()
+    split_of = {area: known[area] for area in areas}
     counts = ", ".join(f"{sum(s == n for s in split_of.values())} {n}" for n in SPLITS)
     rule = f"by area as Hafner et al. 2023 (doi 10.3390/rs15215135), of which found: {counts}"
-    unused = [area for area, split in split_of.items() if split == "unused"]
-    notes = [f"the paper's split leaves out the area {area}" for area in unused]
-    return split_of, rule, notes
+    return split_of, rule
 
 
 def _groups(months: Sequence[Month], chosen: Mapping[str, Any]) -> list[tuple[Month, ...]]:

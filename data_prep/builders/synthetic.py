@@ -70,6 +70,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "layout": "drawn scenes",
         "mask_encoding": "index",
         "split_rule": "every scene is drawn for one split, from a seed of its own",
+        "place_rule": "every scene is drawn apart and is its own place",
+        "places_known": True,
         "notes": [],
     }
     layout = RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task])

@@ -7,7 +7,13 @@ from data_prep import masks
 from data_prep.builders import whu_layout, whu_mosaics, whu_tiles
 from data_prep.dataset import Dataset
 from data_prep.errors import UserError
-from data_prep.options import add_source_arguments, fractions, seed
+from data_prep.options import (
+    add_group_argument,
+    add_source_arguments,
+    fractions,
+    group_option,
+    seed,
+)
 
 _RESIZE = 256  # As in the paper; the owner's tiles have 512 pixels a side.
 
@@ -15,6 +21,7 @@ _RESIZE = 256  # As in the paper; the owner's tiles have 512 pixels a side.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
+    add_group_argument(parser)
     parser.add_argument(
         "--task",
         choices=("ss", "cd"),
@@ -68,6 +75,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "mask_encoding": args.mask_encoding,
         "on_error": args.on_error,
+        **group_option(args),
     }
 
 
@@ -94,6 +102,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         )
     if args.split == "official" and args.splits[0] == 0:
         raise UserError("--splits: train has no share; --split=official cuts val from train")
+    if args.task == "cd" and args.group_regex is not None:
+        raise UserError("--group_regex is for --task=ss: the mosaics of cd show one place")
     root = whu_layout.find_root(args.source, args.task)
     if args.task == "cd" and (root is None or whu_layout.is_one_of_each(root)):
         return whu_mosaics.plan(args, name, options(args))

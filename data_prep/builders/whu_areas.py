@@ -18,6 +18,8 @@ OWNER_WIDTH, OWNER_TEST_COLUMN = 32507, 21242
 # then decoded for one window of each split, not for dozens.
 WINDOW_PIXELS = 2**23
 _MAX_SHARED = 16  # Columns that two parts may share.
+# Both mosaics and all crops of them show one city: nothing in them is another place.
+PLACE, PLACE_RULE = "christchurch", "the mosaics show one city, which is one place"
 SEEDED_NOTE = (
     "a seeded random split: neighbouring tiles may lie in different splits, so scores are higher"
     " than on ground apart"
@@ -203,6 +205,7 @@ def _scenes(area: Area, rows: int, columns: int) -> Iterator[Scene]:
                 min(columns, area.last - column),
                 part.files,
                 (row, column),
+                PLACE,
             )
 
 
@@ -215,7 +218,7 @@ def bands(height: int, width: int) -> list[Window]:
 def seeded_rule(what: str, shares: Sequence[float], seed: int) -> str:
     """Return the rule of a seeded random split as a sentence."""
     percent = splits.in_words(shares)
-    return (
-        f"seeded random split over all {what}, {percent}, in the order of a hash of seed {seed} and"
-        " the name: neighbouring tiles may lie in different splits"
-    )
+    rule = f"seeded random split over all {what}, {percent}, in the order of a hash of seed {seed}"
+    rule += " and the name"
+    near = ": neighbouring tiles may lie in different splits"
+    return rule + (near if what == "tiles" else "")

@@ -15,6 +15,7 @@ from data_prep.builders.whu_areas import Part
 from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.parallel import ordered_map
+from data_prep.places import Places
 from data_prep.readers import ReadError, Window, read_image, read_mask
 from data_prep.rejection import Unusable, check, listing
 
@@ -60,6 +61,7 @@ def plan(args: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Dat
         scenes,
         functools.partial(load_window, encodings),
         about=about,
+        places=Places({s.name: whu_areas.PLACE for s in scenes}, whu_areas.PLACE_RULE, known=True),
         rejected=found.rejected,
         num_found=found.num_found,
     )

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, plans, splits
+from data_prep import inspection, layout, masks, places, plans, splits
 from data_prep.builders.folder import load_scene
-from data_prep.builders.whu_areas import SEEDED_NOTE, seeded_rule
+from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
+from data_prep.places import Places
 from data_prep.rasters import resize_image, resize_mask
 from data_prep.readers import ReadError, read_size
 from data_prep.rejection import Unusable, check_usable
@@ -59,8 +60,9 @@ def plan(
     """
     found = layout.find(root, args.task)
     classes = CLASSES[args.task]
-    division = divide(found.candidates, args)
-    inspected = inspection.inspect_all(division.candidates, args.num_workers)
+    inspected = inspection.inspect_all(found.candidates, args.num_workers)
+    place = _places(found.candidates, inspected, args)
+    division = divide(found.candidates, place, args)
     if resize:
         inspected = {path: _resizable(fact, resize) for path, fact in inspected.items()}
     verdict = inspection.judge(
@@ -72,7 +74,7 @@ def plan(
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    scenes = _scenes(verdict.whole, inspected, division.split_of, resize)
+    scenes = _scenes(verdict.whole, inspected, division.split_of, place, resize)
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, division.split_of.values(), left)
     where, outside = found.description, 0
@@ -80,7 +82,7 @@ def plan(
         where += f" in {root.relative_to(args.source).as_posix()}"
         outside = len(images(args.source)) - len(images(root))
     notes = [f"{outside} image files lie outside {root.name} and are not read"] if outside else []
-    notes += [*division.notes, *inspection.notes(verdict, inspected, args.task)]
+    notes += [*division.notes, *inspection.notes(verdict, inspected)]
     if resize:
         sizes = sorted(
             {(f.width, f.height) for f in inspected.values() if isinstance(f, FileFacts)}
@@ -107,31 +109,41 @@ def plan(
         scenes,
         functools.partial(load_tile, verdict.encoding, resize),
         about=about,
+        places=place,
         rejected=rejected,
         num_found=found.num_found,
         source=root,
     )
 
 
-def divide(candidates: Sequence[Candidate], args: argparse.Namespace) -> Division:
+def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namespace) -> Division:
     """Divide the tiles as their folders or names say, or by a seeded random split.
+
+    Crops of the mosaics show one place, so they are divided one by one.
 
     Args:
       candidates: The tiles.
-      args: --split, --splits and --seed.
+      place: Their places.
+      args: --task, --split, --splits and --seed.
 
     Raises:
-      UserError: Neither folders nor names say train, val or test.
+      UserError: Neither folders nor names say train, val or test, or there are too few places.
     """
+    by_place = args.task == "ss" and place.known
+    what = "places" if by_place else "tiles"
+    unit_of = {c.key: place.of[_files(c)] if by_place else c.ground for c in candidates}
     if args.split == "seeded":
+        assigned = splits.assign(unit_of.values(), args.splits, args.seed)
         # One name may be in two of the source's folders, and both tiles in one split.
         renamed = tuple(
             replace(c, name=f"{c.split}_{c.name}" if c.split else c.name) for c in candidates
         )
-        assigned = splits.assign((c.name for c in renamed), args.splits, args.seed)
-        split_of = {c.key: assigned[c.name] for c in renamed}
-        rule = seeded_rule("tiles", args.splits, args.seed)
-        return Division(renamed, split_of, rule, (SEEDED_NOTE,))
+        split_of = {
+            new.key: assigned[unit_of[old.key]]
+            for old, new in zip(candidates, renamed, strict=True)
+        }
+        rule = seeded_rule(what, args.splits, args.seed)
+        return Division(renamed, split_of, rule, () if by_place else (SEEDED_NOTE,))
     by_folder = {candidate.split for candidate in candidates} != {None}
     split_of = {}
     for candidate in candidates:
@@ -143,10 +155,26 @@ def divide(candidates: Sequence[Candidate], args: argparse.Namespace) -> Divisio
             )
         split_of[candidate.key] = split
     rule = "the source's own split folders" if by_folder else "train, val or test in the names"
-    name_of = {c.key: c.name for c in candidates}
-    split_of, cut = splits.with_validation(split_of, name_of, args.splits, args.seed, "tiles")
+    split_of, cut = splits.with_validation(split_of, unit_of, args.splits, args.seed, what)
     note = "val was cut from train by tile: tiles of both may be neighbours"
-    return Division(tuple(candidates), split_of, f"{rule}{cut}", (note,) if cut else ())
+    notes = (note,) if cut and not by_place else ()
+    return Division(tuple(candidates), split_of, f"{rule}{cut}", notes)
+
+
+def _files(candidate: Candidate) -> frozenset[Path]:
+    """Return what names a tile whatever it is called."""
+    return frozenset(candidate.files.values())
+
+
+def _places(
+    candidates: Sequence[Candidate],
+    inspected: Mapping[Path, FileFacts | str],
+    args: argparse.Namespace,
+) -> Places:
+    if args.task == "cd":
+        return Places({_files(c): PLACE for c in candidates}, PLACE_RULE, known=True)
+    seen = {_files(c): inspection.evidence(c, inspected) for c in candidates}
+    return places.find(seen, group_regex=args.group_regex)
 
 
 def split_in_name(name: str) -> str | None:
@@ -171,6 +199,7 @@ def _scenes(
     whole: Sequence[Candidate],
     inspected: Mapping[Path, FileFacts | str],
     split_of: Mapping[tuple[str | None, str], str],
+    place: Places,
     resize: int,
 ) -> list[Scene]:
     scenes = []
@@ -178,8 +207,10 @@ def _scenes(
         facts = inspected[next(iter(candidate.files.values()))]
         assert isinstance(facts, FileFacts)
         height, width = (resize, resize) if resize else (facts.height, facts.width)
-        split = split_of[candidate.key]
-        scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
+        split, ground = split_of[candidate.key], place.of[_files(candidate)]
+        scenes.append(
+            Scene(candidate.name, split, 0, height, width, candidate.files, ground=ground)
+        )
     return scenes
 
 

@@ -255,7 +255,8 @@ def _match(
         if not missing:
             files = {role: found[role].path for role in (*roles, "mask") if role in found}
             split_name = SPLIT_FOLDERS[split.lower()] if split else None
-            candidates.append(Candidate(pair, pair, split_name, files))
+            disaster = next(iter(found.values())).disaster
+            candidates.append(Candidate(pair, disaster, split_name, files))
             continue
         first, *others = found.values()
         names = {"image": "pre image", "pre": "pre image", "post": "post image", "mask": "label"}

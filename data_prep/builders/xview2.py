@@ -6,12 +6,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep import masks, plans, rejection, splits
+from data_prep import masks, places, plans, rejection, splits
 from data_prep.builders import xbd_layout, xbd_scenes
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
-from data_prep.options import add_source_arguments, fractions, seed
+from data_prep.options import (
+    add_group_argument,
+    add_source_arguments,
+    fractions,
+    group_option,
+    seed,
+)
 from data_prep.parallel import ordered_map
+from data_prep.places import Evidence, Places
 from data_prep.rejection import check_usable
 
 _LEVEL_NAMES = ("background", "no_damage", "minor_damage", "major_damage", "destroyed")
@@ -22,6 +29,7 @@ _TARGETS = {
     "damage_levels": ("cd", "xview2_levels", _LEVEL_NAMES, (0, 1, 2, 3, 4)),
 }
 
+_PLACE_RULE = "the pairs of a disaster lie near each other: a disaster is one place"
 # The first class that is damage; those before it stand as they stood.
 _FIRST_DAMAGE = {"buildings": 1, "damage": 1, "damage_levels": 2}
 
@@ -29,6 +37,7 @@ _FIRST_DAMAGE = {"buildings": 1, "damage": 1, "damage_levels": 2}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
+    add_group_argument(parser)
     parser.add_argument(
         "--disasters",
         type=_names,
@@ -110,6 +119,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "splits": list(args.splits),
         "seed": args.seed,
         "on_error": args.on_error,
+        **group_option(args),
     }
 
 
@@ -162,15 +172,19 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             rejected += rejection.of_scene(args.source, candidate.files.values(), reasons)
         else:
             whole.append(candidate)
-    split_of, split_rule = _divide(found, args.splits, args.seed)
+    seen = {c.name: Evidence(c.name, c.ground) for c in found.candidates}
+    place = places.find(seen, rule=_PLACE_RULE, group_regex=args.group_regex)
+    split_of, split_rule = _divide(found, place, args.splits, args.seed)
     scenes = []
     for candidate in whole:
         one = facts[candidate.name]
         height, width = one.height, one.width
         if args.resize:
             height = width = args.resize
-        split = split_of[candidate.name]
-        scenes.append(Scene(candidate.name, split, 0, height, width, candidate.files))
+        split, ground = split_of[candidate.name], place.of[candidate.name]
+        scenes.append(
+            Scene(candidate.name, split, 0, height, width, candidate.files, ground=ground)
+        )
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = [*found.notes, *_notes(args, [facts[c.name] for c in whole], reading)]
@@ -190,29 +204,39 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         scenes,
         functools.partial(xbd_scenes.load, reading),
         about=about,
+        places=place,
         rejected=rejected,
         num_found=found.num_found,
     )
 
 
 def _divide(
-    found: xbd_layout.Layout, shares: Sequence[float], seed: int
+    found: xbd_layout.Layout, place: Places, shares: Sequence[float], seed: int
 ) -> tuple[dict[str, str], str]:
-    """Give each pair its split; return the rule as a sentence, too."""
-    names = [candidate.name for candidate in found.candidates]
+    """Give each pair its split; return the rule as a sentence, too.
+
+    By place where the disasters are enough; the pairs of one alone can only be divided themselves.
+    """
     split_of = {c.name: c.split for c in found.candidates if c.split}
     present = set(split_of.values())
-    if not names:  # All files are rejected, and listed.
+    if not found.candidates:  # All files are rejected, and listed.
         return {}, ""
-    if not present or present == {"train"}:
+    is_whole = not present or present == {"train"}
+    divided = [c.name for c in found.candidates if is_whole or c.split == "train"]
+    needed = sum(share > 0 for share in shares) if is_whole else 2
+    by_place = len({place.of[name] for name in divided}) >= needed
+    unit_of = place.of if by_place else {name: name for name in place.of}
+    if is_whole:
+        what = "place" if by_place else "pair, for there are fewer places than splits"
         rule = (
-            f"the source has one split: by pair, {splits.in_words(shares)}, in the order of a hash"
-            f" of seed {seed} and the pair's name"
+            f"the source has one split: by {what}, {splits.in_words(shares)}, in the order of a"
+            f" hash of seed {seed} and the name"
         )
-        return splits.assign(names, shares, seed), rule
+        assigned = splits.assign(unit_of.values(), shares, seed)
+        return {name: assigned[unit] for name, unit in unit_of.items()}, rule
     rule = "the owner's splits (train and tier3 are train, hold is val, test is test)"
-    itself = {name: name for name in names}
-    split_of, cut = splits.with_validation(split_of, itself, shares, seed, "pairs")
+    what = "places" if by_place else "pairs"
+    split_of, cut = splits.with_validation(split_of, unit_of, shares, seed, what)
     return split_of, f"{rule}{cut}"
 
 

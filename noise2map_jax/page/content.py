@@ -19,11 +19,14 @@ class VariantScore:
         f1_mean: mean F1 of the foreground.
         f1_sd: its standard deviation over seeds.
         f1_interval: interval of the mean.
+        f1_refusal: why there is none.
         f1_by_seed: F1 of each seed, drawn as dots; may be empty.
         iou_mean: mean IoU of the foreground.
         difference: of the mean F1 to that of the reference; None for the reference.
-        difference_interval: interval of the difference.
-        p_value: adjusted for the number of comparisons (Holm).
+        difference_interval: interval of the difference: the one that decides.
+        difference_refusal: why there is none.
+        p_value: of the difference: adjusted for the number of comparisons, as its interval is.
+        detectable: the least true difference that 4 of 5 such studies see.
         effect_size: of the difference: rank-biserial correlation, from -1 to 1.
         verdict: one sentence.
     """
@@ -35,11 +38,14 @@ class VariantScore:
     f1_mean: float
     f1_sd: float | None = None
     f1_interval: Interval | None = None
+    f1_refusal: str = ""
     f1_by_seed: tuple[float, ...] = ()
     iou_mean: float | None = None
     difference: float | None = None
     difference_interval: Interval | None = None
+    difference_refusal: str = ""
     p_value: float | None = None
+    detectable: float | None = None
     effect_size: float | None = None
     verdict: str = ""
 
@@ -135,18 +141,66 @@ class ScenePictures:
 
 
 @dataclasses.dataclass(frozen=True)
-class SceneScores:
-    """Mean F1 over seeds, of each scene and variant.
+class PlaceScores:
+    """Mean F1 over seeds, of each place and variant.
 
     Attributes:
-        scenes: N names; those of `ScenePictures` become links.
+        places: N names; those of `ScenePictures` become links.
         variants: V names.
         f1: [N, V] fractions of 1; NaN where there is no foreground.
     """
 
-    scenes: tuple[str, ...]
+    places: tuple[str, ...]
     variants: tuple[str, ...]
     f1: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What scores were measured on.
+
+    Attributes:
+        split: its name.
+        num_tiles: records.
+        num_scenes: files they were cut from.
+        num_places: M, what is resampled; as many as scenes where places are not known.
+        places_known: whether it is known which scenes lie in one place.
+    """
+
+    split: str
+    num_tiles: int
+    num_scenes: int
+    num_places: int
+    places_known: bool
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        tiles, scenes = f"{self.num_tiles} tiles", f"{self.num_scenes} scenes"
+        if self.places_known:
+            return f"{tiles} of {scenes} in {self.num_places} places of the split {self.split}"
+        return (
+            f"{tiles} of {scenes} of the split {self.split}; which of them lie in one place is not "
+            "known: each is taken for a place of its own, and where some are neighbours the "
+            "intervals are too narrow"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The scores of all variants on a split.
+
+    Attributes:
+        variants: in the order that colours are given in; the page ranks them by mean F1.
+        sample: what they were measured on.
+        num_compared: for how many differences their intervals hold together.
+        note: what must be known of them.
+    """
+
+    variants: tuple[VariantScore, ...]
+    sample: Sample
+    num_compared: int = 1
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,16 +224,17 @@ class StudyPage:
         command: that makes the study again.
         config: its text.
         reference: name of the variant that all others are compared with.
-        variants: in the order that colours are given in; the page ranks them by mean F1.
+        ranking: on validation, by which variants are compared.
+        test_note: whether test was opened, and when.
         classes: K names, the background first.
+        final: on test; None where it was not opened for these variants.
         notes: what went wrong or must be known, one line each.
-        interval_name: what the intervals are.
         sweeps: F1 by timestep.
         curves: of every run.
         noised: what the networks see.
         pictures: scenes that are shown.
         pictures_note: what the pictures are of, such as a seed.
-        scene_scores: F1 by scene.
+        place_scores: F1 by place.
     """
 
     title: str
@@ -187,16 +242,17 @@ class StudyPage:
     command: str
     config: str
     reference: str
-    variants: tuple[VariantScore, ...]
+    ranking: Ranking
+    test_note: str
     classes: tuple[str, ...]
+    final: Ranking | None = None
     notes: tuple[str, ...] = ()
-    interval_name: str = "95 % interval"
     sweeps: tuple[Sweep, ...] = ()
     curves: tuple[LearningCurve, ...] = ()
     noised: tuple[NoisedInputs, ...] = ()
     pictures: tuple[ScenePictures, ...] = ()
     pictures_note: str = ""
-    scene_scores: SceneScores | None = None
+    place_scores: PlaceScores | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,13 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def detectable(difference: float | None) -> str:
+    """A difference that can be seen, in points: more than there can be is none."""
+    if difference is None or math.isnan(difference):
+        return UNKNOWN
+    return percent(difference, 1) if difference <= 1 else "none"
+
+
 def sort_value(value: float | None) -> str:
     """What a table is sorted by; empty for what is not known."""
     return repr(float(value)) if is_known(value) else ""

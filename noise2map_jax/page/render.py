@@ -31,14 +31,14 @@ def render_study(page: StudyPage) -> str:
     Raises:
         UserError: two variants of one name, or a reference that is none of them.
     """
-    names = [variant.name for variant in page.variants]
+    names = [variant.name for variant in page.ranking.variants]
     if len(set(names)) < len(names):
         raise UserError(f"variants are {names}; expected every name once")
     if page.reference not in names:
         raise UserError(f"reference is {page.reference!r}; expected one of {names}")
-    scored = page.scene_scores.variants if page.scene_scores else ()
+    scored = page.place_scores.variants if page.place_scores else ()
     series = create_series((*names, *scored, *_variants(page)), page.reference)
-    ranked = _rank(page.variants)
+    ranked = _rank(page.ranking.variants)
     return (
         _environment()
         .get_template("study.html")
@@ -47,7 +47,8 @@ def render_study(page: StudyPage) -> str:
             ranked=ranked,
             score_plot=draw_scores(ranked, series),
             difference_plot=draw_differences(ranked, series, page.reference),
-            scene_shades=_shades(page.scene_scores.f1) if page.scene_scores else None,
+            final_ranked=_rank(page.final.variants) if page.final else [],
+            place_shades=_shades(page.place_scores.f1) if page.place_scores else None,
         )
     )
 
@@ -90,7 +91,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "signed_percent", "signed", "p_value", "sort_value"):
+    for name in ("percent", "signed_percent", "signed", "p_value", "detectable", "sort_value"):
         environment.filters[name] = getattr(number_text, name)
     environment.tests["known"] = number_text.is_known
     return environment

@@ -162,7 +162,12 @@ def _scores(file: str, result: Mapping[str, Any], step: int) -> str:
     """Write the scores of one split, labelled with what they were measured on."""
     at = result.get("inference_timesteps", result.get("inference_timestep"))
     lines = [f"`{file}`: {result['protocol']}.", ""]
-    lines += [f"Checkpoint of step {result['step']:,}, predicted at t = {_plain(at)}.", ""]
+    draws = result.get("num_noise_draws", 0)
+    averaged = f", mean over {draws} draws of Gaussian noise" if draws else ""
+    lines += [
+        f"Checkpoint of step {result['step']:,}, predicted at t = {_plain(at)}{averaged}.",
+        "",
+    ]
     if result["step"] != step:
         lines += [f"**Not of the weights here**, which are of step {step:,}: evaluate again.", ""]
     if changed := result.get("differs_from_training"):

@@ -1,0 +1,247 @@
+"""How often a study calls equal variants different, and what differences it sees: simulated.
+
+Scores of variants are drawn whose true F1 is equal. A study errs if it calls any of them different
+from the reference; it may in 5 % of studies, whatever the number of variants, seeds and places, the
+shape of the distributions and where the variation comes from.
+"""
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from benchmarks import machine
+from noise2map_jax.comparison import SIGNIFICANCE
+from noise2map_jax.intervals import Estimate, estimate
+
+NUM_VARIANTS = (2, 3, 6, 12)  # the reference among them
+NUM_SEEDS = (2, 3, 5)
+NUM_PLACES = (3, 4, 20, 60)
+NOISE = 0.01  # of F1: deviation of one place of one seed
+CHUNK = 100  # studies at once, for memory
+NUM_STATED = 300  # studies that are asked what they could have seen
+
+
+class Sources(NamedTuple):
+    """Deviations in units of `NOISE`: of every seed of a variant, and of every place of it."""
+
+    seeds: float
+    places: float
+
+
+SOURCES = {"seeds": Sources(2, 0), "places": Sources(0, 2), "both": Sources(2, 2)}
+
+
+class Shape(NamedTuple):
+    """How variation is distributed.
+
+    Attributes:
+        distribution: normal; t of so few degrees of freedom that it has heavy tails; outliers: the
+            logarithm of the size of a deviation is normal, so that one outweighs all others;
+            collapse: one in five is far below the others, which are normal.
+        spread: deviation of the logarithm of the spreads, which differ by variant, seed and place.
+        sizes: deviation of the logarithm of the sizes of places.
+    """
+
+    distribution: str = "normal"
+    spread: float = 0.0
+    sizes: float = 0.7
+
+
+SHAPES = {
+    "normal": Shape(),
+    "Student's t, 3 degrees": Shape("t3"),
+    "Student's t, 2 degrees": Shape("t2"),
+    "lognormal outliers": Shape("outliers"),
+    "unequal spreads": Shape(spread=1.0),
+    "unequal sizes of places": Shape(sizes=1.5),
+    "heavy tails, spreads and sizes unequal": Shape("t3", spread=1.0, sizes=1.5),
+}
+# What no rule over few seeds can withstand: now and then all seeds of a variant do so, or none.
+BEYOND = {"one seed in five collapses": Shape("collapse")}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--num_studies", type=int, default=4000, help="in a cell of the table")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Simulate and report."""
+    start = time.monotonic()
+    result: dict[str, Any] = {
+        "benchmark": "family_error",
+        "machine": machine.describe(),
+        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
+        "cells": list(error_cells(arguments.num_studies)),
+        "beyond": list(error_cells(arguments.num_studies, BEYOND, ("seeds",))),
+        "power": list(power_cells(arguments.num_studies)),
+    }
+    result["summary"] = summary(result["cells"])
+    result["seconds"] = time.monotonic() - start
+    machine.report(result, arguments.output)
+
+
+def draw(
+    rng: np.random.Generator,
+    num_studies: int,
+    num_variants: int,
+    num_seeds: int,
+    num_places: int,
+    sources: Sources = SOURCES["both"],
+    shape: Shape = SHAPES["normal"],
+) -> np.ndarray:
+    """Draw the counts of studies whose variants are equal: [n, V, S, M, 2, 2] float64.
+
+    F1 of a place is 0.5 and the deviations, so that the F1 of all places, a mean by size, is the
+    same for all variants in the mean. Counts need not be whole, nor positive where deviations are
+    large: only F1 is computed of them.
+    """
+    each = (num_studies, num_variants, num_seeds, num_places)
+    by_seed, by_place = (*each[:3], 1), (*each[:2], 1, each[3])
+    of_variant, of_seed, of_place = (
+        (*each[:2], 1, 1),
+        (each[0], 1, each[2], 1),
+        (each[0], 1, 1, each[3]),
+    )
+    spread = _spread(rng, shape, of_variant)
+    f1 = 0.5 + NOISE * spread * (
+        sources.seeds * _spread(rng, shape, of_seed) * _deviations(rng, shape, by_seed)
+        + sources.places * _spread(rng, shape, of_place) * _deviations(rng, shape, by_place)
+        + rng.normal(size=each)
+    )
+    size = rng.lognormal(8, shape.sizes, of_place) * rng.lognormal(0, 0.1, each)
+    return as_counts(f1, size)
+
+
+def as_counts(f1: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Counts [..., 2, 2] with this F1 where labelled and predicted foreground add up to `size`."""
+    hits, wrong = f1 * size / 2, (1 - f1) * size / 2
+    return np.stack([np.zeros_like(hits), wrong, wrong, hits], -1).reshape(*hits.shape, 2, 2)
+
+
+def _deviations(rng: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> np.ndarray:
+    """Around 0, of a deviation of about 1, but for those that collapse."""
+    if shape.distribution == "outliers":
+        return rng.choice((-1, 1), size) * rng.lognormal(-1, 1.5, size)
+    if shape.distribution == "collapse":
+        return rng.normal(size=size) - 20 * (rng.random(size) < 0.2)
+    if shape.distribution == "normal":
+        return rng.normal(size=size)
+    return rng.standard_t(int(shape.distribution[1:]), size)
+
+
+def _spread(rng: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> np.ndarray:
+    return rng.lognormal(0, shape.spread, size)
+
+
+def differences(counts: np.ndarray) -> Estimate:
+    """Estimate how every variant differs from the first, as `compare` does: [n, V - 1]."""
+    return estimate(counts[:, 1:], counts[:, :1])
+
+
+def calls(found: Estimate, num_compared: int) -> np.ndarray:
+    """Whether the interval of each difference leaves out 0."""
+    return np.abs(found.mean) > found.half_width(SIGNIFICANCE / num_compared)
+
+
+def chunks(num_studies: int, *key: int) -> Iterator[tuple[np.random.Generator, int]]:
+    """Divide studies, with random numbers of their own for each part."""
+    for first in range(0, num_studies, CHUNK):
+        yield np.random.default_rng([*key, first]), min(CHUNK, num_studies - first)
+
+
+def error_rates(
+    num_studies: int, num_seeds: int, num_places: int, sources: Sources, shape: Shape, key: int = 0
+) -> dict[int, float]:
+    """Share of studies that err, by the number of variants."""
+    wrong = dict.fromkeys(NUM_VARIANTS, 0)
+    for rng, number in chunks(num_studies, key, num_seeds, num_places):
+        counts = draw(rng, number, max(NUM_VARIANTS), num_seeds, num_places, sources, shape)
+        found = differences(counts)
+        for num_variants in NUM_VARIANTS:
+            called = calls(found, num_variants - 1)[:, : num_variants - 1]
+            wrong[num_variants] += int(called.any(axis=1).sum())
+    return {num_variants: number / num_studies for num_variants, number in wrong.items()}
+
+
+def error_cells(
+    num_studies: int, shapes: Mapping[str, Shape] = SHAPES, sources: Iterable[str] = SOURCES
+) -> Iterator[dict[str, Any]]:
+    """The rate of every cell of the table."""
+    settings = itertools.product(shapes, sources, NUM_SEEDS, NUM_PLACES)
+    for key, (shape, source, num_seeds, num_places) in enumerate(settings):
+        rates = error_rates(num_studies, num_seeds, num_places, SOURCES[source], shapes[shape], key)
+        yield {
+            "shape": shape,
+            "variation": source,
+            "seeds": num_seeds,
+            "places": num_places,
+            "family_error": {str(number): rate for number, rate in rates.items()},
+        }
+
+
+def summary(cells: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean and highest rate by shape and number of variants."""
+    found: dict[str, dict[str, Any]] = {}
+    for shape, num_variants in itertools.product(SHAPES, NUM_VARIANTS):
+        rates = [c["family_error"][str(num_variants)] for c in cells if c["shape"] == shape]
+        found.setdefault(shape, {})[str(num_variants)] = {
+            "mean": float(np.mean(rates)),
+            "highest": max(rates),
+        }
+    return found
+
+
+def power_cells(
+    num_studies: int,
+    num_places: int = 20,
+    seeds: Sequence[int] = (*NUM_SEEDS, 10),
+    variants: Sequence[int] = NUM_VARIANTS,
+) -> Iterator[dict[str, Any]]:
+    """What is seen of true differences, of one variant among equal ones.
+
+    Normal variation of seeds and places alike. `detectable` is the median of what studies say that
+    4 of 5 of them would see, and `seen_of_it` the share that does.
+    """
+    for num_seeds, num_variants in itertools.product(seeds, variants):
+        alpha = SIGNIFICANCE / (num_variants - 1)
+        found: list[Estimate] = []
+        stated: list[float] = []
+        for rng, number in chunks(num_studies, num_seeds, num_variants):
+            found.append(differences(draw(rng, number, 2, num_seeds, num_places)))
+            if len(stated) < NUM_STATED:
+                stated += [one.detectable(alpha) for one in each(found[-1])]
+        mean = np.concatenate([part.mean for part in found])
+        half = np.concatenate([part.half_width(alpha) for part in found])
+        detectable = float(np.median(stated))
+
+        def seen(gain: float, mean: np.ndarray = mean, half: np.ndarray = half) -> float:
+            return float((np.abs(mean + gain) > half).mean())
+
+        yield {
+            "seeds": num_seeds,
+            "places": num_places,
+            "variants": num_variants,
+            "standard_error": float(mean.std()),
+            "detectable": detectable if math.isfinite(detectable) else None,
+            "seen_of_it": seen(detectable),
+            "seen": {f"{points} points": seen(points / 100) for points in (2, 5, 10, 20)},
+        }
+
+
+def each(found: Estimate) -> Iterator[Estimate]:
+    """The estimates of several studies with one difference, one by one."""
+    errors = (found.mean, found.seed_error, found.place_error, found.effective_places)
+    for mean, seed_error, place_error, effective in zip(*(e[:, 0] for e in errors), strict=True):
+        yield Estimate(mean, seed_error, place_error, found.num_seeds, found.num_places, effective)
+
+
+def highest_by_chance(num_studies: int, num_cells: int) -> float:
+    """The highest rate of so many cells, seen in 1 of 1,000 cases if all are 5 %."""
+    return float(stats.binom.isf(0.001 / num_cells, num_studies, SIGNIFICANCE) / num_studies)

@@ -1,0 +1,32 @@
+"""How exactly numbers of float32 are multiplied: on accelerators in fewer digits, unless asked."""
+
+from noise2map_jax.errors import UserError
+
+PRECISIONS = ("default", "high", "highest")  # names and meaning are JAX's
+# What products of float32 are made of, by `jax.Device.platform`; elsewhere float32 itself.
+PRODUCTS: dict[str, tuple[str, ...]] = {
+    "tpu": ("bfloat16", "three products of bfloat16", "float32, as six products of bfloat16"),
+    "gpu": ("TF32 where the GPU has it", "TF32 where the GPU has it", "float32"),
+}
+
+
+def check_precision(name: str) -> str:
+    """Return a name of `PRECISIONS`, or raise a `UserError` that lists them."""
+    if name not in PRECISIONS:
+        raise UserError(
+            f"unknown model.matmul_precision {name!r}; expected one of {', '.join(PRECISIONS)}"
+        )
+    return name
+
+
+def describe_precision(dtype: str, precision: str, platform: str) -> str:
+    """Say in which types a network computes, and what its products truly are.
+
+    Args:
+        dtype: of convolutions and activations; the last convolution is float32 whatever it is.
+        precision: one of `PRECISIONS`.
+        platform: of the devices, such as `cpu`, `gpu`, `tpu`.
+    """
+    products = PRODUCTS.get(platform, ("float32",) * len(PRECISIONS))
+    product = products[PRECISIONS.index(precision)]
+    return f"{dtype}; float32 multiplied in {product} (model.matmul_precision={precision})"

@@ -1,0 +1,139 @@
+"""Maps of scenes, made tile by tile: the same as in one pass, with a network of known reach."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rasterio
+import thin_config
+from jax import lax
+
+from noise2map_jax import mapping
+from noise2map_jax.components import create_problem, create_process
+from noise2map_jax.errors import UserError
+from noise2map_jax.eval_step import predict_step
+from noise2map_jax.noise import noise_draws
+from noise2map_jax.tile_position import position
+
+HEIGHT, WIDTH, TILE = 70, 101, 32
+REACH = 3  # of the network, in pixels
+PIXELS = np.random.default_rng(0).integers(1, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+MIXES = ("image", "gaussian")
+
+
+class Local:
+    """A network that sees no further than `REACH` pixels, and in each direction differently."""
+
+    kernel = np.random.default_rng(1).normal(0, 0.3, (2 * REACH + 1, 2 * REACH + 1, 3, 1))
+
+    def apply(self, variables, x, timesteps, *, task, use_timestep):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        kernel = jnp.asarray(self.kernel, jnp.float32)
+        logit = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+        return jnp.concatenate([jnp.zeros_like(logit), logit], axis=-1)
+
+
+def local_predict_step(*arguments, problem):
+    return predict_step(*arguments, problem=dataclasses.replace(problem, model=Local()))
+
+
+@pytest.fixture
+def config(monkeypatch):
+    """Of a run that maps are made with, whose network is `Local`."""
+    config = thin_config.get_config()
+    config.noise.inference_timesteps = (300,)  # signal and noise are both to be seen
+    config.eval.num_noise_draws = 2
+    monkeypatch.setattr(mapping, "load_config", lambda workdir: config)
+    monkeypatch.setattr(mapping, "restore_best", lambda *arguments: (0, {}))
+    monkeypatch.setattr(mapping, "predict_step", local_predict_step)
+    return config
+
+
+@pytest.fixture
+def image(tmp_path):
+    profile = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
+    profile["transform"] = rasterio.transform.from_origin(5e5, 4e6, 0.5, 0.5)
+    with rasterio.open(tmp_path / "scene.tif", "w", **profile) as image:
+        image.write(np.moveaxis(PIXELS, -1, 0))
+    return str(tmp_path / "scene.tif")
+
+
+def in_tiles(image, tmp_path, margin, **options):
+    """The probability of the foreground as `predict` writes it, [H, W]."""
+    path = tmp_path / "probability.tif"
+    output = str(tmp_path / "map.tif")
+    mapping.map_scene(tmp_path, [image], output, probability=str(path), margin=margin, **options)
+    with rasterio.open(path) as probability:
+        return probability.read(1)
+
+
+def in_one_pass(config):
+    """The same of the whole scene, mirrored at its edges, at once."""
+    process = create_process(config)
+    problem = create_problem(config, Local(), (1.0, 1.0))
+    around = [(REACH, REACH), (REACH, REACH), (0, 0)]
+    batch = {"image": np.pad(PIXELS, around, mode="reflect")[None]}
+    batch |= {key: value[None] for key, value in position(0, -REACH, -REACH).items()}
+    draws = noise_draws(process, config.eval.num_noise_draws)
+    step = jax.jit(functools.partial(predict_step, problem=problem))
+    found = step({}, batch, process, draws).probabilities
+    return np.asarray(found)[0, REACH:-REACH, REACH:-REACH, 1]
+
+
+def distance_to_seam(margin):
+    """How many pixels each pixel of a scene lies from the nearest edge of the core it is in."""
+    step = TILE - 2 * margin
+    rows, columns = (np.arange(n) % step for n in (HEIGHT, WIDTH))
+    rows, columns = (np.minimum(p, step - 1 - p) for p in (rows, columns))
+    return np.minimum(rows[:, None], columns[None])
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("margin", [REACH, 8])
+def test_tiles_leave_no_seams(mix, margin, config, image, tmp_path):
+    config.noise.mix = mix
+    error = np.abs(in_tiles(image, tmp_path, margin) - in_one_pass(config))
+    assert error.max() < 1e-5
+    # Whether noise, pixels and network lie where they should would be seen here.
+    assert in_one_pass(config).std() > 0.1
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_margin_below_the_reach_of_the_network_is_seen_at_the_seams_alone(
+    mix, config, image, tmp_path
+):
+    config.noise.mix = mix
+    margin = REACH - 1
+    error = np.abs(in_tiles(image, tmp_path, margin) - in_one_pass(config))
+    seam = distance_to_seam(margin) == 0
+    assert error[~seam].max() < 1e-5
+    inner = seam.copy()
+    inner[[0, -1]] = inner[:, [0, -1]] = False  # of the scene's own edges
+    assert np.median(error[inner]) > 1e-3
+
+
+def test_the_map_says_what_the_probability_says(config, image, tmp_path):
+    probability = in_tiles(image, tmp_path, 4, batch_size=3)
+    with rasterio.open(tmp_path / "map.tif") as mapped:
+        np.testing.assert_array_equal(mapped.read(1), probability > 0.5)
+
+
+def test_noise_is_not_that_of_the_tile(config, image, tmp_path):
+    config.noise.mix, config.noise.inference_timesteps = "gaussian", (999,)  # nothing but noise
+    step = TILE - 2 * 4
+    probability = in_tiles(image, tmp_path, 4)
+    one, next_to_it = probability[:step, :step], probability[:step, step : 2 * step]
+    assert abs(np.corrcoef(one.ravel(), next_to_it.ravel())[0, 1]) < 0.2
+
+
+def test_draws_are_several_predictions_of_which_an_uncertainty_is_had(config, image, tmp_path):
+    path = str(tmp_path / "u.tif")
+    with pytest.raises(UserError, match="an uncertainty needs several timesteps"):
+        in_tiles(image, tmp_path, 4, uncertainty=path)
+    config.noise.mix = "gaussian"
+    in_tiles(image, tmp_path, 4, uncertainty=path)
+    with rasterio.open(path) as uncertainty:
+        assert uncertainty.read(1).mean() > 0.01

@@ -1,0 +1,78 @@
+"""What is kept, and said, of opening the test split."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from noise2map_jax import member_result, openings
+from noise2map_jax.member_result import MemberResult
+
+
+@pytest.fixture
+def study(tmp_path):
+    """As much of a study as is asked here: three members that were evaluated on validation."""
+    members = []
+    for seed in range(3):
+        run = types.SimpleNamespace(workdir=tmp_path / "members" / f"paper-{seed}")
+        member = types.SimpleNamespace(name=f"paper, seed {seed}", run=run)
+        members.append(member)
+        evaluate(member, seed)
+    return types.SimpleNamespace(members=members, workdir=tmp_path)
+
+
+def evaluate(member, count, split="val"):
+    counts = np.full((4, 2, 2), count, np.int64)
+    question = json.dumps([split, [], "data"])
+    result = MemberResult(7, counts, np.zeros(0, np.int32), counts[:0], question)
+    member_result.save(result, member.run.workdir, "val")
+
+
+def test_before_it_is_opened_the_page_says_so(study):
+    assert openings.load(study.workdir) == []
+    assert openings.describe(study).startswith("The test split has not been opened")
+
+
+def test_once_is_once_for_the_same_networks(study):
+    openings.note(study)
+    openings.note(study)
+    (only,) = openings.load(study.workdir)
+    assert only.num_members == 3
+    assert openings.describe(study) == (
+        f"The test split was opened once: on {only.date} for 3 members, by --mode=final. "
+        "The members have not changed since."
+    )
+
+
+def test_what_is_trained_after_it_was_opened_may_owe_to_it(study):
+    openings.note(study)
+    evaluate(study.members[0], 99)  # another network of the same name
+    said = openings.describe(study)
+    assert "opened once: " in said
+    assert said.endswith("What was chosen or added after the first time may owe to scores on test.")
+    openings.note(study)
+    assert len(openings.load(study.workdir)) == 2
+    said = openings.describe(study)
+    assert "opened 2 times: on " in said
+    assert "may owe to scores on test" in said
+
+
+def test_an_earlier_version_that_compared_on_test_opened_it(study):
+    openings.note_earlier_version(study)
+    assert openings.load(study.workdir) == []
+    for seed, member in enumerate(study.members):
+        evaluate(member, seed, split="test")
+    openings.note_earlier_version(study)
+    openings.note_earlier_version(study)
+    (only,) = openings.load(study.workdir)
+    assert (only.by, only.num_members) == (openings.EARLIER_VERSION, 3)
+    assert "may owe to scores on test" in openings.describe(study)
+
+
+def test_the_record_is_whole_and_nothing_else_is_left(study):
+    openings.note(study)
+    (path,) = (p for p in study.workdir.iterdir() if p.is_file())
+    assert path.name == "test_openings.json"
+    (entry,) = json.loads(path.read_text())
+    assert set(entry) == {"date", "members", "num_members", "by"}
