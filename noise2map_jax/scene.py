@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from rasterio.windows import Window
 from noise2map_jax.class_colours import class_colours
 from noise2map_jax.errors import UserError
 from noise2map_jax.losses import IGNORE
+
+ALIGNED = 0.01  # pixels that two grids may be apart: far less than what is seen in an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +123,25 @@ def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: st
             f"images differ in size: {first.name!r} has {first.shape[0]} x {first.shape[1]} "
             f"pixels, {last.name!r} {last.shape[0]} x {last.shape[1]}"
         )
-    if first.crs != last.crs or not first.transform.almost_equals(last.transform, 1e-6):
+    if not on_same_grid(first, last):
         raise UserError(
             f"images {first.name!r} and {last.name!r} are not on the same grid "
             f"({first.crs}, {last.crs}); warp one onto the other first"
         )
+
+
+def on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader) -> bool:
+    """Whether the pixels of two images of one size lie at the same places.
+
+    The places of corners are compared in pixels, for coordinates are metres or degrees.
+    """
+    if first.crs != second.crs:
+        return False
+    to_first = ~first.transform
+    return all(
+        math.dist(corner, to_first * (second.transform * corner)) < ALIGNED
+        for corner in ((0, 0), (first.width, 0), (0, first.height), first.shape[::-1])
+    )
 
 
 def read_block(image: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -88,6 +88,34 @@ def test_images_that_do_not_fit_are_named(tmp_path, other, words):
             scene.check_images([a, b], 3, "uint8")
 
 
+@pytest.mark.parametrize(
+    ("crs", "corner", "pixel"),
+    [("EPSG:32616", (5e5, 4e6), 0.5), ("EPSG:4326", (12.0, 45.0), 4.5e-6)],
+)
+def test_grids_are_compared_in_pixels_in_metres_and_in_degrees(tmp_path, crs, corner, pixel):
+    pixels = np.zeros((20, 40, 3), np.uint8)
+
+    def image(name, column=0.0, row=0.0, wider=1.0, higher=1.0):
+        x, y = corner[0] + column * pixel, corner[1] - row * pixel
+        transform = from_origin(x, y, wider * pixel, higher * pixel)
+        return write(tmp_path / f"{name}.tif", pixels, crs=crs, transform=transform)
+
+    first = image("first")
+    same = [image("same"), image("near", 0.004, -0.004), image("a_little_wider", wider=1.0001)]
+    other = [
+        *(image("east", column=0.1), image("south", row=0.1), image("a_pixel_west", column=-1.0)),
+        *(
+            image("wider", wider=1.001),
+            image("higher", higher=1.002),
+            image("half", 0, 0, 0.5, 0.5),
+        ),
+    ]
+    for paths, expected in ((same, True), (other, False)):
+        for path in paths:
+            with scene.open_image(first) as a, scene.open_image(path) as b:
+                assert scene.on_same_grid(a, b) == scene.on_same_grid(b, a) == expected, path
+
+
 def test_files_that_are_missing_or_broken_are_named(tmp_path):
     broken = tmp_path / "broken.tif"
     broken.write_bytes(b"II*\0nonsense")
