@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from typing import Any
 
 OWN = ("noise2map_jax", "data_prep", "benchmarks", "tests", "configs")
+Limits = tuple[float, float]  # of the first source, while JAX starts, and of later ones
 KILLED = "killed"
 SURVIVED = "survived"
 OUT_OF_TIME = "out of time"
@@ -91,10 +92,10 @@ def main() -> None:
         jax.config.update("jax_compilation_cache_max_size", 2**32)  # a limit: a lock for writers
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         tester = _Tester(module, job["tests"], pathlib.Path(folder))
-        seconds = _whole(tester, module.read_text())
-        print(json.dumps({"seconds": seconds}), flush=True)
-        limit = max(job["times"] * seconds, 5.0)
-        for result in _mutants(tester, job["sources"], job["num_at_once"], limit):
+        first, later = _whole(tester, module.read_text())
+        print(json.dumps({"seconds": later}), flush=True)
+        limits = job["times"] * first, max(job["times"] * later, 5.0)
+        for result in _mutants(tester, job["sources"], job["num_at_once"], limits):
             print(json.dumps(result), flush=True)
 
 
@@ -107,12 +108,12 @@ class _Tester:
         self.tests = tests
         self.folder = folder
 
-    def serve(self, connection: Any, limit: float) -> None:
+    def serve(self, connection: Any, limits: Limits) -> None:
         """Receive sources and send what pytest's exit codes say, until there are no more.
 
         Args:
             connection: of the parent.
-            limit: processor seconds for one source, after which the process ends by SIGPROF.
+            limits: processor seconds for a source, after which the process ends by SIGPROF.
         """
         os.setpgid(0, 0)
         pathlib.Path("/proc/self/oom_score_adj").write_text("1000")  # what takes all memory ends
@@ -120,6 +121,7 @@ class _Tester:
         for stream in (1, 2):
             os.dup2(log, stream)
         before = set(sys.modules)
+        limit, later = limits
         with contextlib.suppress(EOFError):
             while True:
                 source = connection.recv()
@@ -134,6 +136,7 @@ class _Tester:
                 for name in set(sys.modules) - before:
                     if _is_own(name):
                         del sys.modules[name]
+                limit = later
 
     def log(self, pid: int) -> pathlib.Path:
         """Where a child writes what pytest says."""
@@ -160,10 +163,10 @@ class _Tester:
 class _Child:
     """A process that tests, and which mutant it has at present."""
 
-    def __init__(self, tester: _Tester, limit: float) -> None:
+    def __init__(self, tester: _Tester, limits: Limits) -> None:
         context = multiprocessing.get_context("fork")
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=tester.serve, args=(other, limit))
+        self.process = context.Process(target=tester.serve, args=(other, limits))
         self.process.start()
         other.close()
         self.log = tester.log(self.process.pid)
@@ -196,13 +199,14 @@ class _Child:
         return OUT_OF_TIME if late else KILLED
 
 
-def _whole(tester: _Tester, source: str) -> float:
+def _whole(tester: _Tester, source: str) -> tuple[float, float]:
     """Run the tests of the module as it is, and import here what they imported.
 
     Returns:
-        The processor seconds that the last of three runs took.
+        The processor seconds that the first of three runs took, in which JAX starts, and the last.
     """
-    child = _Child(tester, 600.0)
+    child = _Child(tester, (600.0, 600.0))
+    taken = []
     for _ in range(3):
         child.give(-1, source)
         try:
@@ -213,15 +217,16 @@ def _whole(tester: _Tester, source: str) -> float:
             raise SystemExit(
                 f"the tests fail without a mutation ({code}):\n{child.log.read_text()}"
             )
+        taken.append(seconds)
     child.end()
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    return seconds
+    return taken[0], taken[-1]
 
 
 def _mutants(
-    tester: _Tester, sources: list[str], num_at_once: int, limit: float
+    tester: _Tester, sources: list[str], num_at_once: int, limits: Limits
 ) -> Iterator[dict[str, Any]]:
     """Yield {"index": i, "outcome": ...} for each source as it is done.
 
@@ -229,14 +234,14 @@ def _mutants(
         tester: runs the tests.
         sources: of the mutated module.
         num_at_once: how many children there are.
-        limit: processor seconds after which a mutant counts as found; a child that waits for
-            something is ended after twenty times as long.
+        limits: processor seconds after which a mutant counts as found, of a child's first one
+            and of later ones; one that waits for something is ended after twenty times as long.
     """
     waiting = list(enumerate(sources))
     children: dict[Any, _Child] = {}
     while waiting or children:
         while waiting and len(children) < num_at_once:
-            child = _Child(tester, limit)
+            child = _Child(tester, limits)
             child.give(*waiting.pop(0))
             children[child.connection] = child
         for connection in multiprocessing.connection.wait(list(children), timeout=1.0):
@@ -252,7 +257,7 @@ def _mutants(
                 del children[connection]
                 child.end()
         for connection, child in list(children.items()):
-            if time.monotonic() - child.start > 20 * limit:
+            if time.monotonic() - child.start > 20 * max(limits):
                 del children[connection]
                 child.end()
                 yield {"index": child.index, "outcome": OUT_OF_TIME}
