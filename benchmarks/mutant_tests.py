@@ -108,13 +108,15 @@ class _Tester:
         self.tests = tests
         self.folder = folder
 
-    def serve(self, connection: Any, limits: Limits) -> None:
+    def serve(self, connection: Any, parents: Any, limits: Limits) -> None:
         """Receive sources and send what pytest's exit codes say, until there are no more.
 
         Args:
-            connection: of the parent.
+            connection: to the parent.
+            parents: the parent's end of it, which a fork hands down.
             limits: processor seconds for a source, after which the process ends by SIGPROF.
         """
+        parents.close()  # so that the child ends with its parent
         os.setpgid(0, 0)
         pathlib.Path("/proc/self/oom_score_adj").write_text("1000")  # what takes all memory ends
         log = os.open(self.log(os.getpid()), os.O_CREAT | os.O_WRONLY)
@@ -166,7 +168,7 @@ class _Child:
     def __init__(self, tester: _Tester, limits: Limits) -> None:
         context = multiprocessing.get_context("fork")
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=tester.serve, args=(other, limits))
+        self.process = context.Process(target=tester.serve, args=(other, self.connection, limits))
         self.process.start()
         other.close()
         self.log = tester.log(self.process.pid)
