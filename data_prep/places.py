@@ -108,16 +108,16 @@ def find(
         of_scene = component[numbers[one.ground]]
         names[of_scene].append((not groups[key], groups[key] or one.ground))
     name_of = {index: min(found)[1] for index, found in names.items()}
-    known = bool(rule) or group_regex is not None or all(one.grids for one in evidence.values())
+    known = bool(rule) or all(groups[key] or one.grids for key, one in evidence.items())
     clauses, notes = [rule] if rule else [], []
     if not known:
         clauses.append("places are not known: a scene counts as a place of its own")
-        hint = "--group_regex=PATTERN says which names belong together" if has_regex else ""
-        unplaced = sum(not one.grids for one in evidence.values())
+        unplaced = sum(not (groups[key] or one.grids) for key, one in evidence.items())
+        lacks = "no georeference" + ("" if group_regex is None else " and no group by their name")
+        hint = "; --group_regex=PATTERN says which names belong together" if has_regex else ""
         notes.append(
-            f"places are not known: {unplaced} of {len(evidence)} scenes have no georeference and"
-            " count as places of their own, though they may show the same ground"
-            + (f"; {hint}" if hint else "")
+            f"places are not known: {unplaced} of {len(evidence)} scenes have {lacks} and"
+            f" count as places of their own, though they may show the same ground{hint}"
         )
     if group_regex is not None:
         clauses.append(f"names with the same first group of --group_regex={group_regex} are one")

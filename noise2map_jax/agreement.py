@@ -56,9 +56,12 @@ def facts_of(experiment: Experiment, workdir: pathlib.Path) -> Facts:
     return {
         **fields(experiment.config, without=MAY_DIFFER_BY_HOST),
         **{f"the records of task {task}": d for task, d in experiment.digests.items()},
-        "the newest checkpoint in the work folder": max(
-            saved_steps(workdir / "checkpoints" / "latest"), default=None
-        ),
+        **{
+            f"the {kind} checkpoint in the work folder": max(
+                saved_steps(workdir / "checkpoints" / kind), default=None
+            )
+            for kind in ("latest", "best")
+        },
         "the version of noise2map_jax": noise2map_jax.__version__,
         "the source code of noise2map_jax": source_digest(),
         "the version of jax": jax.__version__,

@@ -95,8 +95,9 @@ class Difference:
         """The chance to miss that each interval has, so that all hold together in 95 % of studies.
 
         Bonferroni's: it holds however the differences depend on each other, as they do, having the
-        reference in common. Two equal variants, or twelve, are then called different in at most
-        5 % of studies (`python -m benchmarks family_error`).
+        reference in common. Equal variants, two or twelve, are then called different in about 5 %
+        of studies or less, unless variation is skewed and variants differ in how much they vary
+        (`python -m benchmarks family_error`).
         """
         return SIGNIFICANCE / self.num_compared
 

@@ -84,7 +84,7 @@ def denoising_eval_step(
         process: how inputs are noised.
         first: [] int32, the first timestep of the band.
         last: [] int32, the one after its last.
-        problem: the static part, of a task without a mask.
+        problem: the static part, of a task that denoises.
 
     Returns:
         `error` [B] float32, the squared error, summed over the pixels that count; `power` [B]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from noise2map_jax import openings
 from noise2map_jax.agreement import agreed, facts_of
 from noise2map_jax.dataset import record_id
 from noise2map_jax.errors import UserError
@@ -50,6 +51,8 @@ def evaluate(
     experiment, changed = opened
     config, split = experiment.config, experiment.config.eval.split
     step, params = restore_best(workdir, config, experiment.model, experiment.mesh)
+    if split == "test" and jax.process_index() == 0:
+        openings.note_member(workdir)
     results = {}
     for name, objective in experiment.objectives.items():
         evaluator = create_evaluator(objective, experiment.mesh, split)

@@ -1,6 +1,7 @@
 """What is kept of a trained member of a study: counts on disk, from which all else follows."""
 
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -28,6 +29,11 @@ class MemberResult:
     timesteps: np.ndarray
     sweep: np.ndarray
     question: str
+
+    def is_as(self, other: "MemberResult") -> bool:
+        """Whether both are of the same parameters, data and draws of noise, on whatever split."""
+        own, others = (json.loads(result.question)[2:] for result in (self, other))
+        return (self.step, own) == (other.step, others)
 
 
 def save(result: MemberResult, workdir: pathlib.Path, split: str) -> None:

@@ -12,7 +12,9 @@ import time
 from typing import NamedTuple
 
 from noise2map_jax import member_result
+from noise2map_jax.errors import UserError
 from noise2map_jax.member_result import MemberResult
+from noise2map_jax.run_config import MAY_CHANGE, fields
 from noise2map_jax.study import SPLIT, Member, Study
 
 FILE = "test_openings.json"
@@ -38,7 +40,14 @@ class Opening(NamedTuple):
 def load(workdir: pathlib.Path) -> list[Opening]:
     """Read how often test was opened for the study in this folder, the first time first."""
     path = workdir / FILE
-    return [Opening(**entry) for entry in json.loads(path.read_text())] if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return [Opening(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}), so nobody knows when test was opened; bring it back"
+        ) from None
 
 
 def note(study: Study) -> None:
@@ -46,7 +55,16 @@ def note(study: Study) -> None:
     members = digest(study)
     if members not in [opening.members for opening in load(study.workdir)]:
         now = time.strftime("%Y-%m-%d")
-        _append(study, Opening(now, members, len(_results(study)), "--mode=final"))
+        _append(study.workdir, Opening(now, members, len(_results(study)), "--mode=final"))
+
+
+def note_member(workdir: pathlib.Path) -> None:
+    """Note that test is opened for a run by itself, where it is a member of a study."""
+    study = workdir.resolve().parents[1]
+    if workdir.resolve().parent.name == "members" and (study / "study.json").is_file():
+        by = f"--mode=eval of {workdir.resolve().name}"
+        if by not in [opening.by for opening in load(study)]:
+            _append(study, Opening(time.strftime("%Y-%m-%d"), "", 1, by))
 
 
 def note_earlier_version(study: Study) -> None:
@@ -59,16 +77,16 @@ def note_earlier_version(study: Study) -> None:
     if paths and EARLIER_VERSION not in [opening.by for opening in load(study.workdir)]:
         first = time.localtime(min(path.stat().st_mtime for path in paths))
         date = time.strftime("%Y-%m-%d", first)
-        _append(study, Opening(date, "", len(paths), EARLIER_VERSION))
+        _append(study.workdir, Opening(date, "", len(paths), EARLIER_VERSION))
 
 
 def digest(study: Study) -> str:
-    """Name the trained networks of a study: by their steps and what they predict of validation."""
-    found = hashlib.sha256()
-    for member, result in _results(study):
-        found.update(f"{member.name} {result.step}".encode())
-        found.update(result.confusions.tobytes())
-    return found.hexdigest()
+    """Name the trained networks of a study: by what they were trained with, and their steps."""
+    networks = [
+        [member.name, result.step, fields(member.run.experiment.config, without=MAY_CHANGE)]
+        for member, result in _results(study)
+    ]
+    return hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()
 
 
 def describe(study: Study) -> str:
@@ -93,10 +111,10 @@ def _results(study: Study) -> list[tuple[Member, MemberResult]]:
     return [(member, result) for member, result in loaded if result]
 
 
-def _append(study: Study, opening: Opening) -> None:
+def _append(workdir: pathlib.Path, opening: Opening) -> None:
     """Write the record with one more, whole or not at all."""
-    entries = [entry._asdict() for entry in (*load(study.workdir), opening)]
-    path = study.workdir / FILE
+    entries = [entry._asdict() for entry in (*load(workdir), opening)]
+    path = workdir / FILE
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(entries, indent=2) + "\n")
     os.replace(temporary, path)

@@ -42,7 +42,12 @@ MAY_CHANGE = {
     "train.log_every_steps": "what is told of it",
     "train.write_report": "what is told of it",
     "train.checkpoint_every_steps": "how much is lost when it is killed",
-    "eval.": "what is asked of the network",
+    "eval.split": "what is asked of the network later",
+    "eval.batch_size": "how many records are read at a time",
+    "eval.num_pictures": "what is shown",
+    "eval.group_regex": "what is told of the scores",
+    "eval.num_samples": "what is shown",
+    "eval.num_sampling_steps": "what is shown",
     "data.data_dir": "where the records lie; their digest tells that they are the same",
     "data.num_threads": "how fast records are read",
     "data.prefetch_size": "how fast records are read",
@@ -88,7 +93,13 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
         UserError: there is no run, or its config is damaged.
     """
     _, content = _read(workdir)
-    return with_values(config_of(content), _changed_since(workdir))
+    config, changed = config_of(content), _changed_since(workdir)
+    if unknown := changed.keys() - fields(config).keys():
+        raise UserError(
+            f"{workdir / HISTORY} is damaged: there is no field {min(unknown)!r}; train in another "
+            "--workdir"
+        )
+    return with_values(config, changed)
 
 
 def config_of(content: Any) -> ConfigDict:
@@ -122,7 +133,7 @@ def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
 def record_config(
     config: ConfigDict, workdir: pathlib.Path, digests: Mapping[str, str], step: int
 ) -> None:
-    """Write a run's config where it has none; else add to its history what has changed.
+    """Write a run's config at its start; later add to its history what has changed.
 
     Args:
         config: what it is started or gone on with; `check_going_on` has found nothing wrong.
@@ -130,8 +141,9 @@ def record_config(
         digests: of its datasets, by task.
         step: from which the changes hold.
     """
-    if not (workdir / CONFIG).is_file():
+    if not (workdir / CONFIG).is_file() or step == 0:  # nothing was learned with what stood there
         save_config(config, workdir, digests)
+        (workdir / HISTORY).unlink(missing_ok=True)
     elif changed := changes(load_config(workdir), config):
         path = workdir / HISTORY
         before = path.read_text(encoding="utf-8") if path.is_file() else ""

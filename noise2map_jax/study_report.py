@@ -31,7 +31,7 @@ def write_report(study: Study) -> None:
     done = _results(trained, SPLIT)
     assert len(done) == len(trained)  # all were evaluated before
     comparison = _compare(study, done, SPLIT)
-    on_test = _results(trained, "test") if openings.load(study.workdir) else []
+    on_test = _on_test(done) if openings.load(study.workdir) else []
     final = _compare(study, on_test, "test") if on_test and len(on_test) == len(trained) else None
     note = openings.describe(study)
     page = study_page(study, done, failures, comparison, command_line(), note, final)
@@ -51,6 +51,13 @@ def _results(members: Sequence[Member], split: str) -> list[tuple[Member, Member
     """What was counted of members, of those that were evaluated on the split."""
     loaded = [(member, member_result.load(member.run.workdir, split)) for member in members]
     return [(member, result) for member, result in loaded if result]
+
+
+def _on_test(done: Results) -> list[tuple[Member, MemberResult]]:
+    """What was counted on test of the same networks, data and draws of noise as on validation."""
+    loaded = _results([member for member, _ in done], "test")
+    of_validation = {member.name: result for member, result in done}
+    return [(m, r) for m, r in loaded if r.is_as(of_validation[m.name])]
 
 
 def _compare(study: Study, done: Results, split: str) -> Comparison:

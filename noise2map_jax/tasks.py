@@ -153,7 +153,7 @@ def get_task(name: str, prediction_type: str = "epsilon") -> Task:
 
     Args:
         name: of the task.
-        prediction_type: what a task without a mask predicts: a key of `denoising.TARGETS`.
+        prediction_type: what a task that denoises predicts: a key of `denoising.TARGETS`.
 
     Raises:
         UserError: an unknown name, listing those that there are.

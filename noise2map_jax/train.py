@@ -56,6 +56,11 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
 def _open(config: ConfigDict, workdir: pathlib.Path) -> tuple[Experiment, Changes]:
     """Make a run's experiment, and say what has changed since it was started, if it was."""
     if not (workdir / CONFIG).is_file():
+        if any((workdir / "checkpoints").glob("*/[0-9]*")):
+            raise UserError(
+                f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what; bring it "
+                "back, or start a new run with another --workdir"
+            )
         return create_experiment(config), {}
     experiment = create_experiment(config, load_config(workdir))
     return experiment, check_going_on(workdir, experiment.config, experiment.digests)

@@ -96,6 +96,15 @@ def test_what_is_known_is_said():
     assert "--group_regex" not in places.find(loose, has_regex=False).notes[0]
 
 
+def test_places_are_known_only_where_each_scene_is_placed():
+    evidence = {i: places.Evidence(name, f"scene{i}") for i, name in enumerate(("a_1", "a_2", "b"))}
+    found = places.find(evidence, group_regex=r"(.+)_\d$")
+    assert not found.known
+    assert found.of[0] == found.of[1] == "a"
+    found = places.find({0: evidence[0], 1: evidence[1]}, group_regex=r"(.+)_\d$")
+    assert found.known
+
+
 def test_a_pattern_that_matches_nothing_is_an_error():
     with pytest.raises(UserError, match=r"matches none of 1 names, such as town_1"):
         places.find({0: Evidence("town_1", "town_1")}, group_regex="city(.)")

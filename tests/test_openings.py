@@ -5,8 +5,10 @@ import types
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from noise2map_jax import member_result, openings
+from noise2map_jax.errors import UserError
 from noise2map_jax.member_result import MemberResult
 
 
@@ -15,17 +17,23 @@ def study(tmp_path):
     """As much of a study as is asked here: three members that were evaluated on validation."""
     members = []
     for seed in range(3):
-        run = types.SimpleNamespace(workdir=tmp_path / "members" / f"paper-{seed}")
+        config = ConfigDict(
+            {"seed": seed, "noise": {"kind": "structured"}, "eval": {"split": "val"}}
+        )
+        run = types.SimpleNamespace(
+            workdir=tmp_path / "members" / f"paper-{seed}",
+            experiment=types.SimpleNamespace(config=config),
+        )
         member = types.SimpleNamespace(name=f"paper, seed {seed}", run=run)
         members.append(member)
         evaluate(member, seed)
     return types.SimpleNamespace(members=members, workdir=tmp_path)
 
 
-def evaluate(member, count, split="val"):
+def evaluate(member, count, split="val", step=7):
     counts = np.full((4, 2, 2), count, np.int64)
     question = json.dumps([split, [], "data"])
-    result = MemberResult(7, counts, np.zeros(0, np.int32), counts[:0], question)
+    result = MemberResult(step, counts, np.zeros(0, np.int32), counts[:0], question)
     member_result.save(result, member.run.workdir, "val")
 
 
@@ -47,7 +55,11 @@ def test_once_is_once_for_the_same_networks(study):
 
 def test_what_is_trained_after_it_was_opened_may_owe_to_it(study):
     openings.note(study)
-    evaluate(study.members[0], 99)  # another network of the same name
+    evaluate(study.members[0], 99)  # a pixel that another device rounds otherwise
+    assert openings.describe(study).endswith("The members have not changed since.")
+    study.members[1].run.experiment.config.eval.split = "test"
+    assert openings.describe(study).endswith("The members have not changed since.")
+    evaluate(study.members[0], 0, step=9)  # another network of the same name
     said = openings.describe(study)
     assert "opened once: " in said
     assert said.endswith("What was chosen or added after the first time may owe to scores on test.")
@@ -76,3 +88,23 @@ def test_the_record_is_whole_and_nothing_else_is_left(study):
     assert path.name == "test_openings.json"
     (entry,) = json.loads(path.read_text())
     assert set(entry) == {"date", "members", "num_members", "by"}
+
+
+def test_a_member_that_is_evaluated_by_itself_opens_test_too(study, tmp_path):
+    openings.note_member(study.members[0].run.workdir)
+    assert openings.load(study.workdir) == []  # nothing says that it is of a study
+    (study.workdir / "study.json").write_text("{}")
+    for _ in range(2):
+        openings.note_member(study.members[0].run.workdir)
+    (only,) = openings.load(study.workdir)
+    assert (only.num_members, only.by) == (1, "--mode=eval of paper-0")
+    said = openings.describe(study)
+    assert said.endswith("What was chosen or added after the first time may owe to scores on test.")
+    openings.note_member(tmp_path)  # a run of its own
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"day": "today"}]'])
+def test_a_damaged_record_is_named(study, text):
+    (study.workdir / openings.FILE).write_text(text)
+    with pytest.raises(UserError, match=r"test_openings.json is damaged .* bring it back"):
+        openings.load(study.workdir)

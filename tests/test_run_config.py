@@ -221,6 +221,28 @@ def test_a_config_is_written_once_and_changes_are_a_history(tmp_path):
     ]
 
 
+def test_before_anything_is_learned_a_config_is_that_of_now(tmp_path):
+    save_config(thin_config.get_config(), tmp_path, DIGESTS)
+    rewrite(
+        tmp_path, lambda content: content.update(format=4)
+    )  # an earlier version, killed at once
+    record_config(other(eval__split="val"), tmp_path, DIGESTS, 0)
+    check_same_numbers(tmp_path)
+    assert load_config(tmp_path).eval.split == "val"
+    assert not (tmp_path / HISTORY).exists()
+
+
+@pytest.mark.parametrize("field", ["eval.num_noise_draws", "eval.num_timestep_bands"])
+def test_what_the_best_is_chosen_by_cannot_change(run, field):
+    values = {field: fields(thin_config.get_config())[field] + 1}
+    config = with_values(thin_config.get_config(), values)
+    for may_change in (MAY_CHANGE, MAY_CHANGE_IN_STUDIES):
+        with pytest.raises(UserError, match=f"with other values of {field}"):
+            check_going_on(run, config, DIGESTS, may_change=may_change)
+    evaluated, _ = evaluated_config(run, config)  # but it can be asked otherwise
+    assert fields(evaluated)[field] == values[field]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(
@@ -235,7 +257,13 @@ def test_values_that_are_set_are_the_changes(values):
     assert changes(config, with_values(config, values)) == expected
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"step": 1}', '{"changes": {"seed": [1]}}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", '{"step": 1}', '{"changes": {"seed": [1]}}', "\xff"),
+        '{"step": 1, "changes": {"foo.bar": [1, 2]}}',
+    ],
+)
 def test_a_damaged_history_is_named(run, text):
     (run / HISTORY).write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"config_history.jsonl is damaged"):

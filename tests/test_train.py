@@ -4,12 +4,15 @@ import shutil
 import jax
 import numpy as np
 import programs
+import pytest
 import thin_config
 from PIL import Image
 from programs import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from noise2map_jax import train
 from noise2map_jax.dataset import open_dataset
+from noise2map_jax.errors import UserError
 from noise2map_jax.run_config import FORMAT
 
 CD = (
@@ -152,3 +155,10 @@ def test_a_dataset_built_anew_is_noticed(program, thin_data, tmp_path):
     done = program(*options, "--mode=eval")
     assert "not as trained: data.dataset ('thin_ss as it was', now 'thin_ss, built" in done.stdout
     assert len(json.loads((run / "report" / "scores_test.json").read_text())["records"]) == 64
+
+
+def test_checkpoints_of_nobody_knows_what_are_refused(tmp_path):
+    (tmp_path / "checkpoints" / "latest" / "5").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"holds checkpoints but no config.json.*another --workdir"):
+        train.train(thin_config.get_config(), tmp_path)
+    assert not (tmp_path / "config.json").exists()
