@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _import_libraries(folder)
         for path in arguments.modules:
-            before = modules[path]["survivors"] if arguments.survivors else None
+            before = modules[path] if arguments.survivors else None
             modules[path] = _module(path, equivalent.get(path, {}), before)
             if output:
                 _write(output, modules)
@@ -117,7 +117,7 @@ def _import_libraries(folder: str) -> None:
         del sys.modules[name]  # a child imports these anew, the mutant among them
 
 
-def _module(path: str, equivalent: dict[str, str], before: list[str] | None) -> dict[str, Any]:
+def _module(path: str, equivalent: dict[str, str], before: dict[str, Any] | None) -> dict[str, Any]:
     from benchmarks.mutants import mutants  # needs mutmut
 
     source = (ROOT / path).read_text()
@@ -130,11 +130,9 @@ def _module(path: str, equivalent: dict[str, str], before: list[str] | None) -> 
         clock=10 * (time.monotonic() - start) + 60,  # for one that waits
     )
     made = mutants(source)
-    names = None if before is None else {entry.split(": ", 1)[1] for entry in before}
+    tested = made if before is None else _survivors(path, made, before, equivalent)
     survivors = []
-    for mutant in made:
-        if names is not None and mutant.name not in names | equivalent.keys():
-            continue
+    for mutant in tested:
         if not _test(path, mutant.source, tests, seconds, limits):
             survivors.append(mutant)
             print(f"{path}:{mutant.line}: {mutant.name}", flush=True)
@@ -151,6 +149,15 @@ def _module(path: str, equivalent: dict[str, str], before: list[str] | None) -> 
         "tests": [test.name for test in tests],
         "survivors": [f"{mutant.line}: {mutant.name}" for mutant in missed],
     }
+
+
+def _survivors(
+    path: str, made: list[Any], before: dict[str, Any], equivalent: dict[str, str]
+) -> list[Any]:
+    if before["mutants"] != len(made):
+        sys.exit(f"error: {path} has changed since; run it without --survivors")
+    names = equivalent.keys() | {entry.split(": ", 1)[1] for entry in before["survivors"]}
+    return [mutant for mutant in made if mutant.name in names]
 
 
 def _tests(path: str) -> list[pathlib.Path]:

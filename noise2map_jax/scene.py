@@ -123,14 +123,14 @@ def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: st
             f"images differ in size: {first.name!r} has {first.shape[0]} x {first.shape[1]} "
             f"pixels, {last.name!r} {last.shape[0]} x {last.shape[1]}"
         )
-    if not on_same_grid(first, last):
+    if not _on_same_grid(first, last):
         raise UserError(
             f"images {first.name!r} and {last.name!r} are not on the same grid "
             f"({first.crs}, {last.crs}); warp one onto the other first"
         )
 
 
-def on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader) -> bool:
+def _on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader) -> bool:
     """Whether the pixels of two images of one size lie at the same places.
 
     The places of corners are compared in pixels, for coordinates are metres or degrees.

@@ -91,11 +91,28 @@ def test_without_a_pixel_there_is_nothing_to_tell():
     assert histograms.statistics(histograms.zeros(2, "uint8")) == [empty, empty]
 
 
+@pytest.mark.parametrize("num_bands", [1, 3])
+def test_counts_of_other_bands_are_not_added(num_bands):
+    part = histograms.to_json(histograms.zeros(num_bands, "uint8"))
+    with pytest.raises(ValueError, match="zip"):
+        histograms.add_json(histograms.zeros(2, "uint8"), part)
+
+
 def test_sums_beyond_64_bits_are_exact():
     counts = histograms.zeros(1, "uint16")
     counts[0, 65534:] = 2**40
     (band,) = histograms.statistics(counts)
     assert band == {"mean": 65534.5, "std": 0.5, "low": 65534, "high": 65535}
+
+
+def test_percentiles_beyond_the_digits_of_floats_are_exact():
+    counts = histograms.zeros(1, "uint8")
+    counts[0, :2] = 2**53, 99 * 2**53 + 100  # one pixel short of a hundredth
+    (band,) = histograms.statistics(counts)
+    assert (band["low"], band["high"]) == (1, 1)
+    counts[0, :2] += 1, -1
+    (band,) = histograms.statistics(counts)
+    assert (band["low"], band["high"]) == (0, 1)
 
 
 @given(

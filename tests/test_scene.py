@@ -110,10 +110,16 @@ def test_grids_are_compared_in_pixels_in_metres_and_in_degrees(tmp_path, crs, co
             image("half", 0, 0, 0.5, 0.5),
         ),
     ]
-    for paths, expected in ((same, True), (other, False)):
-        for path in paths:
-            with scene.open_image(first) as a, scene.open_image(path) as b:
-                assert scene.on_same_grid(a, b) == scene.on_same_grid(b, a) == expected, path
+    with scene.open_image(first) as a:
+        for path in same:
+            with scene.open_image(path) as b:
+                scene.check_images([a, b], 3, "uint8")
+        for path in other:
+            with (
+                scene.open_image(path) as b,
+                pytest.raises(UserError, match=f"first.tif' and '{path}' are not on the same grid"),
+            ):
+                scene.check_images([a, b], 3, "uint8")
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path):

@@ -1,6 +1,7 @@
 """Scores at other timesteps: each the same as of a prediction at that timestep alone."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,11 @@ import pytest
 import thin_config
 from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
 
+from noise2map_jax import sweep
 from noise2map_jax.eval_step import eval_step
 from noise2map_jax.evaluator import MapEvaluator
 from noise2map_jax.experiment import create_experiment
-from noise2map_jax.sharding import replicate
+from noise2map_jax.sharding import create_mesh, replicate
 from noise2map_jax.sweep import TimestepSweep, sweep_step, timestep_grid
 
 
@@ -72,3 +74,44 @@ def test_the_sweep_of_a_split_counts_every_record_at_every_timestep(number, thin
 
 def test_the_grid_has_no_timestep_twice():
     np.testing.assert_array_equal(timestep_grid(tiny_process(), 5000), np.arange(1000))
+
+
+@pytest.mark.parametrize(
+    ("gaussian", "num_draws", "number", "sizes"),
+    [
+        (0.0, 3, 6, [4]),  # without Gaussian noise one draw tells all: four timesteps a call
+        (0.0, 3, 3, [3]),
+        (0.0, 3, 0, []),
+        (1.0, 2, 5, [2]),
+        (1.0, 9, 3, [1]),
+    ],
+)
+def test_a_grid_is_counted_in_calls_of_one_size(monkeypatch, gaussian, num_draws, number, sizes):
+    compiled = []
+
+    def step(params, batch, process, draws, timesteps, *, problem):
+        assert problem is objective.problem
+        assert len(draws) == (num_draws if gaussian else 1)
+        compiled.append(len(timesteps))
+        here = params["factor"] * timesteps[:, None, None] + batch["pixels"].sum()
+        return here * jnp.array([[1, 2], [3, 4]])[None]
+
+    def reader(*arguments):
+        assert arguments == (objective, mesh, "val")
+        batches = [{"pixels": np.arange(8) + offset} for offset in (0, 2**24)]
+        return types.SimpleNamespace(batches=lambda: iter(batches))
+
+    monkeypatch.setattr(sweep, "MOST_PREDICTIONS", 4)
+    monkeypatch.setattr(sweep, "sweep_step", step)
+    monkeypatch.setattr(sweep, "SplitReader", reader)
+    mesh = create_mesh()
+    config = types.SimpleNamespace(eval=types.SimpleNamespace(num_noise_draws=num_draws))
+    objective = types.SimpleNamespace(config=config, problem=tiny_problem())
+    timesteps = np.arange(number, dtype=np.int32) * 10
+    counts = TimestepSweep(objective, mesh, "val")(
+        {"factor": np.int32(5)}, tiny_process(gaussian=gaussian), timesteps
+    )
+    assert counts.dtype == np.int64
+    assert compiled == sizes
+    both = 2 * 5 * timesteps.astype(np.int64) + 2 * 28 + 8 * 2**24
+    np.testing.assert_array_equal(counts, both[:, None, None] * np.array([[1, 2], [3, 4]]))
