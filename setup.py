@@ -61,8 +61,8 @@ setup(
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"
+        "mutation": ["cosmic-ray>=8.4"],  # benchmarks.mutation: do the tests find small faults?
         "tensorboard": ["tensorboard"],
-        "mutation": ["mutmut>=3.8,<4", "libcst"],  # python -m benchmarks mutation
         "beam": ["apache-beam>=2.77"],  # data_prep --beam_runner
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],

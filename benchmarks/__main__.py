@@ -20,8 +20,8 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
-    "family_error": family_error,
     "mutation": mutation,
+    "family_error": family_error,
 }
 
 

@@ -1,94 +1,132 @@
-"""Small faults put into the source of a module, one at a time: the operators of mutmut."""
+"""Mutants of a module: its source with one operator or number changed by cosmic-ray."""
 
+import dataclasses
 import difflib
-from typing import NamedTuple
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
-import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation import mutators
+import cosmic_ray.plugins
+from cosmic_ray.ast import Visitor, get_ast
+from cosmic_ray.mutating import mutate_code
 
-# Not what puts None in place of a value: any test that runs such a line fails.
-OPERATORS = [
-    (kind, operator)
-    for kind, operator in mutators.mutation_operators
-    if operator not in (mutators.operator_assignment, mutators.operator_lambda)
-]
-# Not what is there for readers and checkers, or not to be found when the module is imported.
-PASSED_OVER = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
+# cosmic-ray replaces each operator by each other. What tells a good test from a poor one is the
+# nearest replacement: one an operator, two for an ordering (the bound, the direction).
+EXCHANGED = {
+    "Binary": (
+        *("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_FloorDiv", "Pow_Mul"),
+        *("LShift_RShift", "RShift_LShift", "BitOr_BitAnd", "BitAnd_BitOr", "BitXor_BitAnd"),
+    ),
+    "Comparison": (
+        *("Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is", "Lt_LtE", "Lt_Gt", "LtE_Lt", "LtE_Gt"),
+        *("Gt_GtE", "Gt_Lt", "GtE_Gt", "GtE_Lt"),
+    ),
+    "Unary": ("USub_UAdd", "Delete_Invert", "Delete_Not"),
+}
+OTHERS = (
+    *("AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr"),
+    *("ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
+    *("ExceptionReplacer", "NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop"),
+)
+OPERATORS = (
+    *(f"Replace{kind}Operator_{pair}" for kind, pairs in EXCHANGED.items() for pair in pairs),
+    *OTHERS,
+)
+# Python's grammar has `*` and `/` among parameters, and stars in calls, which are no operators.
+NO_OPERATORS = {"parameters", "lambdef", "arglist", "dictorsetmaker", "testlist_comp"}
 
 
-class Mutant(NamedTuple):
-    """A module with one fault.
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One change of a module.
 
     Attributes:
-        line: where it is, from 1.
-        name: the function or class around it and the lines before and after, which stay the same
-            when lines above are added.
-        source: the whole module.
+        operator: of cosmic-ray.
+        line_number: where the change begins, from 1.
+        line: the source there, without what stands around it.
+        change: what that line becomes; several lines are joined by a space.
+        source: of the whole module.
     """
 
-    line: int
-    name: str
+    operator: str
+    line_number: int
+    line: str
+    change: str
     source: str
 
 
-class _Faults(cst.CSTVisitor):
-    """Collects (scope, node, other node)."""
+def create(path: pathlib.Path) -> list[Mutant]:
+    """Make all mutants of a module, each once.
 
-    METADATA_DEPENDENCIES = (PositionProvider,)
+    Args:
+        path: of the module; it is not changed.
 
-    def __init__(self) -> None:
-        self.found: list[tuple[str, cst.CSTNode, cst.CSTNode]] = []
-        self._scopes: list[str] = []
-        self._raises = 0
+    Returns:
+        The mutants that Python compiles, in the order of the lines.
+    """
+    source = path.read_text()
+    found: dict[str, Mutant] = {}
+    for operator in OPERATORS:
+        for occurrence in _occurrences(source, operator):
+            mutated = mutate_code(source, _get(operator), occurrence)
+            if mutated is not None and mutated != source and _compiles(mutated):
+                found.setdefault(mutated, _describe(operator, source, mutated))
+    return sorted(found.values(), key=lambda mutant: (mutant.line_number, mutant.operator))
 
-    def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, PASSED_OVER):
+
+def _get(operator: str) -> Any:
+    return cosmic_ray.plugins.get_operator(f"core/{operator}")()
+
+
+def _occurrences(source: str, operator: str) -> Iterator[int]:
+    """Yield the occurrences, as cosmic-ray counts them, at which behaviour can change."""
+    visitor = _Positions(_get(operator))
+    visitor.walk(get_ast(source))
+    return (i for i, counts in enumerate(visitor.counts) if counts)
+
+
+class _Positions(Visitor):
+    def __init__(self, operator: Any) -> None:
+        self.operator = operator
+        self.counts: list[bool] = []
+
+    def visit(self, node: Any) -> Any:
+        positions = len(list(self.operator.mutation_positions(node)))
+        self.counts.extend([_has_behaviour(node)] * positions)
+        return node
+
+
+def _has_behaviour(node: Any) -> bool:
+    """Whether a change there is more than one of a type or of the words of an error."""
+    if node.type == "operator" and node.parent.type in NO_OPERATORS:
+        return False
+    child = node
+    while (parent := child.parent) is not None:
+        is_type = (
+            (parent.type == "annassign" and child is parent.children[1])
+            or (parent.type == "tfpdef" and child is parent.children[2])
+            or (parent.type == "funcdef" and child is parent.annotation)
+        )
+        if is_type or parent.type == "raise_stmt":
             return False
-        if isinstance(node, cst.FunctionDef | cst.ClassDef):
-            self._scopes.append(node.name.value)
-        self._raises += isinstance(node, cst.Raise)
-        for kind, operator in OPERATORS:
-            # The wording of an error is no behaviour; numbers and names in it are.
-            wording = kind is cst.BaseString and self._raises
-            if isinstance(node, kind) and not wording:
-                scope = ".".join(self._scopes) or "module"
-                others = operator(node)
-                if operator is mutators.operator_arg_removal:
-                    others = [other for other in others if len(other.args) < len(node.args)]
-                self.found += [(scope, node, other) for other in others]
-        return True
-
-    def on_leave(self, original_node: cst.CSTNode) -> None:
-        if isinstance(original_node, cst.FunctionDef | cst.ClassDef):
-            self._scopes.pop()
-        self._raises -= isinstance(original_node, cst.Raise)
+        child = parent
+    return True
 
 
-def mutants(source: str) -> list[Mutant]:
-    """Make every mutant of a module that can be compiled, in the order of its lines."""
-    wrapper = MetadataWrapper(cst.parse_module(source))
-    faults = _Faults()
-    wrapper.visit(faults)
-    made = {}
-    for scope, node, other in faults.found:
-        mutated = wrapper.module.deep_replace(node, other).code
-        try:
-            compile(mutated, "mutant", "exec")
-        except SyntaxError:
-            continue
-        mutant = _describe(scope, source, mutated)
-        made[mutant.source] = mutant
-    return sorted(made.values(), key=lambda mutant: mutant.line)
+def _compiles(source: str) -> bool:
+    try:
+        compile(source, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
 
 
-def _describe(scope: str, source: str, mutated: str) -> Mutant:
+def _describe(operator: str, source: str, mutated: str) -> Mutant:
     before, after = source.splitlines(), mutated.splitlines()
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    changes = [code for code in matcher.get_opcodes() if code[0] != "equal"]
-    first, last = changes[0], changes[-1]
-    old, new = (
-        " ".join(line.strip() for line in lines[start:stop])
-        for lines, start, stop in ((before, first[1], last[2]), (after, first[3], last[4]))
+    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    _, start, stop, first, last = next(block for block in blocks if block[0] != "equal")
+    line, change = (
+        " ".join(text.strip() for text in lines)
+        for lines in (before[start:stop], after[first:last])
     )
-    return Mutant(first[1] + 1, f"{scope}: {old} -> {new}", mutated)
+    return Mutant(operator, start + 1, line, change, mutated)

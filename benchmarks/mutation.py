@@ -1,274 +1,162 @@
-"""Do the tests of a module notice faults in it? Each fault is tried in a process of its own.
+"""Mutation testing: what share of small changes of a module its tests find.
 
-A mutant is the module with one small fault, as mutmut makes them (the extra `mutation`). It is
-killed when a test of the module's own files of tests fails, or runs five times as long as all of
-them together; else it survives. Mutants that behave as the module does, so that no test can kill
-them, are listed with the reason in equivalent_mutants.toml. Nothing on disk is changed: with all
-libraries imported a process is forked for each mutant, and imports it in place of the module.
+A mutant is a module with one operator or number changed; its tests find it (kill it) where one
+fails. One that no test can find, as it does the same, is equivalent: `equivalent_mutants.json`
+lists those with the reason, by hand. Needs cosmic-ray (extra `mutation`).
 """
 
 import argparse
-import contextlib
-import importlib
-import importlib.abc
-import importlib.util
 import json
-import math
-import multiprocessing
-import multiprocessing.connection
 import os
 import pathlib
-import platform
-import resource
+import subprocess
 import sys
-import tempfile
 import time
-import tomllib
-import warnings
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
-ROOT = pathlib.Path(__file__).parents[1]
-EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.toml")
-MODULES = tuple(
-    [f"noise2map_jax/{name}.py" for name in ("schedules", "denoising", "sampling", "noise")]
-    + [f"noise2map_jax/{name}.py" for name in ("scaling", "augment", "resampling", "metrics")]
-    + [f"noise2map_jax/{name}.py" for name in ("train_state", "sweep")]
-    + [f"data_prep/{name}.py" for name in ("tiles", "histograms")]
-)
-# Tests of a module that lie in another file than its own.
-MORE_TESTS: dict[str, tuple[str, ...]] = {}
-# Imported before forking: they bring in all libraries that modules and tests use.
-IMPORTED_FIRST = ("noise2map_jax.ablate", "data_prep.shards", "hypothesis.extra.numpy", "pytest")
-# Fixtures of tests that start programs, which would import the module itself, and take minutes.
-PROGRAMS = {"program", "thin_data", "cache"}
-MOST_BYTES = 2**33  # of a mutant that asks for ever more memory
+from benchmarks import machine
 
+EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.json")
+OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
 
-class _Limits(NamedTuple):
-    """What the tests of one mutant may take: seconds of all cores, and of the clock."""
-
-    processor: int
-    clock: float
+# The tests of a module, where they are others than those of the one file named after it. Whole
+# programs are left out, for they run the module in another process, and what trains networks.
+TESTS = {
+    "noise2map_jax/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
+    "noise2map_jax/optimizer.py": ["tests/test_optimizer.py", "tests/test_optimizer_groups.py"],
+    "noise2map_jax/step.py": ["tests/test_step_by_hand.py"],
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--modules", nargs="+", default=MODULES, help="paths from the root")
+    parser.add_argument("--modules", nargs="+", required=True, help="paths of modules")
+    parser.add_argument("--num_at_once", type=int, default=2, help="processes at a time")
+    parser.add_argument("--niceness", type=int, default=10, help="of these processes")
+    parser.add_argument("--times", type=float, default=5.0, help="time limit: times the tests' own")
     parser.add_argument(
         "--survivors",
         action="store_true",
-        help="only those that survived before, by the output; the others count as killed",
+        help="only those that survived in the results kept so far, after tests were added",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Test the mutants of each module; what `output` has of other modules stays there."""
-    equivalent = tomllib.loads(EQUIVALENT.read_text())
-    output = pathlib.Path(arguments.output) if arguments.output else None
-    modules = json.loads(output.read_text())["modules"] if output and output.exists() else {}
-    with tempfile.TemporaryDirectory() as folder:
-        _import_libraries(folder)
-        for path in arguments.modules:
-            before = modules[path] if arguments.survivors else None
-            modules[path] = _module(path, equivalent.get(path, {}), before)
-            if output:
-                _write(output, modules)
-    for path, found in modules.items():
-        print(f"{path}: {found['killed']} of {found['mutants']} killed", end="")
-        print(f", {found['equivalent']} equivalent: {found['share_without_equivalent']:.1%}")
-
-
-def _write(output: pathlib.Path, modules: dict[str, Any]) -> None:
-    counts = {
-        key: sum(found[key] for found in modules.values())
-        for key in ("mutants", "killed", "equivalent")
-    }
-    result = {
+    """Test the mutants of each module and report; modules measured before are kept."""
+    output = arguments.output or str(OUTPUT)
+    kept = json.loads(pathlib.Path(output).read_text()) if pathlib.Path(output).exists() else {}
+    result: dict[str, Any] = {
         "benchmark": "mutation",
+        "machine": machine.describe(),
+        "operators": list(_mutants().OPERATORS),
+        "modules": kept.get("modules", {}),
+    }
+    for module in arguments.modules:
+        earlier = result["modules"].get(module)
+        result["modules"][module] = _measure(module, earlier, arguments)
+        machine.report(result, output)
+        _print_survivors(module, result["modules"][module])
+
+
+def _mutants() -> Any:
+    """Import what needs cosmic-ray, which the other benchmarks do not."""
+    from benchmarks import mutants
+
+    return mutants
+
+
+def tests_of(module: str) -> list[str]:
+    """Name the test files of a module."""
+    path = pathlib.Path(module)
+    prefix = "test_data_prep_" if path.parts[0] == "data_prep" else "test_"
+    return TESTS.get(module, [f"tests/{prefix}{path.stem}.py"])
+
+
+def _measure(
+    module: str, earlier: dict[str, Any] | None, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    mutants = _mutants().create(pathlib.Path(module))
+    equivalent = {_key(entry) for entry in json.loads(EQUIVALENT.read_text()).get(module, [])}
+    outcomes = ["killed"] * len(mutants)
+    tested = list(range(len(mutants)))
+    if arguments.survivors and earlier is not None:
+        survived = {_key(entry) for entry in earlier["survivors"] + earlier["equivalent"]}
+        tested = [i for i in tested if _key(vars(mutants[i])) in survived]
+    job = {
+        "module": module,
+        "tests": tests_of(module),
+        "sources": [mutants[i].source for i in tested],
+        "num_at_once": arguments.num_at_once,
+        "times": arguments.times,
+        "niceness": arguments.niceness,
+    }
+    seconds, found = _test(job)
+    for position, outcome in found.items():
+        outcomes[tested[position]] = outcome
+    survivors = [
+        vars(m) for m, outcome in zip(mutants, outcomes, strict=True) if outcome == "survived"
+    ]
+    return _sum_up(outcomes, survivors, equivalent) | {
+        "tests": job["tests"],
+        "seconds_of_tests": round(seconds, 2),
         "date": time.strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "mutmut": importlib.metadata.version("mutmut"),
-        **_shares(counts),
-        "modules": dict(sorted(modules.items())),
     }
-    output.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def _shares(counts: dict[str, int]) -> dict[str, Any]:
+def _sum_up(
+    outcomes: list[str], survivors: list[dict[str, Any]], equivalent: set[tuple[str, ...]]
+) -> dict[str, Any]:
+    shown = [{k: v for k, v in entry.items() if k != "source"} for entry in survivors]
+    same = [entry for entry in shown if _key(entry) in equivalent]
+    missed = [entry for entry in shown if _key(entry) not in equivalent]
+    killed = len(outcomes) - len(shown)
     return {
-        **counts,
-        "share": counts["killed"] / counts["mutants"],
-        "share_without_equivalent": counts["killed"] / (counts["mutants"] - counts["equivalent"]),
+        "num_mutants": len(outcomes),
+        "num_killed": killed,
+        "num_out_of_time": outcomes.count("out of time"),  # among the killed
+        "num_equivalent": len(same),
+        "num_survived": len(missed),
+        "killed_of_all": round(killed / len(outcomes), 4),
+        "killed_of_those_that_differ": round(killed / (len(outcomes) - len(same)), 4),
+        "survivors": missed,
+        "equivalent": same,
     }
 
 
-def _import_libraries(folder: str) -> None:
-    """Import what all children need, and let them share what JAX compiles."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    for name in IMPORTED_FIRST:
-        importlib.import_module(name)
-    ours = ("noise2map_jax", "data_prep", "configs")
-    for name in [name for name in sys.modules if name.split(".")[0] in ours]:
-        del sys.modules[name]  # a child imports these anew, the mutant among them
+def _key(entry: dict[str, Any]) -> tuple[str, ...]:
+    """What names a mutant when lines move."""
+    return entry["operator"], entry["line"], entry["change"]
 
 
-def _module(path: str, equivalent: dict[str, str], before: dict[str, Any] | None) -> dict[str, Any]:
-    from benchmarks.mutants import mutants  # needs mutmut
-
-    source = (ROOT / path).read_text()
-    tests, seconds = _tests(path), {}
-    start, processor = time.monotonic(), _processor_seconds()
-    if outcome := _test(path, source, tests, seconds, limits=None):
-        sys.exit(f"error: the tests of {path} fail without a mutant, exit code {outcome}")
-    limits = _Limits(
-        processor=math.ceil(5 * (_processor_seconds() - processor)) + 5,
-        clock=10 * (time.monotonic() - start) + 60,  # for one that waits
+def _test(job: dict[str, Any]) -> tuple[float, dict[int, str]]:
+    """Test the mutants of a job in a process of their own: this one has imported the modules."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.mutant_tests"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
-    made = mutants(source)
-    tested = made if before is None else _survivors(path, made, before, equivalent)
-    survivors = []
-    for mutant in tested:
-        if not _test(path, mutant.source, tests, seconds, limits):
-            survivors.append(mutant)
-            print(f"{path}:{mutant.line}: {mutant.name}", flush=True)
-    missed = [mutant for mutant in survivors if mutant.name not in equivalent]
-    if wrong := sorted(equivalent.keys() - {mutant.name for mutant in survivors}):
-        listed = "\n".join(wrong)
-        sys.exit(f"error: {EQUIVALENT.name} lists for {path} what is killed or gone:\n{listed}")
-    counts = {
-        "mutants": len(made),
-        "killed": len(made) - len(survivors),
-        "equivalent": len(survivors) - len(missed),
-    }
-    return _shares(counts) | {
-        "tests": [test.name for test in tests],
-        "survivors": [f"{mutant.line}: {mutant.name}" for mutant in missed],
-    }
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(job))
+    process.stdin.close()
+    first, *others = _lines(process.stdout, len(job["sources"]))
+    if process.wait() != 0:
+        raise SystemExit(f"the tests of {job['module']} could not be run; see above")
+    return first["seconds"], {entry["index"]: entry["outcome"] for entry in others}
 
 
-def _survivors(
-    path: str, made: list[Any], before: dict[str, Any], equivalent: dict[str, str]
-) -> list[Any]:
-    if before["mutants"] != len(made):
-        sys.exit(f"error: {path} has changed since; run it without --survivors")
-    names = equivalent.keys() | {entry.split(": ", 1)[1] for entry in before["survivors"]}
-    return [mutant for mutant in made if mutant.name in names]
+def _lines(stream: Iterable[str], num_mutants: int) -> list[dict[str, Any]]:
+    lines = []
+    for line in stream:
+        lines.append(json.loads(line))
+        print(f"\r{len(lines) - 1} of {num_mutants}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return lines or [{"seconds": 0.0}]
 
 
-def _tests(path: str) -> list[pathlib.Path]:
-    package, stem = pathlib.Path(path).parent.name, pathlib.Path(path).stem
-    stem = stem if package == "noise2map_jax" else f"{package}_{stem}"
-    return [ROOT / "tests" / f"test_{name}.py" for name in (stem, *MORE_TESTS.get(path, ()))]
-
-
-def _processor_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _test(
-    path: str,
-    source: str,
-    tests: list[pathlib.Path],
-    seconds: dict[str, float],
-    limits: _Limits | None,
-) -> int:
-    """Run the tests on a module's source in a child: its exit code, 0 if no test fails.
-
-    Args:
-        path: of the module.
-        source: taken for the module's.
-        tests: files of tests.
-        seconds: how long each test takes, the fastest comes first; filled where it is empty.
-        limits: None for the module itself, whose tests are timed and must not fail.
-    """
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(path, source, tests, seconds, limits, sender))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX has threads, but has not begun to use them
-        child.start()
-    sender.close()
-    if limits is None:
-        with contextlib.suppress(EOFError):
-            seconds |= receiver.recv()
-    child.join(limits.clock if limits else None)
-    if child.exitcode is None:
-        child.kill()
-        child.join()
-    return child.exitcode
-
-
-def _child(
-    path: str,
-    source: str,
-    tests: list[pathlib.Path],
-    seconds: dict[str, float],
-    limits: _Limits | None,
-    sender: multiprocessing.connection.Connection,
-) -> None:
-    import pytest
-
-    if limits:
-        resource.setrlimit(resource.RLIMIT_CPU, (limits.processor, limits.processor))
-        resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-    name = path.removesuffix(".py").replace("/", ".")
-    sys.meta_path.insert(0, _Substitute(name, ROOT / path, source))
-    _make_hypothesis_repeatable()
-    order = _Order(dict(seconds))
-    options = ["-x", "--assert=plain", "--tb=short" if limits is None else "--tb=no"]
-    code = pytest.main([*options, "-p", "no:cacheprovider", *map(str, tests)], plugins=[order])
-    if limits is None:
-        sender.send(order.seconds)
-    sys.stdout.flush()
-    os._exit(code)  # no clean-up of what the parent goes on with
-
-
-def _make_hypothesis_repeatable() -> None:
-    from hypothesis import Phase, settings
-
-    phases = (Phase.explicit, Phase.generate)  # a failing example need not be made small
-    settings.register_profile(
-        "mutation", derandomize=True, database=None, deadline=None, phases=phases
-    )
-    settings.load_profile("mutation")
-
-
-class _Substitute(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
-    """Loads one module from other source than its file's."""
-
-    def __init__(self, name: str, path: pathlib.Path, source: str):
-        self._name, self._path, self._source = name, path, source
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != self._name:
-            return None
-        return importlib.util.spec_from_file_location(name, self._path, loader=self)
-
-    def get_filename(self, name: str) -> str:
-        return str(self._path)
-
-    def get_data(self, path: str) -> bytes:
-        return self._source.encode()
-
-
-class _Order:
-    """A plugin of pytest: the fastest tests first; those that start programs are left out."""
-
-    def __init__(self, seconds: dict[str, float]):
-        self.seconds = seconds
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = [item for item in items if not PROGRAMS.intersection(item.fixturenames)]
-        items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+def _print_survivors(module: str, result: dict[str, Any]) -> None:
+    for entry in result["survivors"]:
+        print(f"{module}:{entry['line_number']}: {entry['line']}\n    -> {entry['change']}")

@@ -1,10 +1,13 @@
-"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin backbone.
+r"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin backbone.
 
-    python -m data_prep folder --source=BUILDINGS --name=buildings --data_dir=data
+    python -m data_prep folder --source=BUILDINGS --name=buildings --data_dir=data \
+        --group_regex='(?:inria.*__|spacenet.*AOI_._|^)([A-Za-z_]+?)_*(?:\d|img|$)'
     python -m noise2map_jax.main --config=configs/ss_buildings.py
     python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
 
-BUILDINGS has {train,val,test}/{images,masks}. The full backbone on an accelerator:
+BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
+inria_256__austin1_10.tif: images of one are one place, in scores and in splits. The full backbone
+on an accelerator:
 --config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, as in default.py.
 """
 

@@ -175,6 +175,7 @@ def test_without_beam_the_error_says_what_to_install(tmp_path, capsys, monkeypat
     ),
     st.lists(st.integers(0, 12), max_size=4),
 )
+@settings(deadline=None)
 def test_parts_of_a_tally_merge_to_the_whole(scenes, cuts):
     """However the scenes are cut into parts, and through JSON."""
     layout = RecordFormat("cd", 16, 5, "uint16", ("no_change", "change"))

@@ -93,6 +93,9 @@ def test_another_source_of_the_same_name_is_told_apart(source, tmp_path, capsys)
         (lambda m: m["files"].update({"image/0.png": 4}), "files.image/0.png is 4, not str"),
         (lambda m: m["sizes"].update({"image/0.png": "4"}), "sizes.image/0.png is '4', not int"),
         (lambda m: m.update(shards=None), "shards is None, not dict"),
+        (lambda m: m.pop("format"), "written in format 1, this version reads format 2"),
+        (lambda m: m.pop("place_rule"), "place_rule is None, not str"),
+        (lambda m: m["splits"]["val"]["places"].pop(), "splits.val has 0 places of 1 scenes"),
     ],
 )
 def test_a_manifest_edited_by_hand_is_one_line(source, capsys, change, told):

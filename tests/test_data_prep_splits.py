@@ -74,3 +74,48 @@ def test_scenes_of_one_group_become_val_together_and_test_stays():
     for kept in ({"a": "train", "b": "val"}, {"a": "test"}):
         itself = {name: name for name in kept}
         assert splits.with_validation(kept, itself, (0.7, 0.1, 0.2), 3, "areas") == (kept, "")
+
+
+def number_of(num_groups, fractions):
+    split_of = splits.assign([f"place{i}" for i in range(num_groups)], fractions, 0)
+    return [list(split_of.values()).count(name) for name in SPLITS]
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "fractions", "expected"),
+    [
+        (3, (0.98, 0.01, 0.01), [1, 1, 1]),  # as many as splits are enough
+        (6, (1, 0, 0), [6, 0, 0]),
+        (2, (0.5, 0, 0.5), [1, 0, 1]),
+        (10, (0.1, 0.6, 0.3), [1, 6, 3]),
+        (9, (0.5, 0.5, 0), [5, 4, 0]),  # 4.5 each, rounded to 4: the first takes the rest
+    ],
+)
+def test_numbers_of_places_worked_by_hand(num_groups, fractions, expected):
+    assert number_of(num_groups, fractions) == expected
+
+
+def test_shares_are_told_in_percent_of_each_split():
+    assert splits.in_words((0.7, 0.1, 0.2)) == "70 % train, 10 % val, 20 % test"
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.4, 0.3, 0.2, 0.1)])
+def test_every_split_has_a_share(shares):
+    with pytest.raises(ValueError, match="zip"):
+        splits.in_words(shares)
+    with pytest.raises(ValueError, match="zip"):
+        splits.assign("abcdef", shares, 0)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "fractions", "expected"),
+    [
+        (12, (0.6, 0.3, 0.1), 4),  # 0.3 / 0.9 of them
+        (2, (0.99, 0.01, 0), 1),  # at least one
+        (9, (0.7, 0, 0.3), 1),
+        (4, (0.01, 0.99, 0), 3),  # never all
+    ],
+)
+def test_the_number_that_becomes_val_worked_by_hand(num_train, fractions, expected):
+    train = [f"place{i}" for i in range(num_train)]
+    assert len(splits.cut_validation(train, fractions, 0)) == expected

@@ -79,8 +79,24 @@ def test_squared_errors_are_those_of_pixels_that_count():
     np.testing.assert_array_equal(weight, [2, 4])
 
 
+def test_every_channel_of_a_pixel_counts():
+    zeros = jnp.zeros((3, 1, 2, 5))
+    _, weight = losses.squared_errors(zeros, zeros, jnp.ones((3, 1, 2), bool))
+    np.testing.assert_array_equal(weight, [10, 10, 10])
+
+
+def test_what_is_ignored_has_the_label_that_is_in_the_files():
+    assert losses.IGNORE == 255
+
+
 def test_balanced_weights_give_every_class_the_same_share():
     counts = jnp.array([90.0, 10.0, 0.0])
     weights = losses.balanced_class_weights(counts)
     np.testing.assert_allclose(weights * counts, [100 / 3, 100 / 3, 0], rtol=1e-6)
     np.testing.assert_allclose(losses.balanced_class_weights(jnp.array([7, 7])), [1, 1])
+
+
+def test_balanced_weights_of_numbers_worked_by_hand():
+    # N = 4 pixels, K = 3 classes: 4 / (3 * 3), 4 / (3 * 1), and none.
+    weights = losses.balanced_class_weights(jnp.array([3, 1, 0]))
+    np.testing.assert_allclose(weights, [4 / 9, 4 / 3, 0], rtol=1e-6)

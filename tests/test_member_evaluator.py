@@ -26,7 +26,7 @@ def test_another_number_of_draws_is_another_question_where_noise_is_drawn(
         study = create_study(config, tmp_path)
         (member,) = [m for m in study.members if m.variant.name == variant]
         note_trained(member, "")
-        evaluator = MemberEvaluator(study, member)
+        evaluator = MemberEvaluator(member, "val", 3)
         evaluator._sweep = lambda *arguments: np.zeros((3, 2, 2), np.int64)
 
         def count(params, process):

@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -56,3 +57,16 @@ def test_summary_names_every_class():
     np.testing.assert_allclose(named["f1/foreground"], (6 / 10 + 8 / 10) / 2)
     np.testing.assert_allclose(named["iou/mean"], np.mean([5 / 7, 3 / 7, 4 / 6]))
     assert len(named) == 1 + 4 * 4 + 1
+
+
+def test_a_single_pixel_is_enough_for_a_score():
+    result = metrics.scores(np.array([[0, 1], [0, 1]]))  # one found, one false alarm
+    np.testing.assert_allclose(result.f1, [0, 2 / 3])
+    np.testing.assert_allclose(result.recall, [0, 1])
+    np.testing.assert_array_equal(result.precision, [np.nan, 0.5])
+
+
+@pytest.mark.parametrize("classes", [("background",), ("background", "building", "road")])
+def test_every_class_needs_a_name(classes):
+    with pytest.raises(ValueError, match="zip"):
+        metrics.summary(np.array([[5, 1], [1, 3]]), classes)

@@ -66,31 +66,27 @@ def test_gaussian_mix_keeps_the_variance():
     np.testing.assert_allclose(x_t[3], eps[3], atol=0.05)  # nothing but noise at the end
 
 
-def test_noise_is_of_the_sources_that_are_asked_for_alone():
-    x, swapped, eps = (jnp.full((1, 1, 1, 1), value) for value in (0.5, -0.25, 2.0))
-    mixes = (({}, 0.0), ({"image": 1.0}, 0.5), ({"swap": 2.0}, -0.5), ({"gaussian": 0.5}, 1.0))
-    for mix, added in mixes:
-        process = noise.create_noise_process(jnp.array([0.64]), **mix)
-        x_t = noise.add_noise(process, x, swapped, eps, jnp.array([0]))
-        np.testing.assert_allclose(x_t, np.full(x.shape, 0.8 * 0.5 + 0.6 * added), rtol=1e-6)
-
-
-def test_timesteps_reach_the_network_unless_the_input_is_clean():
-    assert linear_process().use_timestep
-    assert not linear_process(use_timestep=False).use_timestep
-    assert noise.clean_noise_process(10, use_timestep=True).use_timestep
-    np.testing.assert_array_equal(noise.clean_noise_process(10).inference_timesteps, [9])
-    process = noise.clean_noise_process(10, inference_timesteps=(3, -2))
-    np.testing.assert_array_equal(process.inference_timesteps, [3, 8])
-
-
 def test_clean_process_does_not_touch_the_input():
     process = noise.clean_noise_process(1000)
-    assert process.num_train_timesteps == 1000
     x = jax.random.normal(jax.random.key(0), (3, 4, 4, 6))
     x_t = noise.add_noise(process, x, x[..., ::-1], x + 1, jnp.array([0, 258, 999]))
     np.testing.assert_array_equal(x_t, x)
     assert not process.use_timestep
+    np.testing.assert_array_equal(process.inference_timesteps, [999])
+
+
+def test_without_a_source_of_noise_the_input_is_only_scaled():
+    process = noise.create_noise_process(jnp.array([0.64, 0.36]))
+    assert process.use_timestep
+    x = jnp.ones((2, 1, 1, 2))
+    x_t = noise.add_noise(process, x, x + 1, x + 2, jnp.array([0, 1]))
+    np.testing.assert_allclose(x_t[:, 0, 0], [[0.8, 0.8], [0.6, 0.6]], rtol=1e-6)
+
+
+def test_a_contrast_just_reached_is_enough():
+    # Without noise the contrast is exactly 1.
+    process = noise.create_noise_process(jnp.ones(4), min_contrast=1.0)
+    np.testing.assert_array_equal(process.timestep_weights, np.ones(4))
 
 
 @settings(deadline=None, max_examples=30)
@@ -116,7 +112,6 @@ def test_processes_stack_and_vmap():
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *processes)
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 6))
     args = (x, TASKS["cd"].swap(x), jnp.zeros_like(x), jnp.array([10, 700]))
-    assert stacked.num_train_timesteps == processes[0].num_train_timesteps == 1000
     together = jax.vmap(lambda p: noise.add_noise(p, *args))(stacked)
     for i, process in enumerate(processes):
         np.testing.assert_allclose(together[i], noise.add_noise(process, *args), rtol=1e-6)
@@ -146,30 +141,6 @@ def test_timesteps_are_drawn_as_often_as_their_contrast():
     np.testing.assert_allclose(found / len(t), expected.reshape(10, 100).sum(axis=1), atol=0.01)
 
 
-def test_weights_of_timesteps_worked_by_hand():
-    # signal 0.8, 0.6, 1 and noise 0.6, 0.8, 0: contrast 1/7, 1/7, 1
-    table = jnp.array([0.64, 0.36, 1.0])
-    for options, expected in (
-        ({}, [1, 1, 1]),
-        ({"contrast_power": 1.0}, [1 / 7, 1 / 7, 1]),
-        ({"contrast_power": 0.5}, [7**-0.5, 7**-0.5, 1]),
-        ({"contrast_power": 1.0, "timestep_range": (1, 3)}, [0, 1 / 7, 1]),
-        ({"contrast_power": 1.0, "timestep_range": (0, 1)}, [1 / 7, 0, 0]),
-        ({"min_contrast": 1.0}, [0, 0, 1]),  # what is as large as the least is left
-    ):
-        weights = noise.create_noise_process(table, **options).timestep_weights
-        assert weights.dtype == jnp.float32
-        np.testing.assert_allclose(weights, expected, rtol=1e-5)
-
-
-def test_a_table_can_be_traced():
-    create = lambda table: noise.create_noise_process(table, min_contrast=0.5)  # noqa: E731
-    tables = jnp.array([[0.64, 1.0], [0.36, 0.5]])
-    weights = jax.vmap(create)(tables).timestep_weights
-    # Whether any timestep is left cannot be seen there: the second table has none.
-    np.testing.assert_array_equal(weights, [[0, 1], [0, 0]])
-
-
 def test_a_range_of_one_is_a_fixed_timestep():
     process = linear_process(timestep_range=(700, 701))
     t = noise.sample_timesteps(process, jax.random.key(0), 50)
@@ -180,14 +151,13 @@ def test_a_range_of_one_is_a_fixed_timestep():
     ("options", "words"),
     [
         ({"inference_timesteps": (1000,)}, ["1000", "inference_timesteps"]),
+        ({"inference_timesteps": (-1001,)}, ["-1001", "T = 1000"]),
+        ({"min_contrast": -0.1}, ["min_contrast is -0.1"]),
         ({"inference_timesteps": ()}, ["inference_timesteps", "one or more"]),
-        (
-            {"min_contrast": 0.9, "timestep_range": (200, 300)},
-            ["min_contrast 0.9", "[200, 300)", "greatest contrast there is 0.16,"],
-        ),
+        ({"min_contrast": 0.9, "timestep_range": (200, 300)}, ["min_contrast 0.9", "[200, 300)"]),
         ({"min_contrast": 2.0}, ["min_contrast is 2"]),
         ({"contrast_power": -1.0}, ["contrast_power -1"]),
-        ({"timestep_range": (5, 5)}, ["timestep_range is [5, 5)"]),
+        ({"timestep_range": (5, 5)}, ["[5, 5)"]),
         ({"timestep_range": (0, 1001)}, ["1001", "1000"]),
         ({"timestep_range": (-1, 10)}, ["-1"]),
     ],

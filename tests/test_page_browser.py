@@ -152,7 +152,7 @@ def test_numbers_sort_as_numbers_and_unknown_ones_come_last(open_page):
     assert first_cells(table) == ["area_1", "area_10", "area_9"]
     cosine.click()
     assert first_cells(table) == ["area_10", "area_1", "area_9"]
-    table.get_by_role("button", name="Scene").click()
+    table.get_by_role("button", name="Place").click()
     assert first_cells(table) == ["area_1", "area_9", "area_10"]
 
 

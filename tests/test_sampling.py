@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import jax
@@ -37,6 +38,32 @@ def test_clipping_worked_by_hand(clip_sample, expected):
     options = {"prediction_type": "epsilon", "clip_sample": clip_sample}
     found = sampling.ddim_step(process.signal, process.noise, x, eps, 1, 0, **options)
     np.testing.assert_allclose(found, np.full((1, 1, 1, 1), expected), rtol=1e-6)
+
+
+def test_defaults_are_those_of_diffusers():
+    # clip_sample and set_alpha_to_one are on, eta is 0, the spacing is leading.
+    process = gaussian_process([0.64, 0.36])
+    x, eps = jnp.full((1, 1, 1, 1), 0.7), jnp.full((1, 1, 1, 1), -1.0)
+    step = functools.partial(sampling.ddim_step, process.signal, process.noise)
+    found = step(x, eps, 1, 0, prediction_type="epsilon")
+    np.testing.assert_allclose(found, np.full((1, 1, 1, 1), 0.2), rtol=1e-5)
+    # To the end: x0 = (0.7 - 0.6 * 0.1) / 0.8.
+    found = step(x, -0.1 * eps, 0, -1, prediction_type="epsilon")
+    np.testing.assert_allclose(found, np.full((1, 1, 1, 1), 0.8), rtol=1e-5)
+    # x_0 = 0.2 as above, and then 0.2 / 0.8.
+    denoise = denoiser_that_says({1: -1.0, 0: 0.0})
+    found = sampling.ddim_sample(denoise, process, x, num_steps=2, prediction_type="epsilon")
+    np.testing.assert_allclose(found, np.full((1, 1, 1, 1), 0.25), rtol=1e-5)
+    np.testing.assert_array_equal(sampling.ddim_timesteps(10, 3), [6, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [("leading", [6, 3, 0]), ("trailing", [9, 6, 2]), ("linspace", [9, 4, 0])],
+)
+def test_timesteps_worked_by_hand(spacing, expected):
+    # T = 10, n = 3: 10 // 3 = 3; 10, 6.7 and 3.3, rounded, less 1; 0, 4.5 and 9, rounded.
+    np.testing.assert_array_equal(sampling.ddim_timesteps(10, 3, spacing), expected)
 
 
 # By hand, from x_1 = 0.7, eps = 0.5 (x0 = 0.5): sigma = 0.6 / 0.8 * sqrt(1 - (0.6 / 0.8)**2)
@@ -98,24 +125,6 @@ def test_fresh_noise_leads_to_the_same_distribution_and_not_to_the_same_images()
     np.testing.assert_array_equal(images, draw(1))
 
 
-@pytest.mark.parametrize(
-    ("spacing", "total", "num", "expected"),
-    [
-        ("leading", 10, 3, [6, 3, 0]),
-        ("trailing", 10, 3, [9, 6, 2]),  # 10, 6.67, 3.33 rounded, less 1
-        ("trailing", 1000, 4, [999, 749, 499, 249]),  # Lin et al. 2024, table 2, n = 4
-        ("linspace", 10, 4, [9, 6, 3, 0]),
-        ("linspace", 11, 3, [10, 5, 0]),
-    ],
-)
-def test_timesteps_worked_by_hand(spacing, total, num, expected):
-    found = sampling.ddim_timesteps(total, num, spacing)
-    assert found.dtype == np.int32
-    assert found.tolist() == expected
-    if spacing == "leading":  # the default of diffusers
-        np.testing.assert_array_equal(sampling.ddim_timesteps(total, num), found)
-
-
 @pytest.mark.parametrize("spacing", sampling.SPACINGS)
 def test_timesteps_fall_within_the_table(spacing):
     for total, num in itertools.product((1, 2, 10, 100), (1, 2, 3, 7, 10, 58, 100)):
@@ -153,7 +162,7 @@ def test_the_denoiser_gets_one_timestep_an_image_and_images_are_clipped():
 
     def denoise(x_t, t):
         seen.append((x_t.shape, t.shape, t.dtype.name, t.tolist()))
-        return jnp.full_like(x_t, 3.0)
+        return jnp.full_like(x_t, 3.0).at[1].set(-3.0)
 
     images = sampling.ddim_sample(
         denoise,
@@ -164,7 +173,8 @@ def test_the_denoiser_gets_one_timestep_an_image_and_images_are_clipped():
         clip_sample=False,
     )
     assert seen == [((2, 4, 6, 3), (2,), "int32", [t, t]) for t in (500, 0)]
-    np.testing.assert_array_equal(images, np.ones((2, 4, 6, 3)))
+    np.testing.assert_array_equal(images[0], np.ones((4, 6, 3)))
+    np.testing.assert_array_equal(images[1], -np.ones((4, 6, 3)))
 
 
 def test_all_of_it_is_a_pure_function_that_can_be_compiled():
@@ -194,6 +204,7 @@ def sample(denoise=None, **options):
         ({"num_steps": 0}, r"num_steps is 0.*1 to T = 1000"),
         ({"num_steps": 1001}, r"num_steps is 1001.*1 to T = 1000"),
         ({"eta": -0.5}, r"eta is -0\.5.*0 .*to 1"),
+        ({"eta": 1.5, "key": jax.random.key(0)}, r"eta is 1\.5.*0 .*to 1"),
         ({"eta": 0.5}, r"eta is 0\.5.*expected a key"),
         ({"denoise": lambda x_t, t: x_t[..., :2]}, r"\(1, 2, 2, 2\).*\(1, 2, 2, 3\)"),
     ],

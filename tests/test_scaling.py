@@ -16,6 +16,12 @@ def test_each_band_has_its_own_range():
     np.testing.assert_allclose(scaled[0, :, 0], [[-1, -1, -1], [0, 1, 1], [1, 0, 0]], atol=1e-6)
 
 
+def test_values_far_outside_of_the_range_are_its_ends():
+    image = np.array([[[[0]], [[150]], [[255]]]], np.uint8)  # -3, 0 and 2.1 without a limit
+    scaled = scale_images(image, (100.0, 200.0))
+    np.testing.assert_allclose(scaled[0, :, 0, 0], [-1, 0, 1], atol=1e-6)
+
+
 @settings(deadline=None, max_examples=20)
 @given(low=st.integers(0, 1000), width=st.integers(1, 5000), value=st.integers(0, 65535))
 def test_scaled_values_are_clipped_to_the_range_of_the_network(low, width, value):

@@ -47,6 +47,29 @@ def test_karras_sigmas_equal_golden_values(golden):
     np.testing.assert_allclose(sigmas(expected[0], expected[-1]), expected, rtol=1e-6)
 
 
+def test_karras_sigmas_run_over_the_range_of_the_paper():
+    # sigma_min = 0.002, sigma_max = 80, rho = 7 (Karras et al. 2022, table 1). In the middle of
+    # three: the mean of the seventh roots, to the power of 7.
+    middle = ((0.002 ** (1 / 7) + 80.0 ** (1 / 7)) / 2) ** 7
+    np.testing.assert_allclose(schedules.karras_sigmas(3), [0.002, middle, 80.0], rtol=1e-4)
+    variances = 1 + np.square([0.002, middle, 80.0])
+    np.testing.assert_allclose(schedules.karras(3), 1 / variances, rtol=2e-4)
+
+
+def test_the_cosine_schedule_caps_its_last_beta():
+    # At t = T the cosine is 0, so that the last beta would be 1.
+    table = schedules.squaredcos_cap_v2(50)
+    np.testing.assert_allclose(table[-1] / table[-2], 1 - 0.999, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num", [10, 1000])
+def test_products_are_rounded_once(num):
+    betas = np.linspace(1e-4, 0.02, num, dtype=np.float32)
+    expected = np.cumprod((1 - betas).astype(np.float64)).astype(np.float32)
+    found = schedules._alphas_cumprod(jnp.asarray(betas))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_karras_table_is_variance_preserving():
     sigmas = schedules.karras_sigmas(40)
     table = schedules.karras(40)

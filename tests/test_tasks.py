@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -21,6 +23,19 @@ def test_sizes_follow_from_bands_and_classes():
     assert TASKS["ss"].num_outputs(num_bands=4, num_classes=5) == 5
     assert TASKS["cd"].num_outputs(num_bands=4, num_classes=2) == 2
     assert TASKS["denoise"].num_outputs(num_bands=4, num_classes=2) == 4
+    pairs = dataclasses.replace(TASKS["denoise"], image_keys=("pre", "post"))
+    assert pairs.num_outputs(num_bands=4, num_classes=2) == 8
+
+
+def test_a_step_takes_the_images_and_the_mask():
+    assert TASKS["ss"].record_keys == TASKS["denoise"].record_keys == ("image", "mask")
+    assert TASKS["cd"].record_keys == ("pre", "post", "mask")
+
+
+def test_tasks_can_be_keys_of_what_was_compiled():
+    assert {get_task("ss"): 1}[TASKS["ss"]] == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TASKS["ss"].name = "cd"
 
 
 def test_denoising_is_scored_against_the_noise():

@@ -3,7 +3,7 @@
 import argparse
 import functools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -231,9 +231,10 @@ def _places(
     seen = {}
     for area in areas:
         of_area = [facts.get(month) for month in found.areas[area]]
-        grids = dict.fromkeys(fact.grid for fact in of_area if isinstance(fact, MonthFacts))
-        on_earth = tuple(grid for grid in grids if georeference.is_on_earth(grid))
-        seen[area] = Evidence(area, area, on_earth)
+        grids = Counter(fact.grid for fact in of_area if isinstance(fact, MonthFacts))
+        # That of most months: one whose georeference is damaged may lie in another area.
+        usual = [grid for grid, _ in grids.most_common(1) if georeference.is_on_earth(grid)]
+        seen[area] = Evidence(area, area, tuple(usual))
     return places.find(seen, rule="an area is one place", has_regex=False)
 
 
