@@ -73,6 +73,9 @@ def test_clean_process_does_not_touch_the_input():
     np.testing.assert_array_equal(x_t, x)
     assert not process.use_timestep
     np.testing.assert_array_equal(process.inference_timesteps, [999])
+    told = noise.clean_noise_process(10, use_timestep=True, inference_timesteps=(3, -2))
+    assert told.use_timestep
+    np.testing.assert_array_equal(told.inference_timesteps, [3, 8])
 
 
 def test_without_a_source_of_noise_the_input_is_only_scaled():
@@ -112,6 +115,7 @@ def test_processes_stack_and_vmap():
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *processes)
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 6))
     args = (x, TASKS["cd"].swap(x), jnp.zeros_like(x), jnp.array([10, 700]))
+    assert stacked.num_train_timesteps == processes[0].num_train_timesteps == 1000
     together = jax.vmap(lambda p: noise.add_noise(p, *args))(stacked)
     for i, process in enumerate(processes):
         np.testing.assert_allclose(together[i], noise.add_noise(process, *args), rtol=1e-6)
@@ -141,6 +145,29 @@ def test_timesteps_are_drawn_as_often_as_their_contrast():
     np.testing.assert_allclose(found / len(t), expected.reshape(10, 100).sum(axis=1), atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1, 1, 1]),
+        ({"contrast_power": 1.0}, [1 / 7, 1 / 7, 1]),
+        ({"contrast_power": 0.5}, [7**-0.5, 7**-0.5, 1]),
+        ({"contrast_power": 1.0, "timestep_range": (1, 3)}, [0, 1 / 7, 1]),
+        ({"contrast_power": 1.0, "timestep_range": (0, 1)}, [1 / 7, 0, 0]),
+    ],
+)
+def test_weights_of_timesteps_worked_by_hand(options, expected):
+    # signal 0.8, 0.6, 1 and noise 0.6, 0.8, 0: contrast 1/7, 1/7, 1
+    process = noise.create_noise_process(jnp.array([0.64, 0.36, 1.0]), **options)
+    np.testing.assert_allclose(process.timestep_weights, expected, rtol=1e-5)
+
+
+def test_a_table_can_be_traced():
+    create = lambda table: noise.create_noise_process(table, min_contrast=0.5)  # noqa: E731
+    weights = jax.vmap(create)(jnp.array([[0.64, 1.0], [0.36, 0.5]])).timestep_weights
+    # Whether any timestep is left cannot be seen there: the second table has none.
+    np.testing.assert_array_equal(weights, [[0, 1], [0, 0]])
+
+
 def test_a_range_of_one_is_a_fixed_timestep():
     process = linear_process(timestep_range=(700, 701))
     t = noise.sample_timesteps(process, jax.random.key(0), 50)
@@ -154,10 +181,13 @@ def test_a_range_of_one_is_a_fixed_timestep():
         ({"inference_timesteps": (-1001,)}, ["-1001", "T = 1000"]),
         ({"min_contrast": -0.1}, ["min_contrast is -0.1"]),
         ({"inference_timesteps": ()}, ["inference_timesteps", "one or more"]),
-        ({"min_contrast": 0.9, "timestep_range": (200, 300)}, ["min_contrast 0.9", "[200, 300)"]),
+        (
+            {"min_contrast": 0.9, "timestep_range": (200, 300)},
+            ["min_contrast 0.9", "[200, 300)", "greatest contrast there is 0.16,"],
+        ),
         ({"min_contrast": 2.0}, ["min_contrast is 2"]),
         ({"contrast_power": -1.0}, ["contrast_power -1"]),
-        ({"timestep_range": (5, 5)}, ["[5, 5)"]),
+        ({"timestep_range": (5, 5)}, ["timestep_range is [5, 5)"]),
         ({"timestep_range": (0, 1001)}, ["1001", "1000"]),
         ({"timestep_range": (-1, 10)}, ["-1"]),
     ],

@@ -41,6 +41,14 @@ def test_a_plane_stays_a_plane(size_in, size_out):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_images_keep_their_type():
+    # Weights are rounded to it: those of a doubled pair, thirds, have 8 digits in bfloat16.
+    image = jnp.array([0.0, 3.0], jnp.bfloat16)[None, :, None, None]
+    found = resize_align_corners(image, 4, 1)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(found[0, :, 0, 0], float), [0, 1, 2, 3], atol=0.01)
+
+
 def test_rows_and_columns_are_not_exchanged():
     image = jax.random.normal(jax.random.key(0), (1, 4, 6, 2))
     found = resize_align_corners(image, 8, 6)
