@@ -80,11 +80,10 @@ def _outline(grid: Grid, crs: CRS) -> np.ndarray:
 def _boxes(grid: Grid) -> list[shapely.Polygon]:
     """Return boxes of longitude and latitude in which a grid lies with a margin of its pixels.
 
-    One that crosses the antimeridian has several, a turn of the Earth apart.
+    One at the antimeridian has several, a turn of the Earth apart.
     """
     longitude, latitude = _outline(grid, _WGS84).T
-    longitude = np.unwrap(longitude, period=360)
-    if np.ptp(longitude) >= 180:  # Around a pole, or around the Earth.
+    if np.ptp(longitude) >= 180:  # Across the antimeridian, around a pole, or around the Earth.
         pole = 90 if latitude.mean() > 0 else -90
         latitude, longitude = np.append(latitude, pole), np.array([-180.0, 180.0])
     longitude -= 360 * np.floor((longitude.min() + 180) / 360)

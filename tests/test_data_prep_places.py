@@ -34,7 +34,7 @@ def chains(keys, is_one):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from(["", "a", "b", "c"])),
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from(["", "", "a", "b"])),
         min_size=1,
         max_size=12,
     ),
@@ -42,19 +42,19 @@ def chains(keys, is_one):
 )
 @settings(max_examples=80, deadline=None)
 def test_places_are_what_chains_of_scenes_reach(drawn, seed):
-    """Squares of 10 on a lattice of 20, of which those 10 or less apart along each axis touch."""
+    """Squares of 10 on a lattice of 6: neighbours on the lattice overlap, the next lie 2 apart."""
     evidence = {
-        i: Evidence(f"{group}{i}", f"ground{i}", (grid(15 * x, 15 * y),) if i % 3 else ())
+        i: Evidence(f"{group}{i}", f"ground{i}", (grid(6 * x, 6 * y),) if i % 3 else ())
         for i, (x, y, group) in enumerate(drawn)
     }
 
     def is_one(i, j):
         (x, y, group), (u, v, other) = drawn[i], drawn[j]
-        touch = bool(i % 3 and j % 3) and (x, y) == (u, v)
+        touch = bool(i % 3 and j % 3) and max(abs(x - u), abs(y - v)) <= 1
         return i == j or touch or (group == other != "")
 
     has_groups = any(group for *_, group in drawn)
-    found = places.find(evidence, group_regex="^([abc])" if has_groups else None)
+    found = places.find(evidence, group_regex="^([ab])" if has_groups else None)
     expected = chains(range(len(drawn)), is_one)
     for i, j in itertools.combinations(range(len(drawn)), 2):
         assert (found.of[i] == found.of[j]) == (expected[i] == expected[j])
