@@ -46,11 +46,13 @@ class Shape(NamedTuple):
             skewed: exponential; collapse: one in five is far below the others, which are normal.
         spread: deviation of the logarithm of the spreads, which differ by variant, seed and place.
         sizes: deviation of the logarithm of the sizes of places.
+        reference: how much the reference varies, of what the others do.
     """
 
     distribution: str = "normal"
     spread: float = 0.0
     sizes: float = 0.7
+    reference: float = 1.0
 
 
 SHAPES = {
@@ -64,10 +66,10 @@ SHAPES = {
     "skewed": Shape("skewed"),
 }
 # What the rule does not withstand. Few seeds cannot show that now and then one collapses; and where
-# deviations are skewed and variants differ in how much they vary, a difference of them is skewed.
+# deviations are skewed and the reference hardly varies, they do not cancel in a difference.
 BEYOND = {
     "one seed in five collapses": Shape("collapse"),
-    "skewed, spreads unequal": Shape("skewed", spread=1.0),
+    "skewed, the reference varies a third as much": Shape("skewed", reference=0.3),
 }
 
 
@@ -115,6 +117,7 @@ def draw(
         (each[0], 1, 1, each[3]),
     )
     spread = _spread(rng, shape, of_variant)
+    spread[:, 0] *= shape.reference
     f1 = 0.5 + NOISE * spread * (
         sources.seeds * _spread(rng, shape, of_seed) * _deviations(rng, shape, by_seed)
         + sources.places * _spread(rng, shape, of_place) * _deviations(rng, shape, by_place)
