@@ -53,3 +53,9 @@ def test_undefined_pairs_are_left_out_and_equal_ones_counted():
 
 def test_differences_of_rounding_are_none():
     assert rank_biserial(np.array([0.1 + 0.2 - 0.3, 1e-15])) == PairedEffect(0.0, 2)
+
+
+def test_differences_count_from_half_a_unit_of_the_twelfth_digit():
+    # What counts alone is the clear difference; with the small one, ranks 2 against 1, of 3.
+    assert rank_biserial(np.array([4e-13, -0.1])) == PairedEffect(-1.0, 2)
+    np.testing.assert_allclose(rank_biserial(np.array([4e-12, -0.1])).size, -1 / 3)

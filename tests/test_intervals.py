@@ -75,6 +75,30 @@ def test_unequal_places_count_as_fewer():
     # t at 97.5 %: 3.182 of 3 degrees of freedom, far more of 5 / 7.
     np.testing.assert_allclose(even.half_width(0.05), 3.182 * 0.003, rtol=2e-4)
     assert uneven.half_width(0.05) > 10 * even.half_width(0.05)
+    # As many as two: 12.706 of 1 degree of freedom.
+    two = known(seed_error=0.0, places=4, effective=2)
+    np.testing.assert_allclose(two.half_width(0.05), 12.706 * 0.003, rtol=2e-4)
+
+
+def test_a_single_pixel_is_a_place_of_its_own():
+    single = np.zeros((2, 4, 2, 2), np.int64)
+    single[..., 0, 0] = 9
+    single[:, 2, 1, 0] = [1, 0]  # missed, and not there for the other seed
+    np.testing.assert_allclose(estimate(single).effective_places, 1)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_many_scores_at_once_are_estimated_as_each_alone(num_seeds):
+    values = np.random.default_rng(0).uniform(-0.4, 0.4, (2, 5, num_seeds, 4))
+    sizes = np.array([2_000, 4_000, 20_000, 6_000])
+    many, others = counts(values, sizes), counts(-values[..., ::-1], sizes)
+    together = estimate(many, others)
+    assert (together.num_seeds, together.num_places) == (num_seeds, 4)
+    for index in np.ndindex(2, 5):
+        alone = estimate(many[index], others[index])
+        for name in ("mean", "seed_error", "place_error", "effective_places"):
+            np.testing.assert_allclose(getattr(together, name)[index], getattr(alone, name))
+    assert together.seed_error.shape == (2, 5)
 
 
 def test_a_class_of_one_place_makes_a_score_of_one_place():
@@ -160,6 +184,17 @@ def test_p_of_extremes():
     assert known(mean=0.0, seed_error=0.0, place_error=0.0).p_value() == 1
     assert known(mean=0.1, seed_error=0.0, place_error=0.0).p_value() < 1e-9
     np.testing.assert_allclose(known(mean=-0.02).p_value(), known(mean=0.02).p_value())
+    assert known(mean=1.0).p_value() < 1e-3
+    assert known(mean=0.1, effective=1.0).p_value() == 1  # the interval has no bounds
+
+
+@pytest.mark.parametrize(
+    ("quantile", "p"), [(0.816, 0.5), (1.886, 0.2), (4.303, 0.05), (9.925, 0.01)]
+)
+def test_p_is_that_of_tables_of_the_t_distribution(quantile, p):
+    # Quantiles of 2 degrees of freedom, of three seeds.
+    found = known(mean=quantile * 0.004, place_error=0.0)
+    np.testing.assert_allclose(found.p_value(), p, rtol=2e-3)
 
 
 def test_what_many_seeds_and_places_see_is_what_textbooks_say():
@@ -169,13 +204,26 @@ def test_what_many_seeds_and_places_see_is_what_textbooks_say():
     np.testing.assert_allclose(found.detectable(0.05), 2.80 * 0.005, rtol=2e-3)
 
 
-def test_what_few_seeds_see_is_the_power_of_the_t_test():
-    # Of four seeds: the noncentral t distribution, whose error is the true one.
-    found = known(seed_error=0.01, place_error=0.0, seeds=4, places=60)
+@pytest.mark.parametrize("axis", ["seeds", "places"])
+def test_what_few_see_is_the_power_of_the_t_test(axis):
+    # Of four: the noncentral t distribution, whose error is the true one.
+    if axis == "seeds":
+        found = known(seed_error=0.01, place_error=0.0, seeds=4, places=60)
+    else:
+        found = known(seed_error=0.0, place_error=0.01, seeds=60, places=9, effective=4)
     error = 0.01 / np.sqrt(stats.chi2.median(3) / 3)
     shift = found.detectable(0.05) / error
     power = stats.nct.sf(stats.t.isf(0.025, 3), 3, shift)
     np.testing.assert_allclose(power, 0.8, atol=0.005)
+
+
+def test_zero_is_left_out_on_either_side():
+    # At 50 % a test of known errors is wrong about the sign now and then: the chance that a normal
+    # value about the shift is beyond 0.674, squared that of the noncentral chi-squared.
+    found = known(seed_error=0.003, place_error=0.004, seeds=5000, places=5000)
+    shift = found.detectable(0.5) / 0.005
+    power = stats.ncx2.sf(stats.norm.isf(0.25) ** 2, 1, shift**2)
+    np.testing.assert_allclose(power, 0.8, atol=0.002)
 
 
 def test_more_comparisons_see_less():
@@ -186,7 +234,14 @@ def test_more_comparisons_see_less():
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0, 1, False), (NAN, NAN, False)],
+    [
+        (0.1, 0.2, True),
+        (-0.2, -0.1, True),
+        (-0.1, 0.1, False),
+        (0, 1, False),
+        (-1, 0, False),
+        (NAN, NAN, False),
+    ],
 )
 def test_zero_is_left_out_or_not(low, high, expected):
     assert Interval(low, high).leaves_out_zero() == expected
