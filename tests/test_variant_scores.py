@@ -41,6 +41,14 @@ def test_foreground_scores_of_a_hand_computed_case():
     np.testing.assert_allclose(foreground_iou(confusion), 6 / 12)
 
 
+@pytest.mark.parametrize(
+    ("confusion", "expected"),
+    [([[9, 0], [1, 0]], 0.0), ([[9, 1], [0, 0]], 0.0), ([[9, 0], [0, 1]], 1.0)],
+)
+def test_a_single_pixel_is_enough_for_a_score(confusion, expected):
+    np.testing.assert_array_equal(foreground_f1(np.array(confusion)), expected)
+
+
 def test_without_foreground_there_is_no_score():
     assert np.isnan(foreground_f1(np.array([[10, 0], [0, 0]])))
 
@@ -73,9 +81,24 @@ def test_confusions_are_taken_by_seed():
             r"'clean' has confusions of shape \[2, 3, 3, 3\]; expected \[2, 3, 2, 2\]",
         ),
         ([variant(num_classes=1)], "abc", "at least 2 classes"),
-        ([VariantScores("paper", (0,), np.zeros(()))], "abc", r"shape \[\]"),
+        (
+            [VariantScores("paper", (0,), np.zeros(())), variant("clean")],
+            "abc",
+            r"'paper' has confusions of shape \[\]; expected \[1, 3, 0, 0\]",
+        ),
+        (
+            [VariantScores("paper", (0, 1), np.zeros((2, 3, 2, 4)))],
+            "abc",
+            r"shape \[2, 3, 2, 4\]; expected \[2, 3, 4, 4\]",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_named(variants, places, message):
     with pytest.raises(UserError, match=message):
         check_variants(variants, list(places))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_variants_may_have_other_seeds(num_classes):
+    paper = variant("paper", seeds=(0, 1, 2, 3), num_classes=num_classes)
+    check_variants([paper, variant("clean", seeds=(5,), num_classes=num_classes)], list("abc"))
