@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.family_error import SOURCES, draw
-from noise2map_jax.comparison import Difference, compare
+from noise2map_jax.comparison import Difference, VariantSummary, compare
 from noise2map_jax.effect_size import PairedEffect
 from noise2map_jax.errors import UserError
 from noise2map_jax.intervals import Estimate
@@ -209,6 +209,29 @@ def test_no_p_contradicts_the_verdict(num_compared, f1, seed_error):
         assert (found.p < 0.05) == found.is_significant
     assert found.is_significant == found.interval.leaves_out_zero()
     assert ("cannot tell" in found.verdict) == (not found.is_significant)
+
+
+def test_intervals_end_where_scores_do():
+    wide = Estimate(np.array(0.5), np.array(9.0), np.array(0.0), 2, 20, np.array(20.0))
+    empty = np.zeros(0)
+    summary = VariantSummary("paper", (0, 1), 0.5, 0.0, 0.4, 0.0, wide, empty, empty)
+    assert summary.interval == (0, 1)
+    assert difference(f1=0.1, seed_error=9.0).interval == (-1, 1)
+
+
+def test_p_of_several_comparisons_is_at_most_one():
+    one = difference(f1=0.001, seed_error=0.002, num_compared=1)
+    # t = 0.5 of 2 degrees of freedom: p = 1 - 0.5 / sqrt(2 + 0.25).
+    np.testing.assert_allclose(one.p, 2 / 3, rtol=1e-6)
+    assert dataclasses.replace(one, num_compared=2).p == 1
+    # t = 300: the chance is 1 - 300 / sqrt(2 + 300**2), 0.00001.
+    assert "p < 0.001;" in difference(f1=0.3, seed_error=0.001, num_compared=1).verdict
+
+
+def test_a_study_that_would_need_more_than_all_of_f1_says_so():
+    found = difference(f1=0.0, seed_error=0.15, num_compared=1)
+    assert 1 < found.detectable < 2
+    assert found.verdict.endswith("such a study sees no difference, however large")
 
 
 def test_verdicts():

@@ -86,6 +86,13 @@ def test_without_a_source_of_noise_the_input_is_only_scaled():
     np.testing.assert_allclose(x_t[:, 0, 0], [[0.8, 0.8], [0.6, 0.6]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("weight", [-1.0, 0.0, 0.1, 1.0])
+def test_draws_are_as_many_as_there_is_noise_to_draw(weight):
+    process = linear_process(image=1.0, gaussian=weight)
+    assert noise.has_gaussian(process) == (weight != 0)
+    assert noise.noise_draws(process, 3).tolist() == ([0, 1, 2] if weight else [0])
+
+
 def test_a_contrast_just_reached_is_enough():
     # Without noise the contrast is exactly 1.
     process = noise.create_noise_process(jnp.ones(4), min_contrast=1.0)
