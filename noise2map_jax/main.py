@@ -168,7 +168,9 @@ def _fail(message: str, *, alone: bool) -> None:
     # At once: JAX would wait for other processes, as they do for this one, which so notice that it
     # is gone; and threads that were saving would have the last word.
     try:
-        print(f"error: {message}", file=sys.stderr)
+        # One write that begins a line: a thread may be in the middle of one of its own.
+        sys.stderr.write(f"\nerror: {message}\n")
+        sys.stderr.flush()
         sys.stdout.flush()
     finally:  # also where what is printed goes to the same full disk
         os._exit(2)

@@ -1,5 +1,6 @@
 """Running whole programs by their command line."""
 
+import concurrent.futures
 import importlib.util
 import json
 import os
@@ -74,10 +75,19 @@ def start_together(arguments, env, num_processes, of_the_last=()):
     ]
 
 
+def read_together(processes, timeout=300):
+    """Wait for processes to end, and return what each printed.
+
+    All are read at once: one whose pipe is full stands still, and others that wait for it as well.
+    """
+    with concurrent.futures.ThreadPoolExecutor(len(processes)) as pool:
+        return list(pool.map(lambda one: one.communicate(timeout=timeout)[0], processes))
+
+
 def run_together(arguments, env, num_processes):
     """Run several processes to their end, and return what each printed."""
     processes = start_together(arguments, env, num_processes)
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    outputs = read_together(processes)
     codes = [process.returncode for process in processes]
     assert codes == [0] * num_processes, outputs[0][-3000:]
     return outputs

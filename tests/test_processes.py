@@ -58,7 +58,7 @@ def wait_for_folder(path):
 
 
 def finish(processes):
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    outputs = programs.read_together(processes)
     return [process.returncode for process in processes], outputs
 
 
@@ -89,10 +89,6 @@ def test_when_the_first_is_killed_the_other_ends_too(together, tmp_path):
     assert "coordination service" in output
 
 
-@pytest.mark.xfail(
-    run=False,
-    reason="since 2026-11-28 both processes hang where the disk is full for one; not found out why",
-)
 def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, tmp_path):
     processes = together(5000)
     wait_for_step(tmp_path / "run", 12)

@@ -129,8 +129,9 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
     Raises:
       UserError: Neither folders nor names say train, val or test, or there are too few places.
     """
-    by_place = args.task == "ss" and place.known
-    what = "places" if by_place else "tiles"
+    by_place = args.task == "ss"
+    known = by_place and place.known
+    what = "places" if known or args.group_regex else "tiles"
     unit_of = {c.key: place.of[_files(c)] if by_place else c.ground for c in candidates}
     if args.split == "seeded":
         assigned = splits.assign(unit_of.values(), args.splits, args.seed)
@@ -143,7 +144,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
             for old, new in zip(candidates, renamed, strict=True)
         }
         rule = seeded_rule(what, args.splits, args.seed)
-        return Division(renamed, split_of, rule, () if by_place else (SEEDED_NOTE,))
+        return Division(renamed, split_of, rule, () if known else (SEEDED_NOTE,))
     by_folder = {candidate.split for candidate in candidates} != {None}
     split_of = {}
     for candidate in candidates:
@@ -157,7 +158,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
     rule = "the source's own split folders" if by_folder else "train, val or test in the names"
     split_of, cut = splits.with_validation(split_of, unit_of, args.splits, args.seed, what)
     note = "val was cut from train by tile: tiles of both may be neighbours"
-    notes = (note,) if cut and not by_place else ()
+    notes = (note,) if cut and not known else ()
     return Division(tuple(candidates), split_of, f"{rule}{cut}", notes)
 
 
