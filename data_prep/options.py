@@ -21,34 +21,6 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_group_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the option of builders whose names may tell which scenes show one place."""
-    parser.add_argument(
-        "--group_regex",
-        type=pattern,
-        metavar="PATTERN",
-        help="scenes of one place: searched in their names, the first group names the place, such"
-        r" as '(.+)_\d+$' for crops numbered within a mosaic; splits never divide a place",
-    )
-
-
-def pattern(text: str) -> str:
-    """Parse --group_regex: a regular expression with a group."""
-    try:
-        num_groups = re.compile(text).groups
-    except re.error as error:
-        message = f"{text!r} is no regular expression ({error})"
-        raise argparse.ArgumentTypeError(message) from error
-    if not num_groups:
-        raise argparse.ArgumentTypeError(f"{text!r} has no group (...), which names the place")
-    return text
-
-
-def group_option(args: argparse.Namespace) -> dict[str, str]:
-    """Return --group_regex as an entry of the manifest's options, where it was given."""
-    return {} if args.group_regex is None else {"group_regex": args.group_regex}
-
-
 def fractions(text: str) -> tuple[float, float, float]:
     """Parse --splits: three shares whose sum is 1."""
     try:

@@ -5,7 +5,6 @@ touch. A split that divides a place measures what was memorised, and an interval
 too narrow.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from data_prep import georeference
 from data_prep.dataset import SPLITS
 from data_prep.errors import UserError
 from data_prep.geometry import Grid
+from data_prep.place_names import PlaceNames
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -30,7 +30,7 @@ class Evidence:
     """What is known of where a scene lies.
 
     Attributes:
-      name: What --group_regex is searched in.
+      name: What users know it by: --group_regex is searched in it, --places has it in a column.
       ground: What the builder knows: scenes of one ground show one place. A name of its own where
         it knows nothing.
       grids: Where its images lie on Earth, as far as they say.
@@ -62,33 +62,33 @@ def find(
     evidence: Mapping[Key, Evidence],
     *,
     rule: str = "",
-    group_regex: str | None = None,
-    has_regex: bool = True,
+    named: PlaceNames | None = None,
+    can_be_named: bool = True,
 ) -> Places:
     """Find the places that scenes show.
 
-    Two scenes show one place where they have the same ground, where their names give the same group
-    of the regular expression, where their footprints touch or overlap, or where a chain of such
-    scenes leads from one to the other.
+    Two scenes show one place where they have the same ground, where the user names one place for
+    both, where their footprints touch or overlap, or where a chain of such scenes leads from one to
+    the other.
 
     Args:
       evidence: Scene -> what is known of it.
       rule: How the builder knows grounds, as a clause; empty: it does not.
-      group_regex: What is searched in the names; its first group names the place.
-      has_regex: Whether the builder has the option --group_regex.
+      named: What the user says of places.
+      can_be_named: Whether the builder has the options --group_regex and --places.
 
     Returns:
-      The places. One is named by its first group, else by its first ground.
+      The places. One has the name that the user gave, else that of its first ground.
 
     Raises:
-      UserError: No name matches the regular expression.
+      UserError: The user names no place for any of the scenes.
     """
-    groups = {key: _group(group_regex, one.name) for key, one in evidence.items()}
-    unmatched = sum(not group for group in groups.values())
-    if group_regex is not None and unmatched == len(groups):
+    groups = {key: named.place_of(one.name) if named else "" for key, one in evidence.items()}
+    unnamed = sum(not group for group in groups.values())
+    if named and unnamed == len(groups):
         first = next((one.name for one in evidence.values()), "")
         raise UserError(
-            f"--group_regex={group_regex}: matches none of {len(groups)} names, such as {first}"
+            f"{named.option}: gives none of {len(groups)} names a place, such as {first}"
         )
     numbers: dict[str | Grid, int] = {}
     edges: list[tuple[int, int]] = []
@@ -113,18 +113,19 @@ def find(
     if not known:
         clauses.append("places are not known: a scene counts as a place of its own")
         unplaced = sum(not (groups[key] or one.grids) for key, one in evidence.items())
-        lacks = "no georeference" + ("" if group_regex is None else " and no group by their name")
-        hint = "; --group_regex=PATTERN says which names belong together" if has_regex else ""
+        lacks = "no georeference" + (" and no place by their name" if named else "")
+        how = "--group_regex=PATTERN or --places=FILE.csv says which belong together"
         notes.append(
-            f"places are not known: {unplaced} of {len(evidence)} scenes have {lacks} and"
-            f" count as places of their own, though they may show the same ground{hint}"
+            f"places are not known: {unplaced} of {len(evidence)} scenes have {lacks} and count as"
+            " places of their own, though they may show the same ground"
+            + (f"; {how}" if can_be_named else "")
         )
-    if group_regex is not None:
-        clauses.append(f"names with the same first group of --group_regex={group_regex} are one")
-        if unmatched:
+    if named:
+        clauses.append(named.rule)
+        if unnamed:
             notes.append(
-                f"{unmatched} of {len(groups)} names do not match --group_regex={group_regex}:"
-                " each is a place of its own, unless it touches another"
+                f"{named.option} gives {unnamed} of {len(groups)} names no place: each is a place"
+                " of its own, unless it touches another"
             )
     if grids:
         clauses.append("scenes whose footprints touch are one")
@@ -155,12 +156,6 @@ def shared(splits: Mapping[str, Mapping[str, Any]]) -> str | None:
         f"{number} in more than one split ({'; '.join(named)}{more}): scores there say nothing"
         " about other places"
     )
-
-
-def _group(pattern: str | None, name: str) -> str:
-    """Return the first group of the pattern's first match; empty where there is none."""
-    match = re.search(pattern, name) if pattern is not None else None
-    return (match[1] or "") if match else ""
 
 
 def _components(number: int, edges: Iterable[tuple[int, int]]) -> list[int]:

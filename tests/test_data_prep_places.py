@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from data_prep import places, splits
 from data_prep.errors import UserError
 from data_prep.geometry import Grid
+from data_prep.place_names import by_pattern
 from data_prep.places import Evidence
 
 UTM = CRS.from_epsg(32616)
@@ -54,7 +55,7 @@ def test_places_are_what_chains_of_scenes_reach(drawn, seed):
         return i == j or touch or (group == other != "")
 
     has_groups = any(group for *_, group in drawn)
-    found = places.find(evidence, group_regex="^([ab])" if has_groups else None)
+    found = places.find(evidence, named=by_pattern("^([ab])") if has_groups else None)
     expected = chains(range(len(drawn)), is_one)
     for i, j in itertools.combinations(range(len(drawn)), 2):
         assert (found.of[i] == found.of[j]) == (expected[i] == expected[j])
@@ -73,11 +74,11 @@ def test_a_place_is_named_by_its_group_else_by_its_first_scene():
         "5": Evidence("y", "5", (grid(100, 0),)),
         "4": Evidence("x", "4", (grid(110, 0),)),
     }
-    found = places.find(evidence, group_regex=r"(.+)_\d")
+    found = places.find(evidence, named=by_pattern(r"(.+)_\d"))
     assert found.of == {"1": "austin", "2": "austin", "3": "austin", "5": "4", "4": "4"}
     assert found.known
     assert found.notes == (
-        r"3 of 5 names do not match --group_regex=(.+)_\d: each is a place of its own, unless it"
+        r"--group_regex=(.+)_\d gives 3 of 5 names no place: each is a place of its own, unless it"
         " touches another",
     )
 
@@ -88,26 +89,28 @@ def test_what_is_known_is_said():
     unknown, mixed = places.find(loose), places.find(placed | {3: loose[0]})
     assert (unknown.known, mixed.known, places.find(placed).known) == (False, False, True)
     assert "3 of 3 scenes have no georeference" in unknown.notes[0]
-    assert unknown.notes[0].endswith("--group_regex=PATTERN says which names belong together")
+    assert unknown.notes[0].endswith(
+        "; --group_regex=PATTERN or --places=FILE.csv says which belong together"
+    )
     assert "1 of 4 scenes" in mixed.notes[0]
     assert unknown.rule == "places are not known: a scene counts as a place of its own"
     assert places.find(placed).rule == "scenes whose footprints touch are one"
     assert places.find(loose, rule="an area is one place").known
-    assert "--group_regex" not in places.find(loose, has_regex=False).notes[0]
+    assert "--group_regex" not in places.find(loose, can_be_named=False).notes[0]
 
 
 def test_places_are_known_only_where_each_scene_is_placed():
     evidence = {i: places.Evidence(name, f"scene{i}") for i, name in enumerate(("a_1", "a_2", "b"))}
-    found = places.find(evidence, group_regex=r"(.+)_\d$")
+    found = places.find(evidence, named=by_pattern(r"(.+)_\d$"))
     assert not found.known
     assert found.of[0] == found.of[1] == "a"
-    found = places.find({0: evidence[0], 1: evidence[1]}, group_regex=r"(.+)_\d$")
+    found = places.find({0: evidence[0], 1: evidence[1]}, named=by_pattern(r"(.+)_\d$"))
     assert found.known
 
 
 def test_a_pattern_that_matches_nothing_is_an_error():
-    with pytest.raises(UserError, match=r"matches none of 1 names, such as town_1"):
-        places.find({0: Evidence("town_1", "town_1")}, group_regex="city(.)")
+    with pytest.raises(UserError, match=r"gives none of 1 names a place, such as town_1"):
+        places.find({0: Evidence("town_1", "town_1")}, named=by_pattern("city(.)"))
 
 
 def test_places_in_several_splits_are_named():
@@ -134,12 +137,18 @@ def crops(folder, suffix, site_of):
     return folder
 
 
-@pytest.mark.parametrize("how", ["georeference", "regex", "nothing"])
+@pytest.mark.parametrize("how", ["georeference", "regex", "table", "nothing"])
 def test_sites_are_not_divided(tmp_path, capsys, how):
     suffix = ".tif" if how == "georeference" else ".png"
     names = {c: f"site{c[0]}_{c[1]}" for c in itertools.product(range(8), range(4))}
     source = crops(tmp_path / "sites", suffix, lambda *c: names[c])
-    options = ["--group_regex=(site[0-9]+)_"] if how == "regex" else []
+    table = tmp_path / "places.csv"
+    table.write_text(
+        "scene,place\n" + "".join(f"{n}.png,{n.split('_')[0]}\n" for n in names.values())
+    )
+    options = {"regex": ["--group_regex=(site[0-9]+)_"], "table": [f"--places={table}"]}.get(
+        how, []
+    )
     assert run(source, *options) == 0
     output = capsys.readouterr().out
     manifest, data = load(source, "sites")
@@ -165,6 +174,7 @@ def test_sites_are_not_divided(tmp_path, capsys, how):
         assert run(source) == 2  # Other places than those asked for.
     else:
         assert "group_regex" not in manifest["options"]
+    assert manifest["options"].get("places") == ("places.csv" if how == "table" else None)
 
 
 def test_folders_that_divide_a_place_are_told(tmp_path, capsys):

@@ -123,4 +123,4 @@ def test_tiles_of_whu_are_divided_by_the_place_in_their_names(tmp_path):
         entry = manifest["splits"][split]
         assert entry["places"] == [scene.split("_")[0] for scene in entry["scenes"]]
         assert entry["num_places"] == 2
-    assert "3 of 11 names do not match" in manifest["notes"][-1]
+    assert "gives 3 of 11 names no place" in manifest["notes"][-1]

@@ -84,7 +84,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             " keeps them)"
         )
     names = _names(found.candidates)
-    place = places.find({name: Evidence(name, name) for name in names}, has_regex=False)
+    place = places.find({name: Evidence(name, name) for name in names}, can_be_named=False)
     split_of, split_rule = _divide(names, args.splits, args.seed)
     sizes = ordered_map(
         functools.partial(measure, args.tile_size, args.resize),

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, places, plans, splits
+from data_prep import inspection, layout, masks, place_names, places, plans, splits
 from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.inspection import FileFacts
 from data_prep.matching import Candidate
 from data_prep.options import (
-    add_group_argument,
     add_source_arguments,
     class_names,
     fractions,
-    group_option,
     snake_case,
 )
 from data_prep.places import Places
@@ -33,7 +31,7 @@ _Key = tuple[str | None, str]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
-    add_group_argument(parser)
+    place_names.add_arguments(parser)
     parser.add_argument(
         "--task",
         choices=("auto", "ss", "cd", "denoise"),
@@ -74,7 +72,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "mask_encoding": args.mask_encoding,
         "dtype": args.dtype,
         "on_error": args.on_error,
-        **group_option(args),
+        **place_names.options(args),
     }
 
 
@@ -97,7 +95,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         raise UserError("--classes: the task denoise has no mask")
     inspected = inspection.inspect_all(found.candidates, args.num_workers)
     seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
-    place = places.find(seen, group_regex=args.group_regex)
+    place = places.find(seen, named=place_names.given(args))
     split_of, split_rule = _divide(found, place, args.splits, args.seed)
     verdict = inspection.judge(
         found.candidates,

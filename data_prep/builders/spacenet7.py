@@ -235,7 +235,7 @@ def _places(
         # That of most months: one whose georeference is damaged may lie in another area.
         usual = [grid for grid, _ in grids.most_common(1) if georeference.is_on_earth(grid)]
         seen[area] = Evidence(area, area, tuple(usual))
-    return places.find(seen, rule="an area is one place", has_regex=False)
+    return places.find(seen, rule="an area is one place", can_be_named=False)
 
 
 def _divide(

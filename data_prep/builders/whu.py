@@ -3,15 +3,13 @@
 import argparse
 from typing import Any
 
-from data_prep import masks
+from data_prep import masks, place_names
 from data_prep.builders import whu_layout, whu_mosaics, whu_tiles
 from data_prep.dataset import Dataset
 from data_prep.errors import UserError
 from data_prep.options import (
-    add_group_argument,
     add_source_arguments,
     fractions,
-    group_option,
     seed,
 )
 
@@ -21,7 +19,7 @@ _RESIZE = 256  # As in the paper; the owner's tiles have 512 pixels a side.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
-    add_group_argument(parser)
+    place_names.add_arguments(parser)
     parser.add_argument(
         "--task",
         choices=("ss", "cd"),
@@ -75,7 +73,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "mask_encoding": args.mask_encoding,
         "on_error": args.on_error,
-        **group_option(args),
+        **place_names.options(args),
     }
 
 
@@ -102,8 +100,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         )
     if args.split == "official" and args.splits[0] == 0:
         raise UserError("--splits: train has no share; --split=official cuts val from train")
-    if args.task == "cd" and args.group_regex is not None:
-        raise UserError("--group_regex is for --task=ss: the mosaics of cd show one place")
+    if args.task == "cd" and (names := place_names.options(args)):
+        raise UserError(f"--{next(iter(names))} is for --task=ss: the mosaics of cd show one place")
     root = whu_layout.find_root(args.source, args.task)
     if args.task == "cd" and (root is None or whu_layout.is_one_of_each(root)):
         return whu_mosaics.plan(args, name, options(args))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, places, plans, splits
+from data_prep import inspection, layout, masks, place_names, places, plans, splits
 from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
@@ -131,7 +131,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
     """
     by_place = args.task == "ss"
     known = by_place and place.known
-    what = "places" if known or args.group_regex else "tiles"
+    what = "places" if known or place_names.options(args) else "tiles"
     unit_of = {c.key: place.of[_files(c)] if by_place else c.ground for c in candidates}
     if args.split == "seeded":
         assigned = splits.assign(unit_of.values(), args.splits, args.seed)
@@ -175,7 +175,7 @@ def _places(
     if args.task == "cd":
         return Places({_files(c): PLACE for c in candidates}, PLACE_RULE, known=True)
     seen = {_files(c): inspection.evidence(c, inspected) for c in candidates}
-    return places.find(seen, group_regex=args.group_regex)
+    return places.find(seen, named=place_names.given(args))
 
 
 def split_in_name(name: str) -> str | None:

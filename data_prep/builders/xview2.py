@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep import masks, places, plans, rejection, splits
+from data_prep import masks, place_names, places, plans, rejection, splits
 from data_prep.builders import xbd_layout, xbd_scenes
 from data_prep.dataset import Dataset, RecordFormat, Scene
 from data_prep.errors import UserError
 from data_prep.options import (
-    add_group_argument,
     add_source_arguments,
     fractions,
-    group_option,
     seed,
 )
 from data_prep.parallel import ordered_map
@@ -37,7 +35,7 @@ _FIRST_DAMAGE = {"buildings": 1, "damage": 1, "damage_levels": 2}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
-    add_group_argument(parser)
+    place_names.add_arguments(parser)
     parser.add_argument(
         "--disasters",
         type=_names,
@@ -119,7 +117,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "splits": list(args.splits),
         "seed": args.seed,
         "on_error": args.on_error,
-        **group_option(args),
+        **place_names.options(args),
     }
 
 
@@ -173,7 +171,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         else:
             whole.append(candidate)
     seen = {c.name: Evidence(c.name, c.ground) for c in found.candidates}
-    place = places.find(seen, rule=_PLACE_RULE, group_regex=args.group_regex)
+    place = places.find(seen, rule=_PLACE_RULE, named=place_names.given(args))
     split_of, split_rule = _divide(found, place, args.splits, args.seed)
     scenes = []
     for candidate in whole:
