@@ -90,24 +90,24 @@ def find(
         raise UserError(
             f"{named.option}: gives none of {len(groups)} names a place, such as {first}"
         )
-    numbers: dict[str | Grid, int] = {}
+    numbers: dict[tuple[str, str] | Grid, int] = {}
     edges: list[tuple[int, int]] = []
 
-    def number(node: str | Grid) -> int:
+    def number(node: tuple[str, str] | Grid) -> int:
         return numbers.setdefault(node, len(numbers))
 
     for key, one in evidence.items():
-        ground = number(one.ground)
+        ground = number(("ground", one.ground))
         edges += [(ground, number(grid)) for grid in one.grids]
-        edges += [(ground, number(groups[key]))] if groups[key] else []
+        edges += [(ground, number(("group", groups[key])))] if groups[key] else []
     grids = [node for node in numbers if isinstance(node, Grid)]
     touching = [(number(grids[i]), number(grids[j])) for i, j in georeference.touching(grids)]
     component = _components(len(numbers), edges + touching)
+    place = {key: component[numbers["ground", one.ground]] for key, one in evidence.items()}
     names: dict[int, list[tuple[bool, str]]] = defaultdict(list)
     for key, one in evidence.items():
-        of_scene = component[numbers[one.ground]]
-        names[of_scene].append((not groups[key], groups[key] or one.ground))
-    name_of = {index: min(found)[1] for index, found in names.items()}
+        names[place[key]].append((not groups[key], groups[key] or one.ground))
+    name_of = _distinct({index: min(found) for index, found in names.items()})
     known = bool(rule) or all(groups[key] or one.grids for key, one in evidence.items())
     clauses, notes = [rule] if rule else [], []
     if not known:
@@ -129,7 +129,7 @@ def find(
             )
     if grids:
         clauses.append("scenes whose footprints touch are one")
-    of = {key: name_of[component[numbers[one.ground]]] for key, one in evidence.items()}
+    of = {key: name_of[index] for key, index in place.items()}
     return Places(of, "; ".join(clauses), known, tuple(notes))
 
 
@@ -156,6 +156,17 @@ def shared(splits: Mapping[str, Mapping[str, Any]]) -> str | None:
         f"{number} in more than one split ({'; '.join(named)}{more}): scores there say nothing"
         " about other places"
     )
+
+
+def _distinct(names: Mapping[int, tuple[bool, str]]) -> dict[int, str]:
+    """Name each place; one whose scene is called as another place is has quotes around its name."""
+    taken, found = {name for is_ground, name in names.values() if not is_ground}, {}
+    for index, (is_ground, name) in names.items():
+        while is_ground and name in taken:
+            name = f"'{name}'"
+        taken.add(name)
+        found[index] = name
+    return found
 
 
 def _components(number: int, edges: Iterable[tuple[int, int]]) -> list[int]:

@@ -51,9 +51,11 @@ def agreed(prepare: Callable[[], T], facts: Callable[[T], Facts]) -> T:
     return made
 
 
-def facts_of(experiment: Experiment, workdir: pathlib.Path) -> Facts:
+def facts_of(experiment: Experiment, workdir: pathlib.Path, mode: str) -> Facts:
     """Return what all processes of a run must have in common."""
     return {
+        "--mode": mode,
+        "--workdir": str(workdir),  # under another name one would save where others do not look
         **fields(experiment.config, without=MAY_DIFFER_BY_HOST),
         **{f"the records of task {task}": d for task, d in experiment.digests.items()},
         **{

@@ -46,7 +46,8 @@ def evaluate(
         UserError: there is no trained run, or another one is asked for than was trained.
     """
     opened = agreed(
-        lambda: _open(config, workdir, deliberate), lambda opened: facts_of(opened[0], workdir)
+        lambda: _open(config, workdir, deliberate),
+        lambda opened: facts_of(opened[0], workdir, "eval"),
     )
     experiment, changed = opened
     config, split = experiment.config, experiment.config.eval.split

@@ -1,10 +1,12 @@
 """Initial values from elsewhere: a finished run, a diffusers folder, the authors' weights."""
 
 import dataclasses
+import hashlib
 import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 from flax import traverse_util
 
 from noise2map_jax import weights
@@ -31,6 +33,7 @@ class Initial:
         drawn: names of the tensors that keep their random values.
         adapted: names of the tensors that were fitted to another number of channels.
         num_taken: number of tensors that were read.
+        digest: SHA-256 over their names and values, the same on all processes of a run.
     """
 
     params: Any
@@ -38,12 +41,16 @@ class Initial:
     drawn: tuple[str, ...]
     adapted: tuple[str, ...]
     num_taken: int
+    digest: str
 
     def summary(self) -> str:
         """Say what was read and what was not."""
         drawn = ", ".join(self.drawn) or "none"
         adapted = f"; fitted to other channels: {', '.join(self.adapted)}" if self.adapted else ""
-        return f"{self.num_taken} tensors from {self.source}{adapted}; random: {drawn}"
+        return (
+            f"{self.num_taken} tensors from {self.source} (SHA-256 {self.digest[:12]}){adapted}; "
+            f"random: {drawn}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +126,16 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
     drawn = tuple(name for name in now if name not in new)
     placed = replicate(new, experiment.mesh)
     merged = traverse_util.unflatten_dict(now | placed, sep="/")
-    return Initial(merged, source.name, drawn, tuple(adapted), len(new))
+    return Initial(merged, source.name, drawn, tuple(adapted), len(new), _digest(new))
+
+
+def _digest(tensors: Flat) -> str:
+    """SHA-256 over the names, types and values of tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {value.dtype} {value.shape}\0".encode() + value.tobytes())
+    return digest.hexdigest()
 
 
 def _chosen(source: Source, experiment: Experiment) -> Flat:

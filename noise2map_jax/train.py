@@ -34,11 +34,14 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     if "study" in config:
         raise UserError("this config is a study, of several networks: use --mode=ablate")
     experiment, changed = agreed(
-        lambda: _open(config, workdir), lambda opened: facts_of(opened[0], workdir)
+        lambda: _open(config, workdir), lambda opened: facts_of(opened[0], workdir, "train")
     )
     run = Run(experiment, workdir)
     trainer = Trainer(experiment, create_execution("dispatch", 1, config.mesh.fsdp))
-    start = trainer.start([run], workdir)
+    start = agreed(
+        lambda: trainer.start([run], workdir),
+        lambda start: {"the SHA-256 of what init_from holds": start.digests[0]},
+    )
     if start.step > trainer.num_steps:
         raise UserError(
             f"{workdir} was trained for {start.step} steps, more than the {trainer.num_steps} that "

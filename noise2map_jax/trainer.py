@@ -41,11 +41,13 @@ class Start:
         state: their states, as the execution has them.
         step: 0, or that of the checkpoint that is gone on from.
         origins: where the initial values of each network come from, if not random.
+        digests: of these values, the same on all processes; empty where they are random.
     """
 
     state: TrainState
     step: int
     origins: tuple[str, ...]
+    digests: tuple[str, ...]
 
 
 class Trainer:
@@ -107,16 +109,18 @@ class Trainer:
                 shapes = jax.eval_shape(self.init, keys)
                 placed = self.execution.state_sharding(shapes)
                 abstract = checkpoint.abstract_like(shapes, placed)
-                return Start(checkpoints.restore_latest(abstract), step, ("",) * len(runs))
-        state, origins = self.init(keys), [""] * len(runs)
+                none = ("",) * len(runs)
+                return Start(checkpoints.restore_latest(abstract), step, none, none)
+        state, origins, digests = self.init(keys), [""] * len(runs), [""] * len(runs)
         if any(run.experiment.config.init_from for run in runs):
             params = [self.execution.member(state.params, i) for i in range(len(runs))]
             for i, run in enumerate(runs):
                 if run.experiment.config.init_from:
                     initial = initialize(run.experiment, params[i])
                     params[i], origins[i] = initial.params, initial.summary()
+                    digests[i] = initial.digest
             state = start_from(state, self.execution.stack_params(params))
-        return Start(state, 0, tuple(origins))
+        return Start(state, 0, tuple(origins), tuple(digests))
 
     def train(
         self,

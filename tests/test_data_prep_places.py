@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 from data_prep import places, splits
 from data_prep.errors import UserError
 from data_prep.geometry import Grid
-from data_prep.place_names import by_pattern
+from data_prep.place_names import PlaceNames, by_pattern
 from data_prep.places import Evidence
 
 UTM = CRS.from_epsg(32616)
@@ -81,6 +81,23 @@ def test_a_place_is_named_by_its_group_else_by_its_first_scene():
         r"--group_regex=(.+)_\d gives 3 of 5 names no place: each is a place of its own, unless it"
         " touches another",
     )
+
+
+def test_a_scene_that_is_called_as_a_place_is_no_part_of_it():
+    """And a scene's own name is no group: `a` lies in `b`, and of `b` nothing is said."""
+    lies_in = {"a": "b", "c": "b", "d": "e", "'b'": "f"}
+    named = PlaceNames("--places=t.csv", "", lambda name: lies_in.get(name, ""))
+    evidence = {name: Evidence(name, name) for name in ("a", "b", "c", "d", "e", "'b'", "'e'")}
+    found = places.find(evidence, named=named)
+    assert found.of == {
+        "a": "b",
+        "b": "'b'",
+        "c": "b",
+        "d": "e",
+        "e": "'e'",
+        "'b'": "f",
+        "'e'": "''e''",
+    }
 
 
 def test_what_is_known_is_said():

@@ -73,6 +73,23 @@ def test_the_backbone_of_a_run_serves_another_task(finished_run, thin_data):
     assert initial.num_taken + len(initial.drawn) == len(after)
     assert "step 7" in initial.summary()
     assert "cd_output_conv/kernel" in initial.summary()
+    assert f"(SHA-256 {initial.digest[:12]})" in initial.summary()
+
+
+def test_the_digest_is_of_what_was_read(thin_data, tmp_path):
+    """Of names and values, and not of those that stay random nor of where they were read from."""
+    digests = []
+    for number, change in enumerate((1.0, 1.0, 2.0)):
+        _, params = experiment_of(config_of(thin_data))
+        params["unet"] = jax.tree.map(lambda p, change=change: p + change, params["unet"])
+        workdir = tmp_path / str(number)
+        save_config(config_of(thin_data), workdir)
+        with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
+            checkpoints.save_best(7, params, 0.5)
+        config = config_of(thin_data, "cd")
+        config.init_from = str(workdir)
+        digests.append(initialize(*experiment_of(config)).digest)
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_all_of_a_run_is_taken_for_the_same_task(finished_run, thin_data):
@@ -208,7 +225,7 @@ def test_a_diffusers_folder_without_a_tensor_is_refused(thin_data, tmp_path):
 def test_training_starts_there_and_a_restart_does_not(finished_run, program, tmp_path):
     options = (f"--config.init_from={finished_run[0]}", "--config.init_parts=all")
     started = program(*options, "--config.train.num_steps=2")
-    assert f"tensors from the run {finished_run[0]}, step 7; random: none" in started.stdout
+    assert f"tensors from the run {finished_run[0]}, step 7 (SHA-256 " in started.stdout
     fresh = program("--config.train.num_steps=2", workdir=tmp_path / "fresh")
     assert "initial " not in fresh.stdout
     assert abs(metrics(tmp_path / "run")[1] - metrics(tmp_path / "fresh")[1]) > 1e-3

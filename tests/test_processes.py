@@ -150,6 +150,8 @@ def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
     ("options", "words"),
     [
         (("--config.seed=1",), "process 1 in seed (1, not 0); start all with the same command"),
+        (("--workdir=elsewhere",), "process 1 in --workdir ('elsewhere', not '"),
+        (("--mode=eval",), "process 1: "),
         (("--config.data.data_dir=nowhere",), "process 1: no dataset 'thin_ss' in 'nowhere'"),
     ],
 )
