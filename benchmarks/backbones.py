@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from noise2map_jax.unet import UNetConfig, block_types
+from noise2map_jax.network.unet import UNetConfig, block_types
 
 BACKBONES = {  # channels, levels with attention, groups of a normalisation
     "thin": ((16, 32, 64, 96), (), 8),

@@ -25,8 +25,8 @@ from benchmarks import machine
 from data_prep.__main__ import BUILDERS, main
 from data_prep.miniatures.command import MINIATURES
 from data_prep.shard_file import tfds
-from noise2map_jax.dataset import open_dataset
-from noise2map_jax.input_pipeline import train_batches
+from noise2map_jax.data.dataset import open_dataset
+from noise2map_jax.data.input_pipeline import train_batches
 
 # Builder -> (side of the images in pixels, options).
 BUILDS: dict[str, tuple[int, list[str]]] = {

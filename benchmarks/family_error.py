@@ -16,8 +16,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks import machine
-from noise2map_jax.comparison import SIGNIFICANCE
-from noise2map_jax.intervals import Estimate, estimate
+from noise2map_jax.study.comparison import SIGNIFICANCE
+from noise2map_jax.study.intervals import Estimate, estimate
 
 NUM_VARIANTS = (2, 3, 6, 12)  # the reference among them
 NUM_SEEDS = (2, 3, 5)

@@ -5,9 +5,9 @@ import itertools
 import time
 
 from benchmarks import machine
-from noise2map_jax.dataset import open_dataset
-from noise2map_jax.input_pipeline import train_batches
-from noise2map_jax.tasks import TASKS
+from noise2map_jax.data.dataset import open_dataset
+from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.method.tasks import TASKS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,9 +23,12 @@ OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
 # The tests of a module, where they are others than those of the one file named after it. Whole
 # programs are left out, for they run the module in another process, and what trains networks.
 TESTS = {
-    "noise2map_jax/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
-    "noise2map_jax/optimizer.py": ["tests/test_optimizer.py", "tests/test_optimizer_groups.py"],
-    "noise2map_jax/step.py": ["tests/test_step_by_hand.py"],
+    "noise2map_jax/method/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
+    "noise2map_jax/steps/optimizer.py": [
+        "tests/test_optimizer.py",
+        "tests/test_optimizer_groups.py",
+    ],
+    "noise2map_jax/steps/step.py": ["tests/test_step_by_hand.py"],
 }
 
 

@@ -12,14 +12,14 @@ import optax
 
 from benchmarks import machine
 from benchmarks.backbones import Case, backbone_config
-from noise2map_jax import noise, schedules
-from noise2map_jax.augment import Augmentation
-from noise2map_jax.compiler_options import compiler_options
-from noise2map_jax.model import Head, Noise2Map, init_params
-from noise2map_jax.problem import Problem
-from noise2map_jax.step import train_step
-from noise2map_jax.tasks import TASKS
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.devices.compiler_options import compiler_options
+from noise2map_jax.experiment.problem import Problem
+from noise2map_jax.method import noise, schedules
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.tasks import TASKS
+from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 
 def measure(case: Case, kind: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 
 from benchmarks import machine
-from noise2map_jax.checkpoint import Checkpoints, abstract_like
-from noise2map_jax.execution import create_execution
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.trainer import Run, Trainer
+from noise2map_jax.devices.checkpoint import Checkpoints, abstract_like
+from noise2map_jax.devices.execution import create_execution
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.training.trainer import Run, Trainer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from scipy import stats
 
 from benchmarks import machine
-from noise2map_jax.comparison import SIGNIFICANCE
+from noise2map_jax.study.comparison import SIGNIFICANCE
 
 CONFIG = "configs/multitask_buildings.py"
 LEFT_OUT = {"ss": "cd", "cd": "ss"}

@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
         ),
         noise=create(
             kind="structured",  # as below; clean: input and t left out; clean_timestep: t kept
-            schedule="linear",  # a name in noise2map_jax/schedules.py
+            schedule="linear",  # a name in noise2map_jax/method/schedules.py
             num_train_timesteps=1000,  # T
             beta_start=1e-4,  # of linear, scaled_linear, sigmoid, zero_terminal_snr
             beta_end=0.02,  # of the same

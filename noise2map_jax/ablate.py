@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import jax
 from ml_collections import ConfigDict
 
-from noise2map_jax import openings
-from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
+from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
-from noise2map_jax.execution import create_execution
-from noise2map_jax.execution_choice import choose_execution
-from noise2map_jax.matmul_precision import describe_precision
-from noise2map_jax.member_evaluator import MemberEvaluator
-from noise2map_jax.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
-from noise2map_jax.study import SPLIT, Member, Study, create_study
-from noise2map_jax.trainer import Trainer
+from noise2map_jax.experiment.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
+from noise2map_jax.network.matmul_precision import describe_precision
+from noise2map_jax.study import openings
+from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
+from noise2map_jax.study.execution_choice import choose_execution
+from noise2map_jax.study.member_evaluator import MemberEvaluator
+from noise2map_jax.study.study import SPLIT, Member, Study, create_study
+from noise2map_jax.training.trainer import Trainer
 
 
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -38,7 +38,7 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     for group in study.groups:
         _train_group(study, group)
 
-    from noise2map_jax.study_report import write_report  # plots are slow to import
+    from noise2map_jax.study.study_report import write_report  # plots are slow to import
 
     write_report(study)
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from noise2map_jax import metrics
-from noise2map_jax.dataset import DATA_FIELDS, check_dataset, open_dataset
+from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.losses import IGNORE
-from noise2map_jax.run_config import CONFIG, evaluated_config
-from noise2map_jax.scaling_config import resolve_scaling, value_range
-from noise2map_jax.task_configs import task_configs
-from noise2map_jax.tasks import get_task
+from noise2map_jax.experiment.run_config import CONFIG, evaluated_config
+from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method import metrics
+from noise2map_jax.method.losses import IGNORE
+from noise2map_jax.method.tasks import get_task
 
 NUM_LEVELS = 256
 

@@ -15,14 +15,14 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from noise2map_jax.abstract_step import AbstractStep, create_abstract_step
-from noise2map_jax.accelerators import GIB, Accelerator, accelerator_of, topology_devices
-from noise2map_jax.components import count_params
+from noise2map_jax.cost.abstract_step import AbstractStep, create_abstract_step
+from noise2map_jax.cost.accelerators import GIB, Accelerator, accelerator_of, topology_devices
+from noise2map_jax.cost.step_cost import StepCost, step_cost
+from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
-from noise2map_jax.matmul_precision import describe_precision
-from noise2map_jax.sharding import create_mesh
-from noise2map_jax.step_cost import StepCost, step_cost
-from noise2map_jax.task_configs import task_configs
+from noise2map_jax.experiment.components import count_params
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.network.matmul_precision import describe_precision
 
 _AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in what the compiler says: needed, available
 WHAT_TO_CHANGE = (

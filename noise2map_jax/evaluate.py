@@ -10,17 +10,22 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from noise2map_jax import openings
-from noise2map_jax.agreement import agreed, facts_of
-from noise2map_jax.dataset import record_id
+from noise2map_jax.data.dataset import record_id
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluator import DenoisingEvaluation, Evaluation, MapEvaluation, create_evaluator
-from noise2map_jax.experiment import Experiment, Objective, create_experiment
-from noise2map_jax.predictions import predict_spread, save_predictions
+from noise2map_jax.evaluation.evaluator import (
+    DenoisingEvaluation,
+    Evaluation,
+    MapEvaluation,
+    create_evaluator,
+)
+from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
+from noise2map_jax.experiment.agreement import agreed, facts_of
+from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
+from noise2map_jax.experiment.run import restore_best
+from noise2map_jax.experiment.run_config import Changes, describe, evaluated_config, rebuilt
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.run import restore_best
-from noise2map_jax.run_config import Changes, describe, evaluated_config, rebuilt
-from noise2map_jax.samples import save_samples
+from noise2map_jax.study import openings
+from noise2map_jax.training.samples import save_samples
 
 
 def evaluate(

@@ -4,12 +4,12 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from noise2map_jax import openings
 from noise2map_jax.ablate import open_study
-from noise2map_jax.cohorts import failure_of
 from noise2map_jax.errors import UserError
-from noise2map_jax.member_evaluator import MemberEvaluator
-from noise2map_jax.study import SPLIT, Study
+from noise2map_jax.study import openings
+from noise2map_jax.study.cohorts import failure_of
+from noise2map_jax.study.member_evaluator import MemberEvaluator
+from noise2map_jax.study.study import SPLIT, Study
 
 
 def final(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -38,7 +38,7 @@ def final(config: ConfigDict, workdir: pathlib.Path) -> None:
     openings.note(study)
     _evaluate(study, "test", 0)
 
-    from noise2map_jax.study_report import write_report  # plots are slow to import
+    from noise2map_jax.study.study_report import write_report  # plots are slow to import
 
     write_report(study)
 

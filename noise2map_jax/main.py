@@ -16,9 +16,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from noise2map_jax import ablate, baselines, compilation, evaluate, final, train
-from noise2map_jax.checkpoint import SaveError
+from noise2map_jax.devices.checkpoint import SaveError
 from noise2map_jax.errors import UserError
-from noise2map_jax.run_config import CONFIG
+from noise2map_jax.experiment.run_config import CONFIG
 
 _TOPOLOGY = flags.DEFINE_string(
     "topology", "", "Of --mode=compile: a TPU slice, such as v5e:16x16; default: what is here."
@@ -36,7 +36,7 @@ MODES = {
     ),
 }
 
-RUN_CONFIG = pathlib.Path(__file__).with_name("config_of_run.py")
+RUN_CONFIG = pathlib.Path(__file__).with_name("experiment") / "config_of_run.py"
 OF_A_RUN = ("eval", "baselines")  # what can be done with the config that a run keeps
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")

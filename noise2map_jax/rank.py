@@ -19,7 +19,7 @@ from typing import NamedTuple
 from absl import logging
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.result_rows import ResultRow, read_results
+from noise2map_jax.study.result_rows import ResultRow, read_results
 
 
 class RankedMethod(NamedTuple):

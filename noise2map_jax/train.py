@@ -6,16 +6,16 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from noise2map_jax.agreement import agreed, facts_of
+from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
-from noise2map_jax.execution import create_execution
-from noise2map_jax.experiment import Experiment, create_experiment
-from noise2map_jax.run import restore_best
-from noise2map_jax.run_config import CONFIG, Changes, check_going_on, load_config
-from noise2map_jax.start_summary import start_summary
-from noise2map_jax.trainer import Run, Trainer
-from noise2map_jax.validation import Validation
-from noise2map_jax.writer import MetricWriter
+from noise2map_jax.experiment.agreement import agreed, facts_of
+from noise2map_jax.experiment.experiment import Experiment, create_experiment
+from noise2map_jax.experiment.run import restore_best
+from noise2map_jax.experiment.run_config import CONFIG, Changes, check_going_on, load_config
+from noise2map_jax.training.start_summary import start_summary
+from noise2map_jax.training.trainer import Run, Trainer
+from noise2map_jax.training.validation import Validation
+from noise2map_jax.training.writer import MetricWriter
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -76,7 +76,7 @@ def finish(run: Run, validation: Validation, last_step: int) -> None:
     result = validation(params, experiment)
     if jax.process_index() == 0:
         if experiment.config.train.write_report:
-            from noise2map_jax.run_report import write_report  # plots are slow to import
+            from noise2map_jax.reports.run_report import write_report  # plots are slow to import
 
             with contextlib.closing(MetricWriter(run.workdir, first_step=last_step)) as writer:
                 written = write_report(result, params, last_step, writer, run.workdir)

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from noise2map_jax import noise, schedules
-from noise2map_jax.denoising import TARGETS
+from noise2map_jax.method import noise, schedules
+from noise2map_jax.method.denoising import TARGETS
 
 TYPES = tuple(TARGETS)
 

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from noise2map_jax.problem import Problem
-from noise2map_jax.tasks import get_task
+from noise2map_jax.experiment.problem import Problem
+from noise2map_jax.method.tasks import get_task
 
 
 class Linear:

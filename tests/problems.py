@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from noise2map_jax import noise, schedules
-from noise2map_jax.model import Head, Noise2Map, init_params
-from noise2map_jax.problem import Problem
-from noise2map_jax.tasks import TASKS
-from noise2map_jax.unet import UNetConfig
+from noise2map_jax.experiment.problem import Problem
+from noise2map_jax.method import noise, schedules
+from noise2map_jax.method.tasks import TASKS
+from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.unet import UNetConfig
 
 UNET = UNetConfig(
     block_out_channels=(8, 16),

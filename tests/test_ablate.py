@@ -12,7 +12,7 @@ import programs
 import pytest
 from programs import metrics
 
-from noise2map_jax import member_result
+from noise2map_jax.study import member_result
 
 EXECUTIONS = {"dispatch": 1, "vmap": 1, "devices": 2}  # devices
 MEMBERS = [f"{variant}-{seed}" for variant in ("paper", "cosine") for seed in (0, 1)]

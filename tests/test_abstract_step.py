@@ -2,12 +2,12 @@ import jax
 import pytest
 import thin_config
 
-from noise2map_jax.abstract_step import create_abstract_step
+from noise2map_jax.cost.abstract_step import create_abstract_step
+from noise2map_jax.devices.execution import create_execution
+from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
-from noise2map_jax.execution import create_execution
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.sharding import create_mesh
-from noise2map_jax.trainer import Run, Trainer
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.training.trainer import Run, Trainer
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def config(thin_data):
 
 @pytest.mark.parametrize("fsdp", [1, 4])
 def test_it_is_the_step_that_is_trained_with(fsdp, config, tmp_path, monkeypatch):
-    monkeypatch.setattr("noise2map_jax.sharding.LEAST_SHARDED", 64)
+    monkeypatch.setattr("noise2map_jax.devices.sharding.LEAST_SHARDED", 64)
     config.mesh.fsdp = fsdp
     found = create_abstract_step(config, create_mesh(fsdp))
 

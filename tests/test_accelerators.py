@@ -4,8 +4,8 @@ import os
 import pytest
 from programs import needs_libtpu
 
-from noise2map_jax import sharding
-from noise2map_jax.accelerators import ACCELERATORS, accelerator_of, topology_devices
+from noise2map_jax.cost.accelerators import ACCELERATORS, accelerator_of, topology_devices
+from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
 
 

@@ -1,8 +1,8 @@
 import pathlib
 
 import noise2map_jax
-from noise2map_jax import agreement
-from noise2map_jax.agreement import disagreements, mistakes, source_digest
+from noise2map_jax.experiment import agreement
+from noise2map_jax.experiment.agreement import disagreements, mistakes, source_digest
 
 ONE = {"seed": 0, "noise.kind": "clean", "the records of task ss": "0a"}
 

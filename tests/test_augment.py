@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from noise2map_jax import augment
 from noise2map_jax.errors import UserError
+from noise2map_jax.method import augment
 
 
 def a_batch(num=64, size=8):

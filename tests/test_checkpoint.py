@@ -4,10 +4,10 @@ import numpy as np
 import optax
 import pytest
 
-from noise2map_jax import sharding
-from noise2map_jax.checkpoint import Checkpoints, abstract_like
+from noise2map_jax.devices import sharding
+from noise2map_jax.devices.checkpoint import Checkpoints, abstract_like
 from noise2map_jax.errors import UserError
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.steps.train_state import create_train_state
 
 
 def a_state(scale=1.0, width=3, use_ema=True):

@@ -3,8 +3,8 @@
 import pytest
 import study_config
 
-from noise2map_jax.cohorts import Cohort, failure_of, note_trained, plan_cohorts
-from noise2map_jax.study import create_study
+from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
+from noise2map_jax.study.study import create_study
 
 
 @pytest.fixture

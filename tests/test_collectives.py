@@ -1,7 +1,7 @@
 import pytest
 
-from noise2map_jax.collectives import collectives
-from noise2map_jax.program_text import parse
+from noise2map_jax.cost.collectives import collectives
+from noise2map_jax.cost.program_text import parse
 
 LINES = {
     # TPU and GPU write such lines; a started exchange has a tuple as its result.

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.family_error import SOURCES, draw
-from noise2map_jax.comparison import Difference, VariantSummary, compare
-from noise2map_jax.effect_size import PairedEffect
 from noise2map_jax.errors import UserError
-from noise2map_jax.intervals import Estimate
-from noise2map_jax.variant_scores import VariantScores
+from noise2map_jax.study.comparison import Difference, VariantSummary, compare
+from noise2map_jax.study.effect_size import PairedEffect
+from noise2map_jax.study.intervals import Estimate
+from noise2map_jax.study.variant_scores import VariantScores
 
 
 def counts(tp, fp=0, fn=0, tn=10):

@@ -3,14 +3,14 @@ import pytest
 from programs import needs_libtpu
 
 from configs import demo_ss
-from noise2map_jax import compiler_options as module
-from noise2map_jax import execution
-from noise2map_jax.abstract_step import create_abstract_step
-from noise2map_jax.accelerators import topology_devices
-from noise2map_jax.compiler_options import compiler_options
-from noise2map_jax.program_text import parse
-from noise2map_jax.sharding import create_mesh
-from noise2map_jax.traffic import memory_traffic
+from noise2map_jax.cost.abstract_step import create_abstract_step
+from noise2map_jax.cost.accelerators import topology_devices
+from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.traffic import memory_traffic
+from noise2map_jax.devices import compiler_options as module
+from noise2map_jax.devices import execution
+from noise2map_jax.devices.compiler_options import compiler_options
+from noise2map_jax.devices.sharding import create_mesh
 
 
 @pytest.fixture(autouse=True)

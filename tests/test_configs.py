@@ -10,19 +10,19 @@ import optax
 import programs
 import pytest
 
-from noise2map_jax.augment import Augmentation
-from noise2map_jax.components import (
+from noise2map_jax.experiment.components import (
     count_params,
     create_model,
     create_process,
     create_task,
     trained_sizes,
 )
-from noise2map_jax.model import init_params
-from noise2map_jax.problem import Problem
-from noise2map_jax.step import train_step
-from noise2map_jax.task_configs import task_configs
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.experiment.problem import Problem
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.network.model import init_params
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 NAMES = sorted(
     p.stem

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from noise2map_jax.convolution import conv_general_dilated, kernel_gradient
-from noise2map_jax.layers import Conv
+from noise2map_jax.network.convolution import conv_general_dilated, kernel_gradient
+from noise2map_jax.network.layers import Conv
 
 NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 ORDINARY = {  # what Flax asks for

@@ -11,16 +11,16 @@ from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 from programs import needs_libtpu
 
 from configs import demo_ss
-from noise2map_jax import sharding
-from noise2map_jax.abstract_step import create_abstract_step
-from noise2map_jax.accelerators import topology_devices
-from noise2map_jax.collectives import collectives
-from noise2map_jax.data_parallel import data_parallel
-from noise2map_jax.losses import WeightedSum
-from noise2map_jax.model import compute_types
-from noise2map_jax.program_text import parse
-from noise2map_jax.step import gradient_sums, network_inputs, train_step
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.cost.abstract_step import create_abstract_step
+from noise2map_jax.cost.accelerators import topology_devices
+from noise2map_jax.cost.collectives import collectives
+from noise2map_jax.cost.program_text import parse
+from noise2map_jax.devices import sharding
+from noise2map_jax.method.losses import WeightedSum
+from noise2map_jax.network.model import compute_types
+from noise2map_jax.steps.data_parallel import data_parallel
+from noise2map_jax.steps.step import gradient_sums, network_inputs, train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 EXCHANGES = {"all_gather", "reduce_scatter", "psum", "psum_invariant", "all_to_all", "ppermute"}
 

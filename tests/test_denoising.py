@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax import denoising, schedules
 from noise2map_jax.errors import UserError
+from noise2map_jax.method import denoising, schedules
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
 angles = st.floats(0.01, np.pi / 2 - 0.01)

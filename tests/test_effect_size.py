@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from noise2map_jax.effect_size import PairedEffect, rank_biserial
+from noise2map_jax.study.effect_size import PairedEffect, rank_biserial
 
 DIFFERENCES = hnp.arrays(
     np.float64, st.integers(1, 30), elements=st.integers(-20, 20).map(lambda i: i / 20)

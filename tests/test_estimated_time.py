@@ -1,5 +1,5 @@
-from noise2map_jax.estimated_time import OTHERS, estimated_cycles
-from noise2map_jax.program_text import parse
+from noise2map_jax.cost.estimated_time import OTHERS, estimated_cycles
+from noise2map_jax.cost.program_text import parse
 
 
 def made(source, cycles):

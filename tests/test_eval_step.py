@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from linear_problem import linear_params, linear_problem, pixels
 
-from noise2map_jax.augment import Augmentation
-from noise2map_jax.eval_step import (
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.noise import create_noise_process
+from noise2map_jax.method.noise_field import noise_field
+from noise2map_jax.steps.eval_step import (
     denoising_eval_step,
     eval_step,
     predict_step,
     prediction_noise,
 )
-from noise2map_jax.noise import create_noise_process
-from noise2map_jax.noise_field import noise_field
 
 ONE_DRAW = np.zeros(1, np.int32)
 VALUES = [[0, 1], [2, 2], [1, 0], [2, 1], [0, 2]]

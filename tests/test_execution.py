@@ -9,14 +9,14 @@ import optax
 import pytest
 from problems import tiny_batch, tiny_problem, tiny_process
 
-from noise2map_jax import schedules
+from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
+from noise2map_jax.devices.sharding import replicated
 from noise2map_jax.errors import UserError
-from noise2map_jax.execution import KINDS, create_execution, possible_kinds
-from noise2map_jax.model import init_params
-from noise2map_jax.noise import create_noise_process
-from noise2map_jax.sharding import replicated
-from noise2map_jax.step import train_step
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.method import schedules
+from noise2map_jax.method.noise import create_noise_process
+from noise2map_jax.network.model import init_params
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
 PROBLEM, TX = tiny_problem("cd"), optax.adam(1e-3)

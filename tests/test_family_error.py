@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks import family_error
 from benchmarks.family_error import SHAPES, SOURCES
-from noise2map_jax.comparison import compare
-from noise2map_jax.variant_scores import VariantScores
+from noise2map_jax.study.comparison import compare
+from noise2map_jax.study.variant_scores import VariantScores
 
 NUM_STUDIES = 400
 CELLS = (

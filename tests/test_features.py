@@ -8,9 +8,9 @@ import pytest
 from problems import UNET
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.features import features, layer_names
-from noise2map_jax.model import Head, Noise2Map, init_params
-from noise2map_jax.unet import UNet
+from noise2map_jax.evaluation.features import features, layer_names
+from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.unet import UNet
 
 MODEL = Noise2Map(unet=UNET, heads=(Head("ss", 3, 2), Head("cd", 6, 2)))
 X = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)

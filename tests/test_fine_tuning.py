@@ -7,7 +7,8 @@ import pytest
 from flax import traverse_util
 from test_denoise import DENOISE
 
-from noise2map_jax import checkpoint, weights
+from noise2map_jax import weights
+from noise2map_jax.devices import checkpoint
 from noise2map_jax.weights.export import export
 
 ADAMW = (

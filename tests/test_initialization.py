@@ -10,13 +10,14 @@ from flax import traverse_util
 from programs import ROOT, metrics
 from safetensors.numpy import load_file, save_file
 
-from noise2map_jax import checkpoint, weights
+from noise2map_jax import weights
+from noise2map_jax.devices import checkpoint
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.initialization import initialize
-from noise2map_jax.model import init_params
-from noise2map_jax.run import open_run
-from noise2map_jax.run_config import save_config
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.experiment.run import open_run
+from noise2map_jax.experiment.run_config import save_config
+from noise2map_jax.network.model import init_params
+from noise2map_jax.weights.initialization import initialize
 
 CHURCH = ROOT / "tests" / "golden" / "church_thin"
 

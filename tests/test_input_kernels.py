@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax.input_kernels import ADAPTATIONS, average, fit_inputs, inflate
+from noise2map_jax.network.input_kernels import ADAPTATIONS, average, fit_inputs, inflate
 
 
 @settings(deadline=None, max_examples=20)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax.input_pipeline import eval_batches, train_batches
+from noise2map_jax.data.input_pipeline import eval_batches, train_batches
 
 
 class Records:

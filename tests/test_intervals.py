@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from noise2map_jax.intervals import Estimate, Interval, estimate
+from noise2map_jax.study.intervals import Estimate, Interval, estimate
 
 NAN, WIDE = float("nan"), (-np.inf, np.inf)
 # Hours of sleep gained with two drugs by ten patients (Student 1908, Biometrika 6), the table of

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax import losses
+from noise2map_jax.method import losses
 
 
 def test_cross_entropy_of_a_hand_computed_case():

@@ -11,12 +11,12 @@ import rasterio
 import thin_config
 from jax import lax
 
-from noise2map_jax import mapping
-from noise2map_jax.components import create_problem, create_process
+from noise2map_jax.data.tile_position import position
 from noise2map_jax.errors import UserError
-from noise2map_jax.eval_step import predict_step
-from noise2map_jax.noise import noise_draws
-from noise2map_jax.tile_position import position
+from noise2map_jax.experiment.components import create_problem, create_process
+from noise2map_jax.mapping import mapping
+from noise2map_jax.method.noise import noise_draws
+from noise2map_jax.steps.eval_step import predict_step
 
 HEIGHT, WIDTH, TILE = 70, 101, 32
 REACH = 3  # of the network, in pixels

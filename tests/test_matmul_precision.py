@@ -11,17 +11,17 @@ import thin_config
 from jax.extend import core
 from problems import ONE_DRAW, tiny_problem, tiny_process, tiny_tiles
 
-from noise2map_jax import samples
-from noise2map_jax.abstract_step import create_abstract_step
-from noise2map_jax.components import abstract_params, create_model
-from noise2map_jax.convolution import conv_general_dilated
+from noise2map_jax.cost.abstract_step import create_abstract_step
+from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
-from noise2map_jax.eval_step import denoising_eval_step, eval_step, predict_step
-from noise2map_jax.features import features
-from noise2map_jax.layers import Conv, Upsample
-from noise2map_jax.matmul_precision import describe_precision
-from noise2map_jax.sharding import create_mesh
-from noise2map_jax.sweep import sweep_step
+from noise2map_jax.evaluation.features import features
+from noise2map_jax.evaluation.sweep import sweep_step
+from noise2map_jax.experiment.components import abstract_params, create_model
+from noise2map_jax.network.convolution import conv_general_dilated
+from noise2map_jax.network.layers import Conv, Upsample
+from noise2map_jax.network.matmul_precision import describe_precision
+from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step, predict_step
+from noise2map_jax.training import samples
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import study_config
 
-from noise2map_jax import member_evaluator
-from noise2map_jax.cohorts import note_trained
-from noise2map_jax.evaluator import MapEvaluation
-from noise2map_jax.member_evaluator import MemberEvaluator
-from noise2map_jax.study import create_study
+from noise2map_jax.evaluation.evaluator import MapEvaluation
+from noise2map_jax.study import member_evaluator
+from noise2map_jax.study.cohorts import note_trained
+from noise2map_jax.study.member_evaluator import MemberEvaluator
+from noise2map_jax.study.study import create_study
 
 
 @pytest.mark.parametrize(("variant", "asked_again"), [("gaussian", True), ("paper", False)])

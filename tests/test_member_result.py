@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from noise2map_jax import member_result
-from noise2map_jax.member_result import MemberResult
+from noise2map_jax.study import member_result
+from noise2map_jax.study.member_result import MemberResult
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from noise2map_jax import metrics
+from noise2map_jax.method import metrics
 
 LABELS = hnp.arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 1, 2, 255]))
 PREDICTIONS = hnp.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2))

@@ -9,10 +9,10 @@ import pytest
 from flax import traverse_util
 from PIL import Image
 
-from noise2map_jax import sharding
-from noise2map_jax.components import create_model
-from noise2map_jax.run import restore_best
-from noise2map_jax.run_config import load_config
+from noise2map_jax.devices import sharding
+from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.run import restore_best
+from noise2map_jax.experiment.run_config import load_config
 
 CONFIG = "--config=tests/multitask_config.py"
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax import noise, schedules
 from noise2map_jax.errors import UserError
-from noise2map_jax.tasks import TASKS
+from noise2map_jax.method import noise, schedules
+from noise2map_jax.method.tasks import TASKS
 
 
 def nhwc(array):

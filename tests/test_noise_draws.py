@@ -9,16 +9,16 @@ import pytest
 import thin_config
 from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
 
+from noise2map_jax.devices.sharding import replicate
 from noise2map_jax.errors import UserError
-from noise2map_jax.eval_step import predict_step
 from noise2map_jax.evaluate import format_scores
-from noise2map_jax.evaluator import MapEvaluator
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.metrics import confusion_matrices
-from noise2map_jax.noise import clean_noise_process, noise_draws
-from noise2map_jax.predictions import RecordPredictor
-from noise2map_jax.sharding import replicate
-from noise2map_jax.sweep import TimestepSweep
+from noise2map_jax.evaluation.evaluator import MapEvaluator
+from noise2map_jax.evaluation.predictions import RecordPredictor
+from noise2map_jax.evaluation.sweep import TimestepSweep
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.method.metrics import confusion_matrices
+from noise2map_jax.method.noise import clean_noise_process, noise_draws
+from noise2map_jax.steps.eval_step import predict_step
 
 GAUSSIAN = {"image": 0.0, "swap": 0.0, "gaussian": 1.0}
 

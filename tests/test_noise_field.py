@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax.noise_field import noise_field
+from noise2map_jax.method.noise_field import noise_field
 
 SIZE = 24
 field = jax.jit(functools.partial(noise_field, shape=(SIZE, SIZE, 2)))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from noise2map_jax import member_result, openings
 from noise2map_jax.errors import UserError
-from noise2map_jax.member_result import MemberResult
+from noise2map_jax.study import member_result, openings
+from noise2map_jax.study.member_result import MemberResult
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from problems import UNET
 
-from noise2map_jax import optimizer
 from noise2map_jax.errors import UserError
-from noise2map_jax.unet import UNet
+from noise2map_jax.network.unet import UNet
+from noise2map_jax.steps import optimizer
 
 
 def test_warm_up_rises_to_the_peak_and_a_cosine_falls_to_zero():

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from problems import tiny_batch, tiny_problem, tiny_process
 
-from noise2map_jax.page_parts import (
+from noise2map_jax.page.report import PredictedRecord
+from noise2map_jax.reports.page_parts import (
     drawn_samples,
     learning_curve,
     noised_inputs,
     scene_pictures,
 )
-from noise2map_jax.report import PredictedRecord
 
 
 def objective(task, **options):

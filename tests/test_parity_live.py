@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from noise2map_jax.unet import UNetConfig
+from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights import WEIGHTS_FILE, load_diffusers, to_diffusers
 
 diffusers = pytest.importorskip("diffusers", reason="needs diffusers (the extra 'parity')")

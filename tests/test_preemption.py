@@ -44,7 +44,7 @@ def test_a_second_signal_ends_a_run_at_once():
 
 
 def test_signals_are_as_before_when_it_does_not_listen_any_more():
-    from noise2map_jax.preemption import PreemptionWatch
+    from noise2map_jax.devices.preemption import PreemptionWatch
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with PreemptionWatch():

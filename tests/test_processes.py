@@ -13,7 +13,7 @@ import programs
 import pytest
 from programs import metrics
 
-from noise2map_jax.preemption import EXIT_CODE
+from noise2map_jax.devices.preemption import EXIT_CODE
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from configs import default
 from noise2map_jax import rank
+from noise2map_jax.experiment.run_config import save_config
 from noise2map_jax.rank import rank_methods
-from noise2map_jax.result_rows import ResultRow
-from noise2map_jax.run_config import save_config
+from noise2map_jax.study.result_rows import ResultRow
 
 ROOT = pathlib.Path(__file__).parents[1]
 

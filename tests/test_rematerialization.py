@@ -8,8 +8,8 @@ import pytest
 from problems import UNET
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.rematerialization import POLICIES
-from noise2map_jax.unet import UNet
+from noise2map_jax.network.rematerialization import POLICIES
+from noise2map_jax.network.unet import UNet
 
 CONFIG = dataclasses.replace(UNET, block_out_channels=(8, 16), layers_per_block=2)
 X = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax.resampling import interpolation_matrix, resize_align_corners
+from noise2map_jax.network.resampling import interpolation_matrix, resize_align_corners
 
 
 def nhwc(array):

@@ -12,8 +12,8 @@ import orbax.checkpoint as ocp
 import programs
 from programs import ROOT, metrics
 
-from noise2map_jax.checkpoint import Checkpoints
-from noise2map_jax.preemption import EXIT_CODE
+from noise2map_jax.devices.checkpoint import Checkpoints
+from noise2map_jax.devices.preemption import EXIT_CODE
 
 OPTIONS = (
     "--config.train.num_steps=160",

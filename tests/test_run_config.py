@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import default
-from noise2map_jax.dataset import Dataset
+from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.run_config import (
+from noise2map_jax.experiment.run_config import (
     ADDED_FIELDS,
     CONFIG,
     EVALUATED,

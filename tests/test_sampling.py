@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from denoisers import TYPES, denoiser_that_says, exact_denoiser, gaussian_process
 
-from noise2map_jax import sampling, schedules
 from noise2map_jax.errors import UserError
+from noise2map_jax.method import sampling, schedules
 
 
 # Two timesteps with signal 0.8, 0.6 and noise 0.6, 0.8. By hand, from x_1 = 0.7:

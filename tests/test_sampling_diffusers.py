@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from denoisers import TYPES, exact_denoiser, gaussian_process
 
-from noise2map_jax import sampling
-from noise2map_jax.denoising import TARGETS
+from noise2map_jax.method import sampling
+from noise2map_jax.method.denoising import TARGETS
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / "golden" / "ddim.npz")
 

@@ -4,10 +4,10 @@ import thin_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax.dataset import Dataset
+from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.scaling import scale_images
-from noise2map_jax.scaling_config import resolve_scaling, value_range
+from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range
+from noise2map_jax.method.scaling import scale_images
 
 
 def test_each_band_has_its_own_range():

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
-from noise2map_jax import scene
 from noise2map_jax.errors import UserError
+from noise2map_jax.mapping import scene
 
 
 @given(

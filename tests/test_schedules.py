@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noise2map_jax import schedules
 from noise2map_jax.errors import UserError
+from noise2map_jax.method import schedules
 
 GOLDEN = {
     "linear": "linear",

@@ -9,17 +9,17 @@ from jax.sharding import PartitionSpec
 from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 from programs import needs_libtpu
 
-from noise2map_jax import sharding
-from noise2map_jax.accelerators import topology_devices
-from noise2map_jax.augment import Augmentation
-from noise2map_jax.data_parallel import data_parallel
+from noise2map_jax.cost.accelerators import topology_devices
+from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.devices import sharding
+from noise2map_jax.devices.execution import Execution
 from noise2map_jax.errors import UserError
-from noise2map_jax.eval_step import eval_step
-from noise2map_jax.execution import Execution
-from noise2map_jax.input_pipeline import train_batches
-from noise2map_jax.model import init_params
-from noise2map_jax.step import train_step
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.network.model import init_params
+from noise2map_jax.steps.data_parallel import data_parallel
+from noise2map_jax.steps.eval_step import eval_step
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 MESHES = {"fsdp=8": 8, "data=2 x fsdp=4": 4}
 

@@ -11,11 +11,11 @@ import pytest
 from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.optimizer import create_optimizer, skipped_updates
-from noise2map_jax.step import train_step
-from noise2map_jax.train_log import TrainLog
-from noise2map_jax.train_state import create_train_state
-from noise2map_jax.writer import MetricWriter
+from noise2map_jax.steps.optimizer import create_optimizer, skipped_updates
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.training.train_log import TrainLog
+from noise2map_jax.training.writer import MetricWriter
 
 PARAMS = {"unet": {"kernel": jnp.ones(3)}, "ss_output_conv": {"kernel": jnp.ones(2)}}
 RATE = optax.constant_schedule(0.1)

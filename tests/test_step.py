@@ -9,11 +9,11 @@ import optax
 import pytest
 from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 
-from noise2map_jax.augment import Augmentation
-from noise2map_jax.eval_step import denoising_eval_step, eval_step, predict_step
-from noise2map_jax.step import train_step
-from noise2map_jax.tasks import DenoisingTargets
-from noise2map_jax.train_state import create_train_state
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.tasks import DenoisingTargets
+from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step, predict_step
+from noise2map_jax.steps.step import train_step
+from noise2map_jax.steps.train_state import create_train_state
 
 KEY = jax.random.key(7)
 PLAIN = Augmentation(flips_and_turns=False)

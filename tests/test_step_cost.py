@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from noise2map_jax import sharding
-from noise2map_jax.accelerators import GIB, Accelerator
-from noise2map_jax.collectives import Collective
 from noise2map_jax.compilation import describe
-from noise2map_jax.step_cost import StepCost, step_cost
-from noise2map_jax.train_state import TrainState
+from noise2map_jax.cost.accelerators import GIB, Accelerator
+from noise2map_jax.cost.collectives import Collective
+from noise2map_jax.cost.step_cost import StepCost, step_cost
+from noise2map_jax.devices import sharding
+from noise2map_jax.steps.train_state import TrainState
 
 CPU = jax.devices()[0]
 
@@ -50,7 +50,9 @@ def test_what_is_split_over_devices_takes_its_share():
 
 def test_a_loop_over_parts_of_a_batch_costs_what_the_batch_costs(monkeypatch):
     # Compilers for CPUs estimate nothing.
-    monkeypatch.setattr("noise2map_jax.step_cost.estimated_cycles", lambda _, num: {"unet": num})
+    monkeypatch.setattr(
+        "noise2map_jax.cost.step_cost.estimated_cycles", lambda _, num: {"unet": num}
+    )
     weight = jax.ShapeDtypeStruct((512, 64), jnp.float32, sharding=SingleDeviceSharding(CPU))
     state = TrainState(step=None, params=weight, opt_state=(), ema_params=None)
 

@@ -10,10 +10,10 @@ import study_config
 from ml_collections import ConfigDict
 
 from configs import default
-from noise2map_jax.components import create_process
 from noise2map_jax.errors import UserError
-from noise2map_jax.study import create_study
-from noise2map_jax.variants import parse_variants
+from noise2map_jax.experiment.components import create_process
+from noise2map_jax.study.study import create_study
+from noise2map_jax.study.variants import parse_variants
 
 STUDIES = ("ablate_noise", "ablate_schedules", "ablate_timesteps", "ablate_pretraining")
 

@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from noise2map_jax import study_tables
-from noise2map_jax.comparison import compare
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.content import Sample
-from noise2map_jax.result_rows import read_table
-from noise2map_jax.variant_scores import VariantScores
+from noise2map_jax.study import study_tables
+from noise2map_jax.study.comparison import compare
+from noise2map_jax.study.result_rows import read_table
+from noise2map_jax.study.variant_scores import VariantScores
 
 PLACES = [f"place{i}" for i in range(6)]
 SAMPLE = Sample("val", num_tiles=6, num_scenes=8, num_places=6, places_known=True)

@@ -10,12 +10,12 @@ import pytest
 import thin_config
 from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
 
-from noise2map_jax import sweep
-from noise2map_jax.eval_step import eval_step
-from noise2map_jax.evaluator import MapEvaluator
-from noise2map_jax.experiment import create_experiment
-from noise2map_jax.sharding import create_mesh, replicate
-from noise2map_jax.sweep import TimestepSweep, sweep_step, timestep_grid
+from noise2map_jax.devices.sharding import create_mesh, replicate
+from noise2map_jax.evaluation import sweep
+from noise2map_jax.evaluation.evaluator import MapEvaluator
+from noise2map_jax.evaluation.sweep import TimestepSweep, sweep_step, timestep_grid
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.steps.eval_step import eval_step
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])

@@ -3,7 +3,7 @@ import pytest
 import thin_config
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.task_configs import task_config, task_configs
+from noise2map_jax.experiment.task_configs import task_config, task_configs
 
 
 def test_a_config_of_one_task_is_its_own_view():

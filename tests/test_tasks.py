@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.tasks import TASKS, Noised, get_task
+from noise2map_jax.method.tasks import TASKS, Noised, get_task
 
 MASK = jnp.array([[[0], [1]], [[0], [255]]], jnp.uint8)[None]
 

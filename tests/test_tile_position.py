@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.errors import UserError
-from noise2map_jax.tile_position import tile_position
 
 
 def test_a_tile_lies_where_its_id_says():

@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from noise2map_jax.program_text import parse
-from noise2map_jax.traffic import memory_traffic
+from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.traffic import memory_traffic
 
 # Arrays of 1024 and 256 bytes; S(1) is the vector memory of a TPU.
 PROGRAM = """HloModule m

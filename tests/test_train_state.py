@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import pytest
 
-from noise2map_jax.train_state import create_train_state, start_from, update_ema
+from noise2map_jax.steps.train_state import create_train_state, start_from, update_ema
 
 
 def test_average_forgets_its_start_fast_and_then_keeps_to_its_decay():

@@ -8,9 +8,9 @@ import pytest
 import study_config
 from programs import metrics
 
-from noise2map_jax.execution import create_execution
-from noise2map_jax.study import create_study
-from noise2map_jax.trainer import Trainer
+from noise2map_jax.devices.execution import create_execution
+from noise2map_jax.study.study import create_study
+from noise2map_jax.training.trainer import Trainer
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.layers import GroupNorm
-from noise2map_jax.normalization import group_norm
-from noise2map_jax.unet import UNet, UNetConfig, block_types, timestep_embedding
+from noise2map_jax.network.layers import GroupNorm
+from noise2map_jax.network.normalization import group_norm
+from noise2map_jax.network.unet import UNet, UNetConfig, block_types, timestep_embedding
 from noise2map_jax.weights import load_diffusers
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -198,7 +198,7 @@ def test_statistics_are_taken_of_skips_by_themselves(monkeypatch):
         numbers.append(len(parts))
         return group_norm(x, scale, bias, parts, *options)
 
-    monkeypatch.setattr("noise2map_jax.layers.group_norm", recorded)
+    monkeypatch.setattr("noise2map_jax.network.layers.group_norm", recorded)
     jax.eval_shape(UNet(TINY).init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.zeros(1))
     blocks = (TINY.layers_per_block + 1) * len(TINY.block_out_channels)
     assert numbers.count(2) == blocks

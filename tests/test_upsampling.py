@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from noise2map_jax.layers import Upsample
-from noise2map_jax.upsampling import (
+from noise2map_jax.network.layers import Upsample
+from noise2map_jax.network.upsampling import (
     by_phases,
     gradients_by_phases,
     gradients_by_stride,

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from noise2map_jax import metrics
 from noise2map_jax.errors import UserError
-from noise2map_jax.variant_scores import (
+from noise2map_jax.method import metrics
+from noise2map_jax.study.variant_scores import (
     VariantScores,
     check_variants,
     foreground_f1,

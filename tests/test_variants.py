@@ -3,9 +3,9 @@
 import pytest
 
 from configs import default
-from noise2map_jax.components import create_process
 from noise2map_jax.errors import UserError
-from noise2map_jax.variants import CONTROLS, Variant, parse_variants
+from noise2map_jax.experiment.components import create_process
+from noise2map_jax.study.variants import CONTROLS, Variant, parse_variants
 
 
 def config(task="cd"):

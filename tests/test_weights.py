@@ -11,7 +11,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.unet import UNet, UNetConfig
+from noise2map_jax.network.unet import UNet, UNetConfig
 from noise2map_jax.weights import (
     INDEX_FILE,
     WEIGHTS_FILE,

@@ -15,11 +15,11 @@ from programs import ROOT
 from safetensors.numpy import load_file, save_file
 
 from configs import default
-from noise2map_jax import checkpoint
-from noise2map_jax.components import create_model
+from noise2map_jax.devices import checkpoint
 from noise2map_jax.errors import UserError
-from noise2map_jax.model import init_params
-from noise2map_jax.run_config import save_config
+from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.run_config import save_config
+from noise2map_jax.network.model import init_params
 from noise2map_jax.weights import WEIGHTS_FILE, load_authors, load_diffusers
 from noise2map_jax.weights.__main__ import main
 from noise2map_jax.weights.export import export, load_export

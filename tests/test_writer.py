@@ -3,7 +3,7 @@ import json
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from noise2map_jax.writer import MetricWriter
+from noise2map_jax.training.writer import MetricWriter
 
 
 def lines(folder):

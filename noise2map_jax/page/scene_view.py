@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from noise2map_jax.class_colours import class_colours
-from noise2map_jax.map_colours import (
+from noise2map_jax.page import pictures
+from noise2map_jax.page.class_colours import class_colours
+from noise2map_jax.page.content import NoisedInputs, ScenePictures
+from noise2map_jax.page.map_colours import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     IGNORED,
     colour_classes,
     colour_prediction,
 )
-from noise2map_jax.page import pictures
-from noise2map_jax.page.content import NoisedInputs, ScenePictures
 
 NOISED_SIZE = 128  # pixels; of larger inputs the middle is shown, for scaling down smooths noise
 

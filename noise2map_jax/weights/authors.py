@@ -18,7 +18,7 @@ import numpy as np
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.model import Noise2Map, init_params
+from noise2map_jax.network.model import Noise2Map, init_params
 from noise2map_jax.weights.names import Path, Shape, arrange, diffusers_name, to_torch_layout
 from noise2map_jax.weights.safetensors_file import read_safetensors
 from noise2map_jax.weights.torch_file import read_torch

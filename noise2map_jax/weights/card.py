@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from noise2map_jax.tasks import TASKS
+from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.weights.finished_run import FinishedRun
 
 # Of the data's fields, those that say how records were read and not what they are.
@@ -47,8 +47,8 @@ config, model, params = load_export("FOLDER")
 ```
 
 `x_t` is `signal[t] * x + noise[t] * n(x)` of images `x` scaled to [-1, 1], with `t` and `n` as
-below: `noise2map_jax.noise.add_noise` computes it. A training run starts from these weights with
-`--config.init_from=FOLDER`.
+below: `noise2map_jax.method.noise.add_noise` computes it. A training run starts from these weights
+with `--config.init_from=FOLDER`.
 """
 
 CITATION = """\

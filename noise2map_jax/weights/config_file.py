@@ -9,7 +9,7 @@ import typing
 from typing import Any
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.unet_config import UNetConfig
+from noise2map_jax.network.unet_config import UNetConfig
 
 # Fields of a UNet2DModel config that `UNetConfig` has no choice for, and the values it stands for;
 # the first of them is written.

@@ -15,7 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.unet import UNet, UNetConfig
+from noise2map_jax.network.unet import UNet, UNetConfig
 from noise2map_jax.weights.config_file import config_text, read_config, read_json, write_text
 from noise2map_jax.weights.names import (
     Path,

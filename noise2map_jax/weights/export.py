@@ -15,10 +15,10 @@ from typing import Any
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from noise2map_jax.components import create_model
 from noise2map_jax.errors import UserError
-from noise2map_jax.model import Noise2Map
-from noise2map_jax.run_config import config_of
+from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.run_config import config_of
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.weights.authors import load_authors, to_authors
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from noise2map_jax.components import trained_sizes
 from noise2map_jax.errors import UserError
-from noise2map_jax.model import Noise2Map
-from noise2map_jax.run import open_run
-from noise2map_jax.task_configs import task_configs
+from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.experiment.run import open_run
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.weights.config_file import read_json
 
 SCORES = ("protocol", "step", "scores")  # what a file of scores holds at least

@@ -1,0 +1,1 @@
+"""What a step costs, read from its compiled program: memory, operations, exchanges, time."""

@@ -1,0 +1,1 @@
+"""Records from ArrayRecord shards to batches."""

@@ -1,0 +1,141 @@
+"""ArrayRecord -> Grain -> batches of host arrays.
+
+The host only decodes. Which record is in which row of a global batch is a function of the seed and
+the step alone. A process reads the rows that lie on its own devices (`sharding.process_rows`), so
+that a run goes on with the same batches after any interruption and on any number of hosts.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from noise2map_jax.data.dataset import record_id
+from noise2map_jax.data.tile_position import tile_position
+
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectArrays(grain.transforms.Map):
+    """Keep the arrays that the step takes."""
+
+    keys: tuple[str, ...]
+
+    def map(self, element: Record) -> Record:
+        """Drop everything else of a record."""
+        return {key: element[key] for key in self.keys}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadPadded(grain.transforms.Map):
+    """Index -> record; indices past the end give blank rows that count for nothing."""
+
+    source: Sequence[Record]
+    keys: tuple[str, ...]
+
+    def map(self, element: int) -> Record:
+        """Read a record, or make a blank one, and mark which it is."""
+        valid = element < len(self.source)
+        record = self.source[int(element) if valid else 0]
+        arrays = {key: record[key] if valid else np.zeros_like(record[key]) for key in self.keys}
+        counts = {"valid": np.bool_(valid), "index": np.int32(element if valid else -1)}
+        return arrays | counts | tile_position(record_id(record))
+
+
+@dataclasses.dataclass(frozen=True)
+class RowsOfBatches(Sequence[Any]):
+    """Of a sequence that is cut into global batches, the elements in some rows of each batch.
+
+    Attributes:
+        elements: by index; those after the last whole batch are left out.
+        batch_size: rows of a global batch.
+        rows: the numbers of the rows that are kept, in the order in which they come.
+        first_batch: the number of the batch that comes first.
+    """
+
+    elements: Sequence[Any]
+    batch_size: int
+    rows: tuple[int, ...]
+    first_batch: int = 0
+
+    def __len__(self) -> int:
+        return (len(self.elements) // self.batch_size - self.first_batch) * len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        batch, row = divmod(int(index), len(self.rows))
+        return self.elements[(self.first_batch + batch) * self.batch_size + self.rows[row]]
+
+
+def train_batches(
+    source: Sequence[Record],
+    keys: tuple[str, ...],
+    *,
+    seed: int,
+    batch_size: int,
+    rows: Sequence[int],
+    first_step: int = 0,
+    num_threads: int = 2,
+    prefetch_size: int = 8,
+) -> Iterator[Record]:
+    """Iterate over shuffled training batches without end.
+
+    Args:
+        source: records by index.
+        keys: the arrays to keep.
+        seed: of the shuffling; each pass over the data has an order of its own.
+        batch_size: rows of a global batch, B.
+        rows: of a global batch, those to read.
+        first_step: the step whose batch comes first.
+        num_threads: threads that read and decode.
+        prefetch_size: records decoded ahead.
+
+    Returns:
+        Batches of these rows, arrays [len(rows), ...]. Batches go across the ends of passes: every
+        batch is full.
+    """
+    order = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    local = RowsOfBatches(order, batch_size, tuple(rows), first_step)
+    return _read(local, SelectArrays(keys), num_threads, prefetch_size)
+
+
+def eval_batches(
+    source: Sequence[Record],
+    keys: tuple[str, ...],
+    *,
+    batch_size: int,
+    rows: Sequence[int],
+    num_threads: int = 2,
+    prefetch_size: int = 8,
+) -> Iterator[Record]:
+    """Iterate once over all records in their order; the last batch is filled with blank rows.
+
+    Args:
+        source: records by index.
+        keys: the arrays to keep.
+        batch_size: rows of a global batch, B.
+        rows: of a global batch, those to read.
+        num_threads: threads that read and decode.
+        prefetch_size: records decoded ahead.
+
+    Returns:
+        Batches of these rows, arrays [len(rows), ...]: the kept ones, `valid` bool (False for blank
+        rows) and `index` int32 (of the record; -1 for blank rows). Every process gets the same
+        number of batches.
+    """
+    padded = -(-len(source) // batch_size) * batch_size
+    local = RowsOfBatches(range(padded), batch_size, tuple(rows))
+    return _read(local, ReadPadded(source, keys), num_threads, prefetch_size)
+
+
+def _read(
+    local: RowsOfBatches, transform: grain.transforms.Map, num_threads: int, prefetch_size: int
+) -> Iterator[Record]:
+    """Read the rows of each batch in their order, on several threads."""
+    batches = (
+        grain.MapDataset.source(local).map(transform).batch(len(local.rows), drop_remainder=True)
+    )
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch_size)
+    return iter(batches.to_iter_dataset(options))

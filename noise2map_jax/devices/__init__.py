@@ -1,0 +1,1 @@
+"""Where arrays lie, how programs run there, checkpoints and signals."""

@@ -1,0 +1,1 @@
+"""Scores, predictions and features of trained networks."""

@@ -1,0 +1,248 @@
+"""Measuring parameters on a whole split: confusion matrices, or errors of denoising."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from noise2map_jax.data.input_pipeline import eval_batches
+from noise2map_jax.devices.compiler_options import compiler_options
+from noise2map_jax.devices.sharding import (
+    batch_sharding,
+    check_batch_size,
+    process_rows,
+    replicate,
+    replicated,
+    shard_batch,
+)
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.experiment import Objective
+from noise2map_jax.method import metrics
+from noise2map_jax.method.noise import NoiseProcess, noise_draws
+from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step
+
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class MapEvaluation:
+    """What was counted on a split by a task with maps.
+
+    Attributes:
+        loss: the weighted loss over all pixels.
+        confusions: [N, K, K] int64, one matrix a record, in the order of the split.
+        classes: K names.
+    """
+
+    loss: float
+    confusions: np.ndarray
+    classes: tuple[str, ...]
+
+    def summary(self, rows: np.ndarray | None = None) -> dict[str, float]:
+        """Scores of one confusion matrix over the records `rows` (all when None)."""
+        chosen = self.confusions if rows is None else self.confusions[rows]
+        return metrics.summary(chosen.sum(axis=0), self.classes)
+
+    def has_class_from(self, first: int) -> np.ndarray:
+        """Return [N] bool: whether the truth of a record holds class `first` or one after it."""
+        return self.confusions[:, first:].sum(axis=(1, 2)) > 0
+
+    @property
+    def score(self) -> float:
+        """Foreground F1, by which the best checkpoint is chosen; 0 where it is not defined."""
+        value = self.summary()["f1/foreground"]
+        return 0.0 if np.isnan(value) else value
+
+    @property
+    def headline(self) -> str:
+        """The score for people."""
+        return f"foreground F1 {100 * self.score:.2f} %"
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoisingEvaluation:
+    """The errors of denoising on a split, by band of timesteps.
+
+    Attributes:
+        errors: [N, bands] float64, squared errors, summed over the values of a record that count.
+        powers: [N, bands] float64, those of predicting zero.
+        num_values: [N] float64, how many values of a record count: none of padding or no-data.
+        bands: first and last timestep of each band.
+    """
+
+    errors: np.ndarray
+    powers: np.ndarray
+    num_values: np.ndarray
+    bands: tuple[tuple[int, int], ...]
+
+    @property
+    def loss_by_band(self) -> np.ndarray:
+        """[bands], the mean over all values that count."""
+        return self.errors.sum(axis=0) / self.num_values.sum()
+
+    @property
+    def zero_by_band(self) -> np.ndarray:
+        """[bands], the loss of predicting zero."""
+        return self.powers.sum(axis=0) / self.num_values.sum()
+
+    @property
+    def loss(self) -> float:
+        """Mean over values and bands: of timesteps that are uniform over [0, T)."""
+        return float(self.loss_by_band.mean())
+
+    def summary(self) -> dict[str, float]:
+        """Loss of each band, and as a share of the error of predicting zero."""
+        loss, zero = self.loss_by_band, self.zero_by_band
+        names = [f"t{first:03d}-{last:03d}" for first, last in self.bands]
+        return {
+            "loss_over_zero": self.loss / float(zero.mean()),
+            **{f"loss/{name}": float(v) for name, v in zip(names, loss, strict=True)},
+            **{
+                f"loss_over_zero/{name}": float(v)
+                for name, v in zip(names, loss / zero, strict=True)
+            },
+        }
+
+    @property
+    def score(self) -> float:
+        """By which the best checkpoint is chosen: the higher, the less the loss."""
+        return -self.loss
+
+    @property
+    def headline(self) -> str:
+        """The score for people."""
+        return f"loss {self.loss:.5f} ({self.summary()['loss_over_zero']:.4f} of predicting zero)"
+
+
+Evaluation = MapEvaluation | DenoisingEvaluation
+
+
+class SplitReader:
+    """The records of a split in batches on the devices."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        check_batch_size(objective.config.eval.batch_size, mesh.size)
+        self._objective, self._mesh = objective, mesh
+        self.source = objective.dataset.source(split)
+
+    def batches(self) -> Iterator[dict[str, jax.Array]]:
+        """Read the split once, in its order; see `eval_batches`."""
+        config = self._objective.config
+        batches = eval_batches(
+            self.source,
+            self._objective.task.record_keys,
+            batch_size=config.eval.batch_size,
+            rows=process_rows(self._mesh, config.eval.batch_size, jax.process_index()).tolist(),
+            num_threads=config.data.num_threads,
+            prefetch_size=config.data.prefetch_size,
+        )
+        return (shard_batch(batch, self._mesh) for batch in batches)
+
+
+class MapEvaluator:
+    """Evaluates a task with maps on one split; compiled once, for any parameters and process."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        self._objective, self._reader = objective, SplitReader(objective, mesh, split)
+        self._mesh, rep = mesh, replicated(mesh)
+        # Everything comes out replicated: each process then holds the counts of all rows.
+        self._step = jax.jit(
+            _indexed(functools.partial(eval_step, problem=objective.problem)),
+            in_shardings=(rep, batch_sharding(mesh), rep, rep),
+            out_shardings=rep,
+            compiler_options=compiler_options(mesh.devices.flat),
+        )
+
+    def __call__(
+        self, params: Any, process: NoiseProcess, progress: Progress | None = None
+    ) -> MapEvaluation:
+        """Count over the whole split.
+
+        Args:
+            params: parameters, replicated on the mesh.
+            process: how inputs are noised; on the mesh too.
+            progress: called with the number of records done after each batch.
+        """
+        classes = tuple(self._objective.config.data.classes)
+        confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
+        loss_total = loss_weight = 0.0
+        draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
+        with jax.transfer_guard("allow"):
+            on_devices = replicate(draws, self._mesh)
+        for batch in self._reader.batches():
+            out = jax.device_get(self._step(params, batch, process, on_devices))
+            rows = out["index"] >= 0  # others only fill the last batch
+            confusions[out["index"][rows]] = out["confusion"][rows]
+            loss_total += float(out["loss_total"])
+            loss_weight += float(out["loss_weight"])
+            if progress:
+                progress(int(rows.sum()))
+        loss = loss_total / loss_weight if loss_weight else float("nan")
+        return MapEvaluation(loss, confusions, classes)
+
+
+class DenoisingEvaluator:
+    """Evaluates denoising on one split, each record once in every band of timesteps."""
+
+    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+        self._objective, self._reader = objective, SplitReader(objective, mesh, split)
+        config = objective.config.eval
+        rep, rows = replicated(mesh), batch_sharding(mesh)
+        self._step = jax.jit(
+            _indexed(functools.partial(denoising_eval_step, problem=objective.problem)),
+            in_shardings=(rep, rows, rep, rep, rep),
+            out_shardings=rep,
+            compiler_options=compiler_options(mesh.devices.flat),
+        )
+        total, num_bands = objective.config.noise.num_train_timesteps, config.num_timestep_bands
+        if not 0 < num_bands <= total:
+            raise UserError(
+                f"eval.num_timestep_bands is {num_bands}; expected from 1 to T = {total}"
+            )
+        limits = np.linspace(0, total, num_bands + 1).astype(int)
+        self._bands = list(itertools.pairwise(limits))
+
+    def __call__(
+        self, params: Any, process: NoiseProcess, progress: Progress | None = None
+    ) -> DenoisingEvaluation:
+        """Measure the whole split; arguments as of `MapEvaluator`."""
+        shape = (len(self._reader.source), len(self._bands))
+        errors, powers, num_values = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
+        for batch in self._reader.batches():
+            for band, limits in enumerate(self._bands):
+                with jax.transfer_guard("allow"):
+                    first, last = (np.int32(t) for t in limits)
+                    out = self._step(params, batch, process, first, last)
+                out = jax.device_get(out)
+                rows = out["index"] >= 0
+                errors[out["index"][rows], band] = out["error"][rows]
+                powers[out["index"][rows], band] = out["power"][rows]
+                num_values[out["index"][rows]] = out["num_values"][rows]
+            if progress:
+                progress(int(rows.sum()))
+        if not num_values.any():
+            raise UserError(
+                f"dataset {self._objective.dataset.name!r}: no pixel in the middle of the records "
+                "that are evaluated holds data, so there is no error to measure"
+            )
+        bands = tuple((int(first), int(last) - 1) for first, last in self._bands)
+        return DenoisingEvaluation(errors, powers, num_values, bands)
+
+
+Evaluator = MapEvaluator | DenoisingEvaluator
+
+
+def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
+    """Make what evaluates a task."""
+    kind = MapEvaluator if objective.task.has_classes else DenoisingEvaluator
+    return kind(objective, mesh, split)
+
+
+def _indexed(step: Callable[..., dict[str, jax.Array]]) -> Callable[..., dict[str, jax.Array]]:
+    """Let a step also say which record each row is: devices may order rows as they like."""
+    return lambda params, batch, *rest: {"index": batch["index"], **step(params, batch, *rest)}

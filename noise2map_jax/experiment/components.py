@@ -1,0 +1,222 @@
+"""From a config to the components of an experiment: network, noise process, weights, scaling."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from noise2map_jax.data.dataset import Dataset
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.problem import Problem
+from noise2map_jax.experiment.scaling_config import value_range
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method import noise, schedules
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.losses import balanced_class_weights
+from noise2map_jax.method.tasks import Task, get_task
+from noise2map_jax.network.matmul_precision import check_precision
+from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.unet import UNetConfig, block_types
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+KINDS = ("structured", "clean", "clean_timestep")
+SCHEDULE_PARAMETERS = ("beta_start", "beta_end", "max_beta", "sigma_min", "sigma_max", "rho")
+
+
+def create_task(config: ConfigDict) -> Task:
+    """Look up the task of a config of one task."""
+    return get_task(config.task, config.noise.prediction_type)
+
+
+def create_model(config: ConfigDict) -> Noise2Map:
+    """Build the network that a config describes, with a head for each of its tasks."""
+    fields: dict[str, Any] = dict(config.model.unet)
+    channels = tuple(fields.pop("block_out_channels"))
+    down, up = block_types(channels, tuple(fields.pop("attention_levels")))
+    head_dim = fields.pop("attention_head_dim")
+    unet = UNetConfig(
+        block_out_channels=channels,
+        down_block_types=down,
+        up_block_types=up,
+        attention_head_dim=head_dim or None,
+        **fields,
+    )
+    if config.model.dtype not in DTYPES:
+        raise UserError(
+            f"unknown model.dtype {config.model.dtype!r}; expected one of {', '.join(DTYPES)}"
+        )
+    heads = tuple(_head(view, unet) for view in task_configs(config).values())
+    return Noise2Map(
+        unet=unet,
+        heads=heads,
+        sample_size=config.model.sample_size,
+        dtype=DTYPES[config.model.dtype],
+        remat=config.train.remat,
+        matmul_precision=check_precision(config.model.matmul_precision),
+    )
+
+
+def _head(config: ConfigDict, unet: UNetConfig) -> Head:
+    task, num_bands = get_task(config.task), config.data.num_bands
+    num_inputs = num_bands * len(task.image_keys)
+    num_outputs = task.num_outputs(num_bands, len(config.data.classes))
+    # A denoiser whose channels are those of the image is the backbone itself, as the published
+    # weights are: projections would keep it from being sampled or exported by itself.
+    bare = not task.has_classes and (num_inputs, num_outputs) == (
+        unet.in_channels,
+        unet.out_channels,
+    )
+    return Head(task.name, num_inputs, num_outputs, projected=not bare)
+
+
+def create_problem(
+    config: ConfigDict, model: Noise2Map, class_weights: tuple[float, ...], weight: float = 1.0
+) -> Problem:
+    """Build the static part of the steps of a task.
+
+    Args:
+        config: of one task.
+        model: the network.
+        class_weights: of each class in the loss.
+        weight: of this task's loss beside those of others.
+
+    Raises:
+        UserError: crops that cannot be, or a range of values that is wrong.
+    """
+    tile_size, sample_size = config.data.tile_size, config.model.sample_size
+    augmentation = Augmentation(**config.augment)
+    crop_size = augmentation.crop_size
+    if crop_size > tile_size:
+        raise UserError(
+            f"augment.crop_size is {crop_size}; the tiles have only {tile_size} pixels a side"
+        )
+    if sample_size and crop_size not in (0, tile_size):
+        raise UserError(
+            f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "
+            f"whole tiles of {tile_size} would be resampled differently; set model.sample_size=0"
+        )
+    return Problem(
+        model=model,
+        task=create_task(config),
+        value_range=value_range(config),
+        class_weights=class_weights,
+        augmentation=augmentation,
+        weight=weight,
+    )
+
+
+def abstract_params(model: Noise2Map, tile_sizes: Mapping[str, int]) -> Any:
+    """Shapes and types of a network's parameters, for tiles of a side in pixels by task."""
+    return _abstract_params(model, tuple(sorted(tile_sizes.items())))
+
+
+@functools.lru_cache(maxsize=16)  # tracing takes a second, and members of a study ask for the same
+def _abstract_params(model: Noise2Map, tile_sizes: tuple[tuple[str, int], ...]) -> Any:
+    sizes = dict(tile_sizes)
+    return jax.eval_shape(lambda key: init_params(model, key, sizes), jax.random.key(0))
+
+
+def trained_sizes(config: ConfigDict) -> dict[str, int]:
+    """Side in pixels of what the network sees in training, by task."""
+    return {
+        name: view.augment.crop_size or view.data.tile_size
+        for name, view in task_configs(config).items()
+    }
+
+
+def evaluated_sizes(config: ConfigDict) -> dict[str, int]:
+    """Side in pixels of what the network sees in evaluation, by task: whole tiles for maps."""
+    sizes = trained_sizes(config)
+    for name, view in task_configs(config).items():
+        if get_task(name).has_classes:
+            sizes[name] = view.data.tile_size
+    return sizes
+
+
+def create_process(config: ConfigDict) -> noise.NoiseProcess:
+    """Build the noise process that a config of one task describes."""
+    task, options = get_task(config.task), config.noise
+    inference = tuple(options.inference_timesteps)
+    if options.kind not in KINDS:
+        raise UserError(f"unknown noise.kind {options.kind!r}; expected one of {', '.join(KINDS)}")
+    _check_ranges(options)
+    mix = task.default_mix if options.mix == "default" else options.mix
+    names = noise.NoiseMix.__dataclass_fields__
+    if mix not in names:
+        raise UserError(f"unknown noise.mix {mix!r}; expected default, {', '.join(names)}")
+    if mix == "swap" and len(task.image_keys) < 2:
+        raise UserError(f"noise.mix is 'swap', but task {task.name!r} has one image, not a pair")
+    if not task.has_classes and (mix, options.kind) != ("gaussian", "structured"):
+        raise UserError(
+            f"noise.kind is {options.kind!r} and noise.mix {mix!r}; task {task.name!r} learns from "
+            "structured, gaussian noise only"
+        )
+    table = schedules.create(
+        options.schedule,
+        options.num_train_timesteps,
+        {name: options[name] for name in SCHEDULE_PARAMETERS},
+    )
+    structured = noise.create_noise_process(
+        table,
+        **{mix: 1.0},
+        timestep_range=tuple(options.timestep_range),
+        min_contrast=options.min_contrast,
+        contrast_power=options.contrast_power,
+        inference_timesteps=inference,
+        use_timestep=options.use_timestep,
+    )
+    if options.kind == "structured":
+        return structured
+    return noise.clean_noise_process(
+        options.num_train_timesteps,
+        use_timestep=options.kind == "clean_timestep",
+        inference_timesteps=inference,
+    )
+
+
+def _check_ranges(options: ConfigDict) -> None:
+    """Refuse schedule parameters outside of their ranges."""
+    ranges = {
+        "beta_start, beta_end": (options.beta_start, options.beta_end, 1.0),
+        "max_beta": (options.max_beta, options.max_beta, 1.0),
+        "sigma_min, sigma_max": (options.sigma_min, options.sigma_max, math.inf),
+        "rho": (options.rho, options.rho, math.inf),
+    }
+    for names, (low, high, limit) in ranges.items():
+        if not 0 < low <= high < limit:
+            raise UserError(
+                f"noise.{names}: {low:g} to {high:g}; expected 0 < first <= last < {limit:g}"
+            )
+
+
+def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, ...]:
+    """Return the weight of each class in the loss: as configured, or counted from train.
+
+    Without a dataset nothing is counted, and every class weighs 1 instead.
+    """
+    if not get_task(config.task).has_classes:
+        return ()
+    source, classes = config.train.class_weights_from, config.data.classes
+    if source == "data":
+        if dataset is None:
+            return (1.0,) * len(classes)
+        counts = jnp.asarray(dataset.class_pixels("train"), jnp.float32)
+        return tuple(float(w) for w in balanced_class_weights(counts))
+    if source != "config":
+        raise UserError(f"unknown train.class_weights_from {source!r}; expected config or data")
+    weights = tuple(config.train.class_weights)
+    if len(weights) != len(classes) or min(weights) < 0 or max(weights) <= 0:
+        raise UserError(
+            f"train.class_weights is {weights}; expected {len(classes)} numbers >= 0, one for "
+            f"each of the classes {', '.join(classes)}"
+        )
+    return weights
+
+
+def count_params(params: Any) -> int:
+    """Number of parameters in a tree."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,82 @@
+"""What is static in a step, and the way from records to the network's outputs."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.noise import NoiseProcess, add_noise
+from noise2map_jax.method.scaling import ValueRange, scale_images
+from noise2map_jax.method.tasks import Noised, Task
+from noise2map_jax.network.model import Noise2Map
+
+Batch = dict[str, jax.Array]
+NOTHING_VARIED = Augmentation(flips_and_turns=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One task of the network: what is predicted from what, and what it counts.
+
+    Attributes:
+        model: the network.
+        task: what is predicted from what.
+        value_range: (low, high) in sensor units, scaled to [-1, 1]; numbers, or one a band.
+        class_weights: K weights of the classes in the loss.
+        augmentation: what is varied in training.
+        weight: of this task's loss beside those of other tasks.
+    """
+
+    model: Noise2Map
+    task: Task
+    value_range: ValueRange
+    class_weights: tuple[float, ...]
+    augmentation: Augmentation = NOTHING_VARIED
+    weight: float = 1.0
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_weights)
+
+    def scaled(self, batch: Batch) -> Batch:
+        """Scale the images of a batch to [-1, 1]."""
+        images = {key: scale_images(batch[key], self.value_range) for key in self.task.image_keys}
+        return batch | images
+
+    def noised(
+        self, process: NoiseProcess, x: jax.Array, eps: jax.Array, timesteps: jax.Array
+    ) -> Noised:
+        """Mix an input with its noise, at timesteps [B]."""
+        return Noised(
+            x_t=add_noise(process, x, self.task.swap(x), eps, timesteps),
+            x=x,
+            eps=eps,
+            signal=process.signal[timesteps][:, None, None, None],
+            noise=process.noise[timesteps][:, None, None, None],
+        )
+
+    def apply(
+        self, process: NoiseProcess, params: Any, x_t: jax.Array, timesteps: jax.Array
+    ) -> jax.Array:
+        """Predict from a noised input: [B, H, W, outputs] float32."""
+        outputs = self.model.apply(
+            {"params": params},
+            x_t,
+            timesteps,
+            task=self.task.name,
+            use_timestep=process.use_timestep,
+        )
+        assert isinstance(outputs, jax.Array)  # and not variables beside it: nothing is mutable
+        return outputs
+
+
+def gaussian_noise(process: NoiseProcess, key: jax.Array, x: jax.Array) -> jax.Array:
+    """Draw eps like x; zeros for the many processes that have no Gaussian part."""
+    return jax.lax.cond(
+        process.mix.gaussian != 0,
+        lambda: jax.random.normal(key, x.shape, x.dtype),
+        lambda: jnp.zeros_like(x),
+    )

@@ -1,0 +1,58 @@
+"""A run that was trained: its config and its best parameters."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from noise2map_jax.devices import checkpoint, sharding
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.components import abstract_params, create_model, trained_sizes
+from noise2map_jax.experiment.run_config import load_config
+from noise2map_jax.network.model import Noise2Map
+
+
+def open_run(
+    workdir: str | pathlib.Path, mesh: Mesh | None = None
+) -> tuple[ConfigDict, Noise2Map, int, Any]:
+    """Open a finished run, for use elsewhere.
+
+    Args:
+        workdir: its work folder.
+        mesh: the devices that the parameters are put on; None: all there are.
+
+    Returns:
+        `(config, model, step, params)`: the best parameters, and the step that they are of.
+
+    Raises:
+        UserError: there is no run, or it has no checkpoint of its network.
+    """
+    path = pathlib.Path(workdir)
+    config = load_config(path)
+    model = create_model(config)
+    step, params = restore_best(path, config, model, mesh or sharding.create_mesh())
+    return config, model, step, params
+
+
+def restore_best(
+    workdir: pathlib.Path, config: ConfigDict, model: Noise2Map, mesh: Mesh
+) -> tuple[int, Any]:
+    """Restore the best parameters of a run onto every device.
+
+    Returns:
+        The step that they are of, and the tree of parameters.
+
+    Raises:
+        UserError: there are none, or they are of another architecture.
+    """
+    if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would make it
+        raise UserError(f"no checkpoint in {str(workdir / 'checkpoints')!r}; train first")
+    shapes = abstract_params(model, trained_sizes(config))
+    abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))
+    with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
+        params = checkpoints.restore_best(abstract)
+        step = checkpoints.best_step()
+    assert step is not None  # restoring would have failed
+    return step, params

@@ -1,0 +1,100 @@
+"""How the sensor values of an experiment are scaled: by its config, or by its data's manifest."""
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from noise2map_jax.data.dataset import Dataset
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method.scaling import ValueRange
+
+SCALINGS = ("value_range", "manifest")
+
+BandRanges = tuple[tuple[float, float], ...]  # (low, high) of each band
+
+
+def resolve_scaling(
+    config: ConfigDict, datasets: Mapping[str, Dataset], trained: ConfigDict | None = None
+) -> ConfigDict:
+    """Fill in `data.band_ranges` from the manifests, where `data.scaling` asks for it.
+
+    The numbers are kept with the run: prediction needs no dataset, and a dataset that is built
+    anew, or another one to evaluate on, does not change what a trained network sees.
+
+    Args:
+        config: an experiment.
+        datasets: by task.
+        trained: the config that the run was started with, whose numbers go before.
+
+    Returns:
+        A copy.
+
+    Raises:
+        UserError: an unknown way of scaling, or a manifest without what it takes.
+    """
+    config = keep_scaling(config, trained) if trained else config.copy_and_resolve_references()
+    for name, dataset in datasets.items():
+        view = task_configs(config)[name]
+        if view.data.scaling not in SCALINGS:
+            raise UserError(
+                f"unknown data.scaling {view.data.scaling!r}; expected {' or '.join(SCALINGS)}"
+            )
+        if view.data.scaling == "manifest" and not view.data.band_ranges:
+            _set_band_ranges(config, name, dataset.band_ranges())
+    return config
+
+
+def keep_scaling(config: ConfigDict, trained: ConfigDict) -> ConfigDict:
+    """Fill in `data.band_ranges` with the numbers that a run was started with.
+
+    Args:
+        config: an experiment; where it has numbers of its own, they stay.
+        trained: the config of the run.
+
+    Returns:
+        A copy.
+    """
+    config = config.copy_and_resolve_references()
+    before = task_configs(trained)
+    for name, view in task_configs(config).items():
+        if name in before and view.data.scaling == "manifest" and not view.data.band_ranges:
+            _set_band_ranges(config, name, before[name].data.band_ranges)
+    return config
+
+
+def _set_band_ranges(config: ConfigDict, task: str, ranges: BandRanges) -> None:
+    data = config.tasks[task].data if config.tasks else config.data
+    data.band_ranges = ranges
+
+
+def value_range(config: ConfigDict) -> ValueRange:
+    """Return the sensor values that become -1 and 1: numbers, or one a band.
+
+    Raises:
+        UserError: a range that is empty, or not one a band.
+    """
+    data = config.data
+    if data.band_ranges:
+        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in data.band_ranges):
+            raise UserError(f"data.band_ranges is {data.band_ranges}; expected pairs (low, high)")
+        lows = tuple(float(low) for low, _ in data.band_ranges)
+        highs = tuple(float(high) for _, high in data.band_ranges)
+        if len(lows) != data.num_bands or not all(a < b for a, b in data.band_ranges):
+            raise UserError(
+                f"data.band_ranges is {data.band_ranges}; expected {data.num_bands} pairs "
+                "(low, high) with low < high, one a band"
+            )
+        return lows, highs
+    if len(data.value_range) != 2:
+        raise UserError(f"value_range is {data.value_range}; expected two numbers, low and high")
+    low, high = data.value_range
+    if not low < high:
+        raise UserError(f"value_range is {data.value_range}; expected low < high")
+    if data.dtype == "uint16" and high <= 255:
+        raise UserError(
+            f"data.value_range is {data.value_range} for uint16 images, which would be clipped to "
+            "white; set it to the range of the sensor, such as 0.0,10000.0, or "
+            "data.scaling=manifest"
+        )
+    return low, high

@@ -1,0 +1,1 @@
+"""The method, pure: noise processes, losses, scores, augmentation. No files, no config."""

@@ -1,0 +1,106 @@
+"""Scores from confusion matrices: counted on the device, added and divided once on the host."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from noise2map_jax.method.losses import IGNORE
+
+
+def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+    """Count label/prediction pairs, one matrix an image.
+
+    Args:
+        predictions: [B, H, W] int class indices.
+        labels: [B, H, W] uint8 or int class indices, 255 = ignore.
+        num_classes: K.
+
+    Returns:
+        [B, K, K] int32; row = label, column = prediction; ignored pixels are in no cell.
+    """
+    valid = labels != IGNORE
+    # One count per class pair on booleans: a reduction without scatter, fast on every backend.
+    is_label = jnp.stack([(labels == k) & valid for k in range(num_classes)], axis=1)
+    is_predicted = jnp.stack([predictions == k for k in range(num_classes)], axis=1)
+    return jnp.stack(
+        [
+            jnp.stack(
+                [
+                    jnp.sum(is_label[:, i] & is_predicted[:, j], axis=(1, 2), dtype=jnp.int32)
+                    for j in range(num_classes)
+                ],
+                axis=-1,
+            )
+            for i in range(num_classes)
+        ],
+        axis=1,
+    )
+
+
+class Scores(NamedTuple):
+    """Scores of a confusion matrix; a score whose denominator is 0 is NaN, never 0 or 1."""
+
+    f1: np.ndarray  # [K]
+    iou: np.ndarray  # [K]
+    precision: np.ndarray  # [K]
+    recall: np.ndarray  # [K]
+    accuracy: float
+
+
+def scores(confusion: np.ndarray) -> Scores:
+    """Compute F1, IoU, precision and recall of each class, and the accuracy.
+
+    With the counts of a class (true positives tp, false positives fp, false negatives fn):
+    F1 = 2 tp / (2 tp + fp + fn), IoU = tp / (tp + fp + fn).
+
+    Args:
+        confusion: [K, K] integer; row = label, column = prediction.
+
+    Returns:
+        The scores, as fractions of 1.
+    """
+    counts = np.asarray(confusion, np.float64)
+    tp = np.diagonal(counts)
+    fp = counts.sum(axis=0) - tp
+    fn = counts.sum(axis=1) - tp
+    return Scores(
+        f1=_ratio(2 * tp, 2 * tp + fp + fn),
+        iou=_ratio(tp, tp + fp + fn),
+        precision=_ratio(tp, tp + fp),
+        recall=_ratio(tp, tp + fn),
+        accuracy=float(_ratio(np.asarray(tp.sum()), np.asarray(counts.sum()))),
+    )
+
+
+def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
+    """Name the scores of a confusion matrix.
+
+    Args:
+        confusion: [K, K] integer; row = label, column = prediction.
+        classes: K names; the first is the background, all others are foreground.
+
+    Returns:
+        `f1/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>` of each class,
+        `f1/mean` and `iou/mean` over the classes, `f1/foreground` (the mean F1 of all classes
+        but the first) and `accuracy`.
+    """
+    result = scores(confusion)
+    named: dict[str, float] = {"f1/foreground": _mean(result.f1[1:])}
+    for metric in ("f1", "iou", "precision", "recall"):
+        values = getattr(result, metric)
+        named |= {f"{metric}/{name}": float(v) for name, v in zip(classes, values, strict=True)}
+        named[f"{metric}/mean"] = _mean(values)
+    return named | {"accuracy": result.accuracy}
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean over the classes that occur at all."""
+    return float(np.mean(values[~np.isnan(values)])) if not np.isnan(values).all() else float("nan")
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    numerator, denominator = np.asarray(numerator), np.asarray(denominator)
+    out = np.full(numerator.shape, np.nan)
+    return np.divide(numerator, denominator, out=out, where=denominator > 0)

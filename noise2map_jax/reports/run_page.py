@@ -1,0 +1,67 @@
+"""What the page of a training run shows: scores on validation, learning curves, predictions."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from noise2map_jax.evaluation.evaluator import Evaluation, MapEvaluation
+from noise2map_jax.experiment.experiment import Experiment, Objective
+from noise2map_jax.page.content import ClassScore, RunPage
+from noise2map_jax.page.report import PredictedRecord
+from noise2map_jax.reports.page_parts import (
+    drawn_samples,
+    learning_curve,
+    noised_inputs,
+    scene_pictures,
+)
+
+
+def run_page(
+    experiment: Experiment,
+    objective: Objective,
+    evaluation: Evaluation,
+    rows: Sequence[PredictedRecord],
+    workdir: pathlib.Path,
+    command: str,
+) -> RunPage:
+    """Gather the page's content for one task of a run.
+
+    Args:
+        experiment: what was trained.
+        objective: the task.
+        evaluation: of the best parameters on the validation split.
+        rows: what they predict of a few records of it.
+        workdir: of the run.
+        command: that trains it again.
+    """
+    config, name = experiment.config, objective.task.name
+    loss = f"train/loss/{name}" if len(experiment.objectives) > 1 else "train/loss"
+    f1 = f"val/{experiment.metric_name('f1/foreground', name)}"
+    first = objective.dataset.source("val")[0]
+    return RunPage(
+        title=f"{name} on {objective.dataset.name}",
+        protocol=f"{evaluation.headline} on {objective.protocol('val')}",
+        command=command,
+        config=json.dumps(config.to_dict(), indent=2),
+        scores=_class_scores(evaluation) if isinstance(evaluation, MapEvaluation) else (),
+        classes=tuple(objective.config.data.classes),
+        samples=drawn_samples(workdir / "report", experiment.file_name("samples_*.png", name)),
+        curves=(learning_curve(workdir, name, config.seed, loss=loss, f1=f1),),
+        noised=(noised_inputs(objective, first, name),),
+        pictures=tuple(
+            scene_pictures(objective, row.label, row, [(name, row.probabilities)]) for row in rows
+        ),
+        pictures_note="Tiles of the validation split, predicted by the best checkpoint.",
+    )
+
+
+def _class_scores(evaluation: MapEvaluation) -> tuple[ClassScore, ...]:
+    scores = evaluation.summary()
+    return tuple(
+        ClassScore(
+            name, *(scores.get(f"{m}/{name}", np.nan) for m in ("f1", "iou", "precision", "recall"))
+        )
+        for name in (*evaluation.classes, "mean")
+    )

@@ -1,0 +1,49 @@
+"""What a training run leaves for people: pictures of predictions, and a page for each task."""
+
+import pathlib
+from typing import Any
+
+from noise2map_jax.evaluation.evaluator import MapEvaluation
+from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
+from noise2map_jax.page.render import render_run, write_page
+from noise2map_jax.page.report import PredictedRecord
+from noise2map_jax.reports.page_parts import command_line
+from noise2map_jax.reports.run_page import run_page
+from noise2map_jax.training.validation import ValidationResult
+from noise2map_jax.training.writer import MetricWriter
+
+
+def write_report(
+    result: ValidationResult, params: Any, step: int, writer: MetricWriter, workdir: pathlib.Path
+) -> list[pathlib.Path]:
+    """Write `report/predictions.png` and `report/index.html`, of several tasks one each.
+
+    Args:
+        result: of the best parameters.
+        params: these.
+        step: the last of the run, under which TensorBoard shows the pictures.
+        writer: of TensorBoard's events.
+        workdir: of the run.
+
+    Returns:
+        The files.
+    """
+    experiment, paths = result.experiment, []
+    folder = workdir / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, evaluation in result.evaluations.items():
+        objective = experiment.objectives[name]
+        rows: list[PredictedRecord] = []
+        if isinstance(evaluation, MapEvaluation):
+            rows = predict_spread(objective, "val", evaluation, params)
+            if rows:
+                path = folder / experiment.file_name("predictions.png", name)
+                picture = save_predictions(objective, "val", evaluation, rows, path)
+                tag = "predictions/" + experiment.metric_name("val", name)
+                writer.write_image(step, tag, picture)
+                paths.append(path)
+        path = folder / experiment.file_name("index.html", name)
+        page = run_page(experiment, objective, evaluation, rows, workdir, command_line())
+        write_page(render_run(page), path)
+        paths.append(path)
+    return paths

@@ -1,0 +1,1 @@
+"""What is compiled: the training step and the evaluation step."""

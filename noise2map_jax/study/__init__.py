@@ -1,0 +1,1 @@
+"""Studies: variants times seeds, their comparison, their tables and page."""

@@ -1,0 +1,159 @@
+"""A study: named variants of an experiment times seeds, and which of them share one executable."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
+from noise2map_jax.study.variants import Variant, parse_variants
+from noise2map_jax.training.trainer import Run, Trainer
+
+SPLIT = "val"  # on which variants are compared; test is opened by `--mode=final` alone
+FIELDS = (
+    *("variants", "grid", "seeds", "reference", "execution", "max_members"),
+    *("num_timesteps", "num_scenes"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A variant with a seed: a run like any other, in a folder of its own."""
+
+    variant: Variant
+    run: Run
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.run.experiment.config.seed
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.variant.name}, seed {self.seed}"
+
+    @property
+    def objective(self) -> Objective:
+        """Its only task."""
+        (objective,) = self.run.experiment.objectives.values()
+        return objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Attributes:
+        config: the experiment, and in `study` what is compared.
+        workdir: where everything goes.
+        variants: by what they differ.
+        groups: all members; those of a group share one executable.
+    """
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    variants: tuple[Variant, ...]
+    groups: tuple[tuple[Member, ...], ...]
+
+    @property
+    def members(self) -> list[Member]:
+        """All members, by variant in the order of the config, then by seed."""
+        order = {variant.name: i for i, variant in enumerate(self.variants)}
+        members = [member for group in self.groups for member in group]
+        return sorted(members, key=lambda m: (order[m.variant.name], m.seed))
+
+
+def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
+    """Make the members of a study, and check them all before any is trained.
+
+    Raises:
+        UserError: no study in the config, a wrong variant, seed or reference, or a wrong field.
+    """
+    lacking = [name for name in FIELDS if name not in config.get("study", {})]
+    if "study" in config and lacking:
+        raise UserError(
+            f"study lacks {', '.join(lacking)}; make the section with configs/default.py's `study`"
+        )
+    if "study" not in config:
+        raise UserError(
+            "this config is no study: it has no field `study`; see configs/ablate_noise.py"
+        )
+    if config.tasks or config.task == "denoise":
+        what = "several tasks" if config.tasks else "denoising"
+        raise UserError(f"a study compares maps of one task, ss or cd; this config has {what}")
+    options = config.study
+    variants = parse_variants(options.variants, options.grid)
+    names = [variant.name for variant in variants]
+    if options.reference not in names:
+        raise UserError(
+            f"study.reference is {options.reference!r}; expected one of {', '.join(names)}"
+        )
+    seeds = tuple(options.seeds) if isinstance(options.seeds, tuple | list) else (options.seeds,)
+    if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int for seed in seeds):
+        raise UserError(f"study.seeds is {seeds}; expected one or more different whole numbers")
+    if options.execution not in ("auto", *KINDS):
+        raise UserError(
+            f"study.execution is {options.execution!r}; expected auto, {', '.join(KINDS)}"
+        )
+    if options.num_timesteps < 0 or options.num_scenes < 0 or options.max_members < 1:
+        raise UserError(
+            f"study.num_timesteps is {options.num_timesteps}, num_scenes {options.num_scenes}, "
+            f"max_members {options.max_members}; expected 0 or more, and 1 or more members"
+        )
+    groups: list[list[Member]] = []
+    for seed in seeds:
+        for variant in variants:
+            member = Member(variant, _run(config, variant, seed, workdir))
+            group = next((g for g in groups if _share_executable(g[0], member)), None)
+            if group is None:
+                groups.append([member])
+            else:
+                group.append(member)
+    for group in groups:
+        _check(group[0], config)
+    return Study(config, workdir, tuple(variants), tuple(tuple(group) for group in groups))
+
+
+def _check(member: Member, config: ConfigDict) -> None:
+    """Find what would else be found only when this group's turn comes."""
+    objective, options = member.objective, config.study
+    objective.dataset.num_records(SPLIT)
+    kind, experiment = options.execution, member.run.experiment
+    train, fsdp = experiment.config.train, experiment.config.mesh.fsdp
+    if kind == "auto":
+        kind = possible_kinds(train.batch_size, train.num_microbatches, 1, fsdp)[0]
+    try:
+        Trainer(experiment, create_execution(kind, 1, fsdp))
+    except UserError as error:
+        raise UserError(f"variant {member.variant.name!r}: {error}") from None
+
+
+def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path) -> Run:
+    own = variant.apply(config)
+    own.seed = seed
+    own = ConfigDict({name: value for name, value in own.to_dict().items() if name != "study"})
+    try:
+        experiment = create_experiment(own)
+    except UserError as error:
+        raise UserError(f"variant {variant.name!r}: {error}") from None
+    return Run(experiment, workdir / "members" / f"{variant.slug}-{seed}")
+
+
+def _share_executable(one: Member, other: Member) -> bool:
+    """Whether one training step serves both: only what is an argument of it differs."""
+    return _static(one.run.experiment) == _static(other.run.experiment)
+
+
+def _static(experiment: Experiment) -> Any:
+    problems = {name: objective.problem for name, objective in experiment.objectives.items()}
+    shapes = [
+        [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(objective.process)]
+        for objective in experiment.objectives.values()
+    ]
+    return problems, shapes, json.dumps(experiment.config.train.to_dict(), sort_keys=True)

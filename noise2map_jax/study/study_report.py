@@ -1,0 +1,96 @@
+"""What a study found, written for people and programs: tables and a page."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from noise2map_jax.page.render import render_study, write_page
+from noise2map_jax.reports.page_parts import command_line
+from noise2map_jax.study import member_result, openings, study_tables
+from noise2map_jax.study.cohorts import failure_of
+from noise2map_jax.study.comparison import Comparison, compare
+from noise2map_jax.study.member_result import MemberResult
+from noise2map_jax.study.study import SPLIT, Member, Study
+from noise2map_jax.study.study_page import Results, sample_of, study_page
+from noise2map_jax.study.variant_scores import VariantScores
+
+
+def write_report(study: Study) -> None:
+    """Compare the variants; write `report/results.{csv,md,tex}` and `report/index.html`.
+
+    Where test was opened for all members that are compared, it is written too, as
+    `report/final.{csv,md,tex}` and on the page.
+
+    Raises:
+        UserError: no seed of the reference was trained to its end.
+    """
+    failures = [(m, failure) for m in study.members if (failure := failure_of(m))]
+    failed = [member for member, _ in failures]
+    trained = [member for member in study.members if member not in failed]
+    done = _results(trained, SPLIT)
+    assert len(done) == len(trained)  # all were evaluated before
+    comparison = _compare(study, done, SPLIT)
+    on_test = _on_test(done) if openings.load(study.workdir) else []
+    final = _compare(study, on_test, "test") if on_test and len(on_test) == len(trained) else None
+    note = openings.describe(study)
+    page = study_page(study, done, failures, comparison, command_line(), note, final)
+    html = render_study(page)
+    folder = study.workdir / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_tables(study, comparison, SPLIT, folder / "results")
+    for old in folder.glob("final.*"):
+        old.unlink()  # of other members than these
+    if final:
+        _write_tables(study, final, "test", folder / "final")
+    write_page(html, folder / "index.html")
+    print(f"\n{note}\npage: {folder / 'index.html'}")
+
+
+def _results(members: Sequence[Member], split: str) -> list[tuple[Member, MemberResult]]:
+    """What was counted of members, of those that were evaluated on the split."""
+    loaded = [(member, member_result.load(member.run.workdir, split)) for member in members]
+    return [(member, result) for member, result in loaded if result]
+
+
+def _on_test(done: Results) -> list[tuple[Member, MemberResult]]:
+    """What was counted on test of the same networks, data and draws of noise as on validation."""
+    loaded = _results([member for member, _ in done], "test")
+    of_validation = {member.name: result for member, result in done}
+    return [(m, r) for m, r in loaded if r.is_as(of_validation[m.name])]
+
+
+def _compare(study: Study, done: Results, split: str) -> Comparison:
+    dataset = study.members[0].objective.dataset
+    places = dataset.record_places(split)
+    return compare(
+        _scores(study, done, len(places)),
+        places,
+        study.config.study.reference,
+        places_known=dataset.places_known,
+    )
+
+
+def _write_tables(study: Study, comparison: Comparison, split: str, path: pathlib.Path) -> None:
+    """Write what was found on a split as `path` with three endings, and print it."""
+    objective = study.members[0].objective
+    dataset, protocol = f"{study.config.task} {objective.dataset.name}", objective.protocol(split)
+    sample = sample_of(study, comparison, split)
+    markdown = study_tables.to_markdown(comparison, sample)
+    path.with_suffix(".csv").write_text(study_tables.to_csv(comparison, sample, dataset, protocol))
+    path.with_suffix(".md").write_text(markdown)
+    path.with_suffix(".tex").write_text(study_tables.to_latex(comparison, sample))
+    print(f"\n{protocol}\n\n{markdown}")
+    print("\n".join(difference.verdict for difference in comparison.differences))
+
+
+def _scores(study: Study, done: Results, num_records: int) -> list[VariantScores]:
+    """The counts of each variant, of the seeds that did not fail."""
+    num_classes = len(study.config.data.classes)
+    scores = []
+    for variant in study.variants:
+        own = [(member, result) for member, result in done if member.variant == variant]
+        empty = np.zeros((0, num_records, num_classes, num_classes), np.int64)
+        counts = np.stack([result.confusions for _, result in own]) if own else empty
+        scores.append(VariantScores(variant.name, tuple(m.seed for m, _ in own), counts))
+    return scores

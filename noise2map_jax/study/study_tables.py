@@ -1,0 +1,170 @@
+"""The scores of a study as tables: CSV for programs, Markdown and LaTeX for papers."""
+
+import csv
+import io
+import math
+
+from noise2map_jax.page.content import Sample
+from noise2map_jax.study.comparison import Comparison, Difference
+from noise2map_jax.study.intervals import Interval
+
+# Those of `rank` come first; scores are in percent.
+COLUMNS = (
+    *("method", "dataset", "f1", "iou", "split", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
+    *("difference", "difference_low", "difference_high", "p", "comparisons", "detectable"),
+    *("effect_size", "pairs", "verdict", "tiles", "scenes", "places", "places_known", "protocol"),
+)
+
+
+def to_csv(comparison: Comparison, sample: Sample, dataset: str, protocol: str) -> str:
+    """Write all numbers, a row a variant, in percent; unknown ones are empty.
+
+    Intervals of differences hold together for as many `comparisons`; those of F1 one by one.
+    """
+    differences = {difference.name: difference for difference in comparison.differences}
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for variant in comparison.variants:
+        low, high = _limits(variant.interval)
+        row: dict[str, object] = {
+            "method": variant.name,
+            "dataset": dataset,
+            "f1": _percent(variant.f1),
+            "iou": _percent(variant.iou),
+            "split": sample.split,
+            "f1_std": _percent(variant.f1_std),
+            "f1_low": low,
+            "f1_high": high,
+            "iou_std": _percent(variant.iou_std),
+            "seeds": " ".join(map(str, variant.seeds)),
+            "tiles": sample.num_tiles,
+            "scenes": sample.num_scenes,
+            "places": sample.num_places if sample.places_known else "",
+            "places_known": "yes" if sample.places_known else "no",
+            "protocol": protocol,
+        }
+        if difference := differences.get(variant.name):
+            low, high = _limits(difference.interval)
+            row |= {
+                "difference": _percent(difference.f1),
+                "difference_low": low,
+                "difference_high": high,
+                "p": _number(difference.p),
+                "comparisons": difference.num_compared,
+                "detectable": _percent(difference.detectable),
+                "effect_size": _number(difference.effect.size),
+                "pairs": difference.effect.num_pairs,
+                "verdict": difference.verdict,
+            }
+        if variant.seeds:  # a variant whose seeds all failed has no score to be ranked by
+            writer.writerow(row)
+    return file.getvalue()
+
+
+def to_markdown(comparison: Comparison, sample: Sample) -> str:
+    """Write the scores as a table in Markdown, the best first, below what they were measured on."""
+    rows = _rows(comparison)
+    lines = [
+        _capitalized(sample.text),
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + "---|" * len(rows[0]),
+    ]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows[1:]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(comparison: Comparison, sample: Sample) -> str:
+    """Write the scores as a LaTeX table for `booktabs`, the best first."""
+    header, *rows = [[_escape(cell) for cell in row] for row in _rows(comparison)]
+    body = [" & ".join(row) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            f"% {_capitalized(sample.text)}",
+            r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
+            r"\toprule",
+            " & ".join(header) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _rows(comparison: Comparison) -> list[list[str]]:
+    """Header and rows as text, the best variant first."""
+    differences = {difference.name: difference for difference in comparison.differences}
+    together = f", {comparison.num_compared} together" if comparison.num_compared > 1 else ""
+    rows = [
+        [
+            *("variant", "seeds", "F1 [%]", "95 % interval", "IoU [%]"),
+            *(f"difference to {comparison.reference}", f"95 % interval{together}", "p, adjusted"),
+            "seen in 4 of 5",
+        ]
+    ]
+    scored = sorted(comparison.variants, key=lambda v: -v.f1 if math.isfinite(v.f1) else math.inf)
+    for variant in scored:
+        difference = differences.get(variant.name)
+        rows.append(
+            [
+                variant.name,
+                str(len(variant.seeds)),
+                _with_deviation(variant.f1, variant.f1_std),
+                _interval(variant.interval, variant.refusal),
+                _with_deviation(variant.iou, variant.iou_std),
+                *_difference(difference),
+            ]
+        )
+    return rows
+
+
+def _difference(difference: Difference | None) -> list[str]:
+    if difference is None or not difference.seeds:
+        return ["", "", "", ""]
+    cells = [f"{100 * difference.f1:+.2f}", _interval(difference.interval, difference.refusal)]
+    if difference.interval is None:
+        return [*cells, "", ""]
+    p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+    seen = f"{100 * difference.detectable:.1f}" if difference.detectable <= 1 else "none"
+    return [*cells, p, seen]
+
+
+def _with_deviation(mean: float, deviation: float) -> str:
+    if not math.isfinite(mean):
+        return "failed"
+    return f"{100 * mean:.2f}" + (f" ± {100 * deviation:.2f}" if math.isfinite(deviation) else "")
+
+
+def _interval(interval: Interval | None, refusal: str) -> str:
+    """The interval in percent, or why there is none."""
+    return (
+        f"n/a: {refusal}" if interval is None else " to ".join(f"{100 * v:.2f}" for v in interval)
+    )
+
+
+def _limits(interval: Interval | None) -> tuple[str, str]:
+    return (_percent(interval.low), _percent(interval.high)) if interval else ("", "")
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _percent(fraction: float) -> str:
+    return _number(100 * fraction)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else ""
+
+
+def _escape(text: str) -> str:
+    """Write text for LaTeX."""
+    special = {"±": r"$\pm$", "<": r"$<$", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    special |= {"^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in text)

@@ -1,0 +1,1 @@
+"""The loop: batches, steps, validation, checkpoints, logs."""

@@ -1,0 +1,106 @@
+"""One network in training: its log, its scores, its best parameters, and whether it failed."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from noise2map_jax.devices import checkpoint
+from noise2map_jax.experiment.experiment import Experiment
+from noise2map_jax.experiment.run_config import record_config
+from noise2map_jax.training.train_log import TrainLog
+from noise2map_jax.training.validation import Validation, draw_samples
+from noise2map_jax.training.writer import MetricWriter
+
+
+class Learner:
+    """One network in training, and its work folder.
+
+    Args:
+        experiment: what it learns.
+        workdir: where its files go.
+        first_step: of this attempt.
+        learning_rate: step -> learning rate, to be logged.
+        images_a_step: what a step takes, to be logged.
+        last_step: the number of steps.
+        member: which of several networks of a call it is; None where there is one.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: pathlib.Path,
+        *,
+        first_step: int,
+        learning_rate: Callable[[int], Any],
+        images_a_step: int,
+        last_step: int,
+        member: int | None = None,
+    ):
+        self._experiment, self._workdir = experiment, workdir
+        self._writer = None
+        if jax.process_index() == 0:
+            record_config(experiment.config, workdir, experiment.digests, first_step)
+            self._writer = MetricWriter(workdir, first_step=first_step)
+        self._log = TrainLog(
+            self._writer,
+            learning_rate,
+            images_a_step,
+            experiment.config.train.log_every_steps,
+            last_step=last_step,
+            member=member,
+        )
+        self._checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
+        self.failure = ""  # why it is not trained any more
+        self.note_failure: Callable[[str], None] = lambda reason: None
+
+    def push(self, step: int, metrics: Any) -> None:
+        """Note the metrics of a dispatched step, and look at those of the one before."""
+        self._log.push(step, metrics)
+
+    def pull(self) -> None:
+        """Look at the metrics of the last dispatched step."""
+        self._log.pull()
+
+    def evaluate(self, validation: Validation, params: Any, step: int) -> str:
+        """Score parameters on the validation split, and keep them where they are the best.
+
+        Returns:
+            Loss and scores for people, in a line.
+        """
+        result = validation(params, self._experiment)
+        if self._writer:
+            self._writer.write_scalars(step, result.scalars())
+        if result.score > self._checkpoints.best_score():
+            self._checkpoints.save_best(step, params, result.score)
+        draw_samples(self._experiment, params, step, self._writer, self._workdir)
+        self._log.restart_clock()
+        return f"loss {self._log.last_loss:.4f}, val {result.headline()}"
+
+    def wait(self) -> None:
+        """Block until the best parameters are on disk."""
+        self._checkpoints.wait()
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        with contextlib.closing(self._checkpoints):
+            if self._writer:
+                self._writer.close()
+
+
+def each(learners: Sequence[Learner], act: Callable[..., None], *arguments: Any) -> bool:
+    """Call a method of all that have not failed; those that turn out not to be finite then have.
+
+    Returns:
+        Whether any is left.
+    """
+    for learner in learners:
+        if not learner.failure:
+            try:
+                act(learner, *arguments)
+            except FloatingPointError as error:
+                learner.failure = str(error)
+                learner.note_failure(learner.failure)
+    return not all(learner.failure for learner in learners)

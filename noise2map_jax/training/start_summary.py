@@ -1,0 +1,68 @@
+"""What a training run says before it begins."""
+
+import jax
+
+from noise2map_jax.experiment.components import count_params
+from noise2map_jax.experiment.experiment import Objective
+from noise2map_jax.experiment.run_config import Changes, describe
+from noise2map_jax.network.matmul_precision import describe_precision
+from noise2map_jax.training.trainer import Run, Start
+
+LENGTH = {"train.num_steps", "train.num_epochs"}
+
+
+def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> str:
+    """Say what is about to happen in the training of one network.
+
+    Args:
+        run: the network.
+        start: where its training begins.
+        num_steps: where it ends.
+        changed: what is not as when the run was started.
+    """
+    experiment, workdir = run.experiment, run.workdir
+    config, mesh, params = experiment.config, experiment.mesh, start.state.params
+    (origin,) = start.origins
+    backbone, rest = count_params(params["unet"]), count_params(params)
+    factor = config.train.backbone_learning_rate_factor
+    trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
+    rows = config.train.batch_size // mesh.size
+    device = mesh.devices.flat[0]
+    precision = describe_precision(
+        config.model.dtype, config.model.matmul_precision, device.platform
+    )
+    several = bool(config.tasks)
+    lines = []
+    for objective in experiment.objectives.values():
+        lines += _about(objective, several)
+    lines += [
+        f"parameters  {rest:,}, of which backbone {backbone:,}{trained}",
+        f"precision   {precision}",
+        *([f"initial     {origin}"] if origin else []),
+        f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
+        f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
+        f"device, {config.train.num_microbatches} micro-batch(es)",
+        f"steps       {num_steps:,}" + (f", going on from {start.step:,}" if start.step else ""),
+        f"work folder {workdir}",
+    ]
+    if changed:
+        lines.append(f"changed since this run was started: {describe(changed)}")
+    if start.step and config.train.cosine and changed.keys() & LENGTH:
+        lines.append(
+            f"from step {start.step:,} on the learning rate follows a cosine of another length"
+        )
+    return "\n".join(lines)
+
+
+def _about(objective: Objective, several: bool) -> list[str]:
+    config, data, problem = objective.config, objective.dataset, objective.problem
+    if objective.task.has_classes:
+        weights = ", ".join(f"{w:.3g}" for w in problem.class_weights)
+        what = f"{' | '.join(config.data.classes)}, class weights {weights}"
+    else:
+        what = f"predicts {config.noise.prediction_type}"
+    weight = f", loss x {problem.weight:g}" if several else ""
+    return [
+        f"task        {config.task}: {what}{weight}",
+        f"data        {data.describe('train')}; val: {data.num_records('val')} tiles",
+    ]

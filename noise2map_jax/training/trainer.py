@@ -1,0 +1,286 @@
+"""Training: compiled once, run for one network or for several at once, gone on with later."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.devices import checkpoint, sharding
+from noise2map_jax.devices.execution import Execution, HostBatch
+from noise2map_jax.devices.preemption import Preempted, PreemptionWatch
+from noise2map_jax.experiment.experiment import Experiment, num_train_steps
+from noise2map_jax.experiment.run_config import check_same_numbers
+from noise2map_jax.method.tasks import Task
+from noise2map_jax.progress import progress_bar
+from noise2map_jax.steps import optimizer
+from noise2map_jax.steps.step_functions import step_and_init
+from noise2map_jax.steps.train_state import TrainState, start_from
+from noise2map_jax.training.learner import Learner, each
+from noise2map_jax.training.validation import Validation
+from noise2map_jax.weights.initialization import initialize
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A network to train: what it learns, and where its files go."""
+
+    experiment: Experiment
+    workdir: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where the training of some networks begins.
+
+    Attributes:
+        state: their states, as the execution has them.
+        step: 0, or that of the checkpoint that is gone on from.
+        origins: where the initial values of each network come from, if not random.
+        digests: of these values, the same on all processes; empty where they are random.
+    """
+
+    state: TrainState
+    step: int
+    origins: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+class Trainer:
+    """Trains networks whose experiments differ in noise processes, seeds and initial values only.
+
+    Args:
+        experiment: one of them, from which everything else is taken.
+        execution: where networks lie, and how many are trained in one call.
+
+    Raises:
+        UserError: a field that is wrong.
+    """
+
+    def __init__(self, experiment: Experiment, execution: Execution):
+        options = experiment.config.train
+        self.execution = execution
+        self.batch_size = options.batch_size
+        sharding.check_batch_size(
+            self.batch_size,
+            1 if execution.is_stacked else execution.mesh.size,
+            num_microbatches=options.num_microbatches,
+        )
+        # An epoch passes once over the largest of the tasks' training splits.
+        num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
+        self.num_steps = num_train_steps(experiment.config, num_records)
+        self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
+        self._save_every = options.checkpoint_every_steps or self._eval_every
+        self._learning_rate = optimizer.learning_rate_schedule(
+            options.learning_rate,
+            self.num_steps,
+            warmup_steps=options.warmup_steps,
+            cosine=options.cosine,
+        )
+        problems = {name: o.problem for name, o in experiment.objectives.items()}
+        self.step, self.init = execution.jit(
+            *step_and_init(
+                experiment.config, experiment.model, problems, self._learning_rate, execution.mesh
+            )
+        )
+        self.validation = Validation(experiment)
+
+    def start(self, runs: Sequence[Run], folder: pathlib.Path) -> Start:
+        """Make the first states of networks, or restore the newest ones.
+
+        Args:
+            runs: the networks, no more than the execution takes.
+            folder: where their newest states are kept together; for one network its work folder.
+
+        Raises:
+            UserError: they were begun by an earlier version, and are not trained to their end.
+        """
+        keys = self.root_keys(runs)
+        with contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints")) as checkpoints:
+            step = checkpoints.latest_step() or 0
+            if 0 < step < self.num_steps:
+                for run in runs:
+                    check_same_numbers(run.workdir)
+            if step:
+                shapes = jax.eval_shape(self.init, keys)
+                placed = self.execution.state_sharding(shapes)
+                abstract = checkpoint.abstract_like(shapes, placed)
+                none = ("",) * len(runs)
+                return Start(checkpoints.restore_latest(abstract), step, none, none)
+        state, origins, digests = self.init(keys), [""] * len(runs), [""] * len(runs)
+        if any(run.experiment.config.init_from for run in runs):
+            params = [self.execution.member(state.params, i) for i in range(len(runs))]
+            for i, run in enumerate(runs):
+                if run.experiment.config.init_from:
+                    initial = initialize(run.experiment, params[i])
+                    params[i], origins[i] = initial.params, initial.summary()
+                    digests[i] = initial.digest
+            state = start_from(state, self.execution.stack_params(params))
+        return Start(state, 0, tuple(origins), tuple(digests))
+
+    def train(
+        self,
+        runs: Sequence[Run],
+        folder: pathlib.Path,
+        start: Start,
+        *,
+        failures: Sequence[str] = (),
+        note_failure: Callable[[int, str], None] = lambda number, failure: None,
+    ) -> list[str]:
+        """Train to the end, evaluate on the validation split, keep the newest and the best.
+
+        A network whose loss, gradient or parameters are not finite has failed, unless the update
+        was skipped; others go on. Where all have failed training ends, and the last checkpoint
+        stays.
+
+        Args:
+            runs: the networks.
+            folder: as for `start`.
+            start: where they begin.
+            failures: why each network failed in an earlier attempt; empty where it did not.
+            note_failure: called with the number of a network and the reason as soon as it fails,
+                before anything is saved.
+
+        Returns:
+            Why each network failed; empty where it did not.
+
+        Raises:
+            Preempted: asked to stop by a signal; the states are saved.
+        """
+        state, first_step = start.state, start.step
+        processes, keys = self.processes(runs), self.root_keys(runs)
+        with contextlib.ExitStack() as stack:
+            # Closed last, after those of the learners; waits for a save that is under way.
+            checkpoints = stack.enter_context(
+                contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
+            )
+            learners = [
+                stack.enter_context(contextlib.closing(self._learner(run, i, first_step)))
+                for i, run in enumerate(runs)
+            ]
+            for i, learner in enumerate(learners):
+                learner.failure = failures[i] if failures else ""
+                learner.note_failure = functools.partial(note_failure, i)
+            batches = self.batches(runs, first_step)
+            images_a_step = self._images_a_step(runs[0]) * len(runs)
+            bar = progress_bar(
+                self.num_steps * images_a_step, "train", initial=first_step * images_a_step
+            )
+            stack.enter_context(contextlib.closing(bar))
+            watch = stack.enter_context(PreemptionWatch())
+            stack.enter_context(jax.transfer_guard("disallow"))
+
+            def evaluate(step: int) -> None:
+                params = state.eval_params
+                for i, learner in enumerate(learners):
+                    if not learner.failure:
+                        own = self.execution.member(params, i)
+                        bar.set_postfix_str(learner.evaluate(self.validation, own, step))
+
+            def save(step: int) -> None:
+                # First the best must be on disk: a run killed in between would else go on from
+                # here and never evaluate this step again.
+                for learner in learners:
+                    learner.wait()
+                checkpoints.save_latest(step, state)
+
+            # The order is a contract: evaluate, save, read, step, write. A checkpoint is saved only
+            # when of all its steps loss, gradient and parameters have been seen to be finite, or
+            # the update to be skipped.
+            for step in range(first_step, self.num_steps):
+                stop = watch.reached(step)
+                due = step % self._eval_every == 0, step % self._save_every == 0 or stop
+                if step > first_step and any(due):
+                    if not each(learners, Learner.pull):
+                        break
+                    if due[0]:
+                        evaluate(step)
+                    if due[1]:
+                        save(step)
+                if stop:
+                    _stop(step, checkpoints)
+                batch = self.execution.put_batches(next(batches))
+                state, metrics = self.step(state, batch, processes, keys)
+                # Looks at the metrics of the step before this one.
+                if not each(learners, Learner.push, step + 1, metrics):
+                    break
+                bar.update(images_a_step)
+            if each(learners, Learner.pull) and first_step < self.num_steps:
+                evaluate(self.num_steps)
+                save(self.num_steps)
+                if watch.reached(self.num_steps):  # while it was evaluated
+                    _stop(self.num_steps, checkpoints)
+        return [learner.failure for learner in learners]
+
+    def root_keys(self, runs: Sequence[Run]) -> jax.Array:
+        """Make the root key of each network, from its seed."""
+        seeds = [run.experiment.config.seed for run in runs]
+        return self.execution.keys(seeds)
+
+    def processes(self, runs: Sequence[Run]) -> Any:
+        """Bring the noise processes of each network, by task, onto the devices."""
+        return self.execution.stack(
+            [{name: o.process for name, o in run.experiment.objectives.items()} for run in runs]
+        )
+
+    def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
+        """Read the batches of each network; those of the same seed are the same, and read once."""
+        objectives = runs[0].experiment.objectives
+        rows = self.execution.rows(self.batch_size)
+        streams = {
+            seed: {
+                name: train_batches(
+                    objective.dataset.source("train"),
+                    objective.task.record_keys,
+                    seed=order_seed(seed, objective.task),
+                    batch_size=self.batch_size,
+                    rows=rows,
+                    first_step=first_step,
+                    num_threads=objective.config.data.num_threads,
+                    prefetch_size=objective.config.data.prefetch_size,
+                )
+                for name, objective in objectives.items()
+            }
+            for seed in {run.experiment.config.seed for run in runs}
+        }
+        while True:
+            read = {
+                seed: {name: next(stream) for name, stream in own.items()}
+                for seed, own in streams.items()
+            }
+            yield [read[run.experiment.config.seed] for run in runs]
+
+    def _images_a_step(self, run: Run) -> int:
+        return self.batch_size * len(run.experiment.objectives)
+
+    def _learner(self, run: Run, number: int, first_step: int) -> Learner:
+        return Learner(
+            run.experiment,
+            run.workdir,
+            first_step=first_step,
+            learning_rate=self._learning_rate,
+            images_a_step=self._images_a_step(run),
+            last_step=self.num_steps,
+            member=number if self.execution.is_stacked else None,
+        )
+
+
+def order_seed(seed: int, task: Task) -> int:
+    """Seed of the order of a task's records: other tasks of the run go through theirs otherwise."""
+    return int(np.random.SeedSequence([seed, task.stream]).generate_state(1)[0])
+
+
+def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:
+    """Wait until the states are on disk, tell, and end the program."""
+    checkpoints.wait()
+    if jax.process_index() == 0:
+        print(
+            f"stopped by a signal at step {step}; the same command goes on from step "
+            f"{checkpoints.latest_step() or 0}"
+        )
+    raise Preempted
