@@ -11,7 +11,7 @@ import rasterio
 from PIL import Image
 from safetensors.numpy import load_file
 
-from noise2map_jax.page.class_colours import class_colours
+from noise2map_jax.pictures.class_colours import class_colours
 
 CLASSES = ("water", "field", "forest", "town")
 LEVELS = np.array([[300, 4000, 90, 20, 9000], [900, 2000, 500, 60, 100]])  # of a class, per band

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.page import curve_plot, map_colours, pictures
+from noise2map_jax.page import curve_plot, pictures
 from noise2map_jax.page.content import PlaceScores, Ranking, VariantScore
 from noise2map_jax.page.number_text import (
     detectable,
@@ -25,6 +25,7 @@ from noise2map_jax.page.number_text import (
 from noise2map_jax.page.render import render_run, render_study, write_page
 from noise2map_jax.page.series import COLOURS, create_series
 from noise2map_jax.page.sweep_plot import distinct_schedules
+from noise2map_jax.pictures import map_colours
 
 NAN = float("nan")
 
@@ -255,7 +256,7 @@ def test_a_page_is_written_whole(tmp_path):
 
 def test_training_does_not_need_what_pages_need():
     program = (
-        "import sys, noise2map_jax.train, noise2map_jax.page.report\n"
+        "import sys, noise2map_jax.train, noise2map_jax.pictures.report\n"
         "sys.exit(bool({'matplotlib', 'jinja2', 'noise2map_jax.page'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

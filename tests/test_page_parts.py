@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from problems import tiny_batch, tiny_problem, tiny_process
 
-from noise2map_jax.page.report import PredictedRecord
+from noise2map_jax.pictures.report import PredictedRecord
 from noise2map_jax.reports.page_parts import (
     drawn_samples,
     learning_curve,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noise2map_jax.page import map_colours, report
+from noise2map_jax.pictures import map_colours, report
 
 
 def a_record(num_images=1, size=16, classes=2, dtype=np.uint8, bands=3):

@@ -14,7 +14,7 @@ from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.evaluation.evaluator import MapEvaluation
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
-from noise2map_jax.page import report
+from noise2map_jax.pictures import report
 from noise2map_jax.steps.eval_step import predict_step
 
 

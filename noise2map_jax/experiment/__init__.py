@@ -1,1 +1,1 @@
-"""From a config to what is trained: network, tasks, noise process, data; and the run that keeps it."""
+"""From a config to what is trained, and the run that keeps it."""

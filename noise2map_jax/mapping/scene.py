@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.method.losses import IGNORE
-from noise2map_jax.page.class_colours import class_colours
+from noise2map_jax.pictures.class_colours import class_colours
 
 ALIGNED = 0.01  # pixels that two grids may be apart: far less than what is seen in an image
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from noise2map_jax.page import pictures
-from noise2map_jax.page.class_colours import class_colours
 from noise2map_jax.page.content import NoisedInputs, ScenePictures
-from noise2map_jax.page.map_colours import (
+from noise2map_jax.pictures.class_colours import class_colours
+from noise2map_jax.pictures.map_colours import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     IGNORED,

@@ -11,7 +11,7 @@ from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method.sampling import ddim_sample
-from noise2map_jax.page import report
+from noise2map_jax.pictures import report
 
 
 def save_samples(objective: Objective, params: Any, path: pathlib.Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from noise2map_jax.method.scaling import ValueRange
-from noise2map_jax.page.map_colours import colour_classes, colour_prediction
+from noise2map_jax.pictures.map_colours import colour_classes, colour_prediction
 
 PANEL = 224  # least side of a panel in pixels
 GAP, HEADER = 6, 46

@@ -3,7 +3,7 @@
 import numpy as np
 
 from noise2map_jax.method.losses import IGNORE
-from noise2map_jax.page.class_colours import class_colours
+from noise2map_jax.pictures.class_colours import class_colours
 
 FALSE_POSITIVE, FALSE_NEGATIVE, IGNORED = (213, 94, 0), (0, 114, 178), (128, 128, 128)
 

@@ -1,0 +1,1 @@
+"""Pictures of predictions as arrays, and the colours of classes."""
