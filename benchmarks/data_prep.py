@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks import machine
 from data_prep.__main__ import BUILDERS, main
 from data_prep.miniatures.command import MINIATURES
-from data_prep.shard_file import tfds
+from data_prep.shards.shard_file import tfds
 from noise2map_jax.data.dataset import open_dataset
 from noise2map_jax.data.input_pipeline import train_batches
 

@@ -20,10 +20,10 @@ import damage
 import numpy as np
 from PIL import Image
 
-from data_prep import prepared
 from data_prep.__main__ import BUILDERS, main, parse
 from data_prep.drawing import scenes as drawing
 from data_prep.miniatures.command import MINIATURES
+from data_prep.shards import prepared
 
 MEMORY = 2 * 2**30
 SECONDS = 60  # Of a build that takes a tenth of one; the machine may be busy.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_prep import shards
-from data_prep.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.shards import shards
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 SIZE = 16

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_prep import beam, shards
 from data_prep.__main__ import main
-from data_prep.dataset import Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.records import SceneRecords
-from data_prep.rejection import Unusable
-from data_prep.tally import Tally
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Unusable
+from data_prep.shards import beam, shards
+from data_prep.shards.records import SceneRecords
+from data_prep.shards.tally import Tally
 
 try:
     import apache_beam

@@ -8,8 +8,9 @@ import numpy as np
 import prepared_datasets
 import pytest
 
-from data_prep import describe, prepared, shards
 from data_prep.__main__ import main
+from data_prep.checks import describe
+from data_prep.shards import prepared, shards
 
 
 def pixels(dataset, split, names):

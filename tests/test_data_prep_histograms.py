@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import histograms, shards
-from data_prep.dataset import RecordFormat, Scene
-from data_prep.records import scene_records
+from data_prep.ground.dataset import RecordFormat, Scene
+from data_prep.shards import histograms, shards
+from data_prep.shards.records import scene_records
 
 
 def expected(pixels):

@@ -16,9 +16,9 @@ import programs
 import pytest
 from PIL import Image
 
-from data_prep import manifest, shards
-from data_prep.errors import UserError
-from data_prep.rejection import Unusable
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Unusable
+from data_prep.shards import manifest, shards
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The command itself, with shards so small that many are written.

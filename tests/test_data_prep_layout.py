@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_prep.errors import UserError
-from data_prep.layout import find
+from data_prep.ground.errors import UserError
+from data_prep.reading.layout import find
 
 
 def touch(root, *paths):

@@ -8,8 +8,8 @@ import pytest
 from folder_builds import error, run, save, square
 from PIL import Image
 
-from data_prep import look_alikes
 from data_prep.__main__ import main
+from data_prep.checks import look_alikes
 from data_prep.drawing.scenes import segmentation_scene
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep import masks
-from data_prep.errors import UserError
+from data_prep.ground.errors import UserError
+from data_prep.reading import masks
 
 
 def histogram(**pixels: int) -> np.ndarray:

@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from data_prep import options
-from data_prep.errors import UserError
+from data_prep.ground import options
+from data_prep.ground.errors import UserError
 
 
 @pytest.mark.parametrize(

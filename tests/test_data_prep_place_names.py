@@ -3,8 +3,8 @@
 import pytest
 from folder_builds import error, run, save, square
 
-from data_prep import place_names
-from data_prep.errors import UserError
+from data_prep.ground.errors import UserError
+from data_prep.reading import place_names
 
 
 def table(tmp_path, text):

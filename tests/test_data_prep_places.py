@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from rasterio import Affine
 from rasterio.crs import CRS
 
-from data_prep import places, splits
-from data_prep.errors import UserError
-from data_prep.geometry import Grid
-from data_prep.place_names import PlaceNames, by_pattern
-from data_prep.places import Evidence
+from data_prep.ground.errors import UserError
+from data_prep.reading import places
+from data_prep.reading.geometry import Grid
+from data_prep.reading.place_names import PlaceNames, by_pattern
+from data_prep.reading.places import Evidence
+from data_prep.shards import splits
 
 UTM = CRS.from_epsg(32616)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio import Affine
 
-from data_prep import rasters
 from data_prep.builders import xbd_labels
+from data_prep.reading import rasters
 
 
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 3, 4]))

@@ -7,11 +7,12 @@ import prepared_datasets
 import pytest
 from folder_builds import error, load, picture, run, save
 
-from data_prep import describe, prepared
 from data_prep.__main__ import main
-from data_prep.dataset import RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.records import scene_records
+from data_prep.checks import describe
+from data_prep.ground.dataset import RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.shards import prepared
+from data_prep.shards.records import scene_records
 
 
 def test_images_without_labels_have_masks_of_padding_and_no_data(tmp_path):

@@ -12,10 +12,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_prep import manifest, parallel, shards
-from data_prep.dataset import Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.rejection import Unusable
+from data_prep.ground import parallel
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Unusable
+from data_prep.shards import manifest, shards
 
 ROOT = pathlib.Path(__file__).parents[1]
 ABOUT = {"source": "toy", "notes": [], "place_rule": "toy", "places_known": True}

@@ -8,8 +8,8 @@ import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
 from data_prep.builders import synthetic
-from data_prep.dataset import Scene
 from data_prep.drawing import scenes
+from data_prep.ground.dataset import Scene
 
 
 @pytest.fixture

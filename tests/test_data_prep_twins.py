@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from folder_builds import error, load, picture, run, save, square
 
-from data_prep import twins
 from data_prep.__main__ import main
-from data_prep.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.shards import twins
 
 
 def scene(name, split, index=0, **files):

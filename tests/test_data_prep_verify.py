@@ -7,8 +7,9 @@ import prepared_datasets
 import pytest
 from PIL import Image
 
-from data_prep import contact_sheet, prepared, records, shards
 from data_prep.__main__ import main
+from data_prep.checks import contact_sheet
+from data_prep.shards import prepared, records, shards
 
 SHARD = "toy-train.array_record-00000-of-00003"
 # Entries of the manifest with a value for each scene -> one of a scene that is not there.

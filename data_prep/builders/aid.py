@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import layout, places, plans, splits
-from data_prep.dataset import Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.matching import Candidate
-from data_prep.options import add_source_arguments, fractions, seed
-from data_prep.parallel import ordered_map
-from data_prep.places import Evidence
-from data_prep.rasters import resize_image
-from data_prep.readers import ReadError, read_image, read_size
-from data_prep.rejection import Rejection, Unusable, check_usable
+from data_prep.builders import plans
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import add_source_arguments, fractions, seed
+from data_prep.ground.parallel import ordered_map
+from data_prep.ground.rejection import Rejection, Unusable, check_usable
+from data_prep.reading import layout, places
+from data_prep.reading.matching import Candidate
+from data_prep.reading.places import Evidence
+from data_prep.reading.rasters import resize_image
+from data_prep.reading.readers import ReadError, read_image, read_size
+from data_prep.shards import splits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,20 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, place_names, places, plans, splits
-from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.inspection import FileFacts
-from data_prep.matching import Candidate
-from data_prep.options import (
-    add_source_arguments,
-    class_names,
-    fractions,
-    snake_case,
-)
-from data_prep.places import Places
-from data_prep.readers import ReadError, read_image, read_mask
-from data_prep.rejection import Unusable, check_usable
+from data_prep.builders import plans
+from data_prep.ground.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import add_source_arguments, class_names, fractions, snake_case
+from data_prep.ground.rejection import Unusable, check_usable
+from data_prep.reading import inspection, layout, masks, place_names, places
+from data_prep.reading.inspection import FileFacts
+from data_prep.reading.matching import Candidate
+from data_prep.reading.places import Places
+from data_prep.reading.readers import ReadError, read_image, read_mask
+from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 

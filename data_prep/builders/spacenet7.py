@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep import georeference, places, plans, rejection, splits
+from data_prep.builders import plans
 from data_prep.builders.spacenet7_layout import (
     LABEL_FOLDERS,
     Layout,
@@ -25,12 +25,15 @@ from data_prep.builders.spacenet7_months import (
     load_scene,
     reject_other_grids,
 )
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.options import add_source_arguments, fractions, positive
-from data_prep.parallel import ordered_map
-from data_prep.places import Evidence, Places
-from data_prep.rejection import check_usable
+from data_prep.ground import rejection
+from data_prep.ground.dataset import SPLITS, Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import add_source_arguments, fractions, positive
+from data_prep.ground.parallel import ordered_map
+from data_prep.ground.rejection import check_usable
+from data_prep.reading import georeference, places
+from data_prep.reading.places import Evidence, Places
+from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 # What the paper's authors do: cloud-free months for segmentation, all months for pairs.

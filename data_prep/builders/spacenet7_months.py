@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import geometry
 from data_prep.builders.spacenet7_layout import Month
-from data_prep.dataset import IGNORE, Scene
-from data_prep.geojson import read_geojson
-from data_prep.geometry import Grid
-from data_prep.readers import ReadError, read_image, read_mask
-from data_prep.rejection import Unusable
+from data_prep.ground.dataset import IGNORE, Scene
+from data_prep.ground.rejection import Unusable
+from data_prep.reading import geometry
+from data_prep.reading.geojson import read_geojson
+from data_prep.reading.geometry import Grid
+from data_prep.reading.readers import ReadError, read_image, read_mask
 
 _MAY_BE_PIXELS = "labels_match_pix"  # Its coordinates are pixels, whatever CRS the file names.
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.drawing import scenes as drawing
-from data_prep.options import counts, positive, seed
+from data_prep.ground.dataset import SPLITS, Dataset, RecordFormat, Scene
+from data_prep.ground.options import counts, positive, seed
 
 _MOST_MERGED = 20  # Pixels of the drawing to one of a scene, along each axis.
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}

@@ -3,15 +3,11 @@
 import argparse
 from typing import Any
 
-from data_prep import masks, place_names
 from data_prep.builders import whu_layout, whu_mosaics, whu_tiles
-from data_prep.dataset import Dataset
-from data_prep.errors import UserError
-from data_prep.options import (
-    add_source_arguments,
-    fractions,
-    seed,
-)
+from data_prep.ground.dataset import Dataset
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import add_source_arguments, fractions, seed
+from data_prep.reading import masks, place_names
 
 _RESIZE = 256  # As in the paper; the owner's tiles have 512 pixels a side.
 

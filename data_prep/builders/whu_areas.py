@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import splits
-from data_prep.dataset import Scene
-from data_prep.errors import UserError
-from data_prep.readers import ReadError, Window, read_image, read_mask
+from data_prep.ground.dataset import Scene
+from data_prep.ground.errors import UserError
+from data_prep.reading.readers import ReadError, Window, read_image, read_mask
+from data_prep.shards import splits
 
 # The owner's whole mosaics have 32507 columns, the parts for train and test 21243 and 11265: one
 # more. Test keeps all of its columns, so train has the 21242 to its left.

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import masks, plans, splits
-from data_prep.builders import whu_areas, whu_layout
+from data_prep.builders import plans, whu_areas, whu_layout
 from data_prep.builders.whu_areas import Part
-from data_prep.dataset import IGNORE, Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.parallel import ordered_map
-from data_prep.places import Places
-from data_prep.readers import ReadError, Window, read_image, read_mask
-from data_prep.rejection import Unusable, check, listing
+from data_prep.ground.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.parallel import ordered_map
+from data_prep.ground.rejection import Unusable, check, listing
+from data_prep.reading import masks
+from data_prep.reading.places import Places
+from data_prep.reading.readers import ReadError, Window, read_image, read_mask
+from data_prep.shards import splits
 
 CLASSES = ("no_change", "change")
 

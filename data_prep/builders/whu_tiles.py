@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import inspection, layout, masks, place_names, places, plans, splits
+from data_prep.builders import plans
 from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
-from data_prep.dataset import Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.inspection import FileFacts
-from data_prep.matching import Candidate
-from data_prep.places import Places
-from data_prep.rasters import resize_image, resize_mask
-from data_prep.readers import ReadError, read_size
-from data_prep.rejection import Unusable, check_usable
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Unusable, check_usable
+from data_prep.reading import inspection, layout, masks, place_names, places
+from data_prep.reading.inspection import FileFacts
+from data_prep.reading.matching import Candidate
+from data_prep.reading.places import Places
+from data_prep.reading.rasters import resize_image, resize_mask
+from data_prep.reading.readers import ReadError, read_size
+from data_prep.shards import splits
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 _FIRST_ROLES = {"ss": "image", "cd": "pre"}

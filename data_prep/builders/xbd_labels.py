@@ -14,10 +14,10 @@ import numpy as np
 import shapely
 from rasterio import Affine
 
-from data_prep.dataset import IGNORE
-from data_prep.polygons import repair
-from data_prep.rasters import rasterise
-from data_prep.readers import ReadError
+from data_prep.ground.dataset import IGNORE
+from data_prep.reading.polygons import repair
+from data_prep.reading.rasters import rasterise
+from data_prep.reading.readers import ReadError
 
 # properties.subtype -> level; the owner does not score buildings that nobody could classify.
 LEVELS = {

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.dataset import SPLITS
-from data_prep.errors import UserError
-from data_prep.matching import Candidate
-from data_prep.rejection import Rejection, partner
+from data_prep.ground.dataset import SPLITS
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Rejection, partner
+from data_prep.reading.matching import Candidate
 
 SPLIT_FOLDERS = {
     "train": "train",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import masks
 from data_prep.builders import xbd_labels
-from data_prep.dataset import IGNORE, Scene
-from data_prep.errors import UserError
-from data_prep.matching import Candidate
-from data_prep.rasters import resize_image, resize_mask
-from data_prep.readers import ReadError, read_image, read_mask, read_size
-from data_prep.rejection import Unusable
+from data_prep.ground.dataset import IGNORE, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.rejection import Unusable
+from data_prep.reading import masks
+from data_prep.reading.matching import Candidate
+from data_prep.reading.rasters import resize_image, resize_mask
+from data_prep.reading.readers import ReadError, read_image, read_mask, read_size
 
 NUM_LEVELS = 5  # 0 = no building, then the levels of xbd_labels.
 # target -> what masks may be said to tell; for buildings it makes no difference.

@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep import masks, place_names, places, plans, rejection, splits
-from data_prep.builders import xbd_layout, xbd_scenes
-from data_prep.dataset import Dataset, RecordFormat, Scene
-from data_prep.errors import UserError
-from data_prep.options import (
-    add_source_arguments,
-    fractions,
-    seed,
-)
-from data_prep.parallel import ordered_map
-from data_prep.places import Evidence, Places
-from data_prep.rejection import check_usable
+from data_prep.builders import plans, xbd_layout, xbd_scenes
+from data_prep.ground import rejection
+from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import add_source_arguments, fractions, seed
+from data_prep.ground.parallel import ordered_map
+from data_prep.ground.rejection import check_usable
+from data_prep.reading import masks, place_names, places
+from data_prep.reading.places import Evidence, Places
+from data_prep.shards import splits
 
 _LEVEL_NAMES = ("background", "no_damage", "minor_damage", "major_damage", "destroyed")
 # target -> task, default name of the dataset, classes, class of each of the levels 0 to 4.

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.errors import UserError
+from data_prep.ground.errors import UserError
+from data_prep.ground.options import positive, seed
 from data_prep.miniatures import aid, spacenet7, whu, xview2
-from data_prep.options import positive, seed
 
 # NAME -> a module with write(output, *, seed, size): it fills a folder that is there and empty.
 MINIATURES: dict[str, ModuleType] = {

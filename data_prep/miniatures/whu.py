@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.drawing import scenes
-from data_prep.tiles import cut, offsets
+from data_prep.ground.tiles import cut, offsets
 
 TILES = "3. The cropped image tiles and raster labels"
 WHOLE = "Building change detection dataset"

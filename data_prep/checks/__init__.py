@@ -1,0 +1,1 @@
+"""Looking at datasets that are built: verify, describe, contact sheets."""

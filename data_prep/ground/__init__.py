@@ -1,0 +1,1 @@
+"""What every room goes by: datasets, scenes, errors, options."""

@@ -1,0 +1,238 @@
+"""Polygons -> a mask on the grid of an image.
+
+A polygon is reprojected from its CRS to the image's, then turned into pixel coordinates
+(x = column, y = row, (0, 0) is the outer corner of the first pixel). A pixel belongs to it where
+its centre does.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import shapely
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.warp import transform as reproject
+
+from data_prep.reading import polygons, rasters
+from data_prep.reading.geojson import Vectors
+from data_prep.reading.readers import MAX_PIXELS, ReadError
+
+# Farther off, a corner of a polygon that meets the image is damage, not a building.
+_FARTHEST = 1e6  # Pixels.
+# No building is wider in degrees (11 km), and hardly one is narrower in pixels.
+_WIDEST_IN_DEGREES = 0.1
+_ALIGNED = 0.01  # Pixels that two grids may be apart: far less than what is seen in an image.
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of an image lie.
+
+    Attributes:
+      height: Rows.
+      width: Columns.
+      transform: (column, row) -> coordinates.
+      crs: What the coordinates mean; None where the file does not say.
+      nodata: Value of pixels without data; None where the file declares none.
+    """
+
+    height: int
+    width: int
+    transform: rasterio.Affine
+    crs: CRS | None
+    nodata: float | None = None
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Polygons placed on a grid.
+
+    Attributes:
+      polygons: Valid polygons in pixel coordinates that meet the grid.
+      reading: What the coordinates of the file turned out to be: its CRS, or "pixels".
+      num_outside: Polygons that do not meet the grid.
+      num_repaired: Invalid polygons that were repaired.
+      num_empty: Features and polygons that cover no area.
+    """
+
+    polygons: tuple[shapely.Polygon | shapely.MultiPolygon, ...]
+    reading: str
+    num_outside: int
+    num_repaired: int
+    num_empty: int
+
+
+def read_grid(path: Path) -> Grid:
+    """Read where the pixels of a GeoTIFF lie, from its header.
+
+    Args:
+      path: A GeoTIFF.
+
+    Raises:
+      ReadError: It is none, or its georeference is degenerate.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Who asks is told by the grid, which then has no CRS.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            source = rasterio.open(path, driver="GTiff")
+        with source:
+            grid = Grid(source.height, source.width, source.transform, source.crs, source.nodata)
+    except (RasterioError, ValueError, OSError) as error:
+        text = " ".join(str(error).split()).replace(str(path), "file")
+        raise ReadError(f"cannot be read ({text})") from error
+    if grid.width * grid.height > MAX_PIXELS:
+        raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
+    if not np.isfinite(grid.transform[:6]).all() or grid.transform.is_degenerate:
+        raise ReadError(f"has the degenerate georeference {tuple(grid.transform[:6])}")
+    return grid
+
+
+def same_origin(first: Grid, second: Grid) -> bool:
+    """Return whether two grids have the same CRS, first pixel and pixel size; sizes may differ."""
+    if first.crs != second.crs:
+        return False
+    height, width = min(first.height, second.height), min(first.width, second.width)
+    to_first = ~first.transform
+    return all(
+        math.dist(corner, to_first * (second.transform * corner)) < _ALIGNED
+        for corner in ((0, 0), (width, 0), (0, height), (width, height))
+    )
+
+
+def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footprints:
+    """Place polygons on the grid of an image.
+
+    Args:
+      vectors: The polygons.
+      grid: Of the image.
+      may_be_pixels: Whether the coordinates may be pixels though the file names degrees, or no
+        CRS, which means degrees. They are where polygons are too wide to be buildings in degrees.
+        A projected CRS that the file names counts.
+
+    Returns:
+      Those that meet the grid, repaired where they were invalid, and counts of the others.
+
+    Raises:
+      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, there are
+        polygons and none of them meets the grid, or they meet it as degrees and as pixels.
+    """
+    num_polygons = len(vectors.polygon_ends)
+    if grid.crs is None:
+        raise ReadError("cannot be placed: the image has no CRS")
+    points, reading = _to_pixels(vectors, grid), vectors.crs.to_string()
+    meets = _meets(points, vectors, grid)
+    if may_be_pixels and _too_wide_for_degrees(vectors):
+        meets_as_pixels = _meets(vectors.points, vectors, grid)
+        if 0 < meets_as_pixels.sum() <= meets.sum():  # A single wide one may do so by chance.
+            raise ReadError(
+                f"is ambiguous: {meets.sum()} of its {num_polygons} polygons meet the image as"
+                f" {reading} and {meets_as_pixels.sum()} as pixels"
+            )
+        points, meets, reading = vectors.points, meets_as_pixels, "pixels"
+    lost = ~np.isfinite(points).all(axis=1)
+    if lost.any():
+        x, y = vectors.points[lost][0]
+        raise ReadError(f"has a corner ({x:g}, {y:g}) that is nowhere in {reading}")
+    if num_polygons and not meets.any():
+        raise ReadError(f"has {num_polygons} polygons, none of which meets the image ({reading})")
+    placed, num_repaired, num_empty = [], 0, vectors.num_empty
+    for polygon in _build(points, vectors, meets):
+        if not polygon.is_valid:
+            polygon = polygons.repair(polygon)
+            num_repaired += not polygon.is_empty
+            num_empty += polygon.is_empty
+        if not polygon.is_empty:
+            placed.append(polygon)
+    num_outside = num_polygons - int(meets.sum())
+    return Footprints(tuple(placed), reading, num_outside, num_repaired, num_empty)
+
+
+def rasterise(footprints: Footprints, height: int, width: int) -> np.ndarray:
+    """Draw footprints.
+
+    Args:
+      footprints: What to draw.
+      height: Rows of the grid.
+      width: Columns of the grid.
+
+    Returns:
+      [H, W] uint8: 1 where the centre of the pixel lies in a footprint, else 0.
+    """
+    shapes = [(polygon, 1) for polygon in footprints.polygons]
+    return rasters.rasterise(shapes, height, width, rasterio.Affine.identity())
+
+
+def reprojected(points: np.ndarray, crs: CRS, to: CRS) -> np.ndarray:
+    """Reproject points, x before y.
+
+    Args:
+      points: [N, 2].
+      crs: What they are in.
+      to: What they shall be in.
+
+    Returns:
+      [N, 2]; NaN where a point is nowhere in either.
+    """
+    x, y = points.T
+    if crs != to and len(x):
+        good = np.ones(len(x), bool)
+        if crs.is_geographic:  # PROJ refuses all corners for one that is nowhere.
+            good = (abs(x) <= 360) & (abs(y) <= 90)
+        x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
+        try:
+            x[good], y[good] = reproject(crs, to, x[good], y[good])
+        except Exception:  # The errors of PROJ and GDAL have no public class in common.
+            x[:], y[:] = np.nan, np.nan
+    return np.stack([x, y], axis=1)
+
+
+def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
+    """Reproject the corners and return their pixel coordinates; what fails is NaN."""
+    assert grid.crs is not None
+    columns, rows = ~grid.transform * reprojected(vectors.points, vectors.crs, grid.crs).T
+    return np.stack([columns, rows], axis=1)
+
+
+def _too_wide_for_degrees(vectors: Vectors) -> bool:
+    """Whether the coordinates are said to be degrees, in which most polygons are no buildings."""
+    if not vectors.crs.is_geographic or not len(vectors.polygon_ends):
+        return False
+    low, high = _boxes(vectors.points, vectors)
+    # The median, for a damaged corner may widen a polygon, or a cut at the edge narrow one.
+    return bool(np.median((high - low).max(axis=1)) > _WIDEST_IN_DEGREES)
+
+
+def _boxes(points: np.ndarray, vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest coordinates of each polygon, [P, 2] and [P, 2]."""
+    ends = vectors.ring_ends[vectors.polygon_ends - 1]
+    starts = np.concatenate([[0], ends[:-1]])
+    return np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+
+
+def _meets(points: np.ndarray, vectors: Vectors, grid: Grid) -> np.ndarray:
+    """Return [P] bool: whether the box around each polygon meets the grid."""
+    if not len(vectors.polygon_ends):
+        return np.zeros(0, bool)
+    low, high = _boxes(points, vectors)
+    return np.all((high > 0) & (low < (grid.width, grid.height)), axis=1)
+
+
+def _build(points: np.ndarray, vectors: Vectors, wanted: np.ndarray) -> Iterator[shapely.Polygon]:
+    """Yield the wanted polygons."""
+    ring_starts = np.concatenate([[0], vectors.ring_ends[:-1]])
+    polygon_starts = np.concatenate([[0], vectors.polygon_ends[:-1]])
+    for index in np.flatnonzero(wanted):
+        rings = [
+            points[ring_starts[ring] : vectors.ring_ends[ring]]
+            for ring in range(polygon_starts[index], vectors.polygon_ends[index])
+        ]
+        farthest = max(float(np.abs(ring).max()) for ring in rings)
+        if farthest > _FARTHEST:
+            raise ReadError(f"has a building with a corner {farthest:.3g} pixels off the image")
+        yield shapely.Polygon(rings[0], rings[1:])

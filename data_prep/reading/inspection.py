@@ -1,0 +1,231 @@
+"""What the files of a folder hold, and which of them can be used."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.ground import rejection
+from data_prep.ground.parallel import ordered_map
+from data_prep.ground.rejection import Rejection
+from data_prep.reading import georeference, masks
+from data_prep.reading.geometry import Grid
+from data_prep.reading.matching import Candidate
+from data_prep.reading.places import Evidence
+from data_prep.reading.readers import ReadError, read_image, read_mask
+
+_MANY_ALPHA_LEVELS = 16
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What one readable file holds.
+
+    Attributes:
+      height: Rows.
+      width: Columns.
+      num_bands: Bands without alpha; 1 for masks.
+      dtype: uint8 or uint16.
+      has_invalid: Some pixels are no-data.
+      alpha_levels: See `readers.ImageRaster`; None where there is no alpha band.
+      histogram: Pixels of each mask value, [256]; None for images.
+      is_boolean: See `readers.MaskRaster`.
+      grid: Where an image lies on Earth; None where it does not say, and for masks.
+    """
+
+    height: int
+    width: int
+    num_bands: int
+    dtype: str
+    has_invalid: bool = False
+    alpha_levels: int | None = None
+    histogram: np.ndarray | None = field(default=None, repr=False)
+    is_boolean: bool = False
+    grid: Grid | None = None
+
+
+Facts = Mapping[Path, FileFacts]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which scenes can be used.
+
+    Attributes:
+      whole: Scenes whose files all can be used and fit together.
+      rejected: The files of the others.
+      encoding: The mask encoding of the dataset.
+      histogram: Pixels of each value over the masks of all readable scenes, [256], one-bit masks
+        left out.
+    """
+
+    whole: tuple[Candidate, ...]
+    rejected: tuple[Rejection, ...]
+    encoding: str
+    histogram: np.ndarray
+
+
+def inspect(item: tuple[str, Path]) -> FileFacts | str:
+    """Read a file of a role; return its facts, or the reason why it cannot be used."""
+    role, path = item
+    try:
+        if role == "mask":
+            mask = read_mask(path)
+            histogram = np.bincount(mask.values.ravel(), minlength=256)
+            height, width = mask.values.shape
+            return FileFacts(
+                height, width, 1, "uint8", histogram=histogram, is_boolean=mask.is_boolean
+            )
+        image = read_image(path)
+    except ReadError as error:
+        return str(error)
+    height, width, num_bands = image.pixels.shape
+    dtype = str(image.pixels.dtype)
+    return FileFacts(
+        height,
+        width,
+        num_bands,
+        dtype,
+        image.valid is not None,
+        image.alpha_levels,
+        grid=georeference.read(path),
+    )
+
+
+def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path, FileFacts | str]:
+    """Read every file of the scenes once, see `inspect`."""
+    files = [item for candidate in candidates for item in candidate.files.items()]
+    results = ordered_map(
+        inspect, files, num_workers=num_workers, description="reading", unit=" files"
+    )
+    return dict(zip((path for _, path in files), results, strict=True))
+
+
+def evidence(candidate: Candidate, inspected: Mapping[Path, FileFacts | str]) -> Evidence:
+    """Return what is known of where a scene lies."""
+    facts = (inspected[path] for path in candidate.files.values())
+    grids = tuple(fact.grid for fact in facts if isinstance(fact, FileFacts) and fact.grid)
+    return Evidence(candidate.name, candidate.ground, grids)
+
+
+def judge(
+    candidates: Sequence[Candidate],
+    inspected: Mapping[Path, FileFacts | str],
+    *,
+    source: Path,
+    dtype: str,
+    num_classes: int,
+    mask_encoding: str,
+) -> Verdict:
+    """Decide the mask encoding and which scenes can be used.
+
+    Args:
+      candidates: The scenes.
+      inspected: Path -> facts, or the reason why the file cannot be read.
+      source: What rejected paths are relative to.
+      dtype: The configured type of the images.
+      num_classes: Number of classes.
+      mask_encoding: auto, index or binary255.
+
+    Returns:
+      The verdict. Every file of a candidate is either in a whole scene or rejected.
+
+    Raises:
+      UserError: The mask encoding is ambiguous, or asked for and wrong.
+    """
+    facts = {path: fact for path, fact in inspected.items() if isinstance(fact, FileFacts)}
+    bands = Counter(f.num_bands for f in facts.values() if f.histogram is None)
+    usual_bands = bands.most_common(1)[0][0] if bands else 0
+    histogram = np.zeros(256, np.int64)
+    for fact in facts.values():
+        if fact.histogram is not None and not fact.is_boolean:
+            histogram += fact.histogram
+    encoding = mask_encoding
+    if encoding == "auto":
+        encoding = masks.decide_encoding(histogram, num_classes)
+    masks.check_encoding(encoding, histogram, num_classes)
+
+    def complaints(candidate: Candidate) -> Iterator[tuple[Path, str]]:
+        first = None
+        for path in candidate.files.values():
+            fact = inspected[path]
+            if isinstance(fact, str):
+                yield path, fact
+                continue
+            first = first or (path, fact)
+            reason = _complaint(fact, dtype, usual_bands, num_classes, encoding)
+            reason = reason or _size_complaint(fact, first[1], first[0].relative_to(source))
+            if reason:
+                yield path, reason
+
+    whole: list[Candidate] = []
+    rejected: list[Rejection] = []
+    for candidate in candidates:
+        reasons = dict(complaints(candidate))
+        if reasons:
+            rejected += rejection.of_scene(source, candidate.files.values(), reasons)
+        else:
+            whole.append(candidate)
+    return Verdict(tuple(whole), tuple(rejected), encoding, histogram)
+
+
+def _complaint(
+    fact: FileFacts, dtype: str, usual_bands: int, num_classes: int, encoding: str
+) -> str | None:
+    if fact.histogram is None:
+        if fact.dtype != dtype:
+            return (
+                f"has {fact.dtype} pixels where --dtype={dtype} is configured"
+                f" (--dtype={fact.dtype} takes them)"
+            )
+        if fact.num_bands != usual_bands:
+            return f"has {fact.num_bands} band(s), most images have {usual_bands}"
+        return None
+    if fact.is_boolean:
+        return None
+    wrong = masks.wrong_values(fact.histogram, num_classes, encoding)
+    if not wrong:
+        return None
+    values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    return (
+        f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
+        " 255 = ignore (--classes names more, --mask_encoding=binary255 takes 255 as foreground)"
+    )
+
+
+def _size_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str | None:
+    if (fact.height, fact.width) == (first.height, first.width):
+        return None
+    return (
+        f"has {fact.width} x {fact.height} pixels, {first_path.as_posix()} has"
+        f" {first.width} x {first.height}"
+    )
+
+
+def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
+    """Return what was done to pixels that a user may not expect, one sentence each."""
+    used = [
+        (path, fact)
+        for candidate in verdict.whole
+        for path in candidate.files.values()
+        if isinstance(fact := facts[path], FileFacts) and fact.histogram is None
+    ]
+    lines = []
+    alpha = [(path, fact) for path, fact in used if fact.alpha_levels is not None]
+    if alpha:
+        lines.append(
+            f"{len(alpha)} of {len(used)} images have an alpha band, dropped; where it is 0 the"
+            " mask is 255 (ignore)"
+        )
+    doubtful = [path.name for path, fact in alpha if (fact.alpha_levels or 0) > _MANY_ALPHA_LEVELS]
+    if doubtful:
+        lines.append(
+            f"the alpha band of {len(doubtful)} of them (such as {doubtful[0]}) holds many values;"
+            " if it is a spectral band, clear its alpha flag"
+        )
+    invalid = sum(fact.has_invalid for _, fact in used)
+    if invalid:
+        lines.append(f"{invalid} images hold pixels without data: the mask is 255 (ignore) there")
+    return lines

@@ -1,0 +1,113 @@
+"""Mask values -> class indices (pure)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_prep.ground.dataset import IGNORE
+from data_prep.ground.errors import UserError
+
+ENCODINGS = ("index", "binary255")
+THRESHOLD = 127  # binary255: values above it are the foreground.
+_NEAR = 16  # Values this close to 0 or 255 are noise of one of the two.
+_MAX_BETWEEN = 0.01  # Share of pixels between them that a blurred or compressed mask may have.
+_MIN_FOREGROUND = 0.01  # Small values against 255: below it, they are slips rather than classes.
+
+
+def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
+    """Decide how all masks of a dataset are encoded.
+
+    Args:
+      histogram: Pixels of each value over all masks, [256] (one-bit masks left out).
+      num_classes: Number of classes.
+
+    Returns:
+      "index" (0 .. num_classes - 1 are the classes, 255 is ignore) or "binary255" (two classes,
+      0 and 255, threshold above 127).
+
+    Raises:
+      UserError: The values fit both.
+    """
+    present = set(np.flatnonzero(histogram).tolist())
+    if num_classes != 2 or present <= {0, 1}:
+        return "index"
+    background = int(histogram[: _NEAR + 1].sum()) - int(histogram[0])
+    foreground = int(histogram[IGNORE - _NEAR :].sum())
+    # Blur and compression leave values near 255, too: beside 255 alone, small ones are classes.
+    if background and present <= {*range(_NEAR + 1), IGNORE}:
+        small = sorted(present - {0, IGNORE})
+        if background < _MIN_FOREGROUND * histogram[IGNORE]:
+            raise UserError(
+                f"the masks hold {background} pixels of {', '.join(map(str, small))} and"
+                f" {histogram[IGNORE]} of 255: 255 may be the foreground or ignore; say"
+                " --mask_encoding=binary255 or index"
+            )
+        return "index"
+    between = int(histogram[_NEAR + 1 : IGNORE - _NEAR].sum())
+    is_binary = foreground > background and between <= _MAX_BETWEEN * int(histogram.sum())
+    return "binary255" if is_binary else "index"
+
+
+def wrong_values(histogram: np.ndarray, num_classes: int, encoding: str) -> list[int]:
+    """Return the values of one mask that the dataset's encoding does not know.
+
+    Args:
+      histogram: Pixels of each value, [256].
+      num_classes: Number of classes.
+      encoding: The encoding of the dataset.
+
+    Returns:
+      The values, ascending; empty where the mask is right.
+    """
+    if encoding == "binary255":
+        return []
+    known = {*range(num_classes), IGNORE}
+    return [value for value in np.flatnonzero(histogram).tolist() if value not in known]
+
+
+def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> None:
+    """Refuse a binary255 encoding asked for that the values contradict.
+
+    Args:
+      encoding: What the user asked for.
+      histogram: Pixels of each value over all masks, [256].
+      num_classes: Number of classes.
+
+    Raises:
+      UserError: There are not two classes, or no value is above the threshold.
+    """
+    if encoding != "binary255":
+        return
+    if num_classes != 2:
+        raise UserError(f"--mask_encoding=binary255 has two classes, --classes names {num_classes}")
+    if histogram[1 : THRESHOLD + 1].any() and not histogram[THRESHOLD + 1 :].any():
+        largest = np.flatnonzero(histogram)[-1]
+        raise UserError(
+            f"--mask_encoding=binary255 takes values above {THRESHOLD} as foreground, the largest"
+            f" value of the masks is {largest}: use --mask_encoding=index"
+        )
+
+
+def to_index(values: np.ndarray, encoding: str, is_boolean: bool) -> np.ndarray:
+    """Convert the values of a mask file to class indices.
+
+    Args:
+      values: [H, W] uint8 as stored.
+      encoding: The encoding of the dataset.
+      is_boolean: The file has one bit a pixel, so its values are classes already.
+
+    Returns:
+      [H, W, 1] uint8, class indices and 255 = ignore.
+    """
+    if encoding == "binary255" and not is_boolean:
+        values = (values > THRESHOLD).astype(np.uint8)
+    return values[..., None]
+
+
+def describe(histogram: np.ndarray, encoding: str, classes: Sequence[str]) -> str:
+    """Return what was found, for the user to see."""
+    if encoding == "index":
+        return f"index (0 to {len(classes) - 1}, 255 = ignore)"
+    strays = int(histogram.sum() - histogram[0] - histogram[IGNORE])
+    note = f"; {strays} pixels are neither" if strays else ""
+    return f"binary255 (0 = {classes[0]}, 255 = {classes[1]}, threshold > {THRESHOLD}{note})"

@@ -1,0 +1,177 @@
+"""Which scenes show the same place (pure).
+
+Scenes of one place are no independent samples: crops of one mosaic, dates of one ground, tiles that
+touch. A split that divides a place measures what was memorised, and an interval over its scenes is
+too narrow.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from data_prep.ground.dataset import SPLITS
+from data_prep.ground.errors import UserError
+from data_prep.reading import georeference
+from data_prep.reading.geometry import Grid
+from data_prep.reading.place_names import PlaceNames
+
+Key = TypeVar("Key", bound=Hashable)
+
+_MOST_NAMED = 3  # Places that lie in several splits, in a warning.
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of where a scene lies.
+
+    Attributes:
+      name: What users know it by: --group_regex is searched in it, --places has it in a column.
+      ground: What the builder knows: scenes of one ground show one place. A name of its own where
+        it knows nothing.
+      grids: Where its images lie on Earth, as far as they say.
+    """
+
+    name: str
+    ground: str
+    grids: tuple[Grid, ...] = ()
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of a dataset.
+
+    Attributes:
+      of: Scene -> the name of its place.
+      rule: How they are known, or that they are not, as a clause.
+      known: Whether anything says for each scene which place it shows.
+      notes: What a user may not expect, one sentence each.
+    """
+
+    of: Mapping[Any, str]
+    rule: str
+    known: bool
+    notes: tuple[str, ...] = ()
+
+
+def find(
+    evidence: Mapping[Key, Evidence],
+    *,
+    rule: str = "",
+    named: PlaceNames | None = None,
+    can_be_named: bool = True,
+) -> Places:
+    """Find the places that scenes show.
+
+    Two scenes show one place where they have the same ground, where the user names one place for
+    both, where their footprints touch or overlap, or where a chain of such scenes leads from one to
+    the other.
+
+    Args:
+      evidence: Scene -> what is known of it.
+      rule: How the builder knows grounds, as a clause; empty: it does not.
+      named: What the user says of places.
+      can_be_named: Whether the builder has the options --group_regex and --places.
+
+    Returns:
+      The places. One has the name that the user gave, else that of its first ground.
+
+    Raises:
+      UserError: The user names no place for any of the scenes.
+    """
+    groups = {key: named.place_of(one.name) if named else "" for key, one in evidence.items()}
+    unnamed = sum(not group for group in groups.values())
+    if named and unnamed == len(groups):
+        first = next((one.name for one in evidence.values()), "")
+        raise UserError(
+            f"{named.option}: gives none of {len(groups)} names a place, such as {first}"
+        )
+    numbers: dict[tuple[str, str] | Grid, int] = {}
+    edges: list[tuple[int, int]] = []
+
+    def number(node: tuple[str, str] | Grid) -> int:
+        return numbers.setdefault(node, len(numbers))
+
+    for key, one in evidence.items():
+        ground = number(("ground", one.ground))
+        edges += [(ground, number(grid)) for grid in one.grids]
+        edges += [(ground, number(("group", groups[key])))] if groups[key] else []
+    grids = [node for node in numbers if isinstance(node, Grid)]
+    touching = [(number(grids[i]), number(grids[j])) for i, j in georeference.touching(grids)]
+    component = _components(len(numbers), edges + touching)
+    place = {key: component[numbers["ground", one.ground]] for key, one in evidence.items()}
+    names: dict[int, list[tuple[bool, str]]] = defaultdict(list)
+    for key, one in evidence.items():
+        names[place[key]].append((not groups[key], groups[key] or one.ground))
+    name_of = _distinct({index: min(found) for index, found in names.items()})
+    known = bool(rule) or all(groups[key] or one.grids for key, one in evidence.items())
+    clauses, notes = [rule] if rule else [], []
+    if not known:
+        clauses.append("places are not known: a scene counts as a place of its own")
+        unplaced = sum(not (groups[key] or one.grids) for key, one in evidence.items())
+        lacks = "no georeference" + (" and no place by their name" if named else "")
+        how = "--group_regex=PATTERN or --places=FILE.csv says which belong together"
+        notes.append(
+            f"places are not known: {unplaced} of {len(evidence)} scenes have {lacks} and count as"
+            " places of their own, though they may show the same ground"
+            + (f"; {how}" if can_be_named else "")
+        )
+    if named:
+        clauses.append(named.rule)
+        if unnamed:
+            notes.append(
+                f"{named.option} gives {unnamed} of {len(groups)} names no place: each is a place"
+                " of its own, unless it touches another"
+            )
+    if grids:
+        clauses.append("scenes whose footprints touch are one")
+    of = {key: name_of[index] for key, index in place.items()}
+    return Places(of, "; ".join(clauses), known, tuple(notes))
+
+
+def shared(splits: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Say which places lie in more than one split.
+
+    Args:
+      splits: The entries of the manifest, with the place of each scene under `places`.
+
+    Returns:
+      A sentence; None where there are none.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for split in SPLITS:
+        for place in sorted(set(splits.get(split, {}).get("places", ()))):
+            found[place].append(split)
+    several = {place: names for place, names in found.items() if len(names) > 1}
+    if not several:
+        return None
+    named = [f"{place} in {', '.join(several[place])}" for place in sorted(several)[:_MOST_NAMED]]
+    more = "; ..." if len(several) > _MOST_NAMED else ""
+    number = "1 place lies" if len(several) == 1 else f"{len(several)} places lie"
+    return (
+        f"{number} in more than one split ({'; '.join(named)}{more}): scores there say nothing"
+        " about other places"
+    )
+
+
+def _distinct(names: Mapping[int, tuple[bool, str]]) -> dict[int, str]:
+    """Name each place; one whose scene is called as another place is has quotes around its name."""
+    taken, found = {name for is_ground, name in names.values() if not is_ground}, {}
+    for index, (is_ground, name) in names.items():
+        while is_ground and name in taken:
+            name = f"'{name}'"
+        taken.add(name)
+        found[index] = name
+    return found
+
+
+def _components(number: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the connected component of each of `number` nodes."""
+    rows, columns = np.array([*edges], int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(number, number))
+    components: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return components

@@ -1,0 +1,1 @@
+"""From scenes to ArrayRecord shards, and what is known of them afterwards."""

@@ -1,0 +1,212 @@
+"""`manifest.json`: what a dataset holds, where it comes from, and what was rejected and why."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_prep.ground.dataset import IGNORE, TASKS, Dataset
+from data_prep.ground.errors import UserError
+from data_prep.reading import places
+from data_prep.shards.tally import Tally
+
+VERSION = "1.0.0"
+# Of the manifest and of the records. 1 had no places, and no mask without classes.
+FORMAT = 2
+FILE_NAME = "manifest.json"
+
+# What must be in a manifest for it to be read, and as which type: a list of one, an object of any
+# keys ("*") or of these; those with a question mark may be missing.
+_SPLIT: dict[str, Any] = {
+    "num_scenes": int,
+    "num_places": int,
+    "num_records": int,
+    "class_pixels?": [int],
+    "ignore_pixels": int,
+    "num_with_change?": int,
+    "bands?": list,
+    "scenes": [str],
+    "places": [str],
+    "scene_records": [int],
+}
+_CONTENT: dict[str, Any] = {
+    "name": str,
+    "task": str,
+    "tile_size": int,
+    "num_bands": int,
+    "dtype": str,
+    "classes": [str],
+    "first_change_class?": int,
+    "source": str,
+    "place_rule": str,
+    "places_known": bool,
+    "options?": dict,
+    "found": int,
+    "used": int,
+    "rejected": [{"path": str, "reason": str}],
+    "splits": {"*": _SPLIT},
+    "shards": {"*": str},
+    "files": {"*": str},
+    "sizes?": {"*": int},
+}
+
+
+def make(
+    dataset: Dataset, tally: Tally, sources: Mapping[str, str], shards: Mapping[str, str]
+) -> dict[str, Any]:
+    """Compose the manifest of a dataset that was written.
+
+    Args:
+      dataset: Its plan.
+      tally: What was written and what was rejected.
+      sources: Source file, relative -> SHA-256.
+      shards: Shard file -> SHA-256.
+
+    Returns:
+      The manifest. Every file that was found is either used or listed as rejected.
+    """
+    layout, source = dataset.format, dataset.source
+    sizes = {name: (source / name).stat().st_size for name in sources} if source else {}
+    splits = tally.splits()
+    shared = places.shared(splits)
+    rejected, used = tally.rejections(dataset), tally.num_used()
+    assert used + len(rejected) == dataset.num_found, (used, len(rejected), dataset.num_found)
+    return {
+        "name": dataset.name,
+        "version": VERSION,
+        "format": FORMAT,
+        "task": layout.task,
+        "tile_size": layout.tile_size,
+        "num_bands": layout.num_bands,
+        "dtype": layout.dtype,
+        "classes": list(layout.classes),
+        "ignore_value": IGNORE,
+        **({"first_change_class": layout.first_change_class} if layout.task == "cd" else {}),
+        **dataset.about,
+        "notes": [*dataset.about["notes"], *([shared] if shared else [])],
+        "found": dataset.num_found,
+        "used": used,
+        "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
+        "splits": splits,
+        "shards": dict(shards),
+        "files": dict(sources),
+        "sizes": sizes,
+    }
+
+
+def version_dir(data_dir: Path, name: str) -> Path:
+    """Return the folder of a dataset's shards."""
+    return data_dir / name / VERSION
+
+
+def write(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest into a folder that is not yet in its place."""
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """Read the manifest of a version folder.
+
+    Args:
+      folder: SHARDS/NAME/1.0.0.
+
+    Returns:
+      The manifest; None where there is none, so where there is no whole dataset.
+
+    Raises:
+      UserError: The file is no manifest or of another format, or something in it has the wrong
+        type.
+    """
+    path = folder / FILE_NAME
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a manifest ({error}); --overwrite builds again") from error
+    if not isinstance(manifest, dict):
+        raise UserError(f"{path}: not a manifest; --overwrite builds again")
+    if manifest.get("format", 1) != FORMAT:
+        raise UserError(
+            f"{path}: written in format {manifest.get('format', 1)}, this version reads format"
+            f" {FORMAT} (1 has no places); --overwrite builds again"
+        )
+    if mistake := _mistake(manifest, _CONTENT) or _wrong_value(manifest):
+        raise UserError(f"{path}: {mistake}; --overwrite builds again")
+    return manifest
+
+
+def _wrong_value(manifest: Mapping[str, Any]) -> str | None:
+    for key, allowed in (("task", tuple(TASKS)), ("dtype", ("uint8", "uint16"))):
+        if manifest[key] not in allowed:
+            return f"{key} is {manifest[key]!r}, not one of {', '.join(allowed)}"
+    for key in ("tile_size", "num_bands"):
+        if manifest[key] < 1:
+            return f"{key} is {manifest[key]}, not above 0"
+    for split, entry in manifest["splits"].items():
+        pixels, number = entry.get("class_pixels"), len(manifest["classes"])
+        if pixels is not None and len(pixels) != number:
+            return f"splits.{split} has class_pixels of {len(pixels)} classes, not {number}"
+        for key in ("places", "scene_records"):
+            if len(entry[key]) != len(entry["scenes"]):
+                return (
+                    f"splits.{split} has {len(entry[key])} {key} of {len(entry['scenes'])} scenes"
+                )
+    return None
+
+
+def _mistake(value: Any, kind: Any, where: str = "") -> str | None:
+    """Say what is not of its kind, and where; None where all is right."""
+    wanted: type = kind if isinstance(kind, type) else type(kind)
+    # To Python, true and false are whole numbers.
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        return f"{where} is {repr(value)[:60]}, not {wanted.__name__}"
+    return next(filter(None, (_mistake(*inner) for inner in _inside(value, kind, where))), None)
+
+
+def _inside(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield what a list or an object holds: each value, its kind and where it is."""
+    dot = f"{where}." if where else ""
+    if isinstance(kind, list):
+        yield from ((one, kind[0], f"{where}[{index}]") for index, one in enumerate(value))
+    elif isinstance(kind, dict) and "*" in kind:
+        yield from ((one, kind["*"], f"{dot}{name}") for name, one in value.items())
+    elif isinstance(kind, dict):
+        for name, of_key in kind.items():
+            key = name.removesuffix("?")
+            if key == name or key in value:
+                yield value.get(key), of_key, f"{dot}{key}"
+
+
+def summary(manifest: Mapping[str, Any], folder: Path) -> str:
+    """Return the closing lines of a build: counts and class fractions of each split, warnings."""
+    lines = [f"{manifest['name']} ({manifest['task']}, {manifest['source']}) -> {folder}"]
+    for split, entry in manifest["splits"].items():
+        line = f"  {split:5s} {entry['num_scenes']:6d} scenes"
+        line += f" of {entry['num_places']:6d} places" if manifest["places_known"] else ""
+        line += f" {entry['num_records']:7d} records"
+        lines.append(line + _fractions(manifest["classes"], entry))
+    rejected = len(manifest["rejected"])
+    if manifest["found"]:
+        lines.append(
+            f"  files: {manifest['used']} used + {rejected} rejected = {manifest['found']} found"
+        )
+    if shared := places.shared(manifest["splits"]):
+        lines.append(f"warning: {shared}")
+    return "\n".join(lines)
+
+
+def _fractions(classes: Iterable[str], entry: Mapping[str, Any]) -> str:
+    if "class_pixels" not in entry:
+        return ""
+    valid = sum(entry["class_pixels"])
+    ignored = entry.get("ignore_pixels", 0)
+    parts = [
+        f"{name} {pixels / max(valid, 1):.4f}"
+        for name, pixels in zip(classes, entry["class_pixels"], strict=True)
+    ]
+    parts.append(f"ignored {ignored / max(valid + ignored, 1):.4f} of all pixels")
+    if "num_with_change" in entry:
+        parts.append(f"{entry['num_with_change']} records with change")
+    return ", " + ", ".join(parts)

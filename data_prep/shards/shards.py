@@ -1,0 +1,303 @@
+"""Dataset -> ArrayRecord shards described by TFDS, without TensorFlow."""
+
+import contextlib
+import fcntl
+import functools
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.ground import rejection, tiles
+from data_prep.ground.dataset import Dataset, Scene
+from data_prep.ground.errors import UserError
+from data_prep.ground.parallel import ordered_map
+from data_prep.shards import beam, checksums, manifest, twins
+from data_prep.shards.records import SceneRecords, scene_records
+from data_prep.shards.shard_file import (
+    DeterministicWriter,
+    Records,
+    ShardFile,
+    examples,
+    features,
+    tfds,
+    write_shard,
+)
+from data_prep.shards.tally import Tally
+
+# Raw pixels per shard. A shard is held in memory while it is written (compressed, about three
+# quarters of it), and a dataset of the paper's size still has tens of shards, not thousands.
+SHARD_BYTES = 128 * 2**20
+
+
+def shard_plan(dataset: Dataset) -> dict[str, list[list[Scene]]]:
+    """Divide the scenes of each split into shards.
+
+    Args:
+      dataset: The dataset to divide.
+
+    Returns:
+      Split -> shards, each a list of whole consecutive scenes of about SHARD_BYTES raw pixels.
+    """
+    layout = dataset.format
+    record_bytes = layout.tile_size**2 * layout.num_bands * np.dtype(layout.dtype).itemsize
+    record_bytes *= len(layout.images)
+    plan: dict[str, list[list[Scene]]] = {}
+    filled: dict[str, int] = {}
+    for scene in dataset.scenes:
+        size = tiles.count(scene.height, scene.width, layout.tile_size) * record_bytes
+        shards = plan.setdefault(scene.split, [])
+        if not shards or filled[scene.split] + size > SHARD_BYTES:
+            shards.append([])
+            filled[scene.split] = 0
+        shards[-1].append(scene)
+        filled[scene.split] += size
+    return plan
+
+
+class _Info(tfds.core.DatasetInfo):
+    """A dataset that only its owner knows."""
+
+    def initialize_from_bucket(self) -> None:
+        """Do not look it up among the public ones (TFDS leaves a temporary folder at each look)."""
+
+
+# Not tfds.core.GeneratorBasedBuilder: its shuffling writer spills to disk through TensorFlow once
+# a split exceeds 1 GB. This one streams shard by shard and keeps the order of the scenes.
+class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Writes one dataset; its name, features and scenes are those of `dataset`."""
+
+    VERSION = tfds.core.Version(manifest.VERSION)
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        digests: Mapping[Path, str],
+        data_dir: Path,
+        results: Iterator[SceneRecords],
+        runner: beam.Runner | None,
+    ) -> None:
+        self.name = dataset.name
+        self._dataset = dataset
+        self._digests = digests
+        self._results = results
+        self._runner = runner
+        self._tally = Tally(dataset.format)
+        self.manifest: dict[str, Any] = {}
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _Info(builder=self, features=features(self._dataset.format))
+
+    def _example_writer(self) -> Any:
+        return DeterministicWriter(file_format=self.info.file_format)
+
+    def _log_download_bytes(self) -> None:
+        """Say nothing: nothing is downloaded, and the summary says where the dataset lies."""
+
+    _log_download_done = _log_download_bytes
+
+    def _shard_iterators_per_split(self, dl_manager: Any) -> Mapping[str, Sequence[Any]]:
+        del dl_manager
+        return {
+            split: [functools.partial(self._shard_records, len(scenes)) for scenes in shards]
+            for split, shards in shard_plan(self._dataset).items()
+        }
+
+    def _shard_records(self, num_scenes: int) -> Records:
+        # The results come in the order of the scenes, and TFDS asks for the shards in that order.
+        yield from examples(itertools.islice(self._results, num_scenes), self._tally)
+
+    def _write_with_beam(self, runner: beam.Runner) -> None:
+        # Not TFDS's own Beam path (4.9.10): it sorts the lengths of the shards as text, so that
+        # from the eleventh shard on records are looked up in the wrong file, writes the first of
+        # three splits three times, and leaves its notes in the folder.
+        shards = {
+            split: [
+                ShardFile(Path(path), tuple(scenes))
+                for path, scenes in zip(
+                    self._get_filename_template(split).sharded_filepaths(len(plan)),
+                    plan,
+                    strict=True,
+                )
+            ]
+            for split, plan in shard_plan(self._dataset).items()
+        }
+        results = beam.ordered_results(
+            functools.partial(write_shard, self._dataset.load, self._dataset.format),
+            [shard for of_split in shards.values() for shard in of_split],
+            runner=runner,
+            folder=Path(self.data_dir),
+            description="writing",
+            unit=" shards",
+        )
+        infos = []
+        for split, of_split in shards.items():
+            lengths = []
+            for _ in of_split:
+                result = next(results)
+                lengths.append(result["num_records"])
+                self._tally.merge(result["tally"])
+            infos.append(
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=lengths,
+                    num_bytes=sum(shard.path.stat().st_size for shard in of_split),
+                    filename_template=self._get_filename_template(split),
+                )
+            )
+        for leftover in Path(self.data_dir).glob("attempt-*"):  # Of an attempt that was given up.
+            leftover.unlink()
+        self.info.set_splits(tfds.core.SplitDict(infos))
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+        if self._runner is None:
+            super()._download_and_prepare(dl_manager, download_config)
+        else:
+            self._write_with_beam(self._runner)
+        dataset, tally = self._dataset, self._tally
+        rejections = tally.rejections(dataset)
+        rejection.check_usable(
+            rejections,
+            dataset.num_found,
+            dataset.on_error,
+            {scene.split for scene in dataset.scenes},
+            tally.splits(),
+        )
+        sources: dict[str, str] = {}
+        if dataset.source is not None:
+            for path in sorted(tally.used):
+                name = path.relative_to(dataset.source).as_posix()
+                sources[name] = self._digests.get(path) or checksums.of_file(path)
+        # TFDS works in a temporary folder and renames it at the end: with the manifest inside, the
+        # shards and the manifest appear together or not at all.
+        folder = Path(self.data_dir)
+        written = {
+            path.name: checksums.of_file(path) for path in sorted(folder.glob("*.array_record*"))
+        }
+        self.manifest = manifest.make(dataset, tally, sources, written)
+        manifest.write(folder, self.manifest)
+
+
+def write(
+    dataset: Dataset, data_dir: Path, *, num_workers: int, runner: beam.Runner | None = None
+) -> dict[str, Any]:
+    """Write a dataset to DATA_DIR/NAME/1.0.0, replacing what is there.
+
+    Args:
+      dataset: What to write.
+      data_dir: Folder of all datasets.
+      num_workers: Number of processes that load and encode; the bytes do not depend on it.
+      runner: Apache Beam's, which then loads and encodes in their place; the bytes do not depend
+        on it either. All its machines must see the source and `data_dir` under the same paths.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      UserError: Another process is writing the same dataset, the folder holds something else, or
+        files cannot be used and the dataset's `on_error` is fail: they are listed at the end.
+    """
+    folder = manifest.version_dir(data_dir, dataset.name)
+    with _locked(folder.parent):
+        _clear(folder)
+        dataset, digests = _without_twins(dataset, num_workers)
+        scenes = [scene for shards in shard_plan(dataset).values() for s in shards for scene in s]
+        results = ordered_map(
+            functools.partial(scene_records, dataset.load, dataset.format),
+            scenes,
+            num_workers=num_workers,
+            description="writing",
+            unit=" scenes",
+        )
+        with (
+            contextlib.closing(results),  # Ends the bar's line before an error is printed.
+            # Beside the old version, which stays until the new one is whole; named so that
+            # `_clear` finds it after a kill.
+            tempfile.TemporaryDirectory(
+                prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
+            ) as new,
+        ):
+            builder = _Builder(dataset, digests, Path(new), results, runner)
+            # TFDS insists on a folder for downloads.
+            builder.download_and_prepare(file_format="array_record", download_dir=f"{new}/unused")
+            # Every scene is written; this also ends the bar.
+            assert runner is not None or next(results, None) is None
+            _put(manifest.version_dir(Path(new), dataset.name), folder)
+    return builder.manifest
+
+
+def _without_twins(dataset: Dataset, num_workers: int) -> tuple[Dataset, dict[Path, str]]:
+    """Leave out images of a later split, or refuse them; return the checksums of all files, too."""
+    if dataset.source is None:
+        return dataset, {}
+    files = {path for scene in dataset.scenes for path in scene.files.values()}
+    # What cannot be read has none: the loader meets it, and says so.
+    digests = {
+        path: digest
+        for path, (digest, _) in checksums.of_files(files, num_workers=num_workers).items()
+        if digest
+    }
+    rest = twins.without_twins(dataset, digests)
+    before, after = ({scene.split for scene in d.scenes} for d in (dataset, rest))
+    rejection.check_usable(rest.rejected, rest.num_found, rest.on_error, before, after)
+    return rest, digests
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the dataset's folder; the lock ends with the process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder}: another process is writing this dataset") from error
+        yield
+
+
+def clear(data_dir: Path, name: str) -> None:
+    """Remove what a build left that was killed when its dataset was already in its place.
+
+    Args:
+      data_dir: Folder of all datasets.
+      name: Of the dataset, which stays as it is.
+    """
+    folder = manifest.version_dir(data_dir, name)
+    if any(_leftovers(folder)):
+        # Else another build is on, or the folder is not ours to write: it does no harm there.
+        with contextlib.suppress(UserError, OSError), _locked(folder.parent):
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a killed build left; the lock says that nobody is writing it."""
+    replaced = _replaced(folder)
+    if replaced.exists() and not folder.exists():  # Killed between the two steps of `_put`.
+        replaced.rename(folder)
+    for leftover in _leftovers(folder):
+        shutil.rmtree(leftover)
+    known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
+    if folder.exists() and not known and any(folder.iterdir()):
+        raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return list(folder.parent.glob(f"incomplete.*_{folder.name}"))
+
+
+def _put(built: Path, folder: Path) -> None:
+    """Put a whole version in its place; each step is one that cannot be cut in two."""
+    if folder.exists():
+        folder.rename(_replaced(folder))
+    built.rename(folder)
+    if _replaced(folder).exists():
+        shutil.rmtree(_replaced(folder))
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f"incomplete.replaced_{folder.name}")
