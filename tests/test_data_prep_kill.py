@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # The command itself, with shards so small that many are written.
 PROGRAM = """
 import sys
-from data_prep import shards
+from data_prep.shards import shards
 from data_prep.__main__ import main
 if __name__ == "__main__":
     shards.SHARD_BYTES = 3 * 32 * 32 * 3 * 4

@@ -88,7 +88,7 @@ def test_shared_columns_are_counted(tmp_path, shared):
 BUILD = """
 import re, sys
 from pathlib import Path
-from data_prep import shards
+from data_prep.shards import shards
 from data_prep.__main__ import main
 shards.SHARD_BYTES = 2**24  # A shard is held while it is written; windows are what is measured.
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])

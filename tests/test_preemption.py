@@ -10,7 +10,7 @@ import pytest
 # Hashing holds the main thread for hours, as compiling does for minutes.
 PROGRAM = """
 import hashlib
-from noise2map_jax import preemption
+from noise2map_jax.devices import preemption
 preemption.ONE_SIGNAL = 2  # seconds: processes of a test may wait for a processor
 with preemption.PreemptionWatch() as watch:
     assert not watch.reached(0)
