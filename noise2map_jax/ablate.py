@@ -1,6 +1,5 @@
 """The program `--mode=ablate`: trains and compares the members of a study."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -8,14 +7,12 @@ import jax
 from ml_collections import ConfigDict
 
 from noise2map_jax.devices.execution import create_execution
-from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.study import openings
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.study.execution_choice import choose_execution
 from noise2map_jax.study.member_evaluator import MemberEvaluator
-from noise2map_jax.study.study import SPLIT, Member, Study, create_study
+from noise2map_jax.study.study import SPLIT, Member, Study, open_study
 from noise2map_jax.training.trainer import Trainer
 
 
@@ -43,22 +40,6 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     write_report(study)
 
 
-def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
-    """Make a study, and check that what was trained of it before was trained alike.
-
-    Raises:
-        UserError: a field or a dataset that is wrong, or several processes.
-    """
-    if jax.process_count() > 1:
-        raise UserError(
-            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
-            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
-        )
-    study = create_study(config, workdir)
-    _check_trained(study)
-    return study
-
-
 def _summary(study: Study) -> str:
     config, objective = study.config, study.members[0].objective
     draws = max(member.objective.num_noise_draws for member in study.members)
@@ -76,23 +57,6 @@ def _summary(study: Study) -> str:
         f"work folder {study.workdir}",
     ]
     return "\n".join(lines)
-
-
-def _check_trained(study: Study) -> None:
-    """Refuse to mix what was trained before under the same name with other values."""
-    for member in study.members:
-        run = member.run
-        if (run.workdir / CONFIG).is_file():
-            check_going_on(
-                run.workdir,
-                run.experiment.config,
-                run.experiment.digests,
-                may_change=MAY_CHANGE_IN_STUDIES,
-                remedy="choose another name for the variant or another --workdir",
-            )
-    study.workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(study.config.to_dict(), indent=2) + "\n"
-    (study.workdir / "study.json").write_text(text)
 
 
 def _train_group(study: Study, group: Sequence[Member]) -> None:

@@ -4,12 +4,11 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from noise2map_jax.ablate import open_study
 from noise2map_jax.errors import UserError
 from noise2map_jax.study import openings
 from noise2map_jax.study.cohorts import failure_of
 from noise2map_jax.study.member_evaluator import MemberEvaluator
-from noise2map_jax.study.study import SPLIT, Study
+from noise2map_jax.study.study import SPLIT, Study, open_study
 
 
 def final(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -6,13 +6,8 @@ from hypothesis.extra import numpy as hnp
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.method import metrics
-from noise2map_jax.study.variant_scores import (
-    VariantScores,
-    check_variants,
-    foreground_f1,
-    foreground_iou,
-    pool_places,
-)
+from noise2map_jax.method.foreground_scores import foreground_f1, foreground_iou
+from noise2map_jax.study.variant_scores import VariantScores, check_variants, pool_places
 
 
 def variant(name="paper", seeds=(0, 1), num_records=3, num_classes=2):

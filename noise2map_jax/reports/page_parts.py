@@ -16,10 +16,10 @@ from PIL import Image
 from noise2map_jax.data.dataset import record_id
 from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.experiment.experiment import Objective
+from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
 from noise2map_jax.pictures.report import PredictedRecord, to_rgb
 from noise2map_jax.steps.eval_step import prediction_noise
-from noise2map_jax.study.variant_scores import foreground_f1
 
 NUM_NOISED = 6  # timesteps at which inputs are shown
 NUM_SAMPLED = 4  # evaluations whose samples are shown

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.method.foreground_scores import foreground_f1, foreground_iou
 from noise2map_jax.study.effect_size import PairedEffect, rank_biserial
 from noise2map_jax.study.intervals import Estimate, Interval, estimate
-from noise2map_jax.study.variant_scores import (
-    VariantScores,
-    check_variants,
-    foreground_f1,
-    foreground_iou,
-    pool_places,
-)
+from noise2map_jax.study.variant_scores import VariantScores, check_variants, pool_places
 
 SIGNIFICANCE = 0.05  # the chance that any of several equal variants is called different
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
-from noise2map_jax.study.variant_scores import foreground_f1, foreground_pixels
+from noise2map_jax.method.foreground_scores import foreground_f1, foreground_pixels
 
 MIN_SEEDS = 2  # of one alone nobody can say how much seeds differ
 MIN_PLACES = 3

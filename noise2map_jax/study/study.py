@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
+from noise2map_jax.experiment.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
 
@@ -67,6 +68,22 @@ class Study:
         order = {variant.name: i for i, variant in enumerate(self.variants)}
         members = [member for group in self.groups for member in group]
         return sorted(members, key=lambda m: (order[m.variant.name], m.seed))
+
+
+def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
+    """Make a study, and check that what was trained of it before was trained alike.
+
+    Raises:
+        UserError: a field or a dataset that is wrong, or several processes.
+    """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
+            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
+        )
+    study = create_study(config, workdir)
+    _check_trained(study)
+    return study
 
 
 def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
@@ -132,6 +149,23 @@ def _check(member: Member, config: ConfigDict) -> None:
         Trainer(experiment, create_execution(kind, 1, fsdp))
     except UserError as error:
         raise UserError(f"variant {member.variant.name!r}: {error}") from None
+
+
+def _check_trained(study: Study) -> None:
+    """Refuse to mix what was trained before under the same name with other values."""
+    for member in study.members:
+        run = member.run
+        if (run.workdir / CONFIG).is_file():
+            check_going_on(
+                run.workdir,
+                run.experiment.config,
+                run.experiment.digests,
+                may_change=MAY_CHANGE_IN_STUDIES,
+                remedy="choose another name for the variant or another --workdir",
+            )
+    study.workdir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(study.config.to_dict(), indent=2) + "\n"
+    (study.workdir / "study.json").write_text(text)
 
 
 def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path) -> Run:

@@ -9,6 +9,7 @@ import numpy as np
 
 from noise2map_jax.evaluation.predictions import RecordPredictor, spread
 from noise2map_jax.experiment.run import restore_best
+from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.method.noise import contrast
 from noise2map_jax.page.content import (
     LearningCurve,
@@ -25,7 +26,6 @@ from noise2map_jax.reports.page_parts import learning_curve, noised_inputs, scen
 from noise2map_jax.study.comparison import Comparison
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import SPLIT, Member, Study
-from noise2map_jax.study.variant_scores import foreground_f1
 
 Results = Sequence[tuple[Member, MemberResult]]
 

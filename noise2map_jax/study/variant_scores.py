@@ -1,4 +1,4 @@
-"""The counts of one variant of a study, and foreground scores of many matrices at once."""
+"""The counts of one variant of a study."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -71,50 +71,3 @@ def pool_places(variant: VariantScores, places: Sequence[str]) -> VariantScores:
     names, index = np.unique(list(places), return_inverse=True)
     pooled = [variant.confusions[:, index == m].sum(axis=1) for m in range(len(names))]
     return dataclasses.replace(variant, confusions=np.stack(pooled, axis=1))
-
-
-def foreground_f1(confusions: np.ndarray) -> np.ndarray:
-    """Mean F1 of the foreground classes of many matrices.
-
-    Args:
-        confusions: [..., K, K] counts; row = label, column = prediction.
-
-    Returns:
-        [...] float64, as fractions of 1: what `metrics.summary` calls `f1/foreground`. Classes
-        that are in neither label nor prediction are left out; NaN where none is left.
-    """
-    return _mean_of_defined(_class_f1(confusions))
-
-
-def foreground_iou(confusions: np.ndarray) -> np.ndarray:
-    """Mean IoU of the foreground classes of many matrices; arguments as of `foreground_f1`."""
-    f1 = _class_f1(confusions)
-    return _mean_of_defined(f1 / (2 - f1))
-
-
-def foreground_pixels(confusions: np.ndarray) -> np.ndarray:
-    """Pixels of each foreground class, labelled and predicted ones added: what F1 is a share of.
-
-    Args:
-        confusions: [..., K, K] counts.
-
-    Returns:
-        [..., K - 1] of the same type.
-    """
-    return confusions.sum(axis=-2)[..., 1:] + confusions.sum(axis=-1)[..., 1:]
-
-
-def _class_f1(confusions: np.ndarray) -> np.ndarray:
-    """F1 of each foreground class, [..., K - 1]."""
-    counts = np.asarray(confusions, np.float64)
-    tp = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
-    total = foreground_pixels(counts)
-    return np.divide(2 * tp, total, out=np.full(tp.shape, np.nan), where=total > 0)
-
-
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN where nothing is left."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=-1)
-    total = np.where(defined, values, 0).sum(axis=-1)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
