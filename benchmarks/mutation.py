@@ -28,7 +28,7 @@ TESTS = {
         "tests/test_optimizer.py",
         "tests/test_optimizer_groups.py",
     ],
-    "noise2map_jax/steps/step.py": ["tests/test_step_by_hand.py"],
+    "noise2map_jax/steps/train_step.py": ["tests/test_step_by_hand.py"],
 }
 
 

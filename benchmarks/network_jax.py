@@ -18,8 +18,8 @@ from noise2map_jax.method import noise, schedules
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.network.model import Head, Noise2Map, init_params
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 
 def measure(case: Case, kind: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from data_prep.checks import describe, verify
 from data_prep.ground.errors import UserError
 from data_prep.ground.options import check_name, positive
 from data_prep.miniatures import command as miniature
-from data_prep.shards import beam, manifest, shards, sources
+from data_prep.shards import beam, manifest, sources, writer
 
 # NAME -> a module with add_arguments, default_name, options and plan.
 BUILDERS: dict[str, ModuleType] = {
@@ -80,7 +80,7 @@ def build(args: argparse.Namespace) -> None:
     where = manifest.version_dir(args.data_dir, name)
     existing = None if args.overwrite else manifest.read(where)
     if existing is not None:
-        shards.clear(args.data_dir, name)
+        writer.clear(args.data_dir, name)
         _check_same(existing, builder.options(args), where)
         lost = [name for name in existing.get("shards", {}) if not (where / name).is_file()]
         if lost:
@@ -90,7 +90,7 @@ def build(args: argparse.Namespace) -> None:
             " --overwrite builds it again, with files that came later"
         )
     else:
-        existing = shards.write(
+        existing = writer.write(
             builder.plan(args, name), args.data_dir, num_workers=args.num_workers, runner=runner
         )
     print(manifest.summary(existing, where))

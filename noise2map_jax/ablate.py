@@ -35,7 +35,7 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     for group in study.groups:
         _train_group(study, group)
 
-    from noise2map_jax.study.study_report import write_report  # plots are slow to import
+    from noise2map_jax.study.report import write_report  # plots are slow to import
 
     write_report(study)
 

@@ -37,7 +37,7 @@ def final(config: ConfigDict, workdir: pathlib.Path) -> None:
     openings.note(study)
     _evaluate(study, "test", 0)
 
-    from noise2map_jax.study.study_report import write_report  # plots are slow to import
+    from noise2map_jax.study.report import write_report  # plots are slow to import
 
     write_report(study)
 

@@ -13,7 +13,7 @@ import sys
 from absl import logging
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.mapping.mapping import map_scene
+from noise2map_jax.mapping.predictor import map_scene
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

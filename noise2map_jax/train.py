@@ -76,7 +76,7 @@ def finish(run: Run, validation: Validation, last_step: int) -> None:
     result = validation(params, experiment)
     if jax.process_index() == 0:
         if experiment.config.train.write_report:
-            from noise2map_jax.reports.run_report import write_report  # plots are slow to import
+            from noise2map_jax.reports.report import write_report  # plots are slow to import
 
             with contextlib.closing(MetricWriter(run.workdir, first_step=last_step)) as writer:
                 written = write_report(result, params, last_step, writer, run.workdir)

@@ -21,8 +21,8 @@ from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.network.model import init_params
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 NAMES = sorted(
     p.stem

@@ -16,7 +16,7 @@ from data_prep.__main__ import main
 from data_prep.ground.dataset import Dataset, RecordFormat, Scene
 from data_prep.ground.errors import UserError
 from data_prep.ground.rejection import Unusable
-from data_prep.shards import beam, shards
+from data_prep.shards import beam, writer
 from data_prep.shards.records import SceneRecords
 from data_prep.shards.tally import Tally
 
@@ -88,13 +88,13 @@ def test_beam_writes_what_local_workers_write(tmp_path_factory, counts, damaged,
     source = folder / "source"
     source.mkdir()
     plan = dataset(source, counts, damaged)
-    limit = shards.SHARD_BYTES
-    shards.SHARD_BYTES = 16 * 16 * 5 * 2
+    limit = writer.SHARD_BYTES
+    writer.SHARD_BYTES = 16 * 16 * 5 * 2
     try:
-        written = shards.write(plan, folder / "beam", num_workers=1, runner=DIRECT)
-        local = shards.write(plan, folder / "local", num_workers=workers)
+        written = writer.write(plan, folder / "beam", num_workers=1, runner=DIRECT)
+        local = writer.write(plan, folder / "local", num_workers=workers)
     finally:
-        shards.SHARD_BYTES = limit
+        writer.SHARD_BYTES = limit
     assert written == local
     assert list(written["splits"]) == list(local["splits"])
     one, two = (contents(folder / name / "toy/1.0.0") for name in ("beam", "local"))
@@ -133,7 +133,7 @@ def test_an_error_in_the_pipeline_is_one_line_and_leaves_nothing(tmp_path, error
 
     fields = {**plan.__dict__, "load": broken}
     with pytest.raises(UserError, match=message) as caught:
-        shards.write(Dataset(**fields), tmp_path, num_workers=1, runner=DIRECT)
+        writer.write(Dataset(**fields), tmp_path, num_workers=1, runner=DIRECT)
     assert "\n" not in str(caught.value)
     assert [path.name for path in (tmp_path / "toy").iterdir()] == [".lock"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.__main__ import main
 from data_prep.checks import describe
-from data_prep.shards import prepared, shards
+from data_prep.shards import prepared, writer
 
 
 def pixels(dataset, split, names):
@@ -99,7 +99,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path, monkeypatch):
     peaks = []
     for number in (2, 12):
         dataset = prepared_datasets.plan(num_bands=8, dtype="uint16", counts=(number, 1))
-        shards.write(dataset, tmp_path / str(number), num_workers=1)
+        writer.write(dataset, tmp_path / str(number), num_workers=1)
         opened = prepared.open_prepared(tmp_path / str(number) / "toy")
         (shard,) = (shard for shard in opened.every_shard() if shard.split == "train")
         assert opened.num_records(shard) == 4 * number

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.ground.dataset import RecordFormat, Scene
-from data_prep.shards import histograms, shards
+from data_prep.shards import histograms, writer
 from data_prep.shards.records import scene_records
 
 
@@ -66,7 +66,7 @@ def test_the_manifest_tells_the_pixels_that_count(tmp_path, monkeypatch, task, n
 def test_they_do_not_depend_on_the_workers(tmp_path, dtype):
     dataset = prepared_datasets.plan("cd", 5, dtype)
     one, two = (
-        shards.write(dataset, tmp_path / str(workers), num_workers=workers) for workers in (1, 2)
+        writer.write(dataset, tmp_path / str(workers), num_workers=workers) for workers in (1, 2)
     )
     assert one["splits"] == two["splits"]
     assert one["splits"]["train"]["bands"] != one["splits"]["test"]["bands"]

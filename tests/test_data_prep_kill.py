@@ -18,16 +18,16 @@ from PIL import Image
 
 from data_prep.ground.errors import UserError
 from data_prep.ground.rejection import Unusable
-from data_prep.shards import manifest, shards
+from data_prep.shards import manifest, writer
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The command itself, with shards so small that many are written.
 PROGRAM = """
 import sys
-from data_prep.shards import shards
+from data_prep.shards import writer
 from data_prep.__main__ import main
 if __name__ == "__main__":
-    shards.SHARD_BYTES = 3 * 32 * 32 * 3 * 4
+    writer.SHARD_BYTES = 3 * 32 * 32 * 3 * 4
     sys.exit(main())
 """
 NUM_KILLS = 4
@@ -142,14 +142,14 @@ def test_killed_while_one_dataset_replaces_another(tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(pathlib.Path, "rename", killed_rename)
         if step == "removal":
-            patch.setattr(shards.shutil, "rmtree", killed_removal)
+            patch.setattr(writer.shutil, "rmtree", killed_removal)
         with pytest.raises(KeyboardInterrupt):
-            shards.write(prepared_datasets.plan(), tmp_path, num_workers=1)
+            writer.write(prepared_datasets.plan(), tmp_path, num_workers=1)
     assert folder.exists() == (step != "second")
     with pytest.raises(UserError, match="is cut off"):  # The next build fails: the old one is back.
-        shards.write(failing_plan(tmp_path), tmp_path, num_workers=1)
+        writer.write(failing_plan(tmp_path), tmp_path, num_workers=1)
     assert contents(folder) == whole
-    shards.write(prepared_datasets.plan(), tmp_path, num_workers=1)
+    writer.write(prepared_datasets.plan(), tmp_path, num_workers=1)
     assert contents(folder) == whole
     assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", manifest.VERSION]
 
@@ -183,5 +183,5 @@ def test_a_build_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
     _, folder = prepared_datasets.write(tmp_path, monkeypatch)
     whole = contents(folder)
     with pytest.raises(UserError, match="is cut off"):
-        shards.write(failing_plan(tmp_path), tmp_path, num_workers=1)
+        writer.write(failing_plan(tmp_path), tmp_path, num_workers=1)
     assert contents(folder) == whole

@@ -16,7 +16,7 @@ from data_prep.ground import parallel
 from data_prep.ground.dataset import Dataset, RecordFormat, Scene
 from data_prep.ground.errors import UserError
 from data_prep.ground.rejection import Unusable
-from data_prep.shards import manifest, shards
+from data_prep.shards import manifest, writer
 
 ROOT = pathlib.Path(__file__).parents[1]
 ABOUT = {"source": "toy", "notes": [], "place_rule": "toy", "places_known": True}
@@ -70,11 +70,11 @@ def contents(folder):
 
 def test_shards_are_whole_scenes_in_order_and_bounded(monkeypatch, tmp_path):
     scene_bytes = 4 * 16 * 16 * 3
-    monkeypatch.setattr(shards, "SHARD_BYTES", 2 * scene_bytes)
-    plan = shards.shard_plan(dataset())
+    monkeypatch.setattr(writer, "SHARD_BYTES", 2 * scene_bytes)
+    plan = writer.shard_plan(dataset())
     names = {split: [[s.name for s in shard] for shard in of] for split, of in plan.items()}
     assert names["train"] == names["test"] == [["s0", "s1"], ["s2", "s3"], ["s4"]]
-    shards.write(dataset(), tmp_path, num_workers=1)
+    writer.write(dataset(), tmp_path, num_workers=1)
     files = sorted(path.name for path in (tmp_path / "toy/1.0.0").glob("*array_record*"))
     assert len(files) == 6
     assert files[-1] == "toy-train.array_record-00002-of-00003"
@@ -82,7 +82,7 @@ def test_shards_are_whole_scenes_in_order_and_bounded(monkeypatch, tmp_path):
 
 def test_the_bytes_do_not_depend_on_the_workers(tmp_path):
     for workers in (1, 2):
-        shards.write(dataset(), tmp_path / str(workers), num_workers=workers)
+        writer.write(dataset(), tmp_path / str(workers), num_workers=workers)
     one, two = (contents(tmp_path / workers / "toy/1.0.0") for workers in "12")
     assert one == two
     assert {"manifest.json", "features.json", "dataset_info.json"} < set(one)
@@ -91,7 +91,7 @@ def test_the_bytes_do_not_depend_on_the_workers(tmp_path):
 def test_an_error_leaves_nothing_behind(tmp_path):
     for workers in (1, 2):
         with pytest.raises(UserError, match="scene 2 is broken"):
-            shards.write(dataset(broken), tmp_path, num_workers=workers)
+            writer.write(dataset(broken), tmp_path, num_workers=workers)
         assert [path.name for path in (tmp_path / "toy").iterdir()] == [".lock"]
         assert manifest.read(tmp_path / "toy/1.0.0") is None
 
@@ -100,7 +100,7 @@ def test_damage_is_listed_at_the_end_and_leaves_nothing(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     with pytest.raises(UserError) as error:
-        shards.write(dataset(damaged, source=source), tmp_path / "out", num_workers=1)
+        writer.write(dataset(damaged, source=source), tmp_path / "out", num_workers=1)
     names = [f"{split}_{i}.png: is cut off" for split in ("test", "train") for i in (2, 3)]
     assert str(error.value).splitlines()[1:] == names
     assert [path.name for path in (tmp_path / "out/toy").iterdir()] == [".lock"]
@@ -109,11 +109,11 @@ def test_damage_is_listed_at_the_end_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_skipped_damage_is_accounted_for(tmp_path, monkeypatch, workers):
     """Also where all scenes of a shard are damaged: here every shard holds two scenes."""
-    monkeypatch.setattr(shards, "SHARD_BYTES", 2 * 4 * 16 * 16 * 3)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 2 * 4 * 16 * 16 * 3)
     source = tmp_path / "source"
     source.mkdir()
     plan = dataset(damaged, source=source, on_error="skip")
-    written = shards.write(plan, tmp_path / "out", num_workers=workers)
+    written = writer.write(plan, tmp_path / "out", num_workers=workers)
     assert written["splits"]["train"]["scenes"] == ["s0", "s1", "s4"]
     assert written["splits"]["test"]["rejected_scenes"] == ["s2", "s3"]
     assert (written["found"], written["used"], len(written["rejected"])) == (11, 7, 4)
@@ -133,16 +133,16 @@ def test_a_split_without_a_usable_scene_is_an_error(tmp_path):
 
     plan = dataset(damaged_train, source=tmp_path, on_error="skip", num_scenes=1)
     with pytest.raises(UserError, match=r"no scene is left for train: train_0\.png: is cut off"):
-        shards.write(plan, tmp_path / "out", num_workers=1)
+        writer.write(plan, tmp_path / "out", num_workers=1)
 
 
 def test_two_writers_do_not_meet(tmp_path):
     def second_writer(scene):
         with pytest.raises(UserError, match="another process is writing this dataset"):
-            shards.write(dataset(), tmp_path, num_workers=1)
+            writer.write(dataset(), tmp_path, num_workers=1)
         return draw(scene)
 
-    shards.write(dataset(second_writer), tmp_path, num_workers=1)
+    writer.write(dataset(second_writer), tmp_path, num_workers=1)
     assert manifest.read(tmp_path / "toy/1.0.0") is not None
 
 
@@ -165,7 +165,7 @@ print(json.dumps([len(data), record["id"].decode(), record["image"].tolist(),
 
 
 def test_another_process_reads_the_records_without_data_prep_and_tensorflow(tmp_path):
-    shards.write(dataset(), tmp_path, num_workers=1)
+    writer.write(dataset(), tmp_path, num_workers=1)
     command = [sys.executable, "-c", READ, str(tmp_path)]
     output = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     number, key, image, mask = json.loads(output.stdout)

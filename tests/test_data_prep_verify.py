@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.checks import contact_sheet
-from data_prep.shards import prepared, records, shards
+from data_prep.shards import prepared, records, writer
 
 SHARD = "toy-train.array_record-00000-of-00003"
 # Entries of the manifest with a value for each scene -> one of a scene that is not there.
@@ -137,7 +137,7 @@ def wrong_record(monkeypatch, change):
             change(result.records)
         return result
 
-    monkeypatch.setattr(shards, "scene_records", wrong)
+    monkeypatch.setattr(writer, "scene_records", wrong)
 
 
 @pytest.mark.parametrize(

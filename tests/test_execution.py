@@ -15,8 +15,8 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.method import schedules
 from noise2map_jax.method.noise import create_noise_process
 from noise2map_jax.network.model import init_params
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
 PROBLEM, TX = tiny_problem("cd"), optax.adam(1e-3)

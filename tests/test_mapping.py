@@ -14,7 +14,7 @@ from jax import lax
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_problem, create_process
-from noise2map_jax.mapping import mapping
+from noise2map_jax.mapping import predictor
 from noise2map_jax.method.noise import noise_draws
 from noise2map_jax.steps.eval_step import predict_step
 
@@ -46,9 +46,9 @@ def config(monkeypatch):
     config = thin_config.get_config()
     config.noise.inference_timesteps = (300,)  # signal and noise are both to be seen
     config.eval.num_noise_draws = 2
-    monkeypatch.setattr(mapping, "load_config", lambda workdir: config)
-    monkeypatch.setattr(mapping, "restore_best", lambda *arguments: (0, {}))
-    monkeypatch.setattr(mapping, "predict_step", local_predict_step)
+    monkeypatch.setattr(predictor, "load_config", lambda workdir: config)
+    monkeypatch.setattr(predictor, "restore_best", lambda *arguments: (0, {}))
+    monkeypatch.setattr(predictor, "predict_step", local_predict_step)
     return config
 
 
@@ -65,7 +65,7 @@ def in_tiles(image, tmp_path, margin, **options):
     """The probability of the foreground as `predict` writes it, [H, W]."""
     path = tmp_path / "probability.tif"
     output = str(tmp_path / "map.tif")
-    mapping.map_scene(tmp_path, [image], output, probability=str(path), margin=margin, **options)
+    predictor.map_scene(tmp_path, [image], output, probability=str(path), margin=margin, **options)
     with rasterio.open(path) as probability:
         return probability.read(1)
 

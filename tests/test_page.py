@@ -256,7 +256,7 @@ def test_a_page_is_written_whole(tmp_path):
 
 def test_training_does_not_need_what_pages_need():
     program = (
-        "import sys, noise2map_jax.train, noise2map_jax.pictures.report\n"
+        "import sys, noise2map_jax.train, noise2map_jax.pictures.prediction_rows\n"
         "sys.exit(bool({'matplotlib', 'jinja2', 'noise2map_jax.page'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

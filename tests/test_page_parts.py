@@ -8,13 +8,8 @@ import pytest
 from PIL import Image
 from problems import tiny_batch, tiny_problem, tiny_process
 
-from noise2map_jax.pictures.report import PredictedRecord
-from noise2map_jax.reports.page_parts import (
-    drawn_samples,
-    learning_curve,
-    noised_inputs,
-    scene_pictures,
-)
+from noise2map_jax.pictures.prediction_rows import PredictedRecord
+from noise2map_jax.reports.parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
 
 
 def objective(task, **options):

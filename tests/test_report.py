@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noise2map_jax.pictures import map_colours, report
+from noise2map_jax.pictures import map_colours, prediction_rows
 
 
 def a_record(num_images=1, size=16, classes=2, dtype=np.uint8, bands=3):
@@ -13,25 +13,29 @@ def a_record(num_images=1, size=16, classes=2, dtype=np.uint8, bands=3):
     probabilities = np.zeros((size, size, classes), np.float32)
     probabilities[..., 0] = 1
     probabilities[:, 8:] = np.eye(classes)[1]
-    return report.PredictedRecord(images, mask, probabilities, "scene/r0_c0")
+    return prediction_rows.PredictedRecord(images, mask, probabilities, "scene/r0_c0")
 
 
 @pytest.mark.parametrize(("num_images", "columns"), [(1, 4), (2, 5)])
 def test_a_row_a_record_and_a_column_a_panel(num_images, columns):
-    picture = report.draw_predictions([a_record(num_images)] * 3, (0, 255), "title")
+    picture = prediction_rows.draw_predictions([a_record(num_images)] * 3, (0, 255), "title")
     assert picture.dtype == np.uint8
-    zoom = -(-report.PANEL // 16)
-    step = 16 * zoom + report.GAP
-    assert picture.shape == (report.HEADER + 3 * step, report.GAP + columns * step, 3)
+    zoom = -(-prediction_rows.PANEL // 16)
+    step = 16 * zoom + prediction_rows.GAP
+    assert picture.shape == (
+        prediction_rows.HEADER + 3 * step,
+        prediction_rows.GAP + columns * step,
+        3,
+    )
 
 
 def test_prediction_panel_tells_right_wrong_and_ignored_apart():
-    picture = report.draw_predictions([a_record()], (0, 255), "title")
-    zoom = -(-report.PANEL // 16)
+    picture = prediction_rows.draw_predictions([a_record()], (0, 255), "title")
+    zoom = -(-prediction_rows.PANEL // 16)
 
     def pixel(column, y, x):
-        left = report.GAP + column * (16 * zoom + report.GAP)
-        return tuple(picture[report.HEADER + y * zoom + 2, left + x * zoom + 2].tolist())
+        left = prediction_rows.GAP + column * (16 * zoom + prediction_rows.GAP)
+        return tuple(picture[prediction_rows.HEADER + y * zoom + 2, left + x * zoom + 2].tolist())
 
     assert pixel(0, 2, 2) == (40, 40, 40)  # the image
     assert pixel(1, 2, 2) == (255, 255, 255)  # truth: building
@@ -48,13 +52,13 @@ def test_prediction_panel_tells_right_wrong_and_ignored_apart():
     "options", [{"dtype": np.uint16}, {"bands": 1}, {"bands": 7}, {"classes": 4}]
 )
 def test_other_sensors_and_classes_are_drawn(options):
-    picture = report.draw_predictions([a_record(**options)], (0, 65535), "title")
+    picture = prediction_rows.draw_predictions([a_record(**options)], (0, 65535), "title")
     assert picture.shape[-1] == 3
 
 
 def test_the_file_is_a_png(tmp_path):
-    picture = report.draw_predictions([a_record()], (0, 255), "title")
-    report.save_png(picture, tmp_path / "a.png")
+    picture = prediction_rows.draw_predictions([a_record()], (0, 255), "title")
+    prediction_rows.save_png(picture, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
         np.testing.assert_array_equal(np.asarray(image), picture)

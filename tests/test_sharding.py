@@ -18,8 +18,8 @@ from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.network.model import init_params
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.eval_step import eval_step
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 MESHES = {"fsdp=8": 8, "data=2 x fsdp=4": 4}
 

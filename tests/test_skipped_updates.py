@@ -12,8 +12,8 @@ from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.steps.optimizer import create_optimizer, skipped_updates
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 from noise2map_jax.training.train_log import TrainLog
 from noise2map_jax.training.writer import MetricWriter
 

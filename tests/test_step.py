@@ -12,8 +12,8 @@ from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_pro
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.tasks import DenoisingTargets
 from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step, predict_step
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 KEY = jax.random.key(7)
 PLAIN = Augmentation(flips_and_turns=False)

@@ -10,8 +10,8 @@ from linear_problem import cross_entropy_by_hand, linear_params, linear_problem,
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.noise import clean_noise_process, create_noise_process
 from noise2map_jax.steps.optimizer import create_optimizer
-from noise2map_jax.steps.step import Stream, gradient_sums, network_inputs, train_step
 from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_step import Stream, gradient_sums, network_inputs, train_step
 
 KEY = jax.random.key(7)
 CLEAN = clean_noise_process(10)

@@ -9,7 +9,7 @@ import pytest
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.content import Sample
-from noise2map_jax.study import study_tables
+from noise2map_jax.study import tables
 from noise2map_jax.study.comparison import compare
 from noise2map_jax.study.result_rows import read_table
 from noise2map_jax.study.variant_scores import VariantScores
@@ -44,7 +44,7 @@ def comparison():
 
 
 def rows_of(comparison, sample=SAMPLE):
-    text = study_tables.to_csv(comparison, sample, "ss mine", "val of mine")
+    text = tables.to_csv(comparison, sample, "ss mine", "val of mine")
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -76,7 +76,7 @@ def test_places_that_are_not_known_have_no_number(comparison):
     unknown = Sample("val", 6, 8, 8, places_known=False)
     row = rows_of(comparison, unknown)[0]
     assert (row["places"], row["places_known"]) == ("", "no")
-    first = study_tables.to_markdown(comparison, unknown).splitlines()[0]
+    first = tables.to_markdown(comparison, unknown).splitlines()[0]
     assert first.startswith(
         "6 tiles of 8 scenes of the split val; which of them lie in one place is"
     )
@@ -89,14 +89,14 @@ def test_an_interval_over_two_places_is_refused():
     assert row["f1_low"] == row["difference_low"] == row["p"] == row["detectable"] == ""
     assert row["difference"]
     assert row["verdict"].endswith(f"cannot be told: {reason}")
-    line = study_tables.to_markdown(comparison, SAMPLE).splitlines()[4]
+    line = tables.to_markdown(comparison, SAMPLE).splitlines()[4]
     assert line.count(f"| n/a: {reason} |") == 2
     assert "+10.0" in line
 
 
 def test_csv_is_what_rank_reads(comparison, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(study_tables.to_csv(comparison, SAMPLE, "ss mine", "val of mine"))
+    path.write_text(tables.to_csv(comparison, SAMPLE, "ss mine", "val of mine"))
     rows = read_table(path, "val")
     assert [(row.method, row.dataset) for row in rows] == [
         ("paper", "ss mine"),
@@ -109,7 +109,7 @@ def test_csv_is_what_rank_reads(comparison, tmp_path):
 
 
 def test_markdown_has_the_best_first_and_keeps_its_columns(comparison):
-    caption, blank, *lines = study_tables.to_markdown(comparison, SAMPLE).splitlines()
+    caption, blank, *lines = tables.to_markdown(comparison, SAMPLE).splitlines()
     assert caption == "6 tiles of 8 scenes in 6 places of the split val."
     assert blank == ""
     assert [line.split(" | ")[0] for line in lines[2:]] == [
@@ -126,7 +126,7 @@ def test_markdown_has_the_best_first_and_keeps_its_columns(comparison):
 
 
 def test_latex_escapes_what_means_something_there(comparison):
-    text = study_tables.to_latex(comparison, SAMPLE)
+    text = tables.to_latex(comparison, SAMPLE)
     assert text.startswith("% 6 tiles of 8 scenes in 6 places of the split val.\n")
     assert r"a\_b \& 50 \% | c & 2 & 6" in text
     assert r" $\pm$ " in text
@@ -136,6 +136,6 @@ def test_latex_escapes_what_means_something_there(comparison):
 
 def test_a_single_seed_has_no_deviation():
     alone = compare([scores("paper", 0.5)], PLACES, "paper")
-    markdown = study_tables.to_markdown(alone, SAMPLE)
+    markdown = tables.to_markdown(alone, SAMPLE)
     assert "| paper | 1 | 49.93 | n/a: 1 seed, at least 2 are needed |" in markdown
-    assert ",,," in study_tables.to_csv(alone, SAMPLE, "ss mine", "val of mine")
+    assert ",,," in tables.to_csv(alone, SAMPLE, "ss mine", "val of mine")

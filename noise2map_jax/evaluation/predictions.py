@@ -14,7 +14,7 @@ from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.evaluation.evaluator import MapEvaluation
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
-from noise2map_jax.pictures import report
+from noise2map_jax.pictures import prediction_rows
 from noise2map_jax.steps.eval_step import predict_step
 
 
@@ -34,7 +34,7 @@ class RecordPredictor:
 
     def __call__(
         self, params: Any, process: NoiseProcess, picks: Sequence[int]
-    ) -> list[report.PredictedRecord]:
+    ) -> list[prediction_rows.PredictedRecord]:
         """Predict the records with the numbers `picks`."""
         local = jax.device_put(jax.device_get((params, process)), jax.local_devices()[0])
         keys, image_keys = self._objective.task.record_keys, self._objective.task.image_keys
@@ -46,7 +46,7 @@ class RecordPredictor:
             batch = {key: record[key][None] for key in keys}
             batch |= {key: value[None] for key, value in place.items()}
             rows.append(
-                report.PredictedRecord(
+                prediction_rows.PredictedRecord(
                     images=tuple(record[key] for key in image_keys),
                     mask=record["mask"][..., 0],
                     probabilities=np.asarray(
@@ -77,20 +77,20 @@ def save_predictions(
     objective: Objective,
     split: str,
     evaluation: MapEvaluation,
-    rows: Sequence[report.PredictedRecord],
+    rows: Sequence[prediction_rows.PredictedRecord],
     path: pathlib.Path,
 ) -> np.ndarray:
     """Draw predictions, with the score of the whole split above; return [H, W, 3] uint8."""
     f1 = evaluation.summary()["f1/foreground"]
     title = f"{objective.dataset.name}, {split}: foreground F1 {100 * f1:.2f} % over all tiles"
-    picture = report.draw_predictions(rows, objective.problem.value_range, title)
-    report.save_png(picture, path)
+    picture = prediction_rows.draw_predictions(rows, objective.problem.value_range, title)
+    prediction_rows.save_png(picture, path)
     return picture
 
 
 def predict_spread(
     objective: Objective, split: str, evaluation: MapEvaluation, params: Any
-) -> list[report.PredictedRecord]:
+) -> list[prediction_rows.PredictedRecord]:
     """Predict as many records as the config wants to see; none where it wants none."""
     number = objective.config.eval.num_pictures
     if not number:

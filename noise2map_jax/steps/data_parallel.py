@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from noise2map_jax.devices.sharding import AXES, is_large, parameter_spec
 from noise2map_jax.method.noise import NoiseProcess
 from noise2map_jax.network.model import compute_types
-from noise2map_jax.steps.step import Gradients, Inputs
+from noise2map_jax.steps.train_step import Gradients, Inputs
 
 
 def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any) -> Gradients:

@@ -15,8 +15,8 @@ from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.network.model import Noise2Map, init_params
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.data_parallel import data_parallel
-from noise2map_jax.steps.step import train_step
 from noise2map_jax.steps.train_state import TrainState, create_train_state
+from noise2map_jax.steps.train_step import train_step
 
 
 def writes_microbatches_out(mesh: Mesh) -> bool:

@@ -11,7 +11,7 @@ from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method.sampling import ddim_sample
-from noise2map_jax.pictures import report
+from noise2map_jax.pictures import prediction_rows
 
 
 def save_samples(objective: Objective, params: Any, path: pathlib.Path) -> np.ndarray:
@@ -43,8 +43,8 @@ def save_samples(objective: Objective, params: Any, path: pathlib.Path) -> np.nd
         num_steps=config.eval.num_sampling_steps,
         prediction_type=config.noise.prediction_type,
     )
-    picture = report.draw_grid(np.asarray((images + 1) / 2))
-    report.save_png(picture, path)
+    picture = prediction_rows.draw_grid(np.asarray((images + 1) / 2))
+    prediction_rows.save_png(picture, path)
     return picture
 
 

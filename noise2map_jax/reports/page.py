@@ -9,13 +9,8 @@ import numpy as np
 from noise2map_jax.evaluation.evaluator import Evaluation, MapEvaluation
 from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.page.content import ClassScore, RunPage
-from noise2map_jax.pictures.report import PredictedRecord
-from noise2map_jax.reports.page_parts import (
-    drawn_samples,
-    learning_curve,
-    noised_inputs,
-    scene_pictures,
-)
+from noise2map_jax.pictures.prediction_rows import PredictedRecord
+from noise2map_jax.reports.parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
 
 
 def run_page(

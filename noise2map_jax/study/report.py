@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from noise2map_jax.page.render import render_study, write_page
-from noise2map_jax.reports.page_parts import command_line
-from noise2map_jax.study import member_result, openings, study_tables
+from noise2map_jax.reports.parts import command_line
+from noise2map_jax.study import member_result, openings, tables
 from noise2map_jax.study.cohorts import failure_of
 from noise2map_jax.study.comparison import Comparison, compare
 from noise2map_jax.study.member_result import MemberResult
+from noise2map_jax.study.page import Results, sample_of, study_page
 from noise2map_jax.study.study import SPLIT, Member, Study
-from noise2map_jax.study.study_page import Results, sample_of, study_page
 from noise2map_jax.study.variant_scores import VariantScores
 
 
@@ -76,10 +76,10 @@ def _write_tables(study: Study, comparison: Comparison, split: str, path: pathli
     objective = study.members[0].objective
     dataset, protocol = f"{study.config.task} {objective.dataset.name}", objective.protocol(split)
     sample = sample_of(study, comparison, split)
-    markdown = study_tables.to_markdown(comparison, sample)
-    path.with_suffix(".csv").write_text(study_tables.to_csv(comparison, sample, dataset, protocol))
+    markdown = tables.to_markdown(comparison, sample)
+    path.with_suffix(".csv").write_text(tables.to_csv(comparison, sample, dataset, protocol))
     path.with_suffix(".md").write_text(markdown)
-    path.with_suffix(".tex").write_text(study_tables.to_latex(comparison, sample))
+    path.with_suffix(".tex").write_text(tables.to_latex(comparison, sample))
     print(f"\n{protocol}\n\n{markdown}")
     print("\n".join(difference.verdict for difference in comparison.differences))
 

@@ -6,9 +6,9 @@ from typing import Any
 from noise2map_jax.evaluation.evaluator import MapEvaluation
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
 from noise2map_jax.page.render import render_run, write_page
-from noise2map_jax.pictures.report import PredictedRecord
-from noise2map_jax.reports.page_parts import command_line
-from noise2map_jax.reports.run_page import run_page
+from noise2map_jax.pictures.prediction_rows import PredictedRecord
+from noise2map_jax.reports.page import run_page
+from noise2map_jax.reports.parts import command_line
 from noise2map_jax.training.validation import ValidationResult
 from noise2map_jax.training.writer import MetricWriter
 

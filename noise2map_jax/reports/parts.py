@@ -18,7 +18,7 @@ from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
-from noise2map_jax.pictures.report import PredictedRecord, to_rgb
+from noise2map_jax.pictures.prediction_rows import PredictedRecord, to_rgb
 from noise2map_jax.steps.eval_step import prediction_noise
 
 NUM_NOISED = 6  # timesteps at which inputs are shown

@@ -22,7 +22,7 @@ from noise2map_jax.page.content import (
     Sweep,
     VariantScore,
 )
-from noise2map_jax.reports.page_parts import learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.reports.parts import learning_curve, noised_inputs, scene_pictures
 from noise2map_jax.study.comparison import Comparison
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import SPLIT, Member, Study
