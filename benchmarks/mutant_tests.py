@@ -82,8 +82,10 @@ def main() -> None:
     job = json.load(sys.stdin)
     os.nice(job["niceness"])
     warnings.simplefilter("ignore")  # JAX warns of forks; no thread of its runs yet
-    sys.path.insert(0, str(pathlib.Path("tests").resolve()))
-    importlib.import_module("conftest")  # sets JAX up, as for all tests; it cannot be done twice
+    sys.path.insert(0, str(pathlib.Path("tests/helpers").resolve()))
+    importlib.import_module(
+        "tests.conftest"
+    )  # sets JAX up, as for all tests; it cannot be done twice
     module = pathlib.Path(job["module"])
     with tempfile.TemporaryDirectory() as folder:
         # What one process compiled, the others read: most of it is not what was changed.

@@ -23,12 +23,15 @@ OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
 # The tests of a module, where they are others than those of the one file named after it. Whole
 # programs are left out, for they run the module in another process, and what trains networks.
 TESTS = {
-    "noise2map_jax/method/losses.py": ["tests/test_losses.py", "tests/test_metrics.py"],
-    "noise2map_jax/steps/optimizer.py": [
-        "tests/test_optimizer.py",
-        "tests/test_optimizer_groups.py",
+    "noise2map_jax/method/losses.py": [
+        "tests/method/test_losses.py",
+        "tests/method/test_metrics.py",
     ],
-    "noise2map_jax/steps/train_step.py": ["tests/test_step_by_hand.py"],
+    "noise2map_jax/steps/optimizer.py": [
+        "tests/steps/test_optimizer.py",
+        "tests/steps/test_optimizer_groups.py",
+    ],
+    "noise2map_jax/steps/train_step.py": ["tests/steps/test_train_step_by_hand.py"],
 }
 
 
@@ -72,8 +75,8 @@ def _mutants() -> Any:
 def tests_of(module: str) -> list[str]:
     """Name the test files of a module."""
     path = pathlib.Path(module)
-    prefix = "test_data_prep_" if path.parts[0] == "data_prep" else "test_"
-    return TESTS.get(module, [f"tests/{prefix}{path.stem}.py"])
+    rooms = path.parts[:-1] if path.parts[0] == "data_prep" else path.parts[1:-1]
+    return TESTS.get(module, [str(pathlib.Path("tests", *rooms, f"test_{path.stem}.py"))])
 
 
 def _measure(

@@ -1,7 +1,6 @@
 """Strict settings for all tests: eight CPU devices, no silent broadcasting between ranks."""
 
 import os
-import pathlib
 
 import programs
 
@@ -18,19 +17,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Files that take minutes, the longest first: begun last, one of them would leave the other core
 # idle. The order is kept by --no-loadscope-reorder.
 SLOWEST_FIRST = (
-    *("test_train", "test_paper_configs", "test_ablate", "test_configs", "test_main"),
-    *("test_multitask", "test_fine_tuning", "test_resume", "test_initialization"),
-    *("test_processes", "test_moving", "test_execution", "test_step", "test_denoise"),
-    *("test_many_bands", "test_trainer", "test_compilation"),
+    *("programs/train", "programs/paper_configs", "programs/ablate", "programs/configs"),
+    *("programs/main", "programs/multitask", "programs/fine_tuning", "programs/resume"),
+    *("weights/initialization", "programs/processes", "programs/moving", "devices/execution"),
+    *("steps/train_step", "programs/denoise", "programs/many_bands", "training/trainer"),
+    "programs/compilation",
 )
-ROOT = pathlib.Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 
 
 def pytest_collection_modifyitems(items):
     """Put the slowest files first."""
-    order = {name: i for i, name in enumerate(SLOWEST_FIRST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    order = {}
+    for number, name in enumerate(SLOWEST_FIRST):
+        path = (programs.ROOT / "tests" / name).with_name(f"test_{name.split('/')[1]}.py")
+        assert path.exists(), path
+        order[path] = number
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def highest_precision():
 @pytest.fixture(scope="session")
 def golden():
     """Values written with torch and diffusers; see tests/golden/README.md."""
-    folder = ROOT / "tests" / "golden"
+    folder = programs.ROOT / "tests" / "golden"
     return {name: dict(np.load(folder / f"{name}.npz")) for name in ("schedules", "resampling")}
 
 
@@ -80,7 +82,7 @@ def program(thin_data, cache, tmp_path):
     def call(*options, num_devices=1, expect=0, workdir=tmp_path / "run"):
         return programs.run(
             (
-                "--config=tests/thin_config.py",
+                "--config=tests/helpers/thin_config.py",
                 f"--workdir={workdir}",
                 f"--config.data.data_dir={thin_data}",
                 *options,

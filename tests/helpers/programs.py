@@ -1,0 +1,116 @@
+"""Running whole programs by their command line."""
+
+import concurrent.futures
+import importlib.util
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
+)
+ROOT = pathlib.Path(__file__).parents[2]
+HELPERS = ROOT / "tests" / "helpers"
+SHARED = ROOT.parent / "shared"  # beside the checkout of developers: imagery, golden values
+# Options that make a denoiser of the thin config.
+DENOISE = (
+    "--config.task=denoise",
+    "--config.data.classes=()",
+    "--config.train.ema_decay=0.9",
+    "--config.eval.num_timestep_bands=4",
+    "--config.eval.num_samples=3",
+    "--config.eval.num_sampling_steps=3",
+)
+
+
+# Programs here run for seconds: compiling them quickly counts for more than what comes out.
+COMPILE_FAST = "--xla_backend_optimization_level=0"
+
+
+def environment(cache, num_devices=1):
+    """What programs under test run in; compiled steps are shared between them."""
+    return os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        # A limit makes JAX lock the folder, which several programs use at once.
+        "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
+        "PYTHONPATH": os.pathsep.join(map(str, (HELPERS / "without_torch", HELPERS, ROOT))),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "noise2map_jax.main", *arguments]
+
+
+def run(arguments, env, expect=0):
+    """Run the main program to its end, and return what it printed."""
+    done = subprocess.run(
+        command(*arguments), cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == expect, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
+    return done
+
+
+def start_together(arguments, env, num_processes, of_the_last=()):
+    """Start the processes of one run, which find each other over loopback.
+
+    `of_the_last` are more options of the last one.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return [
+        subprocess.Popen(
+            command(
+                *arguments,
+                f"--coordinator_address=127.0.0.1:{port}",
+                f"--num_processes={num_processes}",
+                f"--process_id={i}",
+                *(of_the_last if i == num_processes - 1 else ()),
+            ),
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(num_processes)
+    ]
+
+
+def read_together(processes, timeout=300):
+    """Wait for processes to end, and return what each printed.
+
+    All are read at once: one whose pipe is full stands still, and others that wait for it as well.
+    """
+    with concurrent.futures.ThreadPoolExecutor(len(processes)) as pool:
+        return list(pool.map(lambda one: one.communicate(timeout=timeout)[0], processes))
+
+
+def run_together(arguments, env, num_processes):
+    """Run several processes to their end, and return what each printed."""
+    processes = start_together(arguments, env, num_processes)
+    outputs = read_together(processes)
+    codes = [process.returncode for process in processes]
+    assert codes == [0] * num_processes, outputs[0][-3000:]
+    return outputs
+
+
+def data_prep(*arguments):
+    subprocess.run(
+        [sys.executable, "-m", "data_prep", *arguments], cwd=ROOT, check=True, capture_output=True
+    )
+
+
+def metrics(workdir, name="train/loss"):
+    """Values of a metric by step."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line[name] for line in lines if name in line}

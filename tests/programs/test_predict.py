@@ -1,0 +1,118 @@
+"""From a run to a map, by the command line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import programs
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.transform import from_origin
+
+from data_prep.drawing.scenes import segmentation_scene
+
+TRANSFORM = from_origin(500_000, 4_000_000, 0.5, 0.5)
+
+
+def predict(cache, *arguments, expect=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "noise2map_jax.predict", *arguments],
+        cwd=programs.ROOT,
+        env=programs.environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == expect, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(thin_data, cache, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "ss"
+    options = ("--config=tests/helpers/thin_config.py", f"--workdir={workdir}")
+    programs.run(
+        (*options, f"--config.data.data_dir={thin_data}", "--config.train.num_steps=60"),
+        programs.environment(cache),
+    )
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def geotiff(tmp_path_factory):
+    pixels, _ = segmentation_scene(np.random.default_rng(5), 100)
+    pixels = pixels[:70]
+    pixels[:10, :10] = 0
+    path = tmp_path_factory.mktemp("images") / "scene.tif"
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=70,
+        width=100,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32616",
+        transform=TRANSFORM,
+        nodata=0,
+    ) as image:
+        image.write(np.moveaxis(pixels, -1, 0))
+    return path
+
+
+def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
+    output, probability = tmp_path / "map.tif", tmp_path / "probability.tif"
+    predict(
+        cache,
+        f"--workdir={run}",
+        f"--image={geotiff}",
+        f"--output={output}",
+        f"--probability={probability}",
+    )
+    with rasterio.open(output) as mapped, rasterio.open(probability) as probabilities:
+        classes, p = mapped.read(1), probabilities.read(1)
+        assert mapped.crs == "EPSG:32616"
+        assert mapped.transform == TRANSFORM
+        assert mapped.nodata == 255
+        assert mapped.colormap(1)[1] == (255, 255, 255, 255)
+        assert "1 = building" in mapped.tags()["classes"]
+    assert classes.shape == (70, 100)
+    assert np.all(classes[:10, :10] == 255)
+    known = classes != 255
+    assert known.sum() > 70 * 100 - 200
+    assert set(np.unique(classes[known])) == {0, 1}
+    np.testing.assert_array_equal(classes[known] == 1, p[known] > 0.5)
+    assert np.all(np.isnan(p[~known]))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
+    pixels, _ = segmentation_scene(np.random.default_rng(6), 64)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    predict(
+        cache, f"--workdir={run}", f"--image={tmp_path / 'a.png'}", f"--output={tmp_path / 'm.tif'}"
+    )
+    with rasterio.open(tmp_path / "m.tif") as mapped:
+        assert mapped.shape == (64, 64)
+        assert mapped.crs is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--image=none.tif", "--output=m.tif"], ["no image 'none.tif'"]),
+        (["--image=a.tif", "--post=b.tif", "--output=m.tif"], ["'ss' takes 1 image", "2 given"]),
+        (["--image=a.tif", "--output=a.tif"], ["'a.tif' would be written over"]),
+        (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
+        (["--image=a.tif", "--output=m.tif", "--batch_size=0"], ["batch_size is 0"]),
+        (["--workdir=nowhere", "--image=a.tif", "--output=m.tif"], ["no run in 'nowhere'"]),
+    ],
+)
+def test_mistakes_are_one_line(run, cache, arguments, words):
+    if not arguments[0].startswith("--workdir"):
+        arguments = [f"--workdir={run}", *arguments]
+    done = predict(cache, *arguments, expect=2)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert all(word in lines[0] for word in words)
