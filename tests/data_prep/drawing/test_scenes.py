@@ -1,5 +1,6 @@
 import hashlib
 import math
+import os
 import subprocess
 import sys
 
@@ -55,6 +56,7 @@ def test_same_bytes_in_this_and_in_a_fresh_process(task):
     fresh = subprocess.run(
         [sys.executable, "-c", program],
         cwd=programs.ROOT,
+        env=os.environ | {"PYTHONPATH": str(programs.HELPERS)},
         capture_output=True,
         text=True,
         check=True,
