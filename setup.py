@@ -12,6 +12,7 @@ VERSION = re.search(
 
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
+    "import-linter>=2.7",  # the floors of both packages: contracts in pyproject.toml
     *("tensorboard", "huggingface_hub>=0.34"),
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
