@@ -54,12 +54,9 @@ def default_name(args: argparse.Namespace) -> str:
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that decide what the records are."""
     return {
-        "source": args.source.resolve().name,
+        **plans.source_options(args),
         "resize": args.resize,
-        "tile_size": args.tile_size,
         "splits": list(args.splits),
-        "seed": args.seed,
-        "on_error": args.on_error,
     }
 
 
@@ -119,22 +116,18 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             f"{num_cut} of {num_pixels} pixels ({100 * num_cut / num_pixels:.1f} %) lie beside the"
             f" tiles of {args.tile_size}, along the edges of the images, and are cut off"
         )
-    about = {
-        "options": options(args),
-        "layout": _description(names),
-        "mask_encoding": None,
-        "split_rule": split_rule,
-        "notes": notes,
-    }
-    print(f"layout: {about['layout']}")
     return plans.make(
         args,
         name,
         RecordFormat("denoise", args.tile_size, 3, "uint8", ()),
         scenes,
         functools.partial(load, args.resize),
-        about=about,
+        options=options(args),
+        layout=_description(names),
+        mask_encoding=None,
+        split_rule=split_rule,
         places=place,
+        notes=notes,
         rejected=rejected,
         num_found=found.num_found,
     )

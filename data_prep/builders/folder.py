@@ -60,15 +60,12 @@ def default_name(args: argparse.Namespace) -> str:
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that decide what the records are."""
     return {
-        "source": args.source.resolve().name,
+        **plans.source_options(args),
         "task": args.task,
-        "tile_size": args.tile_size,
         "splits": list(args.splits),
-        "seed": args.seed,
         "classes": list(args.classes) if args.classes else None,
         "mask_encoding": args.mask_encoding,
         "dtype": args.dtype,
-        "on_error": args.on_error,
         **place_names.options(args),
     }
 
@@ -110,13 +107,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     if found.num_unused:
         notes.append(f"{found.num_unused} mask files are not needed for denoise")
     has_classes = found.task != "denoise"
-    about = {
-        "options": options(args),
-        "layout": found.description,
-        "mask_encoding": verdict.encoding if has_classes else None,
-        "split_rule": split_rule,
-        "notes": notes,
-    }
     if has_classes:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
     num_bands = _facts(inspected, verdict.whole[0].files).num_bands
@@ -127,8 +117,12 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         records,
         scenes,
         functools.partial(load_scene, verdict.encoding),
-        about=about,
+        options=options(args),
+        layout=found.description,
+        mask_encoding=verdict.encoding if has_classes else None,
+        split_rule=split_rule,
         places=place,
+        notes=notes,
         rejected=rejected,
         num_found=found.num_found,
     )

@@ -1,4 +1,4 @@
-"""What every builder that reads files ends with: it says what it found, and hands it on."""
+"""What every builder that reads files has in common: its options, and how its plan ends."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -12,48 +12,73 @@ from data_prep.ground.rejection import Rejection
 from data_prep.reading.places import Places
 
 
+def source_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of every builder that reads files, as entries of the manifest."""
+    return {
+        "source": args.source.resolve().name,
+        "tile_size": args.tile_size,
+        "seed": args.seed,
+        "on_error": args.on_error,
+    }
+
+
 def make(
     args: argparse.Namespace,
     name: str,
-    layout: RecordFormat,
+    records: RecordFormat,
     scenes: Sequence[Scene],
     load: Callable[[Scene], Mapping[str, np.ndarray]],
     *,
-    about: Mapping[str, Any],
+    options: Mapping[str, Any],
+    layout: str,
+    mask_encoding: str | None,
+    split_rule: str,
     places: Places,
+    notes: Sequence[str],
     rejected: Sequence[Rejection],
     num_found: int,
     source: Path | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Print notes and warnings and compose the dataset.
+    """Print layout, notes and warnings, and compose the dataset.
 
     Args:
       args: The parsed options; --source and --on_error are used.
       name: The dataset's name.
-      layout: The shape of every record.
+      records: The shape of every record.
       scenes: In any order.
       load: See `Dataset`.
-      about: options, layout, mask_encoding, split_rule and notes, for the manifest.
+      options: That decide what the records are.
+      layout: Of the source, in words.
+      mask_encoding: What the masks' values mean; None where there are no masks.
+      split_rule: How the scenes were divided, as a clause.
       places: Of the scenes.
+      notes: What a user may not expect, one sentence each.
       rejected: Files that cannot be used.
       num_found: Number of files found.
       source: Folder that paths in the manifest are relative to; None: --source.
+      more: Further entries of the manifest.
     """
-    for note in about["notes"]:
+    print(f"layout: {layout}")
+    for note in notes:
         print(f"note: {note}")
     for note in places.notes:
         print(f"warning: {note}")
     return Dataset(
         name,
-        layout,
+        records,
         in_order(scenes),
         load,
         {
             "source": args.source.resolve().name,
-            **about,
+            "options": dict(options),
+            "layout": layout,
+            "mask_encoding": mask_encoding,
+            "split_rule": split_rule,
             "place_rule": places.rule,
             "places_known": places.known,
-            "notes": [*about["notes"], *places.notes],
+            "notes": [*notes, *places.notes],
+            **(more or {}),
         },
         source=source or args.source,
         num_found=num_found,

@@ -109,9 +109,8 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
     is_pair, is_seeded = args.task == "cd", args.split == "seeded"
     pairing = (args.pairing or "consecutive") if is_pair else None
     return {
-        "source": args.source.resolve().name,
+        **plans.source_options(args),
         "task": args.task,
-        "tile_size": args.tile_size,
         "months": args.months or _MONTHS[args.task],
         "pairing": pairing,
         "min_gap_days": (args.min_gap_days or _MIN_GAP_DAYS) if pairing == "gap" else None,
@@ -120,7 +119,6 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "splits": list(args.splits or _SHARES) if is_seeded else None,
         "seed": args.seed if is_seeded else None,
         "labels": args.labels,
-        "on_error": args.on_error,
     }
 
 
@@ -180,21 +178,18 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     wanted = {split_of[group[0].area] for group in groups}
     check_usable(rejected, num_found, args.on_error, wanted, (scene.split for scene in scenes))
     notes += _notes(found, asked, facts)
-    about = {
-        "options": chosen,
-        "layout": found.description,
-        "mask_encoding": "index",
-        "split_rule": split_rule,
-        "notes": notes,
-    }
     return plans.make(
         args,
         name,
         RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task]),
         scenes,
         functools.partial(load_scene, args.task, found.labels, chosen["change"]),
-        about=about,
+        options=chosen,
+        layout=found.description,
+        mask_encoding="index",
+        split_rule=split_rule,
         places=place,
+        notes=notes,
         rejected=rejected,
         num_found=num_found,
         source=found.source,

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from data_prep.builders import whu_layout, whu_mosaics, whu_tiles
+from data_prep.builders import plans, whu_layout, whu_mosaics, whu_tiles
 from data_prep.ground.dataset import Dataset
 from data_prep.ground.errors import UserError
 from data_prep.ground.options import add_source_arguments, fractions, seed
@@ -60,15 +60,12 @@ def _resize(args: argparse.Namespace) -> int:
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that decide what the records are."""
     return {
-        "source": args.source.resolve().name,
+        **plans.source_options(args),
         "task": args.task,
-        "tile_size": args.tile_size,
         "resize": _resize(args),
         "split": args.split,
         "splits": list(args.splits),
-        "seed": args.seed,
         "mask_encoding": args.mask_encoding,
-        "on_error": args.on_error,
         **place_names.options(args),
     }
 

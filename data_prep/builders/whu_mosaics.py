@@ -48,21 +48,18 @@ def plan(args: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Dat
         masks.check_encoding(encodings[label], histograms[label], len(CLASSES))
         print(f"{part.name}: {masks.describe(histograms[label], encodings[label], CLASSES)}")
     scenes, rule, notes = _divide(found.parts, args)
-    about = {
-        "options": dict(options),
-        "layout": found.description,
-        "mask_encoding": _encoding_of_all(found.parts, encodings),
-        "split_rule": rule,
-        "notes": [*found.notes, *notes],
-    }
     return plans.make(
         args,
         name,
         RecordFormat("cd", args.tile_size, 3, "uint8", CLASSES),
         scenes,
         functools.partial(load_window, encodings),
-        about=about,
+        options=options,
+        layout=found.description,
+        mask_encoding=_encoding_of_all(found.parts, encodings),
+        split_rule=rule,
         places=Places({s.name: whu_areas.PLACE for s in scenes}, whu_areas.PLACE_RULE, known=True),
+        notes=[*found.notes, *notes],
         rejected=found.rejected,
         num_found=found.num_found,
     )

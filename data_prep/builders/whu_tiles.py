@@ -95,13 +95,6 @@ def plan(
             " masks by the nearest pixel"
         )
     print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
-    about = {
-        "options": dict(options),
-        "layout": where,
-        "mask_encoding": verdict.encoding,
-        "split_rule": division.rule,
-        "notes": notes,
-    }
     first = inspected[verdict.whole[0].files[_FIRST_ROLES[args.task]]]
     assert isinstance(first, FileFacts)
     return plans.make(
@@ -110,8 +103,12 @@ def plan(
         RecordFormat(args.task, args.tile_size, first.num_bands, "uint8", classes),
         scenes,
         functools.partial(load_tile, verdict.encoding, resize),
-        about=about,
+        options=options,
+        layout=where,
+        mask_encoding=verdict.encoding,
+        split_rule=division.rule,
         places=place,
+        notes=notes,
         rejected=rejected,
         num_found=found.num_found,
         source=root,

@@ -103,18 +103,15 @@ def default_name(args: argparse.Namespace) -> str:
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that decide what the records are."""
     return {
-        "source": args.source.resolve().name,
+        **plans.source_options(args),
         "disasters": list(args.disasters),
         "target": args.target,
         "resize": args.resize,
-        "tile_size": args.tile_size,
         "truth": args.truth,
         "no_mask": args.no_mask,
         "mask_encoding": args.mask_encoding,
         "mask_values": args.mask_values,
         "splits": list(args.splits),
-        "seed": args.seed,
-        "on_error": args.on_error,
         **place_names.options(args),
     }
 
@@ -184,25 +181,22 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = [*found.notes, *_notes(args, [facts[c.name] for c in whole], reading)]
-    about = {
-        "options": options(args),
-        "layout": found.description,
-        "disasters": list(found.disasters),
-        "mask_encoding": reading.encoding,
-        "split_rule": split_rule,
-        "notes": notes,
-    }
-    print(f"layout: {found.description}; masks: {reading.describe()}")
+    print(f"masks: {reading.describe()}")
     return plans.make(
         args,
         name,
         RecordFormat(task, args.tile_size, 3, "uint8", classes, _FIRST_DAMAGE[args.target]),
         scenes,
         functools.partial(xbd_scenes.load, reading),
-        about=about,
+        options=options(args),
+        layout=found.description,
+        mask_encoding=reading.encoding,
+        split_rule=split_rule,
         places=place,
+        notes=notes,
         rejected=rejected,
         num_found=found.num_found,
+        more={"disasters": list(found.disasters)},
     )
 
 
