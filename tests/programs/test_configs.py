@@ -27,7 +27,7 @@ from noise2map_jax.steps.train_step import train_step
 NAMES = sorted(
     p.stem
     for p in (programs.ROOT / "configs").glob("*.py")
-    if p.stem not in ("__init__", "ablate_base", "default")
+    if p.stem not in ("__init__", "ablate_base", "default", "paper_base")
 )
 PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the positive class
     "ss_spacenet7": (16, 200, 5),
