@@ -20,9 +20,10 @@ from noise2map_jax.evaluation.evaluator import (
 )
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
 from noise2map_jax.experiment.agreement import agreed, facts_of
+from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.experiment.run import restore_best
-from noise2map_jax.experiment.run_config import Changes, describe, evaluated_config, rebuilt
+from noise2map_jax.experiment.run_config import evaluated_config, rebuilt
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.study import openings
 from noise2map_jax.training.samples import save_samples

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.agreement import agreed, facts_of
+from noise2map_jax.experiment.config_fields import Changes
 from noise2map_jax.experiment.experiment import Experiment, create_experiment
 from noise2map_jax.experiment.run import restore_best
-from noise2map_jax.experiment.run_config import CONFIG, Changes, check_going_on, load_config
+from noise2map_jax.experiment.run_config import CONFIG, check_going_on, load_config
 from noise2map_jax.training.start_summary import start_summary
 from noise2map_jax.training.trainer import Run, Trainer
 from noise2map_jax.training.validation import Validation

@@ -14,8 +14,9 @@ from jax.experimental import multihost_utils
 import noise2map_jax
 from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.experiment import Experiment
-from noise2map_jax.experiment.run_config import MAY_DIFFER_BY_HOST, fields
+from noise2map_jax.experiment.field_rules import May, names
 
 Facts = dict[str, Any]  # what a process goes by, as JSON has it, by its name for people
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def facts_of(experiment: Experiment, workdir: pathlib.Path, mode: str) -> Facts:
     return {
         "--mode": mode,
         "--workdir": str(workdir),  # under another name one would save where others do not look
-        **fields(experiment.config, without=MAY_DIFFER_BY_HOST),
+        **fields(experiment.config, without=names(May.BE_OF_HOST)),
         **{f"the records of task {task}": d for task, d in experiment.digests.items()},
         **{
             f"the {kind} checkpoint in the work folder": max(

@@ -8,14 +8,22 @@ config_history.jsonl    a line for each later change: the step from which it hol
 import json
 import os
 import pathlib
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from flax import traverse_util
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_fields import (
+    Changes,
+    changes,
+    describe,
+    fields,
+    is_among,
+    with_tuples,
+    with_values,
+)
+from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
 FORMAT = 5  # of config.json; it grows when fields are added or change their meaning
@@ -32,44 +40,6 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "remat": "none",
     },
 }
-# What may change when a run is gone on with, and why it stays the run that its config says. A name
-# that ends in a dot is a whole section. Nothing else may: neither what is learned (init_from too,
-# though it is read no more: the run would be described wrongly), nor what the best is chosen by.
-MAY_CHANGE = {
-    "train.num_steps": "more of the same training",
-    "train.num_epochs": "more of the same training",
-    "train.eval_every_steps": "the best is chosen among other steps",
-    "train.log_every_steps": "what is told of it",
-    "train.write_report": "what is told of it",
-    "train.checkpoint_every_steps": "how much is lost when it is killed",
-    "eval.split": "what is asked of the network later",
-    "eval.batch_size": "how many records are read at a time",
-    "eval.num_pictures": "what is shown",
-    "eval.group_regex": "what is told of the scores",
-    "eval.num_samples": "what is shown",
-    "eval.num_sampling_steps": "what is shown",
-    "data.data_dir": "where the records lie; their digest tells that they are the same",
-    "data.num_threads": "how fast records are read",
-    "data.prefetch_size": "how fast records are read",
-    "mesh.": "where sums are computed",
-    "train.remat": "what is computed twice",
-    "train.num_microbatches": "the parts that sums are computed in",
-}
-# Members of a study are compared: all are of one length, their best chosen among the same steps.
-MAY_CHANGE_IN_STUDIES = MAY_CHANGE.keys() - {
-    *("train.num_steps", "train.num_epochs", "train.eval_every_steps")
-}
-# What hosts of one run may have each for itself.
-MAY_DIFFER_BY_HOST = ("data.data_dir", "data.num_threads", "data.prefetch_size")
-# What an evaluation takes from the config that it is given: its bands and classes are the run's.
-OTHER_DATA = ("data.dataset", "data.tile_size")
-EVALUATED = ("eval.", "mesh.", *MAY_DIFFER_BY_HOST, *OTHER_DATA)
-# What bears on training alone: there the run's own values hold, whatever the config says.
-TRAINED = ("train.", "augment.", "seed", "init_from", "init_parts", "init_input", "weight")
-TIMESTEPS = "noise.inference_timesteps"
-_SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
-
-Changes = dict[str, tuple[Any, Any]]  # by field, its value before and after
 
 
 def save_config(
@@ -110,24 +80,12 @@ def config_of(content: Any) -> ConfigDict:
     Raises:
         UserError: a section of the config is none.
     """
-    for section, fields in ADDED_FIELDS.items():
+    for section, added in ADDED_FIELDS.items():
         found = content.get(section, {})
         if not isinstance(found, dict):
             raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
-        content = content | {section: fields | found}
-    return ConfigDict(_with_tuples(content))
-
-
-def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
-    """Return a copy with other values, as JSON has them, by the full names of their fields."""
-    content = config.to_dict()
-    for field, value in values.items():
-        *path, last = field.split(".")
-        section = content
-        for name in path:
-            section = section[name]
-        section[last] = value
-    return ConfigDict(_with_tuples(content))
+        content = content | {section: added | found}
+    return ConfigDict(with_tuples(content))
 
 
 def record_config(
@@ -155,7 +113,7 @@ def check_going_on(
     config: ConfigDict,
     digests: Mapping[str, str],
     *,
-    may_change: Collection[str] = MAY_CHANGE,
+    may: May = May.GO_ON,
     remedy: str = "start a new run with another --workdir",
 ) -> Changes:
     """Compare what a run is to be gone on with, or asked again, with what it is.
@@ -164,7 +122,7 @@ def check_going_on(
         workdir: of the run.
         config: what is asked for, with what follows from the data filled in.
         digests: of the datasets, by task.
-        may_change: fields that may differ.
+        may: what it is about: `May.GO_ON_IN_STUDY` of members of a study.
         remedy: what else can be done, to be said.
 
     Returns:
@@ -174,7 +132,7 @@ def check_going_on(
         UserError: something else differs, or a dataset was built anew.
     """
     changed = changes(load_config(workdir), config)
-    if refused := {k: v for k, v in changed.items() if not _is_among(k, may_change)}:
+    if refused := {k: v for k, v in changed.items() if not is_among(k, names(may))}:
         raise UserError(
             f"{workdir} was trained with other values of {describe(refused)}; give those, or "
             f"{remedy}"
@@ -234,14 +192,16 @@ def evaluated_config(
     """
     trained = load_config(workdir)
     changed = changes(trained, keep_scaling(config, trained))
-    chosen = {field for field in deliberate if _SECTION.sub("", field) == TIMESTEPS}
-    taken = {k: v for k, v in changed.items() if _is_among(k, EVALUATED) or k in chosen}
+    chosen = {field for field in deliberate if is_among(field, (TIMESTEPS,))}
+    taken = {
+        k: v for k, v in changed.items() if is_among(k, names(May.BE_EVALUATED)) or k in chosen
+    }
     refused = {
         field: values
         for field, values in changed.items()
         if field not in taken
-        and not _is_among(field, MAY_CHANGE)
-        and (field in deliberate or not _is_among(field, TRAINED))
+        and not is_among(field, names(May.GO_ON))
+        and (field in deliberate or not is_among(field, names(May.BE_TRAINED)))
     }
     if refused:
         raise UserError(
@@ -249,40 +209,8 @@ def evaluated_config(
             f"it was trained with, or leave --config out; --config.{TIMESTEPS} alone can be given "
             "to predict otherwise"
         )
-    differing = {k: v for k, v in taken.items() if k in chosen or _is_among(k, OTHER_DATA)}
+    differing = {k: v for k, v in taken.items() if k in chosen or is_among(k, OTHER_DATA)}
     return with_values(trained, {field: after for field, (_, after) in taken.items()}), differing
-
-
-def changes(before: ConfigDict, after: ConfigDict) -> Changes:
-    """Return the fields in which two configs differ, with both values as JSON has them."""
-    one, other = fields(before), fields(after)
-    return {
-        name: (one.get(name), other.get(name))
-        for name in sorted(one.keys() | other.keys())
-        if one.get(name) != other.get(name)
-    }
-
-
-def fields(config: ConfigDict, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Return values, as JSON has them, by the full names of their fields.
-
-    Args:
-        config: the config.
-        without: fields that are left out, as in `MAY_CHANGE`.
-    """
-    content = json.loads(json.dumps(config.to_dict()))
-    flat = traverse_util.flatten_dict(content, sep=".")
-    return {name: value for name, value in flat.items() if not _is_among(name, without)}
-
-
-def describe(changed: Changes) -> str:
-    """Write changes for people, in a line."""
-    return ", ".join(f"{k} ({before!r}, now {after!r})" for k, (before, after) in changed.items())
-
-
-def _is_among(field: str, names: Collection[str]) -> bool:
-    field = _SECTION.sub("", field)
-    return any(field.startswith(n) if n.endswith(".") else field == n for n in names)
 
 
 def _read(workdir: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -324,9 +252,3 @@ def _write(path: pathlib.Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
-
-
-def _with_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_tuples(v) for key, v in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -8,7 +8,8 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
-from noise2map_jax.experiment.run_config import MAY_CHANGE_IN_STUDIES, fields
+from noise2map_jax.experiment.config_fields import fields
+from noise2map_jax.experiment.field_rules import May, names
 from noise2map_jax.study.study import Member, Study
 
 TRAINED = "trained.json"  # in a member's folder: it will not be trained any more, and why
@@ -92,7 +93,7 @@ def _folder(study: Study, members: Sequence[Member], kind: str, num_members: int
     """Name a cohort's folder by all that its states depend on."""
     content: list[object] = [kind, num_members]
     for member in members:
-        lasting = fields(member.run.experiment.config, without=MAY_CHANGE_IN_STUDIES)
+        lasting = fields(member.run.experiment.config, without=names(May.GO_ON_IN_STUDY))
         content += [member.run.workdir.name, lasting]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return study.workdir / "cohorts" / digest[:16]

@@ -12,7 +12,8 @@ import time
 from typing import NamedTuple
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.run_config import MAY_CHANGE, fields
+from noise2map_jax.experiment.config_fields import fields
+from noise2map_jax.experiment.field_rules import May, names
 from noise2map_jax.study import member_result
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import SPLIT, Member, Study
@@ -83,7 +84,7 @@ def note_earlier_version(study: Study) -> None:
 def digest(study: Study) -> str:
     """Name the trained networks of a study: by what they were trained with, and their steps."""
     networks = [
-        [member.name, result.step, fields(member.run.experiment.config, without=MAY_CHANGE)]
+        [member.name, result.step, fields(member.run.experiment.config, without=names(May.GO_ON))]
         for member, result in _results(study)
     ]
     return hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
-from noise2map_jax.experiment.run_config import CONFIG, MAY_CHANGE_IN_STUDIES, check_going_on
+from noise2map_jax.experiment.field_rules import May
+from noise2map_jax.experiment.run_config import CONFIG, check_going_on
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
 
@@ -160,7 +161,7 @@ def _check_trained(study: Study) -> None:
                 run.workdir,
                 run.experiment.config,
                 run.experiment.digests,
-                may_change=MAY_CHANGE_IN_STUDIES,
+                may=May.GO_ON_IN_STUDY,
                 remedy="choose another name for the variant or another --workdir",
             )
     study.workdir.mkdir(parents=True, exist_ok=True)

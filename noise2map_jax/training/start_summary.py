@@ -3,8 +3,8 @@
 import jax
 
 from noise2map_jax.experiment.components import count_params
+from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Objective
-from noise2map_jax.experiment.run_config import Changes, describe
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.training.trainer import Run, Start
 

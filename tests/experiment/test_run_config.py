@@ -11,25 +11,19 @@ from hypothesis import strategies as st
 from configs import default
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_fields import changes, fields, with_values
+from noise2map_jax.experiment.field_rules import RULES, TIMESTEPS, May, names
 from noise2map_jax.experiment.run_config import (
     ADDED_FIELDS,
     CONFIG,
-    EVALUATED,
     FORMAT,
     HISTORY,
-    MAY_CHANGE,
-    MAY_CHANGE_IN_STUDIES,
-    TIMESTEPS,
-    TRAINED,
-    changes,
     check_going_on,
     check_same_numbers,
     evaluated_config,
-    fields,
     load_config,
     record_config,
     save_config,
-    with_values,
 )
 
 DIGESTS = {"ss": "0a"}
@@ -105,9 +99,13 @@ def test_what_an_earlier_version_began_is_not_trained_on(version, run):
         check_same_numbers(run)
 
 
+def test_hosts_differ_in_how_they_read_alone():
+    assert names(May.BE_OF_HOST) == ("data.data_dir", "data.num_threads", "data.prefetch_size")
+
+
 def test_what_may_change_is_a_field_or_a_section():
     known = fields(default.get_config()).keys() | {"weight"}  # of a task beside others
-    for name in {*MAY_CHANGE, *EVALUATED, *TRAINED, TIMESTEPS}:
+    for name in {*RULES, TIMESTEPS}:
         assert name in known or (name.endswith(".") and any(k.startswith(name) for k in known))
 
 
@@ -154,14 +152,14 @@ def test_length_evaluation_data_folder_and_devices_can(run, field):
 
 def test_members_of_a_study_are_of_one_length(run):
     config = other(**{name: MAY[name] for name in MAY if not name.startswith("train__")})
-    check_going_on(run, config, DIGESTS, may_change=MAY_CHANGE_IN_STUDIES)
+    check_going_on(run, config, DIGESTS, may=May.GO_ON_IN_STUDY)
     for name in ("train__num_steps", "train__eval_every_steps"):
         with pytest.raises(UserError, match=r"train\.\w+ \(\d+, now \d+\); give those, or rename"):
             check_going_on(
                 run,
                 other(**{name: MAY[name]}),
                 DIGESTS,
-                may_change=MAY_CHANGE_IN_STUDIES,
+                may=May.GO_ON_IN_STUDY,
                 remedy="rename it",
             )
 
@@ -236,9 +234,9 @@ def test_before_anything_is_learned_a_config_is_that_of_now(tmp_path):
 def test_what_the_best_is_chosen_by_cannot_change(run, field):
     values = {field: fields(thin_config.get_config())[field] + 1}
     config = with_values(thin_config.get_config(), values)
-    for may_change in (MAY_CHANGE, MAY_CHANGE_IN_STUDIES):
+    for may in (May.GO_ON, May.GO_ON_IN_STUDY):
         with pytest.raises(UserError, match=f"with other values of {field}"):
-            check_going_on(run, config, DIGESTS, may_change=may_change)
+            check_going_on(run, config, DIGESTS, may=may)
     evaluated, _ = evaluated_config(run, config)  # but it can be asked otherwise
     assert fields(evaluated)[field] == values[field]
 

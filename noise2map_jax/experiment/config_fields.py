@@ -1,0 +1,65 @@
+"""Configs field by field: their full names, in what two differ, other values."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+_SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
+
+Changes = dict[str, tuple[Any, Any]]  # by field, its value before and after
+
+
+def changes(before: ConfigDict, after: ConfigDict) -> Changes:
+    """Return the fields in which two configs differ, with both values as JSON has them."""
+    one, other = fields(before), fields(after)
+    return {
+        name: (one.get(name), other.get(name))
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    }
+
+
+def fields(config: ConfigDict, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return values, as JSON has them, by the full names of their fields.
+
+    Args:
+        config: the config.
+        without: names of fields, or of sections with a dot, that are left out.
+    """
+    content = json.loads(json.dumps(config.to_dict()))
+    flat = traverse_util.flatten_dict(content, sep=".")
+    return {name: value for name, value in flat.items() if not is_among(name, without)}
+
+
+def describe(changed: Changes) -> str:
+    """Write changes for people, in a line."""
+    return ", ".join(f"{k} ({before!r}, now {after!r})" for k, (before, after) in changed.items())
+
+
+def is_among(field: str, names: Collection[str]) -> bool:
+    """Whether a field, of the whole or of a task, is one of names; `train.` names a section."""
+    field = _SECTION.sub("", field)
+    return any(field.startswith(n) if n.endswith(".") else field == n for n in names)
+
+
+def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """Return a copy with other values, as JSON has them, by the full names of their fields."""
+    content = config.to_dict()
+    for field, value in values.items():
+        *path, last = field.split(".")
+        section = content
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return ConfigDict(with_tuples(content))
+
+
+def with_tuples(value: Any) -> Any:
+    """Turn the lists that JSON has into tuples, at any depth."""
+    if isinstance(value, dict):
+        return {key: with_tuples(v) for key, v in value.items()}
+    return tuple(map(with_tuples, value)) if isinstance(value, list) else value
