@@ -1,11 +1,11 @@
 import dataclasses
-import pathlib
 
 import flax.linen as nn
 import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from noise2map_jax.network.normalization import group_norm
 from noise2map_jax.network.unet import UNet, UNetConfig, block_types, timestep_embedding
 from noise2map_jax.weights import load_diffusers
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = programs.ROOT / "tests" / "golden"
 pytestmark = pytest.mark.usefixtures("highest_precision")  # golden values are of float32
 FAMILIES = ("church_thin", "default_thin")
 TINY = UNetConfig(

@@ -1,10 +1,10 @@
 """What users get wrong with weights: one line each, that names it and says what to do."""
 
 import json
-import pathlib
 import shutil
 
 import numpy as np
+import programs
 import pytest
 import torch_archives as archives
 from safetensors.numpy import load_file, save_file
@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights import WEIGHTS_FILE, fetch, load_diffusers, read_torch
 
-CHURCH = pathlib.Path(__file__).parent / "golden" / "church_thin"
+CHURCH = programs.ROOT / "tests" / "golden" / "church_thin"
 
 
 def without_config(folder):

@@ -1,11 +1,11 @@
 """What is written is what was read, bit for bit, and what diffusers reads."""
 
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 from flax import traverse_util
 from safetensors.numpy import load_file
@@ -17,7 +17,7 @@ from noise2map_jax.experiment.experiment import create_model
 from noise2map_jax.network.unet import UNet, UNetConfig
 from noise2map_jax.weights import INDEX_FILE, WEIGHTS_FILE, load_diffusers, save_diffusers
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = programs.ROOT / "tests" / "golden"
 FAMILIES = ("church_thin", "default_thin")
 
 

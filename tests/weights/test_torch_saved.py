@@ -1,8 +1,7 @@
 """Files that torch itself saved are read as it reads them."""
 
-import pathlib
-
 import numpy as np
+import programs
 import pytest
 
 from noise2map_jax import weights
@@ -10,7 +9,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.weights.torch_file import read_torch
 
 torch = pytest.importorskip("torch", reason="needs torch (the extra 'parity')")
-CHURCH = pathlib.Path(__file__).parent / "golden" / "church_thin"
+CHURCH = programs.ROOT / "tests" / "golden" / "church_thin"
 
 
 def test_types_views_and_parameters(tmp_path):

@@ -1,11 +1,11 @@
 import json
-import pathlib
 import shutil
 
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+import programs
 import pytest
 import safetensors.numpy
 from flax import traverse_util
@@ -21,7 +21,7 @@ from noise2map_jax.weights import (
     to_diffusers,
 )
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = programs.ROOT / "tests" / "golden"
 CONFIG = {
     "_class_name": "UNet2DModel",
     "_diffusers_version": "0.42.1",
