@@ -11,7 +11,7 @@ STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 DEMO_SCENES = --num_scenes=500,40,80 --scene_size=128 --tile_size=64
 
-.PHONY: demo test lint install clean-demo
+.PHONY: demo docs test lint install clean-demo
 
 install: $(STAMP)
 
@@ -38,6 +38,11 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
+
+docs:
+	$(MAKE) --no-print-directory install EXTRAS=docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Look at site/index.html, with python -m http.server --directory=site"
 
 clean-demo:
 	rm -rf demo
