@@ -77,11 +77,20 @@ def _write_tables(study: Study, comparison: Comparison, split: str, path: pathli
     dataset, protocol = f"{study.config.task} {objective.dataset.name}", objective.protocol(split)
     sample = sample_of(study, comparison, split)
     markdown = tables.to_markdown(comparison, sample)
-    path.with_suffix(".csv").write_text(tables.to_csv(comparison, sample, dataset, protocol))
+    predicted = {member.variant.name: _predicted(member) for member in study.members}
+    path.with_suffix(".csv").write_text(
+        tables.to_csv(comparison, sample, dataset, protocol, objective.dataset.digest, predicted)
+    )
     path.with_suffix(".md").write_text(markdown)
     path.with_suffix(".tex").write_text(tables.to_latex(comparison, sample))
     print(f"\n{protocol}\n\n{markdown}")
     print("\n".join(difference.verdict for difference in comparison.differences))
+
+
+def _predicted(member: Member) -> tables.Predicted:
+    objective = member.objective
+    timesteps = np.asarray(objective.process.inference_timesteps).tolist()
+    return tables.Predicted(timesteps, objective.num_noise_draws)
 
 
 def _scores(study: Study, done: Results, num_records: int) -> list[VariantScores]:

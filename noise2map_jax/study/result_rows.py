@@ -29,11 +29,10 @@ class ResultRow(NamedTuple):
         dataset: task and name, such as "ss whu": what scores can be compared on.
         f1: foreground F1 in percent.
         iou: foreground IoU in percent.
-        protocol: what a run was scored on, in a line; "" where a table does not say.
-        records: digest of the dataset; "" where it is not known.
-        timesteps: at which a run predicted; empty where it is not known.
-        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise;
-            None where it is not known.
+        protocol: what it was scored on, in a line; None where a table does not say, as below.
+        records: digest of the dataset.
+        timesteps: at which it predicted, in words.
+        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise.
         differs: in what a run was not scored as it was trained.
     """
 
@@ -41,21 +40,20 @@ class ResultRow(NamedTuple):
     dataset: str
     f1: float
     iou: float
-    protocol: str = ""
-    records: str = ""
-    timesteps: tuple[int, ...] = ()
+    protocol: str | None = None
+    records: str | None = None
+    timesteps: str | None = None
     draws: int | None = None
     differs: tuple[str, ...] = ()
 
 
+# What scores say of how they came about, besides the protocol.
+PREDICTED = {"records", "inference_timesteps", "num_noise_draws"}
 # How a run predicts, and may predict otherwise when it is evaluated again.
 PREDICTION: dict[str, Callable[[ResultRow], object]] = {
     "t =": lambda row: row.timesteps,
     "draws of noise:": lambda row: row.draws,
 }
-
-
-UNKNOWN: tuple[object, ...] = (None, "", ())
 
 
 def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
@@ -131,7 +129,7 @@ def _unlike(
     """Return two rows of the same key whose values are known and differ."""
     first: dict[object, ResultRow] = {}
     for row in rows:
-        if value(row) not in UNKNOWN:
+        if value(row) is not None:
             other = first.setdefault(key(row), row)
             if value(row) != value(other):
                 return other, row
@@ -191,13 +189,19 @@ def _read_scores(
         f1 = float(scores["f1/foreground"])
         ious = [float(scores[f"iou/{name}"]) for name in classes[1:]]
         step = int(content["step"])
-        records = str(content.get("records", ""))
-        timesteps = tuple(int(t) for t in content.get("inference_timesteps", ()))
-        draws = int(content["num_noise_draws"]) if "num_noise_draws" in content else None
+        is_of_now = content.keys() >= PREDICTED
+        records = str(content.get("records"))
+        timesteps = " ".join(str(int(t)) for t in content.get("inference_timesteps", ()))
+        draws = int(content.get("num_noise_draws", 0))
         differs = tuple(map(str, content.get("differs_from_training", ())))
         dataset = str(content.get("dataset", dataset))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} holds no scores ({error!r}); evaluate the run again") from None
+    if not is_of_now:
+        raise UserError(
+            f"{path} does not say on which records it was scored, and how it was predicted: an "
+            f"earlier version wrote it; evaluate the run again: {evaluation}"
+        )
     best = saved_steps(workdir / "checkpoints" / "best")
     if best and step != max(best):
         raise UserError(
@@ -291,4 +295,11 @@ def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow
             raise UserError(f"{where}: {name} is {text}; expected 0 to 100 percent")
         values.append(value)
     f1, iou = values
-    return ResultRow(method, dataset, f1, iou, (line.get("protocol") or "").strip())
+    protocol, records, timesteps, draws = (
+        (line.get(name) or "").strip() or None
+        for name in ("protocol", "records", "timesteps", "draws")
+    )
+    if draws is not None and not draws.isdecimal():
+        raise UserError(f"{where}: draws is {draws!r}; expected a whole number")
+    known = None if draws is None else int(draws)
+    return ResultRow(method, dataset, f1, iou, protocol, records, timesteps, known)

@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from noise2map_jax.page.content import Sample
 from noise2map_jax.study.comparison import Comparison, Difference
@@ -13,13 +15,41 @@ COLUMNS = (
     *("method", "dataset", "f1", "iou", "split", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
     *("difference", "difference_low", "difference_high", "p", "comparisons", "detectable"),
     *("effect_size", "pairs", "verdict", "tiles", "scenes", "places", "places_known", "protocol"),
+    *("records", "timesteps", "draws"),
 )
 
 
-def to_csv(comparison: Comparison, sample: Sample, dataset: str, protocol: str) -> str:
+class Predicted(NamedTuple):
+    """How the networks of a variant were asked.
+
+    Attributes:
+        timesteps: of prediction.
+        draws: of Gaussian noise that predictions are means over; 0 = there is no such noise.
+    """
+
+    timesteps: Sequence[int]
+    draws: int
+
+
+def to_csv(
+    comparison: Comparison,
+    sample: Sample,
+    dataset: str,
+    protocol: str,
+    records: str,
+    predicted: Mapping[str, Predicted],
+) -> str:
     """Write all numbers, a row a variant, in percent; unknown ones are empty.
 
     Intervals of differences hold together for as many `comparisons`; those of F1 one by one.
+
+    Args:
+        comparison: what was found.
+        sample: what it was measured on.
+        dataset: task and name.
+        protocol: the same in a line.
+        records: digest of the dataset.
+        predicted: by the name of the variant.
     """
     differences = {difference.name: difference for difference in comparison.differences}
     file = io.StringIO()
@@ -43,6 +73,9 @@ def to_csv(comparison: Comparison, sample: Sample, dataset: str, protocol: str) 
             "places": sample.num_places if sample.places_known else "",
             "places_known": "yes" if sample.places_known else "no",
             "protocol": protocol,
+            "records": records,
+            "timesteps": " ".join(map(str, predicted[variant.name].timesteps)),
+            "draws": predicted[variant.name].draws,
         }
         if difference := differences.get(variant.name):
             low, high = _limits(difference.interval)

@@ -21,6 +21,7 @@ def scores(f1, ious, protocol="records", **more):
     named = {"f1/foreground": f1, "iou/mean": 0.99, "iou/background": 0.98}
     named |= {f"iou/{name}": iou for name, iou in ious.items()}
     found = {"protocol": protocol, "step": 1, "scores": {"all tiles": {"tiles": 3, **named}}}
+    found |= {"records": "0a", "inference_timesteps": [999], "num_noise_draws": 0}
     return found | more
 
 
@@ -275,6 +276,16 @@ def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
     assert "is now that of step 20; evaluate the run again: python -m" in error
 
 
+@pytest.mark.parametrize("lacking", ["records", "inference_timesteps", "num_noise_draws"])
+def test_scores_of_an_earlier_version_are_refused(tmp_path, capsys, lacking):
+    path = write_run(tmp_path / "run") / "report" / "scores_test.json"
+    content = json.loads(path.read_text())
+    del content[lacking]
+    path.write_text(json.dumps(content))
+    error = call(capsys, tmp_path / "run", expect=2)
+    assert "an earlier version wrote it; evaluate the run again: python -m" in error
+
+
 def test_scores_are_of_the_dataset_that_was_evaluated(tmp_path, capsys):
     folder = write_run(tmp_path / "run", dataset="whu")
     path = folder / "report" / "scores_test.json"
@@ -291,12 +302,13 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     write_run(tmp_path / "a", inference_timesteps=[999])
     write_run(tmp_path / "b", inference_timesteps=[500])
     error = call(capsys, *names, expect=2)
-    assert "runs of m predicted ss whu with t = (999,) and (500,)" in error
+    assert "runs of m predicted ss whu with t = 999 and 500" in error
     call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
     for name, draws in ("a", 0), ("b", 4):
         write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
     assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
+    write_run(tmp_path / "a", inference_timesteps=[999])
     assert "m: means over runs: ss whu of 2" in call(capsys, *names)
 
 

@@ -17,6 +17,12 @@ from noise2map_jax.study.variant_scores import VariantScores
 PLACES = [f"place{i}" for i in range(6)]
 SAMPLE = Sample("val", num_tiles=6, num_scenes=8, num_places=6, places_known=True)
 
+PREDICTED = {
+    "paper": tables.Predicted([999], 0),
+    "a_b & 50 % | c": tables.Predicted([900, 999], 4),
+    "blown": tables.Predicted([999], 0),
+}
+
 
 def scores(name, *f1, seeds=None):
     """A variant of nearly the same F1 in every place, of 1000 pixels, 500 of them foreground."""
@@ -44,7 +50,7 @@ def comparison():
 
 
 def rows_of(comparison, sample=SAMPLE):
-    text = tables.to_csv(comparison, sample, "ss mine", "val of mine")
+    text = tables.to_csv(comparison, sample, "ss mine", "val of mine", "0a", PREDICTED)
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -67,6 +73,10 @@ def test_csv_holds_every_number_in_percent(comparison):
     ):
         assert float(rows[1][name]) == pytest.approx(value, rel=1e-5)
     assert rows[1]["comparisons"] == "1"
+    assert [[row[name] for name in ("records", "timesteps", "draws")] for row in rows] == [
+        ["0a", "999", "0"],
+        ["0a", "900 999", "4"],
+    ]
     assert "better than paper by 10.1 points" in rows[1]["verdict"]
     counts = [rows[1][name] for name in ("split", "tiles", "scenes", "places", "places_known")]
     assert counts == ["val", "6", "8", "6", "yes"]
@@ -96,11 +106,15 @@ def test_an_interval_over_two_places_is_refused():
 
 def test_csv_is_what_rank_reads(comparison, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(tables.to_csv(comparison, SAMPLE, "ss mine", "val of mine"))
+    path.write_text(tables.to_csv(comparison, SAMPLE, "ss mine", "val of mine", "0a", PREDICTED))
     rows = read_table(path, "val")
     assert [(row.method, row.dataset) for row in rows] == [
         ("paper", "ss mine"),
         ("a_b & 50 % | c", "ss mine"),
+    ]
+    assert [(row.records, row.timesteps, row.draws) for row in rows] == [
+        ("0a", "999", 0),
+        ("0a", "900 999", 4),
     ]
     assert rows[1].f1 == pytest.approx(62, abs=0.1)
     assert rows[1].iou == pytest.approx(100 * np.mean([0.6 / 1.4, 0.64 / 1.36]), rel=2e-3)
@@ -138,4 +152,4 @@ def test_a_single_seed_has_no_deviation():
     alone = compare([scores("paper", 0.5)], PLACES, "paper")
     markdown = tables.to_markdown(alone, SAMPLE)
     assert "| paper | 1 | 49.93 | n/a: 1 seed, at least 2 are needed |" in markdown
-    assert ",,," in tables.to_csv(alone, SAMPLE, "ss mine", "val of mine")
+    assert ",,," in tables.to_csv(alone, SAMPLE, "ss mine", "val of mine", "0a", PREDICTED)

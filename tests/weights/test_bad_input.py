@@ -22,7 +22,7 @@ def without_config(folder):
 
 def another_shape(folder):
     tensors = load_file(folder / WEIGHTS_FILE)
-    tensors["conv_in.weight"] = np.zeros((16, 4, 3, 3), np.float32)
+    tensors["conv_in.weight"] = np.zeros((4, 4, 3, 3), np.float32)
     save_file(tensors, folder / WEIGHTS_FILE)
     load_diffusers(folder)
 
@@ -55,7 +55,7 @@ def foreign_objects(folder):
     ("mistake", "words"),
     [
         (without_config, ("config.json: no such file", "expected a folder saved by diffusers")),
-        (another_shape, ("conv_in.weight [16, 4, 3, 3] instead of [16, 3, 3, 3]",)),
+        (another_shape, ("conv_in.weight [4, 4, 3, 3] instead of [4, 3, 3, 3]",)),
         (truncated, (f"{WEIGHTS_FILE}: not a whole safetensors file", "copy it again")),
         (unknown_block, ("SkipDownBlock2D", "expected only DownBlock2D and AttnDownBlock2D")),
         (without_network, ("hub cannot be reached", "download the folder elsewhere and give its")),

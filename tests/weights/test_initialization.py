@@ -196,10 +196,10 @@ def test_a_run_without_checkpoints_is_refused_and_left_as_it_is(finished_run, th
 def church_config(thin_data, folder):
     config = config_of(thin_data)
     config.model.unet.update(
-        block_out_channels=(16, 16, 32, 32, 48, 48),
-        layers_per_block=2,
+        block_out_channels=(4, 4, 8, 8, 12, 12),
+        layers_per_block=1,
         attention_levels=(4,),
-        norm_num_groups=8,
+        norm_num_groups=4,
     )
     config.init_from = str(folder)
     return config
