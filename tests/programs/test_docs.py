@@ -18,7 +18,9 @@ from configs import ablate_noise, default, multitask_buildings
 from noise2map_jax.experiment.config_fields import fields
 
 ROOT = pathlib.Path(programs.ROOT)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# A changelog also names what is there no more.
+TOP = [page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGELOG.md"]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 # Commands stand in the docstrings of configs as well.
 WITH_COMMANDS = [*PAGES, *sorted((ROOT / "configs").glob("*.py"))]
 SITE_TOOLS = ("mkdocs", "material", "mkdocstrings")
