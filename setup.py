@@ -14,6 +14,7 @@ TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
     "import-linter>=2.7",  # the floors of both packages: contracts in pyproject.toml
     *("tensorboard", "huggingface_hub>=0.34"),
+    "setuptools>=77",  # builds the wheel that is tested
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
 ]
@@ -24,10 +25,40 @@ setup(
     description="Noise2Map: maps of buildings and their changes from a diffusion U-Net, in JAX",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
+    author="The noise2map_jax authors",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=[
+        *("remote sensing", "semantic segmentation", "change detection", "building footprints"),
+        *("diffusion models", "jax", "flax"),
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: GIS",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
     packages=find_packages(
         include=["noise2map_jax", "noise2map_jax.*", "data_prep", "data_prep.*"]
     ),
+    # The experiments are a folder at the top of a checkout, and a part of the installed package.
+    package_dir={"noise2map_jax.configs": "configs"},
+    entry_points={
+        "console_scripts": [
+            "noise2map = noise2map_jax.main:run",
+            "noise2map-predict = noise2map_jax.predict:main",
+            "noise2map-rank = noise2map_jax.rank:main",
+            "noise2map-weights = noise2map_jax.weights.__main__:main",
+            "noise2map-data = data_prep.__main__:main",
+        ],
+    },
     install_requires=[
         "absl-py",
         "chex>=0.1.90",
@@ -54,6 +85,8 @@ setup(
         "tqdm",
     ],
     package_data={
+        "data_prep": ["py.typed"],
+        "noise2map_jax": ["py.typed"],
         "data_prep.protocols": ["*.json"],
         "noise2map_jax.page": ["templates/*"],
     },

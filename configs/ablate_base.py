@@ -7,13 +7,16 @@ Not a study by itself; see `ablate_noise.py`, `ablate_schedules.py`, `ablate_tim
 
 from ml_collections import ConfigDict
 
-from configs import cd_levir, default, ss_buildings
+from noise2map_jax.configs import cd_levir, default, ss_buildings
+from noise2map_jax.errors import UserError
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
 
 
 def get_config(task: str = "ss") -> ConfigDict:
     """Return the experiment of a task, `ss` or `cd`."""
+    if task not in TASKS:
+        raise UserError(f"no study of task {task!r}; expected one of {', '.join(TASKS)}")
     config = TASKS[task].get_config()
     config.noise = default.get_config().noise  # the published one
     config.init_from = ""

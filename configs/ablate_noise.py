@@ -9,7 +9,7 @@ in the same --workdir uses the members again that both have.
 
 from ml_collections import ConfigDict
 
-from configs import ablate_base, default
+from noise2map_jax.configs import ablate_base, default
 
 VARIANTS = ("paper", "clean", "clean_timestep", "gaussian")
 

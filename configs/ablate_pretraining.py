@@ -9,7 +9,7 @@ The pretrained run is in runs/pretrain_unlabelled; another one:
 
 from ml_collections import ConfigDict
 
-from configs import ablate_base, default, pretrain_unlabelled
+from noise2map_jax.configs import ablate_base, default, pretrain_unlabelled
 
 DENOISER = "init_from=runs/pretrain_unlabelled init_input=inflate"
 EARLY = "noise.timestep_range=0,50 noise.inference_timesteps=25,"

@@ -7,7 +7,7 @@ Parameters of a schedule by grid: `--config.study.grid="('noise.beta_end=0.005|0
 
 from ml_collections import ConfigDict
 
-from configs import ablate_base, default
+from noise2map_jax.configs import ablate_base, default
 
 VARIANTS = (
     *("paper", "clean"),

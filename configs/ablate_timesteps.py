@@ -8,7 +8,7 @@ nearly so: there no change reaches the network.
 
 from ml_collections import ConfigDict
 
-from configs import ablate_base, default
+from noise2map_jax.configs import ablate_base, default
 
 VARIANTS = (
     *("paper", "clean"),

@@ -16,7 +16,7 @@ cores.
 
 from ml_collections import ConfigDict
 
-from configs import ss_buildings
+from noise2map_jax.configs import ss_buildings
 
 
 def get_config() -> ConfigDict:

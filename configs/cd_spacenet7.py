@@ -12,7 +12,7 @@ measured here; what differs from the authors' code stands in `paper_base.py`.
 
 from ml_collections import ConfigDict
 
-from configs import paper_base
+from noise2map_jax.configs import paper_base
 
 
 def get_config() -> ConfigDict:

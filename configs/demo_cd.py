@@ -8,7 +8,7 @@ r"""Changed buildings on generated pairs with a thin backbone: runs on a CPU.
 
 from ml_collections import ConfigDict
 
-from configs import demo_ss
+from noise2map_jax.configs import demo_ss
 
 
 def get_config() -> ConfigDict:

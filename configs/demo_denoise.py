@@ -10,7 +10,7 @@ About 45 minutes on two CPU cores; error on test 17 % of predicting zero (docs/t
 
 from ml_collections import ConfigDict
 
-from configs import default, demo_ss
+from noise2map_jax.configs import default, demo_ss
 
 
 def get_config() -> ConfigDict:

@@ -8,7 +8,7 @@ r"""Buildings on generated scenes with a thin backbone: the first thing to run, 
 
 from ml_collections import ConfigDict
 
-from configs import default
+from noise2map_jax.configs import default
 
 
 def get_config() -> ConfigDict:

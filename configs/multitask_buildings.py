@@ -12,7 +12,7 @@ the same network, and `--config.init_from=runs/pretrain_unlabelled` begins with 
 
 from ml_collections import ConfigDict
 
-from configs import cd_levir, default, ss_buildings
+from noise2map_jax.configs import cd_levir, default, ss_buildings
 
 
 def get_config() -> ConfigDict:

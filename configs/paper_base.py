@@ -10,7 +10,7 @@ Not an experiment by itself; see `ss_spacenet7.py`.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from noise2map_jax.configs import default
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 

@@ -16,7 +16,7 @@ Not yet measured here.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from noise2map_jax.configs import default
 
 
 def get_config() -> ConfigDict:

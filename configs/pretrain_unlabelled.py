@@ -14,7 +14,7 @@ other jobs; what fine-tuning made of it is in docs/transfer.md.
 
 from ml_collections import ConfigDict
 
-from configs import default, multitask_buildings
+from noise2map_jax.configs import default, multitask_buildings
 
 
 def get_config() -> ConfigDict:

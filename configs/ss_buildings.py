@@ -13,7 +13,7 @@ on an accelerator:
 
 from ml_collections import ConfigDict
 
-from configs import default
+from noise2map_jax.configs import default
 
 
 def get_config() -> ConfigDict:

@@ -15,6 +15,7 @@ from data_prep.ground.options import check_name, positive
 from data_prep.miniatures import command as miniature
 from data_prep.shards import beam, manifest, sources, writer
 
+MODULE = "python -m data_prep"
 # NAME -> a module with add_arguments, default_name, options and plan.
 BUILDERS: dict[str, ModuleType] = {
     "folder": folder,
@@ -44,10 +45,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
       UserError: An unknown name or option, or a wrong value.
     """
-    parser = _Parser(prog="python -m data_prep", description=__doc__, allow_abbrev=False)
+    command = "noise2map-data" if Path(sys.argv[0]).stem == "noise2map-data" else MODULE
+    description = (__doc__ or "").replace(MODULE, command)
+    parser = _Parser(prog=command, description=description, allow_abbrev=False)
     names = parser.add_subparsers(dest="command", metavar="NAME", required=True)
     for name, module in (BUILDERS | TOOLS).items():
-        summary = (module.__doc__ or "").splitlines()[0]
+        summary = (module.__doc__ or "").splitlines()[0].replace(MODULE, command)
         one = names.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in TOOLS:
             module.add_arguments(one)

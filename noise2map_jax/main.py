@@ -1,6 +1,9 @@
-"""Command line: `python -m noise2map_jax.main --config=configs/demo_ss.py [--mode=...]`.
+"""Train, evaluate and compare networks that predict maps.
 
-Kept short: everything else can be imported.
+    python -m noise2map_jax.main --config=CONFIG [--mode=MODE] [--workdir=DIR] [--config.FIELD=X]
+
+CONFIG is a file such as configs/ss_buildings.py, or the name of a config that comes with the
+project, such as ss_buildings. It may end in an argument: ablate_noise:cd.
 """
 
 import errno
@@ -9,16 +12,15 @@ import logging as logging_of_python
 import os
 import pathlib
 import sys
-import traceback
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from noise2map_jax import ablate, baselines, compilation, evaluate, final, train
+from noise2map_jax import ablate, baselines, command_line, compilation, evaluate, final, train
+from noise2map_jax.command_name import command_name
 from noise2map_jax.devices.checkpoint import SaveError
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.run_config import CONFIG
 
 _TOPOLOGY = flags.DEFINE_string(
     "topology", "", "Of --mode=compile: a TPU slice, such as v5e:16x16; default: what is here."
@@ -36,10 +38,7 @@ MODES = {
     ),
 }
 
-RUN_CONFIG = pathlib.Path(__file__).with_name("experiment") / "config_of_run.py"
-OF_A_RUN = ("eval", "baselines")  # what can be done with the config that a run keeps
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment in configs/.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Path or name of an experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<config>.")
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -59,12 +58,14 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"unexpected argument {argv[1]!r}; options begin with --")
     if _CONFIG.value is None:
-        raise UserError("--config is missing; for example --config=configs/demo_ss.py")
+        raise UserError(
+            "--config is missing; for example --config=configs/demo_ss.py or --config=demo_ss"
+        )
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
         # Each task of a save that failed would log a stack of its own; the failure is told once.
         logging_of_python.getLogger("asyncio").setLevel(logging_of_python.CRITICAL)
-    path, _, argument = _config_path().partition(":")
+    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
         raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
@@ -90,67 +91,11 @@ def _given_fields() -> frozenset[str]:
     return frozenset(config_flags.get_override_values(flags.FLAGS["config"]))
 
 
-def _config_path() -> str:
-    path = config_flags.get_config_filename(flags.FLAGS["config"])
-    if not pathlib.Path(path.split(":")[0]).is_file():
-        raise UserError(_no_config(path))
-    return path
-
-
-def _no_config(path: str) -> str:
-    return f"no config file {path!r}; configs/ holds those that come with the project"
-
-
-def _parse_flags(argv: list[str]) -> list[str]:
-    """Parse, and name a field or file that does not exist in one line."""
-    argv = _with_config(argv)
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        raise UserError(str(error)) from None
-    except SyntaxError as error:
-        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
-    except (AttributeError, KeyError) as error:
-        config = _option(argv, "--config").split(":")[0]
-        lines = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == config
-        ]
-        if lines:  # raised by the config's own code
-            raise UserError(
-                f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
-            ) from None
-        field = str(error).strip("\"'")
-        given = next(
-            (a for a in argv if any(p in field.split() for p in a.split("=")[0].split(".")[1:])),
-            next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field),
-        )
-        raise UserError(
-            f"{given}: no such config field ({field}); configs/default.py lists them"
-        ) from None
-    except OSError:  # raised where an option overrides a field of a config that is not there
-        raise UserError(_no_config(_option(argv, "--config"))) from None
-
-
-def _with_config(argv: list[str]) -> list[str]:
-    """Let what is done with a run take the config that the run keeps, where none is given."""
-    workdir = _option(argv, "--workdir")
-    if _option(argv, "--mode") not in OF_A_RUN or not (pathlib.Path(workdir) / CONFIG).is_file():
-        return argv
-    if any(a.partition("=")[0] == "--config" for a in argv):
-        return argv
-    return [*argv[:1], f"--config={RUN_CONFIG}:{workdir}", *argv[1:]]
-
-
-def _option(argv: list[str], name: str) -> str:
-    """Return the last value of an option on the command line, or an empty string."""
-    values = [a.partition("=")[2] for a in argv if a.startswith(f"{name}=")]
-    return values[-1] if values else ""
-
-
 def run() -> None:
     """Call `main`; a user's mistake is one line on stderr and exit code 2."""
+    _describe_script()
     try:
-        app.run(main, flags_parser=_parse_flags)
+        app.run(main, flags_parser=command_line.parse)
     except (UserError, FloatingPointError) as error:
         _fail(str(error), alone=isinstance(error, SaveError))
     except OSError as error:
@@ -158,6 +103,16 @@ def run() -> None:
             raise
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror}{where}; make room, and run again", alone=True)
+
+
+def _describe_script() -> None:
+    """Let the installed script show what this module says: absl's --help asks `__main__` alone."""
+    command = command_name("noise2map", "noise2map_jax.main")
+    sys.modules["__main__"].__doc__ = (__doc__ or "").replace(
+        "python -m noise2map_jax.main", command
+    )
+    for flag in flags.FLAGS.get_flags_for_module(__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _fail(message: str, *, alone: bool) -> None:

@@ -12,14 +12,19 @@ import sys
 
 from absl import logging
 
+from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.predictor import map_scene
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
+    command = command_name("noise2map-predict", "noise2map_jax.predict")
     parser = argparse.ArgumentParser(
-        prog="python -m noise2map_jax.predict", description=__doc__, allow_abbrev=False
+        prog=command,
+        description=(__doc__ or "").replace("python -m noise2map_jax.predict", command),
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--workdir", required=True, help="work folder of a finished run")
     parser.add_argument("--image", required=True, help="the image; for a pair the earlier one")

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from absl import logging
 
+from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.study.result_rows import ResultRow, read_results
 
@@ -159,9 +160,10 @@ def save(cells: list[list[str]], path: pathlib.Path) -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
+    command = command_name("noise2map-rank", "noise2map_jax.rank")
     parser = argparse.ArgumentParser(
-        prog="python -m noise2map_jax.rank",
-        description=__doc__,
+        prog=command,
+        description=(__doc__ or "").replace("python -m noise2map_jax.rank", command),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,6 +6,7 @@ signal**2 + noise**2 = 1.
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -76,8 +77,10 @@ def to_sample_and_noise(
 
     Raises:
         UserError: the name is unknown.
+        AssertionError: prediction and x_t differ in shape, and would broadcast.
     """
     get_target(prediction_type)
+    chex.assert_equal_shape([prediction, x_t])
     if prediction_type == "epsilon":
         return _divide(x_t - noise * prediction, signal), prediction
     if prediction_type == "sample":

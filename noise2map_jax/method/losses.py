@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -48,7 +49,12 @@ def weighted_cross_entropy(
 
     Returns:
         Numerator and denominator. The denominator is 0 when every pixel is ignored.
+
+    Raises:
+        AssertionError: other shapes, which would broadcast: labels [B, H, W, 1], fewer weights.
     """
+    chex.assert_shape(labels, logits.shape[:-1])
+    chex.assert_shape(class_weights, logits.shape[-1:])
     weights = pixel_weights(labels, class_weights)
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)  # 255 -> zeros
@@ -65,7 +71,13 @@ def squared_errors(outputs: jax.Array, targets: jax.Array, valid: jax.Array) -> 
 
     Returns:
         Numerators and denominators (the numbers of values that count), [B] each.
+
+    Raises:
+        AssertionError: other shapes, which would broadcast.
     """
+    chex.assert_rank(outputs, 4)
+    chex.assert_equal_shape([outputs, targets])
+    chex.assert_shape(valid, outputs.shape[:-1])
     errors = jnp.square(outputs.astype(jnp.float32) - targets)
     return WeightedSum(
         jnp.sum(errors, axis=(1, 2, 3), where=valid[..., None]),

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,12 @@ def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: i
 
     Returns:
         [B, K, K] int32; row = label, column = prediction; ignored pixels are in no cell.
+
+    Raises:
+        AssertionError: other shapes, which would broadcast: labels [B, H, W, 1].
     """
+    chex.assert_rank(predictions, 3)
+    chex.assert_equal_shape([predictions, labels])
     valid = labels != IGNORE
     # One count per class pair on booleans: a reduction without scatter, fast on every backend.
     is_label = jnp.stack([(labels == k) & valid for k in range(num_classes)], axis=1)
@@ -60,8 +66,12 @@ def scores(confusion: np.ndarray) -> Scores:
 
     Returns:
         The scores, as fractions of 1.
+
+    Raises:
+        AssertionError: not one square matrix; those of several images are added first.
     """
     counts = np.asarray(confusion, np.float64)
+    chex.assert_shape(counts, 2 * counts.shape[:1])
     tp = np.diagonal(counts)
     fp = counts.sum(axis=0) - tp
     fn = counts.sum(axis=1) - tp

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -196,7 +197,13 @@ def add_noise(
 
     Returns:
         x_t, [B, H, W, C].
+
+    Raises:
+        AssertionError: other shapes, which would broadcast: one noise or one t for all images.
     """
+    chex.assert_rank(original_samples, 4)
+    chex.assert_equal_shape([original_samples, swapped_samples, gaussian_noise])
+    chex.assert_shape(timesteps, original_samples.shape[:1])
     signal = process.signal[timesteps][:, None, None, None]
     noise = process.noise[timesteps][:, None, None, None]
     mix = process.mix

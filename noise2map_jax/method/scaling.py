@@ -1,5 +1,6 @@
 """From sensor values to the network's range and back, on the device."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -16,7 +17,11 @@ def scale_images(images: jax.Array, value_range: ValueRange) -> jax.Array:
 
     Returns:
         [B, H, W, C] float32.
+
+    Raises:
+        AssertionError: the images have no batch axis.
     """
+    chex.assert_rank(images, 4)
     low, high = (
         jnp.broadcast_to(jnp.asarray(v, jnp.float32), images.shape[-1:]) for v in value_range
     )

@@ -6,6 +6,7 @@ weights map mechanically (`weights.py`).
 
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -141,7 +142,10 @@ class UNet(nn.Module):
 
         Raises:
             UserError: sizes that the levels do not divide, or another number of channels.
+            AssertionError: not a t for each image: a single one would broadcast.
         """
+        chex.assert_rank(sample, 4)
+        chex.assert_shape(timesteps, sample.shape[:1])
         config = self.config
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         blocks = types | {"remat": self.remat}

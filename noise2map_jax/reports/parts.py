@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from noise2map_jax.command_name import command_name
 from noise2map_jax.data.dataset import record_id
 from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.experiment.experiment import Objective
@@ -27,7 +28,7 @@ NUM_SAMPLED = 4  # evaluations whose samples are shown
 
 def command_line() -> str:
     """What was typed to start this program, so that it can be typed again."""
-    return shlex.join(["python", "-m", "noise2map_jax.main", *sys.argv[1:]])
+    return f"{command_name('noise2map', 'noise2map_jax.main')} {shlex.join(sys.argv[1:])}"
 
 
 def learning_curve(

@@ -11,6 +11,7 @@ import sys
 
 from absl import logging
 
+from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights.export import export
 from noise2map_jax.weights.summary import summarize
@@ -20,9 +21,10 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # as diffusers counts
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line."""
+    command = command_name("noise2map-weights", "noise2map_jax.weights")
     parser = argparse.ArgumentParser(
-        prog="python -m noise2map_jax.weights",
-        description=__doc__,
+        prog=command,
+        description=(__doc__ or "").replace("python -m noise2map_jax.weights", command),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -110,3 +110,10 @@ def test_unknown_names_are_refused():
     ):
         with pytest.raises(UserError, match=r"'noise'.*epsilon, sample, v_prediction"):
             call()
+
+
+def test_one_prediction_for_several_images_is_refused():
+    with pytest.raises(AssertionError, match="shape"):
+        denoising.to_sample_and_noise(
+            "epsilon", jnp.zeros((1, 2, 2, 3)), jnp.zeros((4, 2, 2, 3)), 0.6, 0.8
+        )

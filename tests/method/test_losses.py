@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,3 +101,21 @@ def test_balanced_weights_of_numbers_worked_by_hand():
     # N = 4 pixels, K = 3 classes: 4 / (3 * 3), 4 / (3 * 1), and none.
     weights = losses.balanced_class_weights(jnp.array([3, 1, 0]))
     np.testing.assert_allclose(weights, [4 / 9, 4 / 3, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_weights"),
+    [((1, 4, 4, 1), 2), ((4, 4), 2), ((1, 4, 4), 1), ((1, 4, 4), 3)],
+)
+def test_labels_and_weights_that_would_broadcast_are_refused(labels, num_weights):
+    logits = jnp.zeros((1, 4, 4, 2))
+    with pytest.raises(AssertionError, match="shape"):
+        losses.weighted_cross_entropy(logits, jnp.zeros(labels, int), jnp.ones(num_weights))
+
+
+@pytest.mark.parametrize(
+    ("targets", "valid"), [((2, 4, 4, 1), (2, 4, 4)), ((2, 4, 4, 3), (2, 4, 4, 1))]
+)
+def test_targets_that_would_broadcast_are_refused(targets, valid):
+    with pytest.raises(AssertionError, match="shape"):
+        losses.squared_errors(jnp.zeros((2, 4, 4, 3)), jnp.zeros(targets), jnp.ones(valid, bool))

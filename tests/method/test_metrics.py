@@ -70,3 +70,16 @@ def test_a_single_pixel_is_enough_for_a_score():
 def test_every_class_needs_a_name(classes):
     with pytest.raises(ValueError, match="zip"):
         metrics.summary(np.array([[5, 1], [1, 3]]), classes)
+
+
+def test_labels_with_a_channel_axis_are_refused():
+    predictions = jnp.zeros((4, 4, 4), int)
+    with pytest.raises(AssertionError, match="shape"):
+        metrics.confusion_matrices(predictions, predictions[..., None], 2)
+
+
+def test_matrices_of_several_images_are_no_matrix():
+    counts = np.ones((2, 2, 2), int)
+    with pytest.raises(AssertionError, match="shape"):
+        metrics.scores(counts)
+    assert metrics.scores(counts.sum(axis=0)).accuracy == 0.5

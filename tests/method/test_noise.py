@@ -203,3 +203,15 @@ def test_timesteps_outside_of_the_table_are_refused(options, words):
     with pytest.raises(UserError) as error:
         linear_process(**options)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("swapped", "gaussian", "timesteps"),
+    [((1, 4, 4, 3), (2, 4, 4, 3), 2), ((2, 4, 4, 3), (4, 4, 3), 2), ((2, 4, 4, 3),) * 2 + (1,)],
+)
+def test_one_noise_or_timestep_for_several_images_is_refused(swapped, gaussian, timesteps):
+    process = noise.create_noise_process(jnp.linspace(0.9, 0.1, 10), gaussian=1.0)
+    shapes = ((2, 4, 4, 3), swapped, gaussian)
+    arrays = [jnp.zeros(shape) for shape in shapes]
+    with pytest.raises(AssertionError, match="shape"):
+        noise.add_noise(process, *arrays, jnp.zeros(timesteps, int))

@@ -78,3 +78,8 @@ def test_ranges_that_do_not_fit_the_bands_are_refused(ranges):
     config.data.band_ranges = ranges
     with pytest.raises(UserError, match=r"expected( 3)? pairs"):
         value_range(config)
+
+
+def test_an_image_without_a_batch_is_refused():
+    with pytest.raises(AssertionError, match="rank"):
+        scale_images(np.zeros((4, 4, 3), np.uint8), (0.0, 255.0))

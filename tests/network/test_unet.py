@@ -185,6 +185,12 @@ def test_images_that_do_not_fit_are_refused(shape, message):
         jax.eval_shape(UNet(TINY).init, jax.random.key(0), jnp.zeros(shape), jnp.zeros(1))
 
 
+def test_one_timestep_for_several_images_is_refused():
+    unet = UNet(TINY)
+    with pytest.raises(AssertionError, match="shape"):
+        jax.eval_shape(unet.init, jax.random.key(0), jnp.zeros((2, 8, 8, 3)), jnp.zeros(1))
+
+
 def test_block_types_refuses_a_level_that_does_not_exist():
     assert block_types((8, 8), []) == (("DownBlock2D",) * 2, ("UpBlock2D",) * 2)
     with pytest.raises(UserError, match=r"level 2 does not exist.*levels 0 to 1"):

@@ -10,6 +10,7 @@ import optax
 import programs
 import pytest
 
+from noise2map_jax.experiment import shipped_configs
 from noise2map_jax.experiment.components import (
     count_params,
     create_model,
@@ -24,11 +25,7 @@ from noise2map_jax.network.model import init_params
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 
-NAMES = sorted(
-    p.stem
-    for p in (programs.ROOT / "configs").glob("*.py")
-    if p.stem not in ("__init__", "ablate_base", "default", "paper_base")
-)
+NAMES = shipped_configs.names()
 PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the positive class
     "ss_spacenet7": (16, 200, 5),
     "cd_spacenet7": (16, 200, 3),

@@ -1,0 +1,114 @@
+"""The command line of the main program: arguments to flags, a mistake to one line."""
+
+import pathlib
+import traceback
+
+from absl import flags
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.run_config import CONFIG
+from noise2map_jax.experiment.shipped_configs import config_path
+
+RUN_CONFIG = pathlib.Path(__file__).with_name("experiment") / "config_of_run.py"
+OF_A_RUN = ("eval", "baselines")  # what can be done with the config that a run keeps
+READ_HERE = ("config", "mode", "workdir")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parse the flags of absl and the config.
+
+    Args:
+        argv: the name of the program and its arguments.
+
+    Returns:
+        What is no flag, after the name of the program.
+
+    Raises:
+        UserError: an option, a field or a config that does not exist or cannot be used.
+    """
+    argv = _with_config(_joined(argv))
+    given = _option(argv, "--config")
+    argv = [_with_path(a) if a.startswith("--config=") else a for a in argv]
+    config = _option(argv, "--config").partition(":")[0]
+    try:
+        rest = flags.FLAGS(argv)
+        # ml_collections tells of a file that cannot be read only when the config is used.
+        getattr(flags.FLAGS["config"].value, "task", None)
+        return rest
+    except flags.Error as error:
+        raise UserError(_of_the_config(error, config, given) or str(error)) from None
+    except SyntaxError as error:
+        raise UserError(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+    except (AttributeError, KeyError, ImportError) as error:
+        raise UserError(_where_raised(error, config) or _no_field(error, argv)) from None
+    except OSError as error:
+        reason = str(error.__cause__ or error).splitlines()[-1].strip()
+        raise UserError(f"{config}: {reason}") from None
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """Write the options that are read here as --NAME=VALUE, however they were typed."""
+    parts, joined = iter(argv), []
+    for part in parts:
+        option, equals, value = part.partition("=")
+        if option in {dashes + name for dashes in ("-", "--") for name in READ_HERE}:
+            part = f"--{option.lstrip('-')}={value if equals else next(parts, '')}"
+        joined.append(part)
+    return joined
+
+
+def _with_config(argv: list[str]) -> list[str]:
+    """Let what is done with a run take the config that the run keeps, where none is given."""
+    workdir = _option(argv, "--workdir")
+    if _option(argv, "--mode") not in OF_A_RUN or not (pathlib.Path(workdir) / CONFIG).is_file():
+        return argv
+    if any(a.startswith("--config=") for a in argv):
+        return argv
+    return [*argv[:1], f"--config={RUN_CONFIG}:{workdir}", *argv[1:]]
+
+
+def _with_path(argument: str) -> str:
+    option, _, given = argument.partition("=")
+    return f"{option}={config_path(given)}"
+
+
+def _option(argv: list[str], name: str) -> str:
+    """Return the last value of an option on the command line, or an empty string."""
+    values = [a.partition("=")[2] for a in argv if a.startswith(f"{name}=")]
+    return values[-1] if values else ""
+
+
+def _of_the_config(error: flags.Error, config: str, given: str) -> str:
+    """Say what a config's own code found wrong; nothing where the error is of a flag.
+
+    ml_collections and absl each raise an error of their own in its place, with its stack as text.
+    """
+    wrapped = error.__context__
+    raised = wrapped.__context__ if wrapped is not None else None
+    if raised is None:
+        return ""
+    if isinstance(raised, UserError):
+        return str(raised)
+    return _where_raised(raised, config) or f"--config={given}: {raised}"
+
+
+def _where_raised(error: BaseException, config: str) -> str:
+    """Name the line of a config file in which an error came up; nothing if it was not there."""
+    stack = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in stack if frame.filename == config]
+    if not lines:
+        return ""
+    hint = ""
+    if isinstance(error, ImportError) and error.name == "configs":
+        hint = "; the configs of the project are in noise2map_jax.configs"
+    return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}{hint}"
+
+
+def _no_field(error: BaseException, argv: list[str]) -> str:
+    """Name the option that gives a field which the config does not have."""
+    field = str(error).strip("\"'")
+    given = next(
+        (a for a in argv if any(p in field.split() for p in a.split("=")[0].split(".")[1:])),
+        next((a for a in argv if a.split("=")[0].split(".")[-1] in field), field),
+    )
+    return f"{given}: no such config field ({field}); configs/default.py lists them"

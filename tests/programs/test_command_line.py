@@ -1,0 +1,109 @@
+"""How the main program finds its config, and what it says of one that fails."""
+
+import sys
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from noise2map_jax import command_line
+from noise2map_jax.command_name import command_name
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment import run_config, shipped_configs
+
+# ml_collections loads config files so.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parse arguments as a program does that has these three flags; returns them."""
+
+    def call(*arguments):
+        values = flags.FlagValues()
+        monkeypatch.setattr(flags, "FLAGS", values)
+        monkeypatch.setattr(config_flags.config_flags, "FLAGS", values)
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        flags.DEFINE_string("workdir", "", "", flag_values=values)
+        flags.DEFINE_string("mode", "train", "", flag_values=values)
+        assert command_line.parse(sys.argv) == ["program"]
+        return values
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--config=ablate_noise:cd"], ["--config", "ablate_noise:cd"], ["-config=ablate_noise:cd"]],
+)
+def test_a_config_is_given_by_name(parse, arguments):
+    values = parse(*arguments, "--config.study.seeds=3,4")
+    assert "self" in values.config.study.variants  # which the study of pairs has alone
+    assert values.config.study.seeds == (3, 4)
+    path = config_flags.get_config_filename(values["config"])
+    assert path == shipped_configs.config_path("ablate_noise:cd")
+
+
+def test_a_run_is_evaluated_with_its_own_config_unless_another_is_given(parse, tmp_path):
+    config = parse("--config=ss_whu").config
+    config.seed = 7
+    run_config.save_config(config, tmp_path)
+    run = ["--mode", "eval", f"--workdir={tmp_path}"]
+    assert parse(*run).config.seed == 7
+    assert parse(*run, "--config=ss_whu").config.seed == 0
+    assert parse(*run[2:]).config is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("from configs import nothing\n", "line 1: ImportError"),
+        (
+            "import nowhere_at_all\n",
+            "line 1: ModuleNotFoundError: No module named 'nowhere_at_all'",
+        ),
+        ("def get_config():\n    raise ValueError('so not')\n", "line 2: ValueError: so not"),
+        ("def get_config():\n    return {}['a']\n", "line 2: KeyError: 'a'"),
+        (
+            "def get_config():\n    open('nowhere.txt')\n",
+            "No such file or directory: 'nowhere.txt'",
+        ),
+        ("def get_config(x):\n    return x\n", "missing 1 required positional argument: 'x'"),
+    ],
+)
+def test_a_config_that_fails_is_one_line(parse, tmp_path, text, told):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        parse(f"--config={path}")
+    assert str(path) in str(error.value)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_that_looks_for_the_checkout_is_told_where_to_look(parse, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "configs", None)  # not there: as outside of a checkout
+    path = tmp_path / "mine.py"
+    path.write_text("from configs import default\n")
+    with pytest.raises(UserError, match=r"line 1: ModuleNotFoundError.*noise2map_jax.configs"):
+        parse(f"--config={path}")
+
+
+def test_a_study_of_a_task_that_there_is_not(parse):
+    with pytest.raises(UserError, match=r"^no study of task 'xx'; expected one of ss, cd$"):
+        parse("--config=ablate_noise:xx")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("/usr/bin/noise2map-predict", "noise2map-predict"),
+        ("noise2map-predict", "noise2map-predict"),
+        ("/checkout/noise2map_jax/predict.py", "python -m noise2map_jax.predict"),
+        ("/usr/bin/pytest", "python -m noise2map_jax.predict"),
+    ],
+)
+def test_a_program_is_called_as_it_was_typed(monkeypatch, typed, expected):
+    monkeypatch.setattr(sys, "argv", [typed])
+    assert command_name("noise2map-predict", "noise2map_jax.predict") == expected
