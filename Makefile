@@ -6,22 +6,28 @@ WORKERS ?= auto
 VENV ?= .venv-$(notdir $(PYTHON))
 BIN = $(VENV)/bin
 comma := ,
-STAMP = $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+PLAIN = $(VENV)/.installed
+STAMP = $(PLAIN)-$(subst $(comma),-,$(EXTRAS))
 # Large pages for what is allocated: training on a CPU takes a seventh less time (glibc 2.35 or later).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 DEMO_SCENES = --num_scenes=500,40,80 --scene_size=128 --tile_size=64
 
-.PHONY: demo test lint install clean-demo
+.PHONY: demo docs test lint install clean-demo
 
 install: $(STAMP)
 
-$(STAMP): setup.py
+$(PLAIN): WHAT = .
+$(STAMP): WHAT = .[$(EXTRAS)]
+$(PLAIN) $(STAMP): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --editable "$(WHAT)"
 	touch $@
 
-demo: $(STAMP)
+# What is compiled for one command serves the next.
+demo: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/demo/compiled
+demo: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+demo: $(PLAIN)
 	$(BIN)/python -m data_prep synthetic --task=ss --name=demo_ss --data_dir=demo/data $(DEMO_SCENES)
 	$(BIN)/python -m data_prep synthetic --task=cd --name=demo_cd --data_dir=demo/data $(DEMO_SCENES)
 	$(BIN)/python -m noise2map_jax.main --config=configs/demo_ss.py --workdir=demo/ss
@@ -38,6 +44,11 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
+
+docs:
+	$(MAKE) --no-print-directory install EXTRAS=docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Look at site/index.html, with python -m http.server --directory=site"
 
 clean-demo:
 	rm -rf demo

@@ -97,6 +97,10 @@ setup(
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"
         "mutation": ["cosmic-ray>=8.4"],  # benchmarks.mutation: do the tests find small faults?
         "tensorboard": ["tensorboard"],
+        "docs": [  # make docs
+            *("mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"),
+            "ruff",  # formats the signatures
+        ],
         "beam": ["apache-beam>=2.77"],  # data_prep --beam_runner
         "cuda": ["jax[cuda12]>=0.9"],
         "tpu": ["jax[tpu]>=0.9"],

@@ -71,11 +71,11 @@ def get_config() -> ConfigDict:
                 in_channels=3,  # of the backbone, after the task's first projection
                 out_channels=3,  # of the backbone, before the task's last projection
                 block_out_channels=(128, 128, 256, 256, 512, 512),  # from full resolution down
-                layers_per_block=2,
+                layers_per_block=2,  # residual blocks of a down block; an up block has one more
                 attention_levels=(4,),  # down blocks with attention; the up blocks mirror them
                 attention_head_dim=0,  # channels of a head; 0 = one head of all channels
-                norm_num_groups=32,
-                norm_eps=1e-6,
+                norm_num_groups=32,  # of every group normalisation
+                norm_eps=1e-6,  # added to the variance there
                 downsample_padding=0,  # 0: pad right and bottom by one; 1: all sides
                 flip_sin_to_cos=False,  # order within the timestep embedding
                 freq_shift=1.0,  # 1.0: the lowest frequency is 1/10000 exactly
@@ -106,7 +106,7 @@ def get_config() -> ConfigDict:
             ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
             class_weights=(1.0, 5.0),  # of each class in the loss
             class_weights_from="config",  # config: those above; data: counted, balanced
-            log_every_steps=50,
+            log_every_steps=50,  # steps between two losses in metrics.jsonl
             eval_every_steps=0,  # evaluation on the validation split; 0 = once an epoch
             checkpoint_every_steps=0,  # 0 = with every evaluation
             write_report=True,  # at the end of training: pictures and a page in report/

@@ -32,12 +32,12 @@ def thin(config: ConfigDict) -> None:
     config.model.unet.layers_per_block = 1
     config.model.unet.attention_levels = ()
     config.model.unet.norm_num_groups = 8
-    config.train.batch_size = 16
-    config.train.num_steps = 350
+    config.train.batch_size = 8
+    config.train.num_steps = 320
     config.train.learning_rate = 3e-3
     config.train.warmup_steps = 20
     config.train.cosine = True
     config.train.max_gradient_norm = 1.0
-    config.train.log_every_steps = 25
-    config.train.eval_every_steps = 175
+    config.train.log_every_steps = 20
+    config.train.eval_every_steps = 160
     config.eval.batch_size = 16

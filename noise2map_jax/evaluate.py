@@ -63,7 +63,8 @@ def evaluate(
     results = {}
     for name, objective in experiment.objectives.items():
         evaluator = create_evaluator(objective, experiment.mesh, split)
-        with progress_bar(objective.dataset.num_records(split), f"eval {name} {split}") as bar:
+        num_tiles = objective.dataset.num_records(split)
+        with progress_bar(num_tiles, f"eval {name} {split}", "tiles") as bar:
             evaluation = evaluator(params, objective.process, bar.update)
         results[name] = {
             "protocol": objective.protocol(split),

@@ -1,24 +1,48 @@
-"""Progress for people: one bar, with images a second and the time left."""
+"""Progress for people: a bar on a terminal, a line in a while in a log."""
+
+import sys
 
 import jax
 from tqdm import tqdm
 
+SECONDS_BETWEEN_LINES = 30.0  # in a log
 
-def progress_bar(total: int, label: str, *, initial: int = 0) -> tqdm:
-    """Make a bar that counts images; only the first process of several shows one.
+
+class _LogLines(tqdm):
+    """Writes each state as a line of its own; `data_prep.ground.progress` has the same."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Write a line; none before there is progress, a last one when tqdm is closed."""
+        if self.n > self.initial or msg is not None:
+            self.fp.write(f"{self}\n")
+            self.fp.flush()
+
+
+def progress_bar(total: int, label: str, unit: str, *, initial: int = 0) -> tqdm:
+    """Make a bar that tells a rate and the time left; of several processes the first shows it.
 
     Args:
-        total: images in all.
+        total: how many there are in all.
         label: what is going on.
-        initial: images already done by an earlier attempt.
+        unit: what is counted, in the plural: images, tiles, pixels.
+        initial: how many were done by an earlier attempt.
+
+    Returns:
+        The bar, to be closed. Where stderr is no terminal it writes a line every
+        `SECONDS_BETWEEN_LINES` at most, and one when it is closed.
     """
-    return tqdm(
+    is_terminal = sys.stderr.isatty()
+    amount = "{n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+    return (tqdm if is_terminal else _LogLines)(
         total=total,
         initial=initial,
         desc=label,
-        unit="img",
+        unit=f" {unit}",
         unit_scale=total >= 10_000,
         smoothing=0.05,
-        mininterval=0.5,
+        mininterval=0.5 if is_terminal else SECONDS_BETWEEN_LINES,
+        miniters=1,
+        leave=is_terminal,
+        bar_format="{l_bar}{bar}| " + amount if is_terminal else "{desc}: " + amount,
         disable=jax.process_index() != 0,
     )

@@ -90,7 +90,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         [candidate.files["image"] for candidate in found.candidates],
         num_workers=args.num_workers,
         description="reading",
-        unit=" files",
+        unit="files",
     )
     scenes, rejected, num_cut, num_pixels = [], list(found.rejected), 0, 0
     for candidate, scene_name, size in zip(found.candidates, names, sizes, strict=True):

@@ -150,7 +150,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         asked,
         num_workers=args.num_workers,
         description="reading",
-        unit=" months",
+        unit="months",
     )
     facts = dict(zip(asked, results, strict=True))
     if args.task == "cd":

@@ -100,7 +100,7 @@ def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarra
         items,
         num_workers=num_workers,
         description="reading labels",
-        unit=" windows",
+        unit="windows",
     )
     histograms = {part.files["mask"]: np.zeros(256, np.int64) for part in parts}
     for (path, _), histogram in zip(items, results, strict=True):

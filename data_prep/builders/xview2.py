@@ -148,7 +148,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         found.candidates,
         num_workers=args.num_workers,
         description="reading",
-        unit=" scenes",
+        unit="scenes",
     )
     facts = {c.name: one for c, one in zip(found.candidates, inspected, strict=True)}
     reading = xbd_scenes.decide(

@@ -106,7 +106,7 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
         shards,
         num_workers=num_workers,
         description="reading",
-        unit=" shards",
+        unit="shards",
     )
     for shard, part in zip(shards, parts, strict=True):
         sums[shard.split].add(part)

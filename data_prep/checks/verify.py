@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         shards,
         num_workers=args.num_workers,
         description="reading",
-        unit=" shards",
+        unit="shards",
     )
     by_shard = dict(zip(shards, reports, strict=True))
     for split in dict.fromkeys([*dataset.manifest["splits"], *dataset.shards]):

@@ -3,7 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -11,9 +10,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from data_prep.ground.errors import UserError
+from data_prep.ground.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,9 +37,7 @@ def ordered_map(
     Yields:
       The results. At most a few per worker are held, so memory does not grow with the items.
     """
-    # Written to a file, a bar that moves ten times a second is only noise.
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(total=len(items), desc=description, unit=unit, mininterval=interval) as bar:
+    with progress_bar(len(items), description, unit) as bar:
         for result in _results(function, iter(items), min(num_workers, len(items))):
             bar.update()
             yield result

@@ -98,7 +98,7 @@ def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path,
     """Read every file of the scenes once, see `inspect`."""
     files = [item for candidate in candidates for item in candidate.files.items()]
     results = ordered_map(
-        inspect, files, num_workers=num_workers, description="reading", unit=" files"
+        inspect, files, num_workers=num_workers, description="reading", unit="files"
     )
     return dict(zip((path for _, path in files), results, strict=True))
 

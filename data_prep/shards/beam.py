@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shlex
-import sys
 import threading
 import uuid
 import warnings
@@ -16,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from data_prep.ground.errors import UserError
+from data_prep.ground.progress import progress_bar
 
 Item = TypeVar("Item")
 
@@ -164,14 +162,13 @@ def _leave_result(function: Callable[[Item], Any], element: tuple[Path, Item]) -
 @contextmanager
 def _progress(parts: Sequence[Path], description: str, unit: str) -> Iterator[None]:
     """Count the results that are there: runners have no other way to tell in common."""
-    interval = 0.5 if sys.stderr.isatty() else 10.0
     finished = threading.Event()
 
     def watch() -> None:
-        with tqdm(total=len(parts), desc=description, unit=unit, mininterval=0) as bar:
+        with progress_bar(len(parts), description, unit) as bar:
             done = False
             while not done:
-                done = finished.wait(interval)
+                done = finished.wait(bar.mininterval)
                 # In any order, but about that of the list: what is there stays there.
                 bar.update(sum(part.exists() for part in parts) - bar.n)
 

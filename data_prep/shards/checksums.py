@@ -21,7 +21,7 @@ def of_files(paths: Iterable[Path], *, num_workers: int) -> dict[Path, tuple[str
         ordered,
         num_workers=num_workers if len(ordered) > 2 * num_workers else 1,
         description="checksums",
-        unit=" files",
+        unit="files",
     )
     return dict(zip(ordered, digests, strict=True))
 

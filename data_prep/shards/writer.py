@@ -133,7 +133,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             runner=runner,
             folder=Path(self.data_dir),
             description="writing",
-            unit=" shards",
+            unit="shards",
         )
         infos = []
         for split, of_split in shards.items():
@@ -212,7 +212,7 @@ def write(
             scenes,
             num_workers=num_workers,
             description="writing",
-            unit=" scenes",
+            unit="scenes",
         )
         with (
             contextlib.closing(results),  # Ends the bar's line before an error is printed.

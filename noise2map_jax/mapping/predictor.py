@@ -150,7 +150,7 @@ def map_scene(
                 for path, profile in written.items()
             ]
             scene.describe_map(writers[0], tuple(data.classes))
-            bar = outputs.enter_context(progress_bar(first.height * first.width, "pixels"))
+            bar = outputs.enter_context(progress_bar(first.height * first.width, "map", "pixels"))
             remaining = scene.blocks(first.height, first.width, size, margin)
             while batch := list(itertools.islice(remaining, batch_size)):
                 read = [

@@ -168,9 +168,8 @@ class Trainer:
                 learner.note_failure = functools.partial(note_failure, i)
             batches = self.batches(runs, first_step)
             images_a_step = self._images_a_step(runs[0]) * len(runs)
-            bar = progress_bar(
-                self.num_steps * images_a_step, "train", initial=first_step * images_a_step
-            )
+            num_images, done = self.num_steps * images_a_step, first_step * images_a_step
+            bar = progress_bar(num_images, "train", "images", initial=done)
             stack.enter_context(contextlib.closing(bar))
             watch = stack.enter_context(PreemptionWatch())
             stack.enter_context(jax.transfer_guard("disallow"))
@@ -180,7 +179,8 @@ class Trainer:
                 for i, learner in enumerate(learners):
                     if not learner.failure:
                         own = self.execution.member(params, i)
-                        bar.set_postfix_str(learner.evaluate(self.validation, own, step))
+                        told = learner.evaluate(self.validation, own, step)
+                        bar.set_postfix_str(told, refresh=False)
 
             def save(step: int) -> None:
                 # First the best must be on disk: a run killed in between would else go on from

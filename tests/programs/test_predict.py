@@ -63,13 +63,15 @@ def geotiff(tmp_path_factory):
 
 def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
     output, probability = tmp_path / "map.tif", tmp_path / "probability.tif"
-    predict(
+    done = predict(
         cache,
         f"--workdir={run}",
         f"--image={geotiff}",
         f"--output={output}",
         f"--probability={probability}",
     )
+    assert "map: 7000/7000 pixels [" in done.stderr
+    assert "\r" not in done.stderr
     with rasterio.open(output) as mapped, rasterio.open(probability) as probabilities:
         classes, p = mapped.read(1), probabilities.read(1)
         assert mapped.crs == "EPSG:32616"

@@ -28,7 +28,7 @@ def test_a_run_leaves_everything_that_is_promised(program, thin_data, tmp_path):
     run = tmp_path / "run"
     for word in ("parameters", "devices     1 x cpu", "8 images, 8 a device", "steps       20"):
         assert word in done.stdout
-    assert "img/s" in done.stderr
+    assert "train: 160/160 images [" in done.stderr
     assert "val foreground F1" in done.stderr
     losses = metrics(run)
     assert list(losses) == list(range(1, 21))

@@ -199,7 +199,7 @@ def test_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path):
 
 
 def test_results_come_in_order_from_several_processes():
-    options = {"description": "counting", "unit": " numbers"}
+    options = {"description": "counting", "unit": "numbers"}
     assert list(parallel.ordered_map(hex, range(20), num_workers=2, **options)) == [
         hex(number) for number in range(20)
     ]
