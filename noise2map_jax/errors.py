@@ -1,4 +1,7 @@
-"""The one exception for mistakes a user can mend: programs print it as one line and exit with 2."""
+"""`UserError`, the one exception for mistakes that a user can mend.
+
+Programs print its message as one line and exit with code 2.
+"""
 
 
 class UserError(ValueError):

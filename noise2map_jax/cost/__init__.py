@@ -1,1 +1,1 @@
-"""What a step costs, read from its compiled program: memory, operations, exchanges, time."""
+"""Costs of a step, read from its compiled program: memory, arithmetic, collectives, time."""

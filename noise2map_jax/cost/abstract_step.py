@@ -1,4 +1,4 @@
-"""The training step of a config with shapes in place of arrays: to compile it without data."""
+"""The training step of a config with shapes in place of arrays, to compile it without data."""
 
 import dataclasses
 from typing import Any
@@ -21,17 +21,17 @@ from noise2map_jax.experiment.task_configs import task_configs, task_weight
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
 
-ANY_LENGTH = 2  # of a run in steps: where the learning rate falls does not change what is compiled
+ANY_LENGTH = 2  # steps after the warm-up; a run's length does not change what is compiled
 
 
 @dataclasses.dataclass(frozen=True)
 class AbstractStep:
-    """A step that can be lowered and compiled, for devices that need not be here.
+    """A step that can be lowered and compiled for devices that this machine need not have.
 
     Attributes:
-        step: jitted as for training; see `step_functions`.
-        arguments: what it takes, as `jax.ShapeDtypeStruct` with shardings.
-        num_loops: how often it goes through its loop over micro-batches; 1 = there is none.
+        step: the jitted training step; see `step_functions`.
+        arguments: arguments of the step, as `jax.ShapeDtypeStruct` with shardings.
+        num_loops: number of passes of its loop over micro-batches; 1 = there is no loop.
     """
 
     step: jax.stages.Wrapped
@@ -47,15 +47,15 @@ class AbstractStep:
 def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
     """Make the step that `--mode=train` runs for this config on these devices.
 
-    Class weights that are to be counted, and scaling that is to be read from a manifest, are
-    numbers in the compiled step: others stand in for them.
+    Class weights and scaling that training would read from the data are constants of the compiled
+    step; placeholders replace them here.
 
     Args:
         config: an experiment.
         mesh: the devices.
 
     Raises:
-        UserError: a field that is wrong, or a batch that cannot be divided.
+        UserError: a field is wrong, or the batch cannot be divided.
     """
     config = _without_manifest(config)
     options, model = config.train, create_model(config)
@@ -97,7 +97,7 @@ def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
 
 
 def _without_manifest(config: ConfigDict) -> ConfigDict:
-    """Fill in a range for every band where that of the data would be read."""
+    """Fill in a placeholder range for every band whose range the manifest would give."""
     config = config.copy_and_resolve_references()
     for name, view in task_configs(config).items():
         if view.data.scaling == "manifest" and not view.data.band_ranges:

@@ -1,4 +1,4 @@
-"""The chips that a step can be compiled for, here or without having one."""
+"""Limits of accelerators, and TPU slices to compile for without having one."""
 
 import contextlib
 import dataclasses
@@ -15,14 +15,14 @@ from noise2map_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Accelerator:
-    """What limits a device: one entry of `jax.devices()`, which need not be a whole chip.
+    """The limits of a device: one entry of `jax.devices()`, which need not be a whole chip.
 
     Attributes:
         memory: bytes.
-        flops: of bfloat16 matrix products, a second.
-        bandwidth: of its memory, bytes a second.
-        interconnect: to its neighbours in one direction, all links together, bytes a second.
-        clock: cycles a second; None where the compiler estimates none.
+        flops: peak rate of bfloat16 matrix products, FLOP a second.
+        bandwidth: memory bandwidth, bytes a second.
+        interconnect: bandwidth to neighbours in one direction, over all links, bytes a second.
+        clock: cycles a second; None if the device's compiler estimates no cycles.
     """
 
     memory: float
@@ -33,10 +33,10 @@ class Accelerator:
 
 
 GIB = 2.0**30
-# From the owner's pages on each generation (peak compute, HBM capacity and bandwidth, half of the
-# bidirectional interconnect, a chip); a device of TPU7x is one of the two halves of a chip. The
-# clock is that at which matrix units of 131,072 FLOP a cycle (v5e), twice (v4, v5p) and four times
-# as many (v6e, TPU7x) give the peak: products of 4096 x 4096 compile to 0.83 to 0.97 of these.
+# From the vendor's pages on each generation: peak compute, HBM capacity and bandwidth, half of the
+# bidirectional interconnect, all for a chip; a TPU7x device is half a chip. The clock is the rate
+# at which the matrix units reach the peak, with 131,072 FLOP a cycle (v5e), twice (v4, v5p) and
+# four times as many (v6e, TPU7x). Products of 4096 x 4096 compile to 0.83 to 0.97 of the peak.
 ACCELERATORS = {
     "TPU v4": Accelerator(32 * GIB, 275e12, 1228e9, 300e9, 1.05e9),
     "TPU v5 lite": Accelerator(16 * GIB, 197e12, 819e9, 200e9, 1.5e9),
@@ -47,25 +47,25 @@ ACCELERATORS = {
     "NVIDIA H100 80GB HBM3": Accelerator(80 * GIB, 989e12, 3350e9, 450e9),
     "NVIDIA H200": Accelerator(140 * GIB, 989e12, 4800e9, 450e9),
 }
-# Of v4 JAX shows whole chips on the machines, and half chips here unless this is asked for.
+# On v4 machines JAX lists whole chips; a topology description lists half chips without this.
 _OPTIONS: dict[str, dict[str, Any]] = {"v4": {"chip_config_name": "megacore"}}
 
 
 def accelerator_of(device: Any) -> Accelerator | None:
-    """Look up what limits a device; None where it is not known, as of a CPU."""
+    """Look up the limits of a device; None for unknown devices, such as CPUs."""
     return ACCELERATORS.get(device.device_kind)
 
 
 def topology_devices(name: str, num_slices: int = 1) -> list[Any]:
-    """Describe the devices of a TPU slice, of which none need be at hand.
+    """Describe the devices of a TPU slice; this machine needs no TPU.
 
     Args:
         name: generation and shape in chips: `v5e:16x16`, `v6e:16x16`, `v5p:8x8x8`, `v4:4x4x4`,
             `tpu7x:4x4x4`.
-        num_slices: so many of them, joined by the network of the data centre.
+        num_slices: number of such slices, joined by the network of the data centre.
 
     Returns:
-        Devices that programs can be compiled for, and not run on.
+        Devices that programs can be compiled for, but cannot run on.
 
     Raises:
         UserError: libtpu is not installed, or there is no such slice.
@@ -95,10 +95,10 @@ def topology_devices(name: str, num_slices: int = 1) -> list[Any]:
 
 @contextlib.contextmanager
 def _without_a_tpu() -> Iterator[None]:
-    """Let libtpu load on any machine: it neither asks for a TPU's metadata nor claims one.
+    """Let libtpu load on any machine without looking for a TPU's metadata or claiming a TPU.
 
-    It would else wait for a metadata server, and hold a lock that another program on the machine
-    may have.
+    Otherwise libtpu would wait for a metadata server, and for a lock that another program on the
+    machine may hold.
     """
     wanted = {
         "TPU_SKIP_MDS_QUERY": "1",

@@ -1,4 +1,4 @@
-"""What devices exchange in a step, read from the text of the compiled program."""
+"""Collective operations of a step, read from the text of its compiled program."""
 
 import dataclasses
 import math
@@ -9,21 +9,21 @@ from noise2map_jax.cost.program_text import Instruction, Program
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 BETWEEN_SLICES = "between slices"  # over the network of the data centre, through the host
-# Devices that talk to each other: listed; [number of groups, size]; or axes of a mesh.
+# Three forms of device groups: a list; [number of groups, size]; or axes of a mesh.
 _LISTED = re.compile(r"replica_groups=\{\{([0-9,]+)\}")
 _COUNTED = re.compile(r"replica_groups=\[[0-9]+,([0-9]+)\]")
 _OF_A_MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}")
 _SIZE = re.compile(r"'(\w+)'=(\d+)")
-_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")  # whole, or a part of so many
+_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")  # a whole axis, or a part with its size
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """Something that devices exchange in a step.
+    """One exchange between devices in a step.
 
     Attributes:
         kind: one of `COLLECTIVES`, or `BETWEEN_SLICES`.
-        size: bytes of the whole array that is exchanged, on a device.
+        size: bytes of the whole array that is exchanged, on one device.
         group: number of devices that take part.
     """
 
@@ -33,7 +33,7 @@ class Collective:
 
     @property
     def sent(self) -> float:
-        """Bytes that a device sends, in a ring."""
+        """Bytes that a device sends if the exchange runs in a ring."""
         others = (self.group - 1) / self.group
         if self.kind == "all-reduce":
             return 2 * others * self.size
@@ -42,17 +42,17 @@ class Collective:
 
 
 def collectives(program: Program, num_loops: int = 1) -> Iterator[Collective]:
-    """Find what devices exchange.
+    """Find every exchange between devices.
 
     Args:
         program: a compiled program.
-        num_loops: how often it goes through its loops.
+        num_loops: number of passes of the program's loops.
     """
     looped, chains = program.looped(), set()
     for name, instructions in program.computations.items():
         times = num_loops if name in looped else 1
         for instruction in instructions.values():
-            if instruction.chain in chains:  # counted where it was met first
+            if instruction.chain in chains:  # counted at its first instruction
                 continue
             chains |= {instruction.chain} - {""}
             if found := _collective(instruction, name):
@@ -68,20 +68,20 @@ def _collective(instruction: Instruction, computation: str) -> Collective | None
         return None
     group, started = _group_size(instruction.attributes), kind != instruction.kind
     if started and kind == "collective-permute":
-        size = sizes[0]  # operand, result, and words that are waited on
+        size = sizes[0]  # the arrays are operand, result and synchronisation words
     elif started and kind != "all-reduce":
-        size = sum(sizes[len(sizes) // 2 :])  # operands, then as many results
+        size = sum(sizes[len(sizes) // 2 :])  # the arrays are operands, then as many results
     else:
         size = sum(sizes)
     if kind == "reduce-scatter":
-        size *= group  # of the whole that is reduced, the result is one part
+        size *= group  # the result is one part of the array that is reduced
     elif kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
-        kind = "reduce-scatter"  # as TPUs write it: each then takes its part
+        kind = "reduce-scatter"  # the TPU form: an all-reduce, of which each device takes its part
     return Collective(kind, size, group) if group > 1 else None
 
 
 def _group_size(attributes: str) -> int:
-    """Read how many devices take part, off the attributes of an instruction."""
+    """Read the number of devices that take part from an instruction's attributes."""
     if found := _LISTED.search(attributes):
         return len(found[1].split(","))
     if found := _COUNTED.search(attributes):

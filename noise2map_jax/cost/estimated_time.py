@@ -1,21 +1,20 @@
-"""How long a step takes by the compiler's own model of a TPU, and where in the network.
+"""Time of a step and of each part of the network by the compiler's own model of a TPU.
 
-The bounds of `step_cost.py` take peak rates as reached: no step is quicker. The compiler for TPUs
-chooses among ways to compute a thing by the cycles that it expects of each, and writes them into
-the program. Their sum is an estimate, not a measurement; it has neither what devices exchange nor
-waits for memory in it. It tells which of two programs is likely the quicker, and which parts take
-the time.
+The times in `step_cost.py` are lower bounds: they assume peak rates. The TPU compiler estimates
+cycles for every instruction, to choose among implementations, and writes them into the program.
+Their sum is an estimate, not a measurement; it leaves out exchanges between devices and waits for
+memory. It shows which of two programs is likely faster, and which parts take the time.
 """
 
 import re
 
 from noise2map_jax.cost.program_text import Program
 
-# Of `jit(step)/jvp(Noise2Map)/unet/up_blocks_5/resnets_0/...` the block; what belongs to none of
-# the U-Net's, as its sines of the timestep, is `unet`; outside of it the module.
+# The block in `jit(step)/jvp(Noise2Map)/unet/up_blocks_5/resnets_0/...`; `unet` for the parts of
+# the U-Net outside its blocks, such as the sines of the timestep; else the module.
 _PART = re.compile(r"Noise2Map\)*/(?:unet/)?(\w+)/")
-UNKNOWN = 2**60  # cycles from which on the compiler means that it cannot tell
-OTHERS = "others"  # optimiser, loss, augmentation, noise, and copies whose source is not told
+UNKNOWN = 2**60  # the compiler writes this many cycles or more where it has no estimate
+OTHERS = "others"  # optimiser, loss, augmentation, noise, and copies of unknown source
 
 
 def estimated_cycles(program: Program, num_loops: int = 1) -> dict[str, float]:
@@ -23,11 +22,11 @@ def estimated_cycles(program: Program, num_loops: int = 1) -> dict[str, float]:
 
     Args:
         program: a compiled program.
-        num_loops: how often it goes through its loops.
+        num_loops: number of passes of the program's loops.
 
     Returns:
-        By part, the most first; empty where the compiler says nothing, as those for CPUs and GPUs,
-        or cannot tell of some instruction.
+        Cycles by part, largest first; empty if the compiler estimates none (as for CPUs and GPUs)
+        or has no estimate for some instruction.
     """
     parts: dict[str, float] = {}
     for instruction, cycles in program.executed(lambda _, i: i.cycles, num_loops):

@@ -1,4 +1,4 @@
-"""The text of a compiled program (XLA's HLO), read into its instructions."""
+"""Parser for the text of a compiled program (XLA's HLO)."""
 
 import dataclasses
 import math
@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable, Iterator
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%(?P<name>[^ ]+) \(.*\{$")
-# `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; a result of several is a tuple.
+# `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; several results form a tuple.
 _INSTRUCTION = re.compile(
     r"^ *(?P<root>ROOT )?%(?P<name>[^ ]+) = (?P<result>\(.*?\)|[^ ]+) (?P<kind>[a-z0-9-]+)\("
     r"(?P<rest>.*)$"
 )
-# With its layout, in which `S(1)` says that it is not in the device's own memory.
+# An array with its layout; `S(1)` in the layout means a memory other than the device's main one.
 _ARRAY = re.compile(
     r"\b(?P<type>[a-z]+[0-9]*[a-z0-9]*)\[(?P<shape>[0-9,<=]*)\](?P<layout>\{[^}]*\})?"
 )
 _BITS = re.compile(r"[a-z]+([0-9]+)")
 _ELSEWHERE = re.compile(r"S\([1-9]")
-_QUOTED = re.compile(r'"[^"]*"')  # names of the source and settings, which may hold anything
+_QUOTED = re.compile(r'"[^"]*"')  # source names and settings; these may contain anything
 _SOURCE = re.compile(r'\bop_name="([^"]*)"')
 _CHAIN = re.compile(r'\bchain_id="(\d+)"')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
@@ -35,8 +35,8 @@ class Array:
 
     Attributes:
         size: bytes.
-        in_memory: whether it is in the device's memory, and not in a smaller one on the chip, as
-            the vector memory of a TPU, or in that of the host.
+        in_memory: whether the array is in the device's main memory; False for smaller memories on
+            the chip, such as the vector memory of a TPU, and for the host's memory.
     """
 
     size: int
@@ -48,16 +48,16 @@ class Instruction:
     """One line of a program.
 
     Attributes:
-        name: that others call its result.
+        name: name of the instruction and its result.
         kind: the operation: `fusion`, `all-reduce-start`, `while`.
-        arrays: what it makes; several where the result is a tuple.
-        operands: names of what it takes.
+        arrays: the results; several if the result is a tuple.
+        operands: names of the operands.
         attributes: the rest of the line.
-        is_root: whether its result is that of the computation.
-        source: what it was made from: functions and modules that lead there, `jit(step)/unet/add`.
-        cycles: that the compiler's model of the device gives it; 0 where it says nothing.
-        chain: number of the exchange that it goes on with, where a TPU does one beside several
-            fusions, each of which has it in it; else empty.
+        is_root: whether its result is the result of the computation.
+        source: path of functions and modules in the source, such as `jit(step)/unet/add`.
+        cycles: estimate by the compiler's model of the device; 0 if there is none.
+        chain: number of the exchange that the instruction continues, else empty. A TPU can run an
+            exchange beside several fusions; each of them then contains part of it.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Instruction:
 
     @property
     def size(self) -> int:
-        """Bytes of all that it makes."""
+        """Bytes of all results."""
         return sum(array.size for array in self.arrays)
 
     @property
     def called(self) -> tuple[str, ...]:
-        """Names of the computations that it calls; of a loop the condition and the body."""
+        """Names of the computations that it calls; for a loop, the condition and the body."""
         names = _CALLED.findall(self.attributes)
         for branches in _BRANCHES.findall(self.attributes):
             names += [name.strip().lstrip("%") for name in branches.split(",")]
@@ -93,15 +93,15 @@ class Program:
     """A compiled program.
 
     Attributes:
-        computations: by name, their instructions by name, in the order of the text.
-        entry: name of the one that is begun with; empty where the text names none.
+        computations: by name, the instructions of each by name, in the order of the text.
+        entry: name of the computation that runs first; empty if the text names none.
     """
 
     computations: dict[str, Computation]
     entry: str
 
     def looped(self) -> set[str]:
-        """Name the computations that are bodies of loops, or called by them."""
+        """Return the names of computations that are bodies of loops or called from them."""
         instructions = [i for c in self.computations.values() for i in c.values()]
         pending = {name for i in instructions for name in _BODY.findall(i.attributes)}
         found: set[str] = set()
@@ -113,17 +113,17 @@ class Program:
         return found
 
     def executed(self, cost: Cost, num_loops: int = 1) -> Iterator[tuple[Instruction, float]]:
-        """Yield what is executed, with what it costs all times together.
+        """Yield each executed instruction with its cost over all executions.
 
-        Of branches the dearest counts.
+        Of the branches of a conditional, only the most expensive one counts.
 
         Args:
-            cost: of an instruction that calls no other computation but as a fusion does.
-            num_loops: how often the program goes through its loops; loops inside of loops are
-                gone through once each time.
+            cost: cost of one execution of an instruction other than a loop, call or conditional.
+            num_loops: number of passes of the program's loops; a loop inside a loop counts as one
+                pass each time.
 
         Raises:
-            ValueError: the text that the program was read from has no entry.
+            ValueError: the program's text has no entry.
         """
         if self.entry not in self.computations or not self.entry:
             raise ValueError("the text of the compiled program has no ENTRY: its costs are unknown")
@@ -146,7 +146,7 @@ class Program:
 
 
 def parse(text: str) -> Program:
-    """Read the text of a compiled program, `jax.stages.Compiled.as_text()`."""
+    """Parse the text of a compiled program, from `jax.stages.Compiled.as_text()`."""
     computations: dict[str, Computation] = {"": {}}
     current, entry = computations[""], ""
     for line in text.splitlines():
@@ -160,7 +160,7 @@ def parse(text: str) -> Program:
                 found["kind"],
                 tuple(_array(array) for array in _ARRAY.finditer(found["result"])),
                 tuple(_NAME.findall(operands)),
-                # What a parameter or a constant is given stands where operands stand.
+                # Parameters and constants have their number or value in place of operands.
                 attributes if _NAME.search(operands) else f"{operands} {attributes}",
                 found["root"] is not None,
                 source[1] if (source := _SOURCE.search(found["rest"])) else "",
@@ -178,7 +178,7 @@ def _array(found: re.Match[str]) -> Array:
 
 
 def _split(rest: str) -> tuple[str, str]:
-    """Cut what follows an opening bracket where that is closed."""
+    """Cut the text after an opening bracket at its closing bracket."""
     depth = 1
     for i, letter in enumerate(rest):
         depth += (letter == "(") - (letter == ")")

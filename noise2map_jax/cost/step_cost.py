@@ -1,4 +1,4 @@
-"""What a compiled step costs a device: memory, arithmetic, traffic, and what it sends to others."""
+"""Costs of a compiled step on one device: memory, arithmetic, memory traffic, bytes sent."""
 
 import dataclasses
 import math
@@ -22,16 +22,16 @@ class StepCost:
         parameters: bytes of the parameters.
         optimizer: bytes of the optimiser's state.
         averages: bytes of averaged parameters.
-        batch: bytes of the batch and of everything else that is given.
-        temporary: bytes of activations, gradients and whatever else is alive in the step.
+        batch: bytes of the batch and of all other arguments.
+        temporary: bytes of activations, gradients and other temporary arrays.
         code: bytes of the program.
-        flops: arithmetic, one multiply-add = 2; where there is a loop over micro-batches, what
-            comes after it, the optimiser's little, counts as often.
+        flops: arithmetic, one multiply-add = 2. With a loop over micro-batches, the small part
+            after the loop (the optimiser) is counted once for each pass.
         traffic: bytes read from and written to the device's memory, see `traffic.py`.
-        counted_traffic: bytes as the compiler counts them, those to and from memories on the chip
-            among them; None where there is a loop, which it counts once.
-        collectives: what is exchanged.
-        cycles: by part of the network, as the compiler estimates them; empty where it does not.
+        counted_traffic: bytes by the compiler's own count, which includes memories on the chip;
+            None if there is a loop, which the compiler counts once.
+        collectives: the exchanges between devices.
+        cycles: the compiler's estimate by part of the network; empty if there is none.
     """
 
     parameters: int
@@ -48,14 +48,14 @@ class StepCost:
 
     @property
     def memory(self) -> int:
-        """Bytes of the device's memory that are taken."""
+        """Bytes of the device's memory that the step needs."""
         parts = self.parameters, self.optimizer, self.averages, self.batch
         return sum(parts) + self.temporary + self.code
 
     def seconds(self, accelerator: Accelerator) -> dict[str, float]:
-        """Least time of a step, by each of three things that it needs.
+        """Lower bounds of a step's time, from arithmetic, memory traffic and collectives.
 
-        What goes between slices is left out: how fast their network is depends on the place.
+        Exchanges between slices are left out: the speed of their network depends on the site.
         """
         return {
             "arithmetic": self.flops / accelerator.flops,
@@ -64,14 +64,14 @@ class StepCost:
         }
 
     def estimated_seconds(self, accelerator: Accelerator) -> float | None:
-        """Time of a step without exchanges by the compiler's model; None where there is none."""
+        """Time of a step by the compiler's model, without exchanges; None if it has no estimate."""
         if accelerator.clock is None or not self.cycles:
             return None
         return sum(self.cycles.values()) / accelerator.clock
 
     @property
     def sent_within_slice(self) -> float:
-        """Bytes that a device sends to others of its slice."""
+        """Bytes that a device sends to other devices of its slice."""
         return sum(c.sent for c in self.collectives if c.kind != BETWEEN_SLICES)
 
     def sent(self) -> dict[str, float]:
@@ -84,16 +84,16 @@ class StepCost:
 
 
 def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> StepCost:
-    """Read the costs off a compiled training step.
+    """Read the costs of a compiled training step.
 
     Args:
         compiled: the step.
-        state: its first argument: a training state, or its shapes with shardings.
-        num_loops: how often it goes through its loop over micro-batches, which the compiler
-            counts once; 1 where they are written out.
+        state: the step's first argument: a training state, or its shapes with shardings.
+        num_loops: number of passes of the loop over micro-batches, which the compiler counts once;
+            1 if micro-batches are unrolled.
     """
     analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    assert analysis is not None  # every backend that trains here has both
+    assert analysis is not None  # every supported backend has both
     assert memory is not None
     held = {name: _held(getattr(state, name)) for name in ("params", "opt_state", "ema_params")}
     program = parse(compiled.as_text() or "")

@@ -1,11 +1,12 @@
 """Bytes that a compiled program reads from and writes to the device's memory.
 
-The compiler's own count, `cost_analysis()["bytes accessed"]`, takes every memory for the same: on
-a TPU it adds what goes to the vector memory on the chip and what is read from there, which is an
-order of magnitude faster, and counts a copy into it up to three times. A bound on the time by it
-would be too high. Here an instruction reads its operands and writes its results, as there, but only
-those count that are in the device's memory, by the bytes of their elements: padding to the tiles of
-a layout, which adds 3 % to the full backbone's step on a TPU, is left out. It is a lower bound.
+The compiler's own count, `cost_analysis()["bytes accessed"]`, does not tell memories apart: on a
+TPU it includes reads and writes of the vector memory on the chip, which is an order of magnitude
+faster, and counts a copy into that memory up to three times. A bound on the time from that count
+would be too high. Here, too, an instruction reads its operands and writes its results, but only
+arrays in the device's main memory count, by the bytes of their elements. Padding to the tiles of a
+layout, which adds 3 % to the full backbone's step on a TPU, is left out. The result is a lower
+bound.
 """
 
 import functools
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from noise2map_jax.cost.program_text import Computation, Instruction, Program
 
-_PARTS = ("slice", "dynamic-slice", "gather")  # read what they give of their first operand
+_PARTS = ("slice", "dynamic-slice", "gather")  # read of operand 0 what they return
 _IN_PLACE = ("dynamic-update-slice", "scatter")  # change a part of their first operand
 _NO_BYTES = {
     *("parameter", "constant", "bitcast", "tuple", "get-tuple-element", "after-all", "domain"),
@@ -22,15 +23,15 @@ _NO_BYTES = {
 
 
 def memory_traffic(program: Program, num_loops: int = 1) -> int:
-    """Count the bytes that go to and from the device's memory.
+    """Count the bytes that a program reads from and writes to the device's memory.
 
     Args:
         program: a compiled program.
-        num_loops: how often it goes through its loops; loops inside of loops are gone through
-            once each time.
+        num_loops: number of passes of the program's loops; a loop inside a loop counts as one pass
+            each time.
 
     Raises:
-        ValueError: the text that the program was read from has no entry.
+        ValueError: the program's text has no entry.
     """
     cost = functools.partial(_of_instruction, program)
     return int(sum(size for _, size in program.executed(cost, num_loops)))
@@ -41,7 +42,7 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
     if kind in _NO_BYTES or kind.endswith(("-done", "-update")):
         return 0
     if kind in ("slice-start", "dynamic-slice-start"):
-        # Its results are the operands, and the part of the first that is copied.
+        # The results are the operands, followed by the copied part of the first operand.
         source, part = arrays[0], arrays[len(instruction.operands)]
         return part.size * (source.in_memory + part.in_memory)
     if kind.endswith("-start") and kind != "all-reduce-start":
@@ -51,7 +52,7 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
         inner = program.computations[instruction.called[0]]
         root = next(i for i in inner.values() if i.is_root)
         if root.kind == "custom-call" and _exchanges(inner):
-            # An exchange begins, of one array that is given and one that comes of it, or ends.
+            # The fusion begins or ends an exchange; a beginning has one input and one output array.
             begins = len(root.operands) == 1
             return sum(array.size for array in arrays[:2] if begins and array.in_memory)
         read = _read_by_fusion(program, inner)
@@ -67,15 +68,16 @@ def _of_instruction(program: Program, computation: Computation, instruction: Ins
 
 
 def _exchanges(computation: Computation) -> bool:
-    """Whether a fusion goes on with an exchange beside what it computes.
+    """Whether a fusion continues an exchange beside its own computation.
 
-    What is exchanged then is among its operands and results, in place: counted where it began.
+    The exchanged arrays are then among its operands and results, in place; they were counted where
+    the exchange began.
     """
     return any(instruction.chain for instruction in computation.values())
 
 
 def _read_by_fusion(program: Program, computation: Computation) -> list[int]:
-    """Count the bytes that are read of each of a fusion's operands."""
+    """Count the bytes that a fusion reads of each of its operands."""
     users: dict[str, list[tuple[Instruction, int]]] = {}
     for instruction in computation.values():
         for i, name in enumerate(instruction.operands):
@@ -98,7 +100,7 @@ def _read_by_fusion(program: Program, computation: Computation) -> list[int]:
 def _parts(
     program: Program, value: Instruction, users: dict[str, list[tuple[Instruction, int]]]
 ) -> Iterator[int]:
-    """Yield what is read of a value: its parts, or once the whole of it; by inner fusions."""
+    """Yield the bytes that users read of a value: of each part, and once of the whole."""
     whole = False
     for user, i in users.get(value.name, []):
         if user.kind == "fusion":
@@ -114,14 +116,14 @@ def _parts(
 
 
 def _read(operand: Instruction, user: Instruction, i: int) -> int:
-    """Count the bytes that an instruction reads of its operand number i."""
+    """Count the bytes that an instruction reads of operand number i."""
     if i == 0 and user.kind in _PARTS:
         return min(operand.size, user.size)
     return 0 if i == 0 and user.kind in _IN_PLACE else operand.size
 
 
 def _written(computation: Computation, instruction: Instruction) -> list[int]:
-    """Count the bytes that are written of each result; of one that is changed in place a part."""
+    """Count the bytes written for each result; for one changed in place, only the changed part."""
     if instruction.kind == "tuple":
         parts = [computation[name] for name in instruction.operands]
         return [size for part in parts for size in _written(computation, part)]

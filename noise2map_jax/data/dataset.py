@@ -9,17 +9,17 @@ from typing import Any
 
 from noise2map_jax.errors import UserError
 
-# What a config says of the records, and the manifest under the same names.
+# Fields that describe the records, under the same names in a config and in the manifest.
 DATA_FIELDS = ("tile_size", "num_bands", "dtype", "classes")
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset that `python -m data_prep` wrote whole.
+    """A complete dataset that `python -m data_prep` wrote.
 
     Attributes:
-        directory: the folder of its version, with shards, `features.json`, `manifest.json`.
-        manifest: what `data_prep` says of it.
+        directory: the folder of one version, with shards, `features.json`, `manifest.json`.
+        manifest: the content of `manifest.json`, in which `data_prep` describes the dataset.
     """
 
     directory: pathlib.Path
@@ -27,18 +27,18 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the dataset."""
         return self.manifest["name"]
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the checksums of its shards: the same as long as its records are."""
+        """SHA-256 over the checksums of the shards; it changes when a record does."""
         checksums = json.dumps(self.manifest["shards"], sort_keys=True)
         return hashlib.sha256(checksums.encode()).hexdigest()
 
     @property
     def splits(self) -> dict[str, Any]:
-        """What the manifest says of each split that has records."""
+        """The manifest's entry for each split that has records."""
         return {k: v for k, v in self.manifest["splits"].items() if v["num_records"]}
 
     def num_records(self, split: str) -> int:
@@ -46,62 +46,62 @@ class Dataset:
         return int(self._split(split)["num_records"])
 
     def num_scenes(self, split: str) -> int:
-        """Number of scenes of a split, files that its records were cut from."""
+        """Number of scenes of a split; a scene is a file that records were cut from."""
         return int(self._split(split)["num_scenes"])
 
     def class_pixels(self, split: str) -> list[int]:
-        """Number of pixels of each class in a split, ignored ones left out."""
+        """Number of pixels of each class in a split, without ignored pixels."""
         return [int(n) for n in self._split(split)["class_pixels"]]
 
     def band_ranges(self) -> tuple[tuple[float, float], ...]:
-        """Sensor values of each band of train that become -1 and 1: its 1st and 99th percentile.
+        """The 1st and 99th percentile of each band in train: scaling maps them to -1 and 1.
 
         Raises:
-            UserError: the manifest was written without them, or a band holds one value only.
+            UserError: the manifest has no percentiles, or a band holds one value only.
         """
         bands = self._split("train").get("bands")
         if bands is None or any(band["low"] is None for band in bands):
             raise UserError(
-                f"the manifest of dataset {self.name!r} has no ranges of bands for train; "
+                f"the manifest of dataset {self.name!r} has no band ranges for train; "
                 "build it again with `python -m data_prep`, or set data.scaling=value_range"
             )
         ranges = tuple((float(band["low"]), float(band["high"])) for band in bands)
         for number, (low, high) in enumerate(ranges, start=1):
             if not low < high:
                 raise UserError(
-                    f"band {number} of dataset {self.name!r} goes from {low:g} to {high:g} in "
-                    "train; leave it out, or set data.scaling=value_range"
+                    f"band {number} of dataset {self.name!r} ranges from {low:g} to {high:g} in "
+                    "train; leave the band out, or set data.scaling=value_range"
                 )
         return ranges
 
     @property
     def first_change_class(self) -> int:
-        """The first class that is a change, for change detection."""
+        """Number of the first class that counts as change, for change detection."""
         return int(self.manifest.get("first_change_class", 1))
 
     def protocol(self, split: str) -> str:
-        """Say in a line what a score on this split was measured on, and what its means are over."""
+        """Describe in one line the data of a split and the classes that mean scores average."""
         return f"{self.describe(split)}; means over {', '.join(self.manifest['classes'])}"
 
     @property
     def format(self) -> int:
-        """Number of the format it was written in: 1 has no places, and no mask without classes."""
+        """Version of the manifest's format; format 1 has no places, and no masks without labels."""
         return int(self.manifest.get("format", 1))
 
     @property
     def places_known(self) -> bool:
-        """Whether anything says which scenes show the same place; else each counts as its own."""
+        """Whether the manifest groups scenes by place; if not, each scene counts as a place."""
         return bool(self.manifest.get("places_known", False))
 
     def record_places(self, split: str) -> list[str]:
-        """The place of each record: records of one place are no independent samples.
+        """The place of each record: records of one place are not independent samples.
 
         Args:
             split: a split with N records.
 
         Returns:
-            [N] names in the order of the records. Of a dataset of format 1, which has no places,
-            the scene of each record, for which all of them are read.
+            [N] names in the order of the records. Format 1 has no places: then the names are those
+            of the scenes, and every record is read to find them.
         """
         info = self._split(split)
         if self.format > 1:
@@ -110,7 +110,7 @@ class Dataset:
         return [record_scene(record_id(record)) for record in self.source(split)]
 
     def describe(self, split: str) -> str:
-        """Say in a line what a split is."""
+        """Describe a split in one line: tiles, scenes, places, and how the split was made."""
         info = self._split(split)
         size = self.manifest["tile_size"]
         places = f" of {info['num_places']} places" if self.places_known else ""
@@ -140,14 +140,14 @@ def open_dataset(name: str, data_dir: str) -> Dataset:
     """Find a dataset that `data_prep` wrote.
 
     Args:
-        name: its name.
+        name: name of the dataset.
         data_dir: the folder that holds the datasets.
 
     Returns:
-        The dataset, in its newest version.
+        The newest version of the dataset.
 
     Raises:
-        UserError: there is none, or it was not written to its end.
+        UserError: there is no such dataset, or its building was cut off.
     """
     folder = pathlib.Path(data_dir) / name
     versions = sorted(
@@ -182,10 +182,11 @@ def check_dataset(
     dtype: str,
     classes: Sequence[str],
 ) -> None:
-    """Compare what an experiment expects of its records with what the manifest says.
+    """Compare the records that an experiment expects with those that the manifest describes.
 
     Raises:
-        UserError: the first difference, with both values; or padding cannot be told from image.
+        UserError: a value differs (the message has both), or the records have no mask that marks
+            padding.
     """
     expected = {
         "task": task,
@@ -213,7 +214,7 @@ def check_dataset(
 
 
 def record_scene(identifier: str) -> str:
-    """The scene that a record with this id is a tile of: what comes before its row and column."""
+    """The scene that a record is a tile of: its id up to the row and column."""
     return identifier.rpartition("/")[0] or identifier
 
 

@@ -1,8 +1,8 @@
 """ArrayRecord -> Grain -> batches of host arrays.
 
-The host only decodes. Which record is in which row of a global batch is a function of the seed and
-the step alone. A process reads the rows that lie on its own devices (`sharding.process_rows`), so
-that a run goes on with the same batches after any interruption and on any number of hosts.
+The host only decodes. The seed and the step alone determine which record is in which row of a
+global batch. A process reads the rows that lie on its own devices (`sharding.process_rows`). So a
+run continues with the same batches after any interruption and on any number of hosts.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class SelectArrays(grain.transforms.Map):
-    """Keep the arrays that the step takes."""
+    """Keep only the arrays of a record that the step needs."""
 
     keys: tuple[str, ...]
 
@@ -31,13 +31,13 @@ class SelectArrays(grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class ReadPadded(grain.transforms.Map):
-    """Index -> record; indices past the end give blank rows that count for nothing."""
+    """Index -> record; an index past the end gives a blank row, marked as not valid."""
 
     source: Sequence[Record]
     keys: tuple[str, ...]
 
     def map(self, element: int) -> Record:
-        """Read a record, or make a blank one, and mark which it is."""
+        """Read a record or make a blank row, with `valid` and `index` to tell them apart."""
         valid = element < len(self.source)
         record = self.source[int(element) if valid else 0]
         arrays = {key: record[key] if valid else np.zeros_like(record[key]) for key in self.keys}
@@ -47,13 +47,13 @@ class ReadPadded(grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class RowsOfBatches(Sequence[Any]):
-    """Of a sequence that is cut into global batches, the elements in some rows of each batch.
+    """Chosen rows of every global batch that a sequence is cut into.
 
     Attributes:
-        elements: by index; those after the last whole batch are left out.
+        elements: the sequence; elements after the last full batch are left out.
         batch_size: rows of a global batch.
-        rows: the numbers of the rows that are kept, in the order in which they come.
-        first_batch: the number of the batch that comes first.
+        rows: numbers of the rows to keep, in this order.
+        first_batch: number of the batch to begin with.
     """
 
     elements: Sequence[Any]
@@ -85,16 +85,16 @@ def train_batches(
     Args:
         source: records by index.
         keys: the arrays to keep.
-        seed: of the shuffling; each pass over the data has an order of its own.
+        seed: seed of the shuffling; each pass over the data has its own order.
         batch_size: rows of a global batch, B.
-        rows: of a global batch, those to read.
+        rows: the rows of each global batch to read.
         first_step: the step whose batch comes first.
         num_threads: threads that read and decode.
         prefetch_size: records decoded ahead.
 
     Returns:
-        Batches of these rows, arrays [len(rows), ...]. Batches go across the ends of passes: every
-        batch is full.
+        Batches of these rows, arrays [len(rows), ...]. A batch may span two passes over the data,
+        so every batch is full.
     """
     order = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     local = RowsOfBatches(order, batch_size, tuple(rows), first_step)
@@ -110,20 +110,21 @@ def eval_batches(
     num_threads: int = 2,
     prefetch_size: int = 8,
 ) -> Iterator[Record]:
-    """Iterate once over all records in their order; the last batch is filled with blank rows.
+    """Iterate once over all records in order; blank rows fill up the last batch.
 
     Args:
         source: records by index.
         keys: the arrays to keep.
         batch_size: rows of a global batch, B.
-        rows: of a global batch, those to read.
+        rows: the rows of each global batch to read.
         num_threads: threads that read and decode.
         prefetch_size: records decoded ahead.
 
     Returns:
-        Batches of these rows, arrays [len(rows), ...]: the kept ones, `valid` bool (False for blank
-        rows) and `index` int32 (of the record; -1 for blank rows). Every process gets the same
-        number of batches.
+        Batches of these rows, arrays [len(rows), ...]: those in `keys`, `valid` bool (False for
+        blank rows), `index` int32 (number of the record; -1 for blank rows), and the tile's
+        `scene`, `row` and `column` (see `tile_position`). Every process gets the same number of
+        batches.
     """
     padded = -(-len(source) // batch_size) * batch_size
     local = RowsOfBatches(range(padded), batch_size, tuple(rows))

@@ -1,1 +1,1 @@
-"""The method, pure: noise processes, losses, scores, augmentation. No files, no config."""
+"""The method as pure functions: noise, losses, scores, augmentation; no files, no config."""

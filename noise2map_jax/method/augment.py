@@ -1,6 +1,6 @@
 """Augmentation inside the jitted step: the eight flips and turns, crops, radiometric jitter.
 
-Pure functions of a key; every image of a record (both dates, the mask) moves together.
+These are pure functions of a key. All images of a record (both dates, the mask) move together.
 """
 
 import dataclasses
@@ -13,14 +13,14 @@ from noise2map_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is varied from step to step.
+    """The random changes to each record.
 
     Attributes:
         flips_and_turns: apply one of the eight symmetries of the square.
         crop_size: side in pixels of a random crop; 0 = the whole tile.
         brightness: largest shift of the image, in units of the scaled range [-1, 1].
         contrast: largest relative change of the deviation from the mean, below 1.
-        exchange_dates: swap `pre` and `post` of half of the pairs: "changed" has no direction.
+        exchange_dates: swap `pre` and `post` of half of the pairs; for changes without direction.
     """
 
     flips_and_turns: bool = True
@@ -40,7 +40,7 @@ class Augmentation:
 
 
 def flip_and_turn(images: jax.Array, symmetry: jax.Array) -> jax.Array:
-    """Apply to each image one of the eight symmetries of the square.
+    """Apply one of the eight symmetries of the square to each image.
 
     Args:
         images: [B, S, S, C].
@@ -78,7 +78,7 @@ def crop(images: jax.Array, corners: jax.Array, size: int) -> jax.Array:
 
 
 def centre_crop(images: jax.Array, size: int) -> jax.Array:
-    """Cut the middle out of each image.
+    """Cut the centre out of each image.
 
     Args:
         images: [B, H, W, C].
@@ -99,12 +99,12 @@ def augment_geometry(
     """Move all images of each record in the same way.
 
     Args:
-        augmentation: what to do.
+        augmentation: the changes to apply.
         key: a PRNG key.
         batch: arrays [B, S, S, *], square.
 
     Returns:
-        The batch with the same keys and types, [B, crop_size, crop_size, *] where crops are on.
+        The batch with the same keys and types, [B, crop_size, crop_size, *] if crops are on.
     """
     crop_key, symmetry_key, exchange_key = jax.random.split(key, 3)
     num, height, width, _ = next(iter(batch.values())).shape
@@ -128,14 +128,14 @@ def augment_geometry(
 def jitter(
     augmentation: Augmentation, key: jax.Array, images: jax.Array, valid: jax.Array
 ) -> jax.Array:
-    """Vary brightness and contrast of each image by itself, as light and season do.
+    """Vary brightness and contrast of each image independently, as light and season do.
 
     Args:
         augmentation: the largest shift and relative change.
-        key: a PRNG key; give each date its own, so that a pair gets different light.
+        key: a PRNG key; use another for each date, so that the dates of a pair differ in light.
         images: [B, H, W, C] float32, scaled to [-1, 1].
-        valid: [B, H, W, 1] bool, the pixels whose mean the contrast is about; an image without
-            any keeps its contrast.
+        valid: [B, H, W, 1] bool; contrast changes around the mean of these pixels. An image
+            without valid pixels keeps its contrast.
 
     Returns:
         [B, H, W, C] float32, clipped to [-1, 1].

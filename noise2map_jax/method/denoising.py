@@ -1,6 +1,6 @@
-"""What a denoiser predicts, and how a prediction gives back the clean image and the noise.
+"""Prediction types of a denoiser, and solving a prediction for the clean image and the noise.
 
-Names are those of the diffusers library. Throughout, x_t = signal * x0 + noise * eps with
+Names are those of the diffusers library. Everywhere x_t = signal * x0 + noise * eps with
 signal**2 + noise**2 = 1.
 """
 
@@ -16,21 +16,21 @@ Target = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def _epsilon(x0: jax.Array, eps: jax.Array, signal: jax.Array, noise: jax.Array) -> jax.Array:
-    """The noise (Ho et al. 2020)."""
+    """Return the noise (Ho et al. 2020)."""
     return eps
 
 
 def _sample(x0: jax.Array, eps: jax.Array, signal: jax.Array, noise: jax.Array) -> jax.Array:
-    """The clean image."""
+    """Return the clean image."""
     return x0
 
 
 def _v_prediction(x0: jax.Array, eps: jax.Array, signal: jax.Array, noise: jax.Array) -> jax.Array:
-    """The velocity, d x_t / d angle where signal = cos(angle) (Salimans, Ho 2022, appendix D)."""
+    """Return the velocity d x_t / d angle, signal = cos(angle) (Salimans, Ho 2022, appendix D)."""
     return signal * eps - noise * x0
 
 
-# (x0, eps, signal, noise) -> target, all [B, H, W, C] but for signal and noise, [B, 1, 1, 1].
+# (x0, eps, signal, noise) -> target, all [B, H, W, C] except signal and noise, [B, 1, 1, 1].
 TARGETS: dict[str, Target] = {
     "epsilon": _epsilon,
     "sample": _sample,
@@ -39,7 +39,7 @@ TARGETS: dict[str, Target] = {
 
 
 def get_target(prediction_type: str) -> Target:
-    """Look a target up by its name, or raise a `UserError` that lists the names."""
+    """Look up a target by its name, or raise a `UserError` that lists the names."""
     if prediction_type not in TARGETS:
         raise UserError(
             f"unknown prediction_type {prediction_type!r}; expected one of {', '.join(TARGETS)}"
@@ -60,15 +60,15 @@ def to_sample_and_noise(
         sample:        eps = (x_t - signal * x0) / noise
         v_prediction:  x0 = signal * x_t - noise * v,  eps = noise * x_t + signal * v
 
-    Where a division would be by 0, x_t says nothing of what is asked for, and it is returned as 0,
-    its mean: the clean image where `epsilon` is predicted and signal = 0 (the last step of a
-    schedule of zero terminal signal; Lin et al. 2024 predict v for this reason), the noise where
-    `sample` is predicted and noise = 0.
+    Where a division would be by 0, x_t holds no information about the result, which is then its
+    mean, 0. This happens to the clean image if `epsilon` is predicted and signal = 0 (the last
+    step of a schedule with zero terminal signal; Lin et al. 2024 predict v for this reason), and
+    to the noise if `sample` is predicted and noise = 0.
 
     Args:
         prediction_type: a key of `TARGETS`.
-        prediction: [B, H, W, C], what the network predicts.
-        x_t: [B, H, W, C], what it was given.
+        prediction: [B, H, W, C], the network's prediction.
+        x_t: [B, H, W, C], the network's input.
         signal: [B, 1, 1, 1] or [], signal[t].
         noise: [B, 1, 1, 1] or [], noise[t].
 
@@ -89,6 +89,6 @@ def to_sample_and_noise(
 
 
 def _divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """Divide, with 0 for x / 0; no NaN in the gradient either."""
+    """Divide, with x / 0 = 0 and no NaN in the gradient."""
     valid = denominator != 0
     return jnp.where(valid, numerator / jnp.where(valid, denominator, 1.0), 0.0)

@@ -4,26 +4,26 @@ import numpy as np
 
 
 def foreground_f1(confusions: np.ndarray) -> np.ndarray:
-    """Mean F1 of the foreground classes of many matrices.
+    """Compute the mean F1 of the foreground classes of many matrices.
 
     Args:
         confusions: [..., K, K] counts; row = label, column = prediction.
 
     Returns:
-        [...] float64, as fractions of 1: what `metrics.summary` calls `f1/foreground`. Classes
-        that are in neither label nor prediction are left out; NaN where none is left.
+        [...] float64, as fractions of 1, like `f1/foreground` of `metrics.summary`. Classes in
+        neither labels nor predictions are left out; NaN if no class remains.
     """
     return _mean_of_defined(_class_f1(confusions))
 
 
 def foreground_iou(confusions: np.ndarray) -> np.ndarray:
-    """Mean IoU of the foreground classes of many matrices; arguments as of `foreground_f1`."""
+    """Compute the mean IoU of the foreground classes; arguments as in `foreground_f1`."""
     f1 = _class_f1(confusions)
     return _mean_of_defined(f1 / (2 - f1))
 
 
 def foreground_pixels(confusions: np.ndarray) -> np.ndarray:
-    """Pixels of each foreground class, labelled and predicted ones added: what F1 is a share of.
+    """Add up labelled and predicted pixels of each foreground class: the denominator of F1.
 
     Args:
         confusions: [..., K, K] counts.
@@ -35,7 +35,7 @@ def foreground_pixels(confusions: np.ndarray) -> np.ndarray:
 
 
 def _class_f1(confusions: np.ndarray) -> np.ndarray:
-    """F1 of each foreground class, [..., K - 1]."""
+    """Compute the F1 of each foreground class, [..., K - 1]."""
     counts = np.asarray(confusions, np.float64)
     tp = np.diagonal(counts, axis1=-2, axis2=-1)[..., 1:]
     total = foreground_pixels(counts)
@@ -43,7 +43,7 @@ def _class_f1(confusions: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN where nothing is left."""
+    """Average the last axis without NaN; NaN if nothing else remains."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=-1)
     total = np.where(defined, values, 0).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Losses as sums with their weights: those of shards and micro-batches are added, then divided."""
+"""Losses as sums with their weights, so that shards and micro-batches add up before division."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ IGNORE = 255
 class WeightedSum(NamedTuple):
     """A loss as numerator and denominator; the loss itself is `total / weight`.
 
-    Means of means are wrong when parts weigh differently (ignored pixels, class weights): parts
+    A mean of means is wrong if parts weigh differently (ignored pixels, class weights), so parts
     are added first and divided once.
     """
 
@@ -21,10 +21,10 @@ class WeightedSum(NamedTuple):
 
 
 def pixel_weights(labels: jax.Array, class_weights: jax.Array) -> jax.Array:
-    """Return the class weight of each pixel, 0 where its label is no class.
+    """Return the class weight of each pixel; 0 if its label is not a class.
 
     Args:
-        labels: [...] uint8 or int, class indices; 255 = ignore, as is every other value from K.
+        labels: [...] uint8 or int, class indices; 255 and all other values >= K are ignored.
         class_weights: [K] float32.
 
     Returns:
@@ -37,14 +37,14 @@ def pixel_weights(labels: jax.Array, class_weights: jax.Array) -> jax.Array:
 def weighted_cross_entropy(
     logits: jax.Array, labels: jax.Array, class_weights: jax.Array
 ) -> WeightedSum:
-    """Cross-entropy in which class k weighs w_k, and a label that is no class nothing.
+    """Compute the cross-entropy with class weights w_k; labels that are not classes weigh 0.
 
     loss = sum_i w[y_i] * -log softmax(logits_i)[y_i] / sum_i w[y_i], over pixels i with
     y_i < K: the mean of PyTorch's `CrossEntropyLoss(weight=w, ignore_index=255)`.
 
     Args:
-        logits: [..., K] float; taken to float32.
-        labels: [...] uint8 or int, class indices; 255 = ignore, as is every other value from K.
+        logits: [..., K] float; converted to float32.
+        labels: [...] uint8 or int, class indices; 255 and all other values >= K are ignored.
         class_weights: [K] float32.
 
     Returns:
@@ -62,15 +62,15 @@ def weighted_cross_entropy(
 
 
 def squared_errors(outputs: jax.Array, targets: jax.Array, valid: jax.Array) -> WeightedSum:
-    """Squared error of each image: the loss of denoising (Ho et al. 2020, equation 14).
+    """Compute the squared error of each image: the denoising loss (Ho et al. 2020, equation 14).
 
     Args:
-        outputs: [B, H, W, C] float; taken to float32.
+        outputs: [B, H, W, C] float; converted to float32.
         targets: [B, H, W, C] float32.
-        valid: [B, H, W] bool, whether a pixel counts; padding and no-data do not.
+        valid: [B, H, W] bool, True for pixels that count; False for padding and no-data.
 
     Returns:
-        Numerators and denominators (the numbers of values that count), [B] each.
+        Numerators and denominators (the number of valid values), [B] each.
 
     Raises:
         AssertionError: other shapes, which would broadcast.
@@ -86,7 +86,7 @@ def squared_errors(outputs: jax.Array, targets: jax.Array, valid: jax.Array) -> 
 
 
 def balanced_class_weights(class_pixels: jax.Array) -> jax.Array:
-    """Weights that let every class count the same: w_k = N / (K * n_k).
+    """Compute weights with which every class counts the same: w_k = N / (K * n_k).
 
     Args:
         class_pixels: [K] number of training pixels of each class; classes without any get 0.

@@ -1,4 +1,4 @@
-"""Scores from confusion matrices: counted on the device, added and divided once on the host."""
+"""Scores from confusion matrices, which the device counts and the host adds and divides once."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from noise2map_jax.method.losses import IGNORE
 
 
 def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    """Count label/prediction pairs, one matrix an image.
+    """Count pairs of label and prediction, in one matrix for each image.
 
     Args:
         predictions: [B, H, W] int class indices.
@@ -19,7 +19,7 @@ def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: i
         num_classes: K.
 
     Returns:
-        [B, K, K] int32; row = label, column = prediction; ignored pixels are in no cell.
+        [B, K, K] int32; row = label, column = prediction; ignored pixels are not counted.
 
     Raises:
         AssertionError: other shapes, which would broadcast: labels [B, H, W, 1].
@@ -27,7 +27,7 @@ def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: i
     chex.assert_rank(predictions, 3)
     chex.assert_equal_shape([predictions, labels])
     valid = labels != IGNORE
-    # One count per class pair on booleans: a reduction without scatter, fast on every backend.
+    # Counting booleans for each pair of classes needs no scatter and is fast on every backend.
     is_label = jnp.stack([(labels == k) & valid for k in range(num_classes)], axis=1)
     is_predicted = jnp.stack([predictions == k for k in range(num_classes)], axis=1)
     return jnp.stack(
@@ -46,7 +46,7 @@ def confusion_matrices(predictions: jax.Array, labels: jax.Array, num_classes: i
 
 
 class Scores(NamedTuple):
-    """Scores of a confusion matrix; a score whose denominator is 0 is NaN, never 0 or 1."""
+    """Scores of a confusion matrix; a score with denominator 0 is NaN."""
 
     f1: np.ndarray  # [K]
     iou: np.ndarray  # [K]
@@ -89,12 +89,12 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
 
     Args:
         confusion: [K, K] integer; row = label, column = prediction.
-        classes: K names; the first is the background, all others are foreground.
+        classes: names of the K classes; the first is background, all others are foreground.
 
     Returns:
         `f1/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>` of each class,
-        `f1/mean` and `iou/mean` over the classes, `f1/foreground` (the mean F1 of all classes
-        but the first) and `accuracy`.
+        `<metric>/mean` over the classes, `f1/foreground` (the mean F1 of all classes except the
+        first) and `accuracy`.
     """
     result = scores(confusion)
     named: dict[str, float] = {"f1/foreground": _mean(result.f1[1:])}
@@ -106,7 +106,7 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over the classes that occur at all."""
+    """Average over the classes that occur."""
     return float(np.mean(values[~np.isnan(values)])) if not np.isnan(values).all() else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""The noise process of Noise2Map: data, not code, so that processes can be stacked and vmapped."""
+"""The noise process of Noise2Map, held as arrays so that processes can be stacked and vmapped."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from noise2map_jax.errors import UserError
 
 
 class NoiseMix(struct.PyTreeNode):
-    """Weights of the three sources of noise, scalars each: n(x) = image*x + swap*swap(x) + ..."""
+    """Scalar weights of three noise sources: n(x) = image * x + swap * swap(x) + gaussian * eps."""
 
     image: jax.Array  # the image itself: segmentation in the paper
     swap: jax.Array  # the pair with its dates exchanged: change detection in the paper
@@ -20,15 +20,15 @@ class NoiseMix(struct.PyTreeNode):
 
 
 class NoiseProcess(struct.PyTreeNode):
-    """How an input is noised in training and in prediction; every field is an array.
+    """A noise process for training and prediction; every field is an array.
 
     Attributes:
         signal: [T] factor of the clean input, sqrt(alphas_cumprod).
         noise: [T] factor of the noise, sqrt(1 - alphas_cumprod).
-        mix: what the noise is made of.
-        timestep_weights: [T] relative frequency of each t in training; ones are the uniform draw
-            of the paper, a single one a fixed t, zeros leave a zone out.
-        inference_timesteps: [M] int32, the t of prediction; over several, predictions are averaged.
+        mix: weights of the noise sources.
+        timestep_weights: [T] relative frequency of each t in training. Ones give the uniform draw
+            of the paper, a single nonzero weight a fixed t; timesteps of weight 0 are never drawn.
+        inference_timesteps: [M] int32, the timesteps of prediction; predictions are averaged.
         use_timestep: [] bool, whether t reaches the network.
     """
 
@@ -41,7 +41,7 @@ class NoiseProcess(struct.PyTreeNode):
 
     @property
     def num_train_timesteps(self) -> int:
-        """T."""
+        """Number of timesteps, T."""
         return self.signal.shape[-1]
 
 
@@ -57,30 +57,30 @@ def create_noise_process(
     inference_timesteps: Sequence[int] = (-1,),
     use_timestep: bool = True,
 ) -> NoiseProcess:
-    """Make a process from a schedule's table.
+    """Make a noise process from a schedule's table.
 
-    How often t comes in training: within `timestep_range`, where the contrast is at least
-    `min_contrast`, as `contrast(t) ** contrast_power`. The defaults are the paper's uniform draw.
+    In training, t is drawn from `timestep_range` if its contrast is at least `min_contrast`, with
+    weight `contrast(t) ** contrast_power`. The defaults give the uniform draw of the paper.
 
     Args:
         alphas_cumprod: [T], values in [0, 1].
         image: weight of the image itself in the noise.
         swap: weight of the pair with its dates exchanged.
         gaussian: weight of standard normal noise.
-        timestep_range: t is drawn from [first, last); (0, 0) means all of [0, T); one t alone is a
-            fixed t.
-        min_contrast: least contrast of t in training, in [0, 1]; see `contrast`.
-        contrast_power: 0 draws uniformly, 1 in proportion to the contrast.
-        inference_timesteps: one or more t of prediction; negative values count from the end, as in
-            Python.
+        timestep_range: t is drawn from [first, last); (0, 0) means all of [0, T). A range of one
+            timestep fixes t.
+        min_contrast: smallest contrast of t in training, in [0, 1]; see `contrast`.
+        contrast_power: 0 draws t uniformly, 1 in proportion to the contrast.
+        inference_timesteps: one or more timesteps of prediction; negative values count from the
+            end, as in Python.
         use_timestep: whether t reaches the network.
 
     Returns:
-        The process. With all weights zero the input is only scaled by `signal`: for an input that
-        is not touched at all use `clean_noise_process`.
+        The process. If all weights are zero, the input is still scaled by `signal`; to leave the
+        input unchanged, use `clean_noise_process`.
 
     Raises:
-        UserError: a timestep outside of [0, T), an empty range, or no t that is left.
+        UserError: a timestep is out of range, the range is empty, or no timestep remains.
     """
     total = alphas_cumprod.shape[0]
     first, last = timestep_range if tuple(timestep_range) != (0, 0) else (0, total)
@@ -106,8 +106,8 @@ def create_noise_process(
     weights = jnp.where(chosen, left**contrast_power, 0.0)
     if not isinstance(weights, jax.core.Tracer) and not weights.any():
         raise UserError(
-            f"no timestep of [{first}, {last}) is left to train with: the greatest contrast there "
-            f"is {float(left[first:last].max()):.3g}, min_contrast {min_contrast:g}"
+            f"no timestep of [{first}, {last}) remains for training: the largest contrast there "
+            f"is {float(left[first:last].max()):.3g}, but min_contrast is {min_contrast:g}"
         )
     return NoiseProcess(
         signal=signal,
@@ -127,12 +127,12 @@ def clean_noise_process(
     use_timestep: bool = False,
     inference_timesteps: Sequence[int] = (-1,),
 ) -> NoiseProcess:
-    """The control: the network sees the clean input, whatever t is.
+    """Make the process of the control, in which the network sees the clean input at every t.
 
     Args:
         num_train_timesteps: T.
-        use_timestep: whether t, which then says nothing of the input, reaches the network.
-        inference_timesteps: t of prediction.
+        use_timestep: whether t reaches the network, though it says nothing about the input.
+        inference_timesteps: timesteps of prediction.
 
     Returns:
         A process with signal 1 and noise 0 for all t.
@@ -145,19 +145,19 @@ def clean_noise_process(
 
 
 def has_gaussian(process: NoiseProcess) -> bool:
-    """Whether Gaussian noise is a part of its mix."""
+    """Whether the mix of a process has Gaussian noise."""
     return bool(jax.device_get(process.mix.gaussian) != 0)
 
 
 def noise_draws(process: NoiseProcess, number: int) -> np.ndarray:
-    """Number the draws of Gaussian noise that a prediction is the mean over.
+    """Return the numbers of the Gaussian noise draws that a prediction averages.
 
     Args:
-        process: how inputs are noised.
-        number: of draws, where there is anything to draw.
+        process: the noise process.
+        number: number of draws for a process with Gaussian noise.
 
     Returns:
-        [D] int32; D = 1 for a process without Gaussian noise, which predicts the same each time.
+        [D] int32; D = 1 for a process without Gaussian noise, whose predictions do not vary.
     """
     return np.arange(number if has_gaussian(process) else 1, dtype=np.int32)
 
@@ -166,7 +166,7 @@ def sample_timesteps(process: NoiseProcess, key: jax.Array, num: int) -> jax.Arr
     """Draw t for a training batch.
 
     Args:
-        process: its `timestep_weights` say how often each t comes.
+        process: the noise process; its `timestep_weights` give the frequency of each t.
         key: a PRNG key.
         num: batch size B.
 
@@ -214,10 +214,10 @@ def add_noise(
 
 
 def contrast(signal: jax.Array, noise: jax.Array) -> jax.Array:
-    """How much of the difference of a swapped pair is left: |signal - noise| / (signal + noise).
+    """Return the share of a swapped pair's difference that x_t keeps.
 
-    0 means that both halves of x_t are identical and no change can be seen (t = 258 of the linear
-    schedule); 1 is a clean pair.
+    It is |signal - noise| / (signal + noise). At 0 both halves of x_t are identical and no change
+    can be seen (t = 258 of the linear schedule); at 1 the pair is clean.
 
     Args:
         signal: [T] factor of the clean input.

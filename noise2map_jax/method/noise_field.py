@@ -1,4 +1,4 @@
-"""Gaussian noise as a function of the place: tiles of a scene see the same where they overlap."""
+"""Gaussian noise as a function of position: overlapping tiles of a scene share their noise."""
 
 import functools
 
@@ -14,13 +14,13 @@ def noise_field(
     column: ArrayLike,
     shape: tuple[int, ...],
 ) -> jax.Array:
-    """Draw the noise of a tile, in which each pixel's follows from where it lies in its scene.
+    """Draw the noise of a tile; each pixel's noise follows from its position in the scene.
 
     Args:
-        draw: [] int32, which of several draws.
-        scene: [] uint32, number of the scene: others have other noise.
-        row: [] int32, of the tile's first pixel in the scene; negative before its edge.
-        column: [] int32, likewise.
+        draw: [] int32, number of the draw.
+        scene: [] uint32, number of the scene; another scene has other noise.
+        row: [] int32, row of the tile's first pixel in the scene; may be negative.
+        column: [] int32, column of the tile's first pixel in the scene; may be negative.
         shape: (H, W, C) of the tile.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Drawing images from a denoiser with DDIM (Song et al. 2021): a pure function of the denoiser.
+"""Sampling images from a denoiser with DDIM (Song et al. 2021), as a function of the denoiser.
 
 Names and defaults are those of diffusers' DDIMScheduler.
 """
@@ -22,10 +22,10 @@ Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 def ddim_timesteps(
     num_train_timesteps: int, num_steps: int, spacing: str = "leading"
 ) -> np.ndarray:
-    """Choose the timesteps at which the denoiser is called (Lin et al. 2024, table 2).
+    """Choose the timesteps to call the denoiser at (Lin et al. 2024, table 2).
 
-        leading:   0, T // n, 2 (T // n), ...: misses the noisiest timesteps
-        trailing:  T - 1, T - 1 - T / n, ...: begins with the noisiest, misses t = 0
+        leading:   0, T // n, 2 (T // n), ...: leaves out the noisiest timesteps
+        trailing:  T - 1, T - 1 - T / n, ...: begins with the noisiest, leaves out t = 0
         linspace:  n numbers from 0 to T - 1
 
     Args:
@@ -34,7 +34,7 @@ def ddim_timesteps(
         spacing: one of `SPACINGS`.
 
     Returns:
-        [n] int32, falling.
+        [n] int32, descending.
 
     Raises:
         UserError: the spacing is unknown, or there are fewer timesteps than steps.
@@ -48,7 +48,7 @@ def ddim_timesteps(
     if spacing == "leading":
         timesteps = np.arange(num_steps)[::-1] * (total // num_steps)
     elif spacing == "trailing":
-        # Rounding can leave `arange` one number too many, which diffusers takes for a timestep -1.
+        # Rounding can give `arange` one number too many; in diffusers it becomes a timestep -1.
         timesteps = np.round(np.arange(total, 0, -total / num_steps))[:num_steps] - 1
     else:
         timesteps = np.round(np.linspace(0, total - 1, num_steps))[::-1]
@@ -69,24 +69,24 @@ def ddim_step(
     eta: float = 0.0,
     key: jax.Array | None = None,
 ) -> jax.Array:
-    """Go from the noise level of t to that of t_prev (Song et al. 2021, equations 12 and 16).
+    """Step from the noise level of t to that of t_prev (Song et al. 2021, equations 12 and 16).
 
         sigma = eta * noise[t_prev] / noise[t] * sqrt(1 - (signal[t] / signal[t_prev])**2)
         x_prev = signal[t_prev] * x0 + sqrt(noise[t_prev]**2 - sigma**2) * eps + sigma * fresh noise
 
-    with x0 and eps as `to_sample_and_noise` solves them.
+    with x0 and eps from `to_sample_and_noise`.
 
     Args:
         signal: [T], sqrt(alphas_cumprod).
         noise: [T], sqrt(1 - alphas_cumprod).
         x_t: [B, H, W, C].
-        prediction: [B, H, W, C], of the denoiser for x_t and t.
-        t: [] int, where x_t is.
-        t_prev: [] int below t, where to go; negative: to the end.
-        prediction_type: what `prediction` is, a key of `denoising.TARGETS`.
+        prediction: [B, H, W, C], the denoiser's prediction for x_t and t.
+        t: [] int, the timestep of x_t.
+        t_prev: [] int below t, the timestep of x_prev; a negative one is the end.
+        prediction_type: the type of `prediction`, a key of `denoising.TARGETS`.
         clip_sample: clip x0 to [-1, 1]; eps stays as predicted.
-        set_alpha_to_one: the end is x0 itself; else the noise level of t = 0.
-        eta: 0 adds no noise on the way (DDIM), 1 as much as DDPM does.
+        set_alpha_to_one: whether the end is x0 itself; if not, the noise level of t = 0.
+        eta: 0 adds no noise (DDIM), 1 adds as much as DDPM.
         key: a PRNG key for the fresh noise; needed only if `eta` is not 0.
 
     Returns:
@@ -99,8 +99,8 @@ def ddim_step(
     _check(prediction_type, eta, key)
     if prediction.shape != x_t.shape:
         raise UserError(
-            f"the denoiser's prediction has shape {prediction.shape}; expected that of its input, "
-            f"{x_t.shape}"
+            f"the denoiser's prediction has shape {prediction.shape}; expected the shape of its "
+            f"input, {x_t.shape}"
         )
     t, t_prev = jnp.asarray(t), jnp.asarray(t_prev)
     signal_t, noise_t = signal[t], noise[t]
@@ -113,7 +113,7 @@ def ddim_step(
         x0 = jnp.clip(x0, -1, 1)
     if not eta:
         return signal_prev * x0 + noise_prev * eps
-    # Without noise at t there is none to renew; and t_prev < t has signal wherever t has.
+    # Without noise at t there is none to renew. If t has signal, so has t_prev < t.
     sigma = jnp.where(noise_t > 0, eta * noise_prev / jnp.where(noise_t > 0, noise_t, 1.0), 0.0)
     ratio = signal_t / jnp.where(signal_prev > 0, signal_prev, 1.0)
     sigma *= jnp.sqrt(jnp.maximum(1 - jnp.square(ratio), 0.0))
@@ -143,33 +143,34 @@ def ddim_sample(
 ) -> jax.Array:
     """Turn noise into images.
 
-    Each step goes to the timestep at which the denoiser is called next. So does diffusers with
-    the spacing `leading`, and with `trailing` where n divides T; otherwise it goes to t - T // n
-    and then tells the denoiser another timestep than the image has the noise of.
+    Each step ends at the timestep of the next call of the denoiser. diffusers does the same with
+    the spacing `leading`, and with `trailing` if n divides T. Otherwise it steps to t - T // n, so
+    the timestep that it gives to the denoiser differs from the noise level of the image.
 
     Args:
-        denoise: (x_t [B, H, W, C], t [B] int32) -> prediction [B, H, W, C]; best a jitted function.
-        process: its tables; the denoiser was trained with Gaussian noise of weight 1 in its mix.
+        denoise: (x_t [B, H, W, C], t [B] int32) -> prediction [B, H, W, C]; should be jitted.
+        process: the noise process of the denoiser's training, with Gaussian noise of weight 1.
         initial_noise: [B, H, W, C], standard normal.
-        num_steps: n, how often the denoiser is called.
-        prediction_type: what the denoiser predicts, a key of `denoising.TARGETS`.
-        spacing: which timesteps, see `ddim_timesteps`.
+        num_steps: n, the number of calls of the denoiser.
+        prediction_type: the type of the denoiser's prediction, a key of `denoising.TARGETS`.
+        spacing: spacing of the timesteps, see `ddim_timesteps`.
         clip_sample: clip x0 to [-1, 1] in every step.
-        set_alpha_to_one: the last step ends at x0 itself; else at the noise level of t = 0.
-        eta: 0 makes images a function of `initial_noise`; 1 adds as much noise as DDPM does.
+        set_alpha_to_one: whether the last step ends at x0 itself; if not, at the noise level of
+            t = 0.
+        eta: 0 makes images a function of `initial_noise`; 1 adds as much noise as DDPM.
         key: a PRNG key; needed only if `eta` is not 0.
 
     Returns:
         Images, [B, H, W, C], clipped to [-1, 1].
 
     Raises:
-        UserError: as of `ddim_timesteps` and `ddim_step`.
+        UserError: as in `ddim_timesteps` and `ddim_step`.
     """
-    _check(prediction_type, eta, key)  # before the denoiser is called, which takes its time
+    _check(prediction_type, eta, key)  # before the first, slow call of the denoiser
     timesteps = ddim_timesteps(process.num_train_timesteps, num_steps, spacing)
     x = jnp.asarray(initial_noise)
-    # A loop in Python and not in the program: XLA's CPU convolutions are many times slower inside
-    # loops, and to dispatch a step costs nothing beside the network.
+    # A loop in Python, not in XLA, whose CPU convolutions are many times slower inside loops;
+    # dispatching a step costs little compared to the network.
     for t, t_prev in zip(timesteps, [*timesteps[1:], np.int32(-1)], strict=True):
         prediction = denoise(x, jnp.full(x.shape[0], t, jnp.int32))
         x = _jitted_step(
@@ -189,9 +190,9 @@ def ddim_sample(
 
 
 def _check(prediction_type: str, eta: float, key: jax.Array | None) -> None:
-    """Refuse options that no step could be made with."""
+    """Raise if an option is invalid."""
     get_target(prediction_type)
     if not 0 <= eta <= 1:
-        raise UserError(f"eta is {eta}; expected 0 (no noise on the way) to 1 (as much as DDPM)")
+        raise UserError(f"eta is {eta}; expected 0 (adds no noise) to 1 (adds as much as DDPM)")
     if eta and key is None:
-        raise UserError(f"eta is {eta}, which draws noise at every step; expected a key")
+        raise UserError(f"eta is {eta}, so every step draws noise; expected a key")

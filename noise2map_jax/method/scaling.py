@@ -1,4 +1,4 @@
-"""From sensor values to the network's range and back, on the device."""
+"""Scaling of sensor values to the network's range, on the device."""
 
 import chex
 import jax
@@ -13,7 +13,7 @@ def scale_images(images: jax.Array, value_range: ValueRange) -> jax.Array:
 
     Args:
         images: [B, H, W, C], uint8 or uint16 as stored by the sensor.
-        value_range: (low, high) in sensor units: numbers for all bands, or C numbers each.
+        value_range: (low, high) in sensor units, each one number for all bands or C numbers.
 
     Returns:
         [B, H, W, C] float32.

@@ -1,9 +1,9 @@
 """Noise schedules: pure functions from parameters to a table `alphas_cumprod` [T].
 
-Every schedule, variance-preserving or not, is stated by the same table, so that tables can be
-stacked and compared: x_t = sqrt(alphas_cumprod[t]) * x + sqrt(1 - alphas_cumprod[t]) * noise.
-T is static; all other parameters may be traced arrays, so a grid of schedules is one `jax.vmap`.
-Names and defaults are those of the diffusers library.
+Every schedule, variance-preserving or not, has the same kind of table, so tables can be stacked and
+compared: x_t = sqrt(alphas_cumprod[t]) * x + sqrt(1 - alphas_cumprod[t]) * noise. T is static; all
+other parameters may be traced arrays, so one `jax.vmap` computes a grid of schedules. Names and
+defaults are those of the diffusers library.
 """
 
 import inspect
@@ -20,8 +20,8 @@ def _alphas_cumprod(betas: jax.Array) -> jax.Array:
     """Return prod_{s <= t} (1 - betas[s]), [T], each entry rounded once.
 
     In float32 a plain product of 1000 factors near 1 is off by several units in the last place,
-    which 1 - alphas_cumprod at small t magnifies ten thousandfold. The rounding error of each
-    product is carried along beside it (Dekker 1971), as if the product had twice the digits.
+    which 1 - alphas_cumprod at small t magnifies ten thousandfold. So the rounding error of each
+    product is carried along (Dekker 1971), as if the product had twice the digits.
     """
 
     def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -44,7 +44,7 @@ def _alphas_cumprod(betas: jax.Array) -> jax.Array:
 def linear(
     num_train_timesteps: int, *, beta_start: ArrayLike = 1e-4, beta_end: ArrayLike = 0.02
 ) -> jax.Array:
-    """Betas on a line (Ho et al. 2020, section 4); the schedule of the Noise2Map paper.
+    """Make betas linear in t (Ho et al. 2020, section 4); the schedule of the Noise2Map paper.
 
     Args:
         num_train_timesteps: T.
@@ -60,7 +60,7 @@ def linear(
 def scaled_linear(
     num_train_timesteps: int, *, beta_start: ArrayLike = 1e-4, beta_end: ArrayLike = 0.02
 ) -> jax.Array:
-    """Square roots of the betas on a line (Rombach et al. 2022).
+    """Make the square roots of betas linear in t (Rombach et al. 2022).
 
     Args:
         num_train_timesteps: T.
@@ -76,7 +76,7 @@ def scaled_linear(
 
 
 def squaredcos_cap_v2(num_train_timesteps: int, *, max_beta: ArrayLike = 0.999) -> jax.Array:
-    """A squared cosine with capped betas (Nichol, Dhariwal 2021, equation 17, offset 0.008).
+    """Make a squared cosine with capped betas (Nichol, Dhariwal 2021, equation 17, offset 0.008).
 
     Args:
         num_train_timesteps: T.
@@ -93,7 +93,7 @@ def squaredcos_cap_v2(num_train_timesteps: int, *, max_beta: ArrayLike = 0.999) 
 def sigmoid(
     num_train_timesteps: int, *, beta_start: ArrayLike = 1e-4, beta_end: ArrayLike = 0.02
 ) -> jax.Array:
-    """Betas on a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff).
+    """Make betas follow a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff).
 
     Args:
         num_train_timesteps: T.
@@ -108,7 +108,7 @@ def sigmoid(
 
 
 def rescale_zero_terminal_snr(alphas_cumprod: jax.Array) -> jax.Array:
-    """Shift and scale sqrt(alphas_cumprod) so that the last step holds no signal at all.
+    """Shift and scale sqrt(alphas_cumprod) so that the last step holds no signal.
 
     Lin et al. 2024, algorithm 1. The first entry keeps its value.
 
@@ -125,7 +125,7 @@ def rescale_zero_terminal_snr(alphas_cumprod: jax.Array) -> jax.Array:
 def zero_terminal_snr(
     num_train_timesteps: int, *, beta_start: ArrayLike = 1e-4, beta_end: ArrayLike = 0.02
 ) -> jax.Array:
-    """The linear schedule rescaled to end with no signal (Lin et al. 2024).
+    """Rescale the linear schedule so that it ends without signal (Lin et al. 2024).
 
     Args:
         num_train_timesteps: T.
@@ -147,7 +147,7 @@ def karras_sigmas(
     sigma_max: ArrayLike = 80.0,
     rho: ArrayLike = 7.0,
 ) -> jax.Array:
-    """Noise levels evenly spaced in sigma**(1/rho) (Karras et al. 2022, equation 5).
+    """Space noise levels evenly in sigma**(1/rho) (Karras et al. 2022, equation 5).
 
     Args:
         num_train_timesteps: T.
@@ -156,7 +156,7 @@ def karras_sigmas(
         rho: the larger, the more steps at low noise, scalar.
 
     Returns:
-        sigmas, [T] float32, rising with t as all tables here do.
+        sigmas, [T] float32, rising with t.
     """
     rho = jnp.asarray(rho, jnp.float32)
     line = _line(
@@ -174,10 +174,10 @@ def karras(
     sigma_max: ArrayLike = 80.0,
     rho: ArrayLike = 7.0,
 ) -> jax.Array:
-    """The EDM noise levels in variance-preserving form: 1 / (1 + sigma**2).
+    """Convert the EDM noise levels to variance-preserving form: 1 / (1 + sigma**2).
 
-    EDM adds sigma * noise to the bare image; dividing by sqrt(1 + sigma**2) brings both to the
-    scale on which the network is trained (its c_in with sigma_data = 1, Karras et al. 2022).
+    EDM adds sigma * noise to the unscaled image. Division by sqrt(1 + sigma**2) brings both to the
+    scale of the network's input (c_in with sigma_data = 1, Karras et al. 2022).
 
     Args:
         num_train_timesteps: T.
@@ -213,14 +213,14 @@ def create(name: str, num_train_timesteps: int, parameters: Mapping[str, ArrayLi
     Args:
         name: a key of `SCHEDULES`.
         num_train_timesteps: T.
-        parameters: scalars by name; each schedule takes those that it has, so that one set of
-            parameters serves a comparison of several schedules.
+        parameters: scalars by name; each schedule takes only its own, so several schedules can
+            share one set of parameters.
 
     Returns:
         alphas_cumprod, [T] float32.
 
     Raises:
-        UserError: the name is unknown, T is below 2, or no schedule has such a parameter.
+        UserError: the name is unknown, T is below 2, or a parameter belongs to no schedule.
     """
     if name not in SCHEDULES:
         raise UserError(f"unknown schedule {name!r}; expected one of {', '.join(SCHEDULES)}")

@@ -1,4 +1,4 @@
-"""What is predicted from what: a task is a frozen record of names, sizes and pure functions."""
+"""Tasks: frozen records of names, sizes and pure functions that define inputs, targets and loss."""
 
 import dataclasses
 import zlib
@@ -16,9 +16,9 @@ Batch = Mapping[str, jax.Array]
 
 
 class Noised(NamedTuple):
-    """An input and its noise, as mixed at timesteps t."""
+    """An input with its noise, mixed at timesteps t."""
 
-    x_t: jax.Array  # [B, H, W, C], what the network sees
+    x_t: jax.Array  # [B, H, W, C], the network's input
     x: jax.Array  # [B, H, W, C], clean
     eps: jax.Array  # [B, H, W, C], standard normal
     signal: jax.Array  # [B, 1, 1, 1], signal[t]
@@ -26,27 +26,27 @@ class Noised(NamedTuple):
 
 
 class DenoisingTargets(NamedTuple):
-    """What a denoiser is to predict, and where that counts."""
+    """The targets of a denoiser, and the pixels that count."""
 
     values: jax.Array  # [B, H, W, C]
-    valid: jax.Array  # [B, H, W] bool; False in padding and where there is no data
+    valid: jax.Array  # [B, H, W] bool; False in padding and no-data
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task: the arrays that make its input, its noise, its target and its loss.
+    """A task: its input arrays, noise, targets and loss.
 
     Attributes:
         name: `ss`, `cd` or `denoise`.
-        title: the field's term for it.
-        description: what is predicted from what.
+        title: the field's term for the task.
+        description: input and output in a few words.
         image_keys: arrays of a record that are concatenated to x, in this order.
         swap: x [B, H, W, C] -> the input with its dates exchanged [B, H, W, C].
-        targets: (batch, noised) -> what the outputs are compared with: labels [B, H, W], or
+        targets: (batch, noised) -> targets of the outputs: labels [B, H, W], or
             `DenoisingTargets`.
         loss: (outputs, targets, class_weights [K]) -> loss as numerator and denominator.
-        has_classes: whether it predicts classes, which are scored as maps.
-        default_mix: the source of noise that the paper takes, by its name in `NoiseMix`.
+        has_classes: whether the task predicts classes, which are scored as maps.
+        default_mix: the noise source of the paper, by its name in `NoiseMix`.
     """
 
     name: str
@@ -61,20 +61,20 @@ class Task:
 
     @property
     def record_keys(self) -> tuple[str, ...]:
-        """The arrays of a record that a step takes: the images, and `mask`, 255 where none is."""
+        """The arrays of a record that a step needs: the images, and `mask` (255 = ignore)."""
         return (*self.image_keys, "mask")
 
     @property
     def stream(self) -> int:
-        """Number of the task's own streams of random numbers, which no other task shares."""
+        """Number that gives the task its own streams of random numbers."""
         return zlib.crc32(self.name.encode())
 
     def inputs(self, batch: Batch) -> jax.Array:
-        """Concatenate the images of a batch along the channels: [B, H, W, C * number of dates]."""
+        """Concatenate the images of a batch along channels: [B, H, W, C * number of dates]."""
         return jnp.concatenate([batch[key] for key in self.image_keys], axis=-1)
 
     def num_outputs(self, num_bands: int, num_classes: int) -> int:
-        """Channels of the network's output: a logit a class, or the noise of every band."""
+        """Return the number of output channels: a logit a class, or a value for every band."""
         return num_classes if self.has_classes else num_bands * len(self.image_keys)
 
 
@@ -149,14 +149,14 @@ TASKS: dict[str, Task] = {
 
 
 def get_task(name: str, prediction_type: str = "epsilon") -> Task:
-    """Look a task up.
+    """Look up a task.
 
     Args:
-        name: of the task.
-        prediction_type: what a task that denoises predicts: a key of `denoising.TARGETS`.
+        name: name of the task.
+        prediction_type: prediction type of a denoising task, a key of `denoising.TARGETS`.
 
     Raises:
-        UserError: an unknown name, listing those that there are.
+        UserError: the name is unknown; the message lists the known ones.
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; expected one of {', '.join(TASKS)}")

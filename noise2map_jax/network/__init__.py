@@ -1,1 +1,1 @@
-"""The network, pure: the U-Net, its layers and their initial values. No files, no config."""
+"""The network: the U-Net, its layers and their initial values; no files, no config."""

@@ -1,8 +1,8 @@
-"""Convolutions whose kernel gets its gradient quickly on CPUs.
+"""Convolutions with a fast gradient of the kernel on CPUs.
 
-XLA computes the gradient of a kernel as a convolution with the whole image for a window. On a CPU
-that takes up to five times as long as the convolution itself; matrix products of shifted images
-give the same sums sooner for most shapes (benchmarks/NOTES.md). Elsewhere XLA's own is taken.
+XLA computes the gradient of a kernel as a convolution whose window is the whole image. On a CPU
+that takes up to five times as long as the convolution itself. Matrix products of shifted images
+give the same sums faster for most shapes (benchmarks/NOTES.md). Other devices use XLA's gradient.
 """
 
 import functools
@@ -15,9 +15,9 @@ from jax import lax
 
 _Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros before and after rows and columns
 
-_FEW = 1024  # Channels times features below which XLA's own gradient is as quick on a CPU.
+_FEW = 1024  # With fewer channels times features, XLA's own gradient is as fast on a CPU.
 
-# What else Flax asks for where a kernel is moved pixel by pixel over whole images.
+# The other options that Flax passes for an ordinary convolution.
 ORDINARY: dict[str, Any] = {
     "lhs_dilation": (1, 1),
     "rhs_dilation": (1, 1),
@@ -30,12 +30,11 @@ ORDINARY: dict[str, Any] = {
 def conv_general_dilated(
     lhs: jax.Array, rhs: jax.Array, window_strides: Any, padding: Any, **options: Any
 ) -> jax.Array:
-    """Convolve images with a kernel; for `flax.linen.Conv`, which calls it in this way.
+    """Convolve images with a kernel; the signature is that which `flax.linen.Conv` calls.
 
-    Without strides, dilation or groups the kernel gets the quick gradient. As with any function
-    that has a backward pass by hand, forward mode (`jax.jvp`) is not to be had then, and
-    `jax.shard_map` needs `check_vma=False`. Gradients have the precision of the forward pass, as
-    those of JAX have.
+    Without strides, dilation or groups the kernel gets the fast gradient. That is a custom backward
+    pass, so forward mode (`jax.jvp`) is not available and `jax.shard_map` needs `check_vma=False`.
+    Gradients have the precision of the forward pass, as in JAX.
 
     Args:
         lhs: images [B, H, W, C].
@@ -61,15 +60,15 @@ def conv_general_dilated(
 
 
 def chosen_precision(options: dict[str, Any]) -> Any:
-    """Say which precision a convolution is to have, while it is called.
+    """Return the precision of a convolution; call this while the convolution is traced.
 
-    JAX's default is looked up where a product is traced, and a backward pass by hand is traced
-    after `jax.default_matmul_precision` has ended: it must be told.
+    JAX looks up its default when a product is traced. A custom backward pass is traced after
+    `jax.default_matmul_precision` has ended, so it needs the precision as an argument.
 
     Args:
         options: the arguments of `jax.lax.conv_general_dilated`.
     """
-    given, config = options.get("precision"), cast(Any, jax.config)  # which declares no fields
+    given, config = options.get("precision"), cast(Any, jax.config)  # its type declares no fields
     return config.jax_default_matmul_precision if given is None else given
 
 
@@ -118,19 +117,19 @@ def kernel_gradient(
     padding: _Padding,
     precision: Any = None,
 ) -> jax.Array:
-    """Return the gradient of a kernel as one matrix product for each of its rows.
+    """Compute the gradient of a kernel with one matrix product for each of its rows.
 
     Entry [i, j] is the sum over b, h, w of the outer product of images[b, h + i, w + j], after
-    padding, with gradient[b, h, w]. A product takes the images shifted by i rows, and above each
-    other the gradients shifted by every j: these are fewer copies than shifting the images for
-    every i and j, and high enough for the product to be quick.
+    padding, with gradient[b, h, w]. Each product takes the images shifted by i rows, and a stack of
+    the gradients shifted by every j. This needs fewer copies than shifting the images for every i
+    and j, and the stack is high enough for a fast product.
 
     Args:
         images: [B, H, W, C].
-        gradient: of what the convolution gave, [B, H', W', D], not empty.
+        gradient: gradient of the convolution's result, [B, H', W', D], not empty.
         kernel_size: K and L.
-        padding: zeros around the images, of rows and of columns; less than none cuts off.
-        precision: of the products, as of `jax.numpy.matmul`.
+        padding: zeros before and after rows and columns of images; negative numbers crop.
+        precision: precision of the products, as in `jax.numpy.matmul`.
 
     Returns:
         [K, L, C, D].
@@ -139,8 +138,8 @@ def kernel_gradient(
     width, channels = images.shape[2:]
     height, _, features = gradient.shape[1:]
     images = _pad(images, 1, of_rows)
-    # Products want pixels last on their left. The barrier has them brought there once, here, and
-    # not for every shift.
+    # The left side of a product needs pixels last. The barrier makes XLA transpose once, here,
+    # and not for every shift.
     gradient = lax.optimization_barrier(gradient.transpose(3, 0, 1, 2))
     gradient = _pad(gradient, 3, (columns - 1 - before, columns - 1 - after))
     starts = range(columns - 1, -1, -1)
@@ -158,7 +157,7 @@ def kernel_gradient(
 
 
 def _pad(images: jax.Array, axis: int, zeros: tuple[int, int]) -> jax.Array:
-    """Add zeros before and after an axis; less than none takes entries away."""
+    """Add zeros before and after an axis; negative numbers remove entries."""
     widths = [(0, 0, 0)] * images.ndim
     widths[axis] = (*zeros, 0)
     return lax.pad(images, jnp.zeros((), images.dtype), widths)

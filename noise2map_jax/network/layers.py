@@ -1,7 +1,7 @@
 """The layers of the U-Net: timesteps, normalisation, residual block, attention, resampling.
 
-Images are NHWC. Parameters live in `param_dtype`, convolutions and matrix products run in
-`dtype`; GroupNorm statistics, softmax and the timestep embedding are float32 whatever it is.
+Images are NHWC. Parameters have the type `param_dtype`, convolutions and matrix products run in
+`dtype`. GroupNorm statistics, softmax and the timestep embedding are always float32.
 """
 
 import functools
@@ -17,7 +17,7 @@ from noise2map_jax.network.normalization import group_norm
 from noise2map_jax.network.unet_config import UNetConfig
 from noise2map_jax.network.upsampling import upsampled_convolution
 
-# Parameters, options and values are those of Flax; on CPUs the kernel's gradient is quicker.
+# Parameters, options and values are those of Flax; on CPUs the kernel's gradient is faster.
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
@@ -32,8 +32,9 @@ def timestep_embedding(
     Args:
         timesteps: [B], whole or fractional.
         dim: length of the embedding.
-        flip_sin_to_cos: the cosines first instead of the sines.
-        freq_shift: 1 lets the lowest frequency be exactly 1/10000, 0 stops one before it.
+        flip_sin_to_cos: whether cosines come first instead of sines.
+        freq_shift: 1 makes the lowest frequency exactly 1/10000; with 0 the frequencies stop one
+            step before it.
 
     Returns:
         [B, dim] float32.
@@ -78,7 +79,7 @@ class TimeEmbedding(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation with float32 statistics (Wu, He 2018), and SiLU after it if asked."""
+    """Group normalisation with float32 statistics (Wu, He 2018), optionally followed by SiLU."""
 
     num_groups: int
     epsilon: float
@@ -92,7 +93,7 @@ class GroupNorm(nn.Module):
 
         Args:
             x: [B, H, W, C].
-            parts: what x was concatenated of, if it was; see `normalization.group_norm`.
+            parts: the arrays that x was concatenated from, if any; see `normalization.group_norm`.
         """
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype)
@@ -102,7 +103,7 @@ class GroupNorm(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """Two normalised 3x3 convolutions around the timestep, beside a shortcut."""
+    """Two normalised 3x3 convolutions with the timestep between them, and a shortcut."""
 
     features: int
     config: UNetConfig
@@ -114,7 +115,7 @@ class ResnetBlock(nn.Module):
     def __call__(self, x: jax.Array, temb: jax.Array, *skips: jax.Array) -> jax.Array:
         """Map [B, H, W, C], the embedded timestep [B, D] and skips to [B, H, W, features].
 
-        Channels of skips [B, H, W, Ci] come behind those of x.
+        Channels of skips [B, H, W, Ci] come after those of x.
         """
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = {
@@ -157,7 +158,7 @@ class Attention(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         batch, height, width, channels = x.shape
         head_dim = self.config.attention_head_dim or channels
-        # What is left over of channels that heads do not divide is dropped, as in diffusers.
+        # If heads do not divide the channels, the rest is dropped, as in diffusers.
         heads = channels // head_dim
 
         h = x
@@ -196,7 +197,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Every pixel twice in both directions, then a 3x3 convolution."""
+    """Repeats every pixel in both directions, then applies a 3x3 convolution."""
 
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -204,7 +205,7 @@ class Upsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to [B, 2H, 2W, C]."""
-        # Not `Conv`: this is what its convolution is replaced by.
+        # Not `Conv`: another function replaces the convolution here.
         return nn.Conv(
             x.shape[-1],
             (3, 3),

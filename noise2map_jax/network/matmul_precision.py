@@ -1,9 +1,9 @@
-"""How exactly numbers of float32 are multiplied: on accelerators in fewer digits, unless asked."""
+"""Precision of float32 products; by default, accelerators multiply with fewer digits."""
 
 from noise2map_jax.errors import UserError
 
-PRECISIONS = ("default", "high", "highest")  # names and meaning are JAX's
-# What products of float32 are made of, by `jax.Device.platform`; elsewhere float32 itself.
+PRECISIONS = ("default", "high", "highest")  # names and meanings of JAX
+# Type of float32 products for each precision, by `jax.Device.platform`; elsewhere float32.
 PRODUCTS: dict[str, tuple[str, ...]] = {
     "tpu": ("bfloat16", "three products of bfloat16", "float32, as six products of bfloat16"),
     "gpu": ("TF32 where the GPU has it", "TF32 where the GPU has it", "float32"),
@@ -20,12 +20,12 @@ def check_precision(name: str) -> str:
 
 
 def describe_precision(dtype: str, precision: str, platform: str) -> str:
-    """Say in which types a network computes, and what its products truly are.
+    """Describe the type that a network computes in, and the true type of its float32 products.
 
     Args:
-        dtype: of convolutions and activations; the last convolution is float32 whatever it is.
+        dtype: type of convolutions and activations; the last convolution is always float32.
         precision: one of `PRECISIONS`.
-        platform: of the devices, such as `cpu`, `gpu`, `tpu`.
+        platform: platform of the devices, such as `cpu`, `gpu`, `tpu`.
     """
     products = PRODUCTS.get(platform, ("float32",) * len(PRECISIONS))
     product = products[PRECISIONS.index(precision)]

@@ -20,24 +20,23 @@ class Head:
 
     task: str
     num_inputs: int  # channels of x: bands times dates
-    num_outputs: int  # classes, or channels of the predicted noise
-    projected: bool = True  # False: the input goes to the backbone and comes from it as it is
+    num_outputs: int  # number of classes, or channels of the predicted noise
+    projected: bool = True  # False: no projections before and after the backbone
 
 
 class Noise2Map(nn.Module):
     """The network: x_t, t -> logits (or predicted noise), in one pass.
 
     Attributes:
-        unet: shape of the backbone.
-        heads: the tasks it serves, each with projections of its own.
-        sample_size: the backbone's tile side in pixels; inputs of another size are resampled to
-            it and back, each time followed by a 3x3 convolution. 0 = never resample.
-        dtype: compute type; logits are float32 whatever it is.
+        unet: config of the backbone.
+        heads: the tasks, each with its own projections.
+        sample_size: the backbone's tile side in pixels. Inputs of another size are resampled to
+            this size and back, each time followed by a 3x3 convolution. 0 = never resample.
+        dtype: compute type; logits are always float32.
         param_dtype: type of the parameters.
         remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
-        matmul_precision: of convolutions and matrix products, forward and backward, one of
-            `matmul_precision.PRECISIONS`. JAX's own default, which can be set from outside, does
-            not matter: what a run's config says holds.
+        matmul_precision: precision of convolutions and matrix products, forward and backward, one
+            of `matmul_precision.PRECISIONS`. It overrides JAX's own default.
     """
 
     unet: UNetConfig
@@ -57,8 +56,8 @@ class Noise2Map(nn.Module):
         Args:
             x: [B, H, W, C] float, the noised input, C = `num_inputs` of the task's head.
             timesteps: [B] int.
-            task: which head to use.
-            use_timestep: [] bool, may be traced; False hides t from the network (it sees t = 0).
+            task: task of the head to use.
+            use_timestep: [] bool, may be traced; if False, the network sees t = 0.
 
         Returns:
             [B, H, W, num_outputs] float32.
@@ -78,7 +77,7 @@ class Noise2Map(nn.Module):
         def conv(features: int, name: str, **kw: Any) -> nn.Conv:
             return Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
 
-        # Around all of the network: what is traced in here keeps it, and so do its gradients.
+        # Operations traced inside this context keep the precision, and so do their gradients.
         with jax.default_matmul_precision(self.matmul_precision):
             unet = UNet(self.unet, remat=self.remat, name="unet", **types)
             timesteps = jnp.where(use_timestep, timesteps, 0)
@@ -96,7 +95,7 @@ class Noise2Map(nn.Module):
             return conv(head.num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
 
     def head(self, task: str) -> Head:
-        """Look a head up by its task, or raise a `UserError` that lists the tasks."""
+        """Look up a head by its task, or raise a `UserError` that lists the tasks."""
         for head in self.heads:
             if head.task == task:
                 return head
@@ -105,11 +104,11 @@ class Noise2Map(nn.Module):
 
 
 def compute_types(params: Any, dtype: Any) -> Any:
-    """Say in which type the network computes with each parameter.
+    """Return the type that the network uses each parameter in.
 
     Args:
         params: tree of parameters, or of their shapes.
-        dtype: the network's; its last convolutions are float32 whatever it is.
+        dtype: compute type of the network; its last convolutions are always float32.
 
     Returns:
         A tree of types of the same structure.
@@ -124,9 +123,9 @@ def init_params(model: Noise2Map, key: jax.Array, tile_size: int | Mapping[str, 
 
     Args:
         model: the network.
-        key: a PRNG key; the backbone gets the same values whichever heads there are.
-        tile_size: side of the tiles in pixels, of all tasks or by task: decides whether resampling
-            convolutions exist.
+        key: a PRNG key; the backbone's values do not depend on the heads.
+        tile_size: side of tiles in pixels, for all tasks or by task; it decides whether there are
+            resampling convolutions.
 
     Returns:
         The tree of parameters, of type `model.param_dtype`.

@@ -1,8 +1,8 @@
-"""Group normalisation and SiLU as one function, with a backward pass that keeps little.
+"""Group normalisation and SiLU as one function, whose backward pass needs little memory.
 
-What is kept for it is the input as it came, in its own type, and a mean and a deviation a channel;
-everything between is computed again. Derived by hand, it reads the input and the gradient twice
-and writes one gradient.
+The forward pass keeps only its input, in the input's type, and a mean and a deviation for each
+channel; the backward pass computes the rest again. It is derived by hand, reads the input and the
+gradient twice and writes one gradient.
 """
 
 import functools
@@ -24,30 +24,30 @@ def group_norm(
 ) -> jax.Array:
     """Normalise over the pixels and each group of neighbouring channels (Wu, He 2018).
 
-    Statistics and everything between are float32 whatever the types are.
+    Statistics and all intermediate values are float32, whatever the types are.
 
     Args:
         x: [B, H, W, C].
         scale: [C].
         bias: [C].
-        parts: `x = jnp.concatenate(parts, -1)`, or x alone; that the values are the same is not
-            checked. Statistics are taken of each part: where it is computed, instead of in one
-            more pass over x. The gradient is that of x; parts get none.
-        num_groups: which divides C.
+        parts: `x = jnp.concatenate(parts, -1)`, or x alone; the values are not checked. Statistics
+            are computed for each part where the part is computed, which saves a pass over x. Only
+            x gets a gradient, parts get none.
+        num_groups: number of groups; divides C.
         epsilon: added to the variance.
         silu: whether `y * sigmoid(y)` follows.
-        dtype: of the result.
+        dtype: type of the result.
 
     Returns:
         [B, H, W, C] of type `dtype`.
 
     Raises:
-        ValueError: shapes of parts that do not make up x.
+        ValueError: the shapes of parts do not add up to that of x.
     """
     return _forward(x, scale, bias, parts, num_groups, epsilon, silu, dtype)[0]
 
 
-Saved = tuple[jax.Array, ...]  # x, scale, bias, mean and inverse deviation of each channel's group
+Saved = tuple[jax.Array, ...]  # x, scale, bias; mean and inverse deviation of each channel's group
 
 
 def _forward(
@@ -82,7 +82,7 @@ def _backward(
         return dy * sigmoid * (1 + y * (1 - sigmoid))
 
     dy = before_silu(gradient)
-    # (x - mean) / deviation, as a product and a sum: it is fused into what uses it.
+    # (x - mean) / deviation as a product and a sum, which XLA fuses into their users.
     x_hat = x.astype(jnp.float32) * _pixels(inverse) - _pixels(mean * inverse)
     sum_dy, sum_dy_x = jnp.sum(dy, (1, 2)), jnp.sum(dy * x_hat, (1, 2))  # [B, C]
     factor = scale.astype(jnp.float32)[None, :]
@@ -90,14 +90,14 @@ def _backward(
     mean_dy = _group_mean(sum_dy * factor, num_groups) / pixels
     mean_dy_x = _group_mean(sum_dy_x * factor, num_groups) / pixels
     if _is_narrow(gradient):
-        # Else XLA keeps `dy` for its second use, in float32, twice as many bytes as the gradient.
+        # Otherwise XLA keeps `dy` in float32 for its second use, at twice the bytes of `gradient`.
         dy = before_silu(jax.lax.optimization_barrier(gradient))
     dx = _pixels(inverse) * (dy * _pixels(factor) - _pixels(mean_dy) - x_hat * _pixels(mean_dy_x))
     return (
         dx.astype(x.dtype),
         jnp.sum(sum_dy_x, 0).astype(scale.dtype),
         jnp.sum(sum_dy, 0).astype(bias.dtype),
-        None,  # what the parts do to x is all in its own gradient
+        None,  # parts are x again: the gradient of x has all
     )
 
 
@@ -107,25 +107,25 @@ group_norm.defvjp(_forward, _backward)
 def _statistics(
     parts: tuple[jax.Array, ...], num_groups: int, epsilon: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Return mean and 1 / standard deviation of the group of each channel, [B, C] float32."""
+    """Return mean and 1 / standard deviation of each channel's group, [B, C] float32."""
     of_parts = zip(*map(_channel_statistics, parts), strict=True)
     channel_mean, channel_variance = (jnp.concatenate(numbers, -1) for numbers in of_parts)
     mean = _group_mean(channel_mean, num_groups)
     variance = _group_mean(channel_variance + jnp.square(channel_mean - mean), num_groups)
-    # Rounding can leave less than nothing of an image of one value.
+    # Rounding can make the variance of a constant image negative.
     return mean, jax.lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
 
 
 def _channel_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return mean and variance of each channel of an image, [B, C] float32.
 
-    One pass over the image: sums of x and x**2 themselves cancel where the mean is large (error
-    3e-3 at mean = 100 std, NaN at 10,000); relative to any one pixel they are as exact as two
-    passes (7e-6 and 8e-4). In bfloat16 rounding costs an image that is spread out more than that,
-    and the sums themselves can be taken where x is computed, before it is written, which those
-    relative to one of its pixels cannot. A channel that is flat but for a few of its pixels has a
-    variance too small then: 100 with one pixel of 100.5 in 256 x 256 gives a largest value of 500
-    instead of 228, at most 1 / sqrt(epsilon) times the distance from the mean.
+    This takes one pass over the image. Plain sums of x and x**2 cancel if the mean is large (error
+    3e-3 at mean = 100 std, NaN at 10,000). Sums relative to any one pixel are as exact as two
+    passes (7e-6 and 8e-4). In bfloat16 plain sums are used: rounding costs an image with spread
+    values more than that, and plain sums can be computed together with x, before x is written,
+    while sums relative to one of its pixels cannot. Then the variance of a channel that is constant
+    except for a few pixels is too small: 100 with one pixel of 100.5 in 256 x 256 gives a largest
+    value of 500 instead of 228, at most 1 / sqrt(epsilon) times the distance from the mean.
     """
     pixel = jnp.zeros_like(x[:, :1, :1, :]) if _is_narrow(x) else x[:, :1, :1, :]
     pixel, x = pixel.astype(jnp.float32), x.astype(jnp.float32)
@@ -135,7 +135,7 @@ def _channel_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _is_narrow(x: jax.Array) -> bool:
-    """Tell whether x has fewer bits than what is computed with."""
+    """Whether x has fewer bits than float32, the type of the computation."""
     return x.dtype.itemsize < 4
 
 
@@ -148,12 +148,12 @@ def _normalised(
 
 
 def _pixels(per_channel: jax.Array) -> jax.Array:
-    """[B, C] -> [B, 1, 1, C]."""
+    """Reshape [B, C] to [B, 1, 1, C]."""
     return per_channel[:, None, None, :]
 
 
 def _group_mean(per_channel: jax.Array, num_groups: int) -> jax.Array:
-    """Replace [B, C] by the mean of the group of each channel, [B, C]."""
+    """Replace each value of [B, C] by the mean of its channel's group, [B, C]."""
     groups = per_channel.reshape(per_channel.shape[0], num_groups, -1)
     mean = jnp.broadcast_to(groups.mean(-1, keepdims=True), groups.shape)
     return mean.reshape(per_channel.shape)

@@ -1,4 +1,4 @@
-"""What the backward pass computes again instead of keeping it: memory against arithmetic."""
+"""Rematerialization: the backward pass computes activations again instead of keeping them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,23 +11,23 @@ Module = Callable[..., nn.Module]
 
 
 def _convolutions(primitive: Any, *_: Any, **__: Any) -> bool:
-    """Keep what convolutions and matrix products give: normalisation and sums come again."""
+    """Keep results of convolutions and matrix products; normalisation and sums are recomputed."""
     return primitive.name in ("conv_general_dilated", "dot_general")
 
 
-# Each makes of the module of a block one that keeps as much.
+# By policy, a function that wraps a block's module.
 POLICIES: dict[str, Callable[[type[nn.Module]], Module]] = {
     "none": lambda module: module,
     "convolutions": lambda module: nn.remat(module, policy=_convolutions),
-    "blocks": nn.remat,  # only what goes into a block: it is computed as a whole again
+    "blocks": nn.remat,  # keeps only the inputs of a block, and recomputes the whole block
 }
 
 
 def rematerialized(module: type[nn.Module], policy: str) -> Module:
-    """Return a module of the same parameters and values.
+    """Wrap a module so that it keeps fewer activations; parameters and values stay the same.
 
     Args:
-        module: of a block of the network, called with arrays alone.
+        module: module of a block of the network, whose arguments are all arrays.
         policy: a key of `POLICIES`.
 
     Raises:

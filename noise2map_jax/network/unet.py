@@ -1,7 +1,7 @@
-"""The U-Net of denoising diffusion, term by term the `UNet2DModel` of diffusers, in Flax Linen.
+"""The U-Net of denoising diffusion in Flax Linen; term by term the `UNet2DModel` of diffusers.
 
-Sub-modules carry the names diffusers gives its own, with `_` for `.` before a number, so that
-weights map mechanically (`weights.py`).
+Sub-modules have the names of diffusers, with `_` for `.` before a number, so weights map
+mechanically (`weights/names.py`).
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = ["UNet", "UNetConfig", "block_types", "timestep_embedding"]
 
 
 class DownBlock(nn.Module):
-    """Residual blocks, each with attention or not, then half the resolution."""
+    """Residual blocks, optionally with attention, then half the resolution."""
 
     features: int
     attention: bool
@@ -42,7 +42,7 @@ class DownBlock(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array, temb: jax.Array) -> list[jax.Array]:
-        """Map [B, H, W, C] to the output of every layer, the last one half the size if asked."""
+        """Map [B, H, W, C] to the outputs of all layers; a downsampled one comes last."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config, outputs = self.config, []
         resnet, attention = _modules(self.remat)
@@ -57,7 +57,7 @@ class DownBlock(nn.Module):
 
 
 class MidBlock(nn.Module):
-    """Residual block, attention or not, residual block, at the lowest resolution."""
+    """Residual block, optional attention, residual block, at the lowest resolution."""
 
     config: UNetConfig
     dtype: Any = jnp.float32
@@ -72,7 +72,7 @@ class MidBlock(nn.Module):
         resnet, attention = _modules(self.remat)
         groups = config.attn_norm_num_groups
         if groups is None and config.resnet_time_scale_shift == "default":
-            # With "scale_shift" diffusers leaves this one attention without normalisation.
+            # With "scale_shift" diffusers does not normalise this attention.
             groups = config.norm_num_groups
         h = resnet(features, config, factor, name="resnets_0", **types)(h, temb)
         if config.add_attention:
@@ -81,7 +81,7 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Residual blocks over the skips, each with attention or not, then twice the resolution."""
+    """Residual blocks over the skips, optionally with attention, then twice the resolution."""
 
     features: int
     attention: bool
@@ -93,7 +93,7 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array, skips: list[jax.Array], temb: jax.Array) -> jax.Array:
-        """Map [B, H, W, C] and one skip a layer, in their order of use, to the block's output."""
+        """Map [B, H, W, C] and one skip a layer, in order of use, to the block's output."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config = self.config
         resnet, attention = _modules(self.remat)
@@ -113,12 +113,12 @@ def _modules(remat: str) -> tuple[Any, Any]:
 class UNet(nn.Module):
     """The U-Net of denoising diffusion (Ho et al. 2020).
 
-    Initial values are Flax's: kernels of variance 1/fan_in, biases 0. Zeros in the last
-    convolution, as Ho et al. have them, suit an output that is the loss's own; here a head
-    follows, which would see nothing until they have grown.
+    Initial values are those of Flax: kernels of variance 1/fan_in, biases 0. Ho et al. start the
+    last convolution with zeros, which suits an output that enters the loss directly. Here a head
+    follows, which would see only zeros at first.
 
     Attributes:
-        config: shape of the network.
+        config: config of the network.
         dtype: compute type.
         param_dtype: type of the parameters.
         remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
@@ -141,8 +141,8 @@ class UNet(nn.Module):
             [B, H, W, out_channels] float32.
 
         Raises:
-            UserError: sizes that the levels do not divide, or another number of channels.
-            AssertionError: not a t for each image: a single one would broadcast.
+            UserError: the size is not divisible for all levels, or the number of channels is wrong.
+            AssertionError: timesteps is not [B]: a single t would broadcast.
         """
         chex.assert_rank(sample, 4)
         chex.assert_shape(timesteps, sample.shape[:1])

@@ -1,4 +1,4 @@
-"""What shapes the U-Net: the config of diffusers' `UNet2DModel`, checked."""
+"""The config of the U-Net: the fields of diffusers' `UNet2DModel`, with checks."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ UP_BLOCK_TYPES = ("UpBlock2D", "AttnUpBlock2D")
 def block_types(
     block_out_channels: Sequence[int], attention_levels: Sequence[int]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Name the down and up blocks of a U-Net with attention at the given levels.
+    """Return the types of down and up blocks for attention at the given levels.
 
     Args:
         block_out_channels: channels of the levels, from full resolution downwards.
@@ -22,7 +22,7 @@ def block_types(
         `(down_block_types, up_block_types)` for `UNetConfig`.
 
     Raises:
-        UserError: a level that does not exist.
+        UserError: a level does not exist.
     """
     levels = len(block_out_channels)
     for level in attention_levels:
@@ -40,7 +40,7 @@ def block_types(
 class UNetConfig:
     """The fields of diffusers' `UNet2DModel` config that shape the network, with its defaults."""
 
-    sample_size: int | tuple[int, ...] | None = None  # it was trained at; has no effect
+    sample_size: int | tuple[int, ...] | None = None  # size in training; has no effect
     in_channels: int = 3
     out_channels: int = 3
     center_input_sample: bool = False  # 2 * sample - 1 before the first convolution
@@ -56,16 +56,17 @@ class UNetConfig:
     downsample_padding: int = 1  # 0: pad right and bottom by one, then a valid convolution
     attention_head_dim: int | None = 8  # None: one head of all channels
     norm_num_groups: int = 32
-    attn_norm_num_groups: int | None = None  # of the mid block's attention
+    attn_norm_num_groups: int | None = None  # for the mid block's attention
     norm_eps: float = 1e-5
     resnet_time_scale_shift: str = "default"  # or "scale_shift"
     add_attention: bool = True  # in the mid block
 
     def __post_init__(self):
-        """Refuse what the network cannot be built of.
+        """Check all fields.
 
         Raises:
-            UserError: naming the field, its value and what is supported.
+            UserError: a value is not supported; the message names the field, its value and the
+                supported ones.
         """
 
         def require(ok: bool, field: str, expected: str) -> None:
@@ -126,5 +127,5 @@ class UNetConfig:
         require(
             head_dim is None or all(0 < head_dim <= width for width in attended),
             "attention_head_dim",
-            f"None or 1 to {min(attended, default=0)}, the least width with attention",
+            f"None or 1 to {min(attended, default=0)}, the smallest width with attention",
         )

@@ -1,11 +1,11 @@
-"""Every pixel twice in both directions, then a 3 x 3 convolution: both at once.
+"""Upsampling by two (nearest neighbour) and a 3 x 3 convolution in one operation.
 
-Row 2i of the result sees rows i - 1, i, i of the image and row 2i + 1 rows i, i, i + 1; so with
-columns. Of nine products four are left, of sums of the kernel's entries: even and odd rows and
-columns are four convolutions of 2 x 2 entries, and the image that is twice as large is never made.
-It is also the transpose of a convolution of stride 2 with 4 x 4 entries, which gives the gradients:
-of the ways that were tried the best on every TPU; on CPUs those of the four are quicker
-(benchmarks/NOTES.md).
+Row 2i of the result sees rows i - 1, i, i of the image, and row 2i + 1 sees rows i, i, i + 1;
+columns likewise. So sums of the kernel's entries reduce nine products to four: even and odd rows
+and columns are four convolutions with 2 x 2 entries, and the doubled image is never stored.
+The operation is also the transpose of a convolution of stride 2 with 4 x 4 entries. The gradients
+of that form were the fastest of those tried on every TPU; on CPUs the gradients of the four
+convolutions are faster (benchmarks/NOTES.md).
 """
 
 import functools
@@ -23,12 +23,11 @@ _PADDING = ((1, 1), (1, 1))
 def upsampled_convolution(
     lhs: jax.Array, rhs: jax.Array, window_strides: Any, padding: Any, **options: Any
 ) -> jax.Array:
-    """Double images and convolve them; for `flax.linen.Conv`, which calls it in this way.
+    """Double images and convolve them; the signature is that which `flax.linen.Conv` calls.
 
-    Images without pixels, a kernel of another size, and options that Flax gives for something else
-    than an ordinary convolution are done one after the other. Sums of the kernel's entries are
-    float32 or better. It has a backward pass by hand, as `convolution.conv_general_dilated`, and
-    what is said there holds.
+    For images without pixels, other kernel sizes and options of other than ordinary convolutions,
+    doubling and convolution run one after the other. Sums of the kernel's entries are float32 or
+    better. The backward pass is custom, with the limits of `convolution.conv_general_dilated`.
 
     Args:
         lhs: images [B, H, W, C].
@@ -67,12 +66,12 @@ _convolve.defvjp(_forward, _backward)
 
 
 def by_phases(images: jax.Array, kernel: jax.Array, precision: Any = None) -> jax.Array:
-    """Compute even and odd rows and columns each by a convolution of 2 x 2 entries.
+    """Compute even and odd rows and columns with one convolution of 2 x 2 entries each.
 
     Args:
         images: [B, H, W, C], not empty.
         kernel: [3, 3, C, D].
-        precision: of the products, as of `jax.lax.conv_general_dilated`.
+        precision: precision of the products, as in `jax.lax.conv_general_dilated`.
 
     Returns:
         [B, 2H, 2W, D].
@@ -85,14 +84,14 @@ def by_phases(images: jax.Array, kernel: jax.Array, precision: Any = None) -> ja
             phase = conv_general_dilated(
                 images, entries.astype(kernel.dtype), (1, 1), padding, **options
             )
-            # Each has zeros where the others go: their sum is made in one pass, stacks in two.
+            # Each part has zeros in place of the others: a sum takes one pass, stacking two.
             between = ((0, 0, 0), (row, 1 - row, 1), (column, 1 - column, 1), (0, 0, 0))
             spread.append(lax.pad(phase, zero, between))
     return functools.reduce(jnp.add, spread)
 
 
 def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """Add up entries that see the same row or column, for even ones and for odd ones."""
+    """Add up entries that see the same row or column, for even and for odd rows or columns."""
     first, second, third = jnp.split(kernel, 3, axis)
     return (
         jnp.concatenate([first, second + third], axis),
@@ -103,7 +102,7 @@ def _of_phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
 def gradients_by_phases(
     images: jax.Array, kernel: jax.Array, gradient: jax.Array, precision: Any = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of images and kernel by those of the four convolutions."""
+    """Return the gradients of images and kernel through the four convolutions."""
     convolve = functools.partial(by_phases, precision=precision)
     of_images, of_kernel = jax.vjp(convolve, images, kernel)[1](gradient)
     return of_images, of_kernel
@@ -112,11 +111,11 @@ def gradients_by_phases(
 def gradients_by_stride(
     images: jax.Array, kernel: jax.Array, gradient: jax.Array, precision: Any = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of images and kernel by the convolution whose transpose this is.
+    """Return the gradients of images and kernel through the convolution of stride 2.
 
-    Its image is the gradient [B, 2H, 2W, D], and what it gives the gradient of the images. Derived
-    by JAX from the transpose, that of the kernel would have the gradient for a window, and XLA
-    copies all of it in reverse.
+    That convolution maps the gradient [B, 2H, 2W, D] to the gradient of the images. If JAX derived
+    the kernel's gradient from the transpose, the gradient would be the window of a convolution, and
+    XLA would copy all of it in reverse order.
     """
     of_strided, back = jax.vjp(_of_strided, kernel)
     strided = functools.partial(_strided, precision=precision)
@@ -125,7 +124,7 @@ def gradients_by_stride(
 
 
 def _of_strided(kernel: jax.Array) -> jax.Array:
-    """Make of [3, 3, C, D] the kernel [4, 4, D, C] of the convolution of stride 2."""
+    """Convert a kernel [3, 3, C, D] to that of the convolution of stride 2, [4, 4, D, C]."""
     wide = _widened(kernel[::-1, ::-1].swapaxes(2, 3))
     wide = jnp.pad(wide, [(1, 1), (1, 1), (0, 0), (0, 0)])
     wide = wide[1:] + wide[:-1]
@@ -134,7 +133,7 @@ def _of_strided(kernel: jax.Array) -> jax.Array:
 
 
 def _widened(kernel: jax.Array) -> jax.Array:
-    """Take to float32 what has fewer bits: sums would else be rounded once more."""
+    """Convert kernels of fewer bits to float32, so that their sums are not rounded again."""
     return kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
 
 

@@ -1,9 +1,9 @@
-"""One colour a class, the same in pictures and maps."""
+"""The colour of each class, the same in pictures and maps."""
 
 import colorsys
 
-# Black is background; then white and the colours of Okabe and Ito, told apart with every kind of
-# colour vision.
+# Black for background, then white, then the colours of Okabe and Ito, which people with any kind
+# of colour vision can tell apart.
 FIRST = (
     (0, 0, 0),
     (255, 255, 255),
@@ -22,7 +22,7 @@ def class_colours(num_classes: int) -> list[tuple[int, int, int]]:
     """Return a colour for each class.
 
     Args:
-        num_classes: K; beyond nine, hues are spread by the golden ratio and differ ever less.
+        num_classes: K; beyond nine classes, hues are spread by the golden ratio and get closer.
 
     Returns:
         K triples (red, green, blue) of 0 to 255; the first ones do not depend on K.

@@ -1,4 +1,4 @@
-"""Colours of maps of classes: truth, and prediction with its errors marked."""
+"""Colours for maps of classes: labels, and predictions with errors marked."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def colour_classes(classes: np.ndarray) -> np.ndarray:
     """Colour a map of classes.
 
     Args:
-        classes: [H, W] integer class indices, 255 = ignored, which becomes grey.
+        classes: [H, W] integer class indices; 255 = ignored, drawn grey.
 
     Returns:
         [H, W, 3] uint8.
@@ -24,10 +24,10 @@ def colour_classes(classes: np.ndarray) -> np.ndarray:
 
 
 def colour_prediction(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-    """Colour a predicted map; what is ignored is darkened.
+    """Colour a predicted map; ignored pixels are darkened.
 
-    Of two classes, false alarms are orange and what was missed is blue; more classes have their own
-    colours, right or wrong.
+    With two classes, false alarms are orange and missed pixels blue. With more classes, each has
+    its own colour, right or wrong.
 
     Args:
         prediction: [H, W] integer class indices.

@@ -1,4 +1,4 @@
-"""Pictures of predictions: image or pair | truth | prediction | probability, a row a record."""
+"""Pictures of predictions, one row a record: image or pair | truth | prediction | probability."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from noise2map_jax.method.scaling import ValueRange
 from noise2map_jax.pictures.map_colours import colour_classes, colour_prediction
 
-PANEL = 224  # least side of a panel in pixels
+PANEL = 224  # smallest side of a panel, in pixels
 GAP, HEADER = 6, 46
 
 
@@ -24,7 +24,7 @@ class PredictedRecord:
         images: one or two images, [H, W, C] as stored.
         mask: [H, W] uint8 class indices, 255 = ignore.
         probabilities: [H, W, K] float32.
-        label: what is written beside it, its id.
+        label: text in the row: the record's id.
     """
 
     images: tuple[np.ndarray, ...]
@@ -39,9 +39,9 @@ def draw_predictions(
     """Draw records as rows of panels.
 
     Args:
-        records: what to draw, at least one, all of the same size.
+        records: the records to draw: at least one, all of the same size.
         value_range: (low, high) in sensor units, drawn as black and white.
-        title: a line above, such as what the records are from.
+        title: a line above the rows, such as the dataset and its score.
 
     Returns:
         [H, W, 3] uint8.
@@ -104,21 +104,21 @@ def _panels(record: PredictedRecord, value_range: ValueRange) -> list[np.ndarray
 
 
 def to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """The first three bands, or the first one as grey, as uint8."""
+    """Return the first three bands of an image, or the first one as grey, as uint8."""
     low, high = (np.broadcast_to(np.asarray(v, np.float32), image.shape[-1:]) for v in value_range)
     if image.dtype != np.uint8:
-        # Sensors of more than eight bits leave most of their range empty: stretch for the eye.
+        # Sensors of more than eight bits leave most of their range empty, so stretch the image.
         low, high = np.percentile(image, (2, 98), axis=(0, 1))
     return _to_bytes(_three_bands(image), _three_bands(low), _three_bands(high))
 
 
 def _three_bands(values: np.ndarray) -> np.ndarray:
-    """The first three of [..., C], or the first one three times."""
+    """Return the first three bands of [..., C], or the first one three times."""
     return values[..., :3] if values.shape[-1] >= 3 else np.repeat(values[..., :1], 3, axis=-1)
 
 
 def _to_bytes(values: np.ndarray, low: ArrayLike, high: ArrayLike) -> np.ndarray:
-    """Map [low, high] to 0 to 255."""
+    """Map [low, high] to 0 ... 255."""
     width = np.maximum(np.subtract(high, low), 1e-6)
     scaled = (values.astype(np.float32) - np.asarray(low)) / width
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
@@ -129,7 +129,7 @@ def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def save_png(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """Write [H, W, 3] uint8 as a PNG, whole or not at all."""
+    """Write [H, W, 3] uint8 as a PNG, completely or not at all."""
     temporary = f"{os.fspath(path)}.tmp"
     Image.fromarray(picture).save(temporary, format="PNG")
     os.replace(temporary, path)

@@ -1,1 +1,1 @@
-"""What is compiled: the training step and the evaluation step."""
+"""The compiled functions: training step, evaluation step, optimiser."""

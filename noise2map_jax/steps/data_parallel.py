@@ -1,10 +1,10 @@
-"""Gradients over all devices: each computes those of its own rows, and then they are summed.
+"""Gradients over all devices: each device computes the gradients of its own rows, then they add up.
 
-Parameters are gathered once a step, and gradients summed once for each task.
+Devices gather parameters once a step and sum gradients once for each task.
 
-What is exchanged is written out, not left to the compiler: left to itself, XLA's partitioner
-splits the convolutions that give the gradients of split kernels as well, and sends activations
-around for them (benchmarks/NOTES.md).
+The exchanges are written out here because XLA's partitioner, left to itself, also splits the
+convolutions that compute the gradients of split kernels, and sends activations between devices for
+them (benchmarks/NOTES.md).
 """
 
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ from noise2map_jax.steps.train_step import Gradients, Inputs
 def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any) -> Gradients:
     """Spread the computation of gradients over the devices of a mesh.
 
-    Parameters that are split over the axis `fsdp` are gathered for the whole of a step, and of
-    their gradients every device keeps the part that it holds (Rajbhandari et al. 2020, ZeRO stage
-    2 with the parameters at rest split as well; Xu et al. 2020).
+    Parameters that are split over the axis `fsdp` are gathered for the whole step. Each device
+    keeps the gradients of the part that it holds (Rajbhandari et al. 2020, ZeRO stage 2 with the
+    parameters at rest split as well; Xu et al. 2020).
 
     Args:
-        gradients: `step.gradient_sums`, of a device's own rows.
+        gradients: `train_step.gradient_sums` for a device's own rows.
         mesh: the devices.
-        dtype: of the network. Large parameters are exchanged in the type in which it computes
-            with them (`model.compute_types`), and so are their gradients, unless they are sums
+        dtype: type that the network computes in. Large parameters are exchanged in the type that
+            they are used in (`model.compute_types`). So are their gradients, unless they are sums
             over micro-batches.
 
     Returns:
-        The same of global arrays, to be called within a jitted function.
+        The same function for global arrays, to be called within a jitted function.
     """
 
     def spread(
@@ -62,7 +62,7 @@ def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any) -> Gradients:
             mesh=mesh,
             in_specs=(specs, rows, everywhere),
             out_specs=dict.fromkeys(inputs, (everywhere, specs)),
-            check_vma=False,  # convolutions with gradients of their own do not declare theirs
+            check_vma=False,  # custom gradients of convolutions do not declare varying axes
         )(params, inputs, processes)
 
     return spread

@@ -1,4 +1,4 @@
-"""The steps of evaluation and prediction: pure functions, jitted by the programs."""
+"""The evaluation and prediction steps: pure functions that their callers jit."""
 
 import functools
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from noise2map_jax.method.noise_field import noise_field
 
 
 class Prediction(NamedTuple):
-    """What is predicted of a batch, averaged over inference timesteps and draws of the noise.
+    """The prediction for a batch over all inference timesteps and noise draws.
 
     Attributes:
-        probabilities: [B, H, W, K] float32, their mean over timesteps and draws.
-        uncertainty: [B, H, W] float32, the standard deviation over timesteps and draws of the
-            probability of not being class 0; 0 where there is one of each, at most 0.5.
+        probabilities: [B, H, W, K] float32, class probabilities, averaged over timesteps and draws.
+        uncertainty: [B, H, W] float32, standard deviation of 1 - P(class 0) over timesteps and
+            draws; at most 0.5, and 0 with a single timestep and draw.
     """
 
     probabilities: jax.Array
@@ -30,20 +30,20 @@ class Prediction(NamedTuple):
 def eval_step(
     params: Any, batch: Batch, process: NoiseProcess, draws: jax.Array, *, problem: Problem
 ) -> dict[str, jax.Array]:
-    """Score a batch of a task with maps at the process's inference timesteps.
+    """Score the maps of a batch at the process's inference timesteps.
 
     Args:
         params: the parameters to evaluate.
-        batch: as in `train_step`; `valid` [B] bool: False for rows that only fill the batch;
-            `scene` [B] uint32, `row` and `column` [B] int32: where a tile lies, see
-            `tile_position`, for the noise is that of the place.
-        process: how inputs are noised.
-        draws: [D] int32, which draws of Gaussian noise are averaged over, see `noise.noise_draws`.
+        batch: as in `train_step`, with `valid` [B] bool (False for rows that only fill the batch)
+            and the tile's position `scene` [B] uint32, `row` and `column` [B] int32 (see
+            `tile_position`), which selects the noise.
+        process: the noise process.
+        draws: [D] int32, numbers of the Gaussian noise draws to average, see `noise.noise_draws`.
         problem: the static part.
 
     Returns:
         `confusion` [B, K, K] int32 (row = label, column = prediction), all zeros for rows that
-        are not valid; `loss_total` and `loss_weight`, [] float32, whose quotient is the loss.
+        are not valid; `loss_total` and `loss_weight`, [] float32: the loss is total / weight.
     """
     log_probs, _ = _predict(params, batch, process, draws, problem)
     labels = jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], IGNORE)
@@ -59,7 +59,7 @@ def eval_step(
 def predict_step(
     params: Any, batch: Batch, process: NoiseProcess, draws: jax.Array, *, problem: Problem
 ) -> Prediction:
-    """Predict class probabilities, and how much they differ; arguments as of `eval_step`."""
+    """Predict class probabilities and their uncertainty; arguments as in `eval_step`."""
     log_probs, foreground = _predict(params, batch, process, draws, problem)
     return Prediction(jnp.exp(log_probs), jnp.std(foreground, axis=1))
 
@@ -73,22 +73,22 @@ def denoising_eval_step(
     *,
     problem: Problem,
 ) -> dict[str, jax.Array]:
-    """Measure the error of denoising at timesteps from a band.
+    """Measure the error of denoising at random timesteps of one band.
 
-    On the middle of each record, of the size of the crops of training. Timestep and noise of a
-    record follow from its index alone: every evaluation asks the same.
+    The error is measured on the centre of each record, at the crop size of training. Timestep and
+    noise follow from the record's index and the band, so every evaluation uses the same ones.
 
     Args:
         params: the parameters to evaluate.
         batch: `image` [B, S, S, C] and `mask` [B, S, S, 1] as stored, `index` [B] int32.
-        process: how inputs are noised.
+        process: the noise process.
         first: [] int32, the first timestep of the band.
-        last: [] int32, the one after its last.
-        problem: the static part, of a task that denoises.
+        last: [] int32, the timestep after the last of the band.
+        problem: the static part of a denoising task.
 
     Returns:
-        `error` [B] float32, the squared error, summed over the pixels that count; `power` [B]
-        float32, that of predicting zero; `num_values` [B] float32, how many values those are.
+        `error` [B] float32, the sum of squared errors over valid values; `power` [B] float32, the
+        same sum if the prediction were zero; `num_values` [B] float32, the number of valid values.
     """
     size = problem.augmentation.crop_size
     batch = {key: centre_crop(batch[key], size) for key in problem.task.record_keys} | {
@@ -115,11 +115,11 @@ def denoising_eval_step(
 def prediction_noise(
     process: NoiseProcess, draws: jax.Array, batch: Batch, shape: tuple[int, ...]
 ) -> jax.Array:
-    """Draw the noise of tiles by their places; zeros for processes that have no Gaussian part.
+    """Draw the noise of tiles by their positions; zeros if the process has no Gaussian part.
 
     Args:
-        process: how inputs are noised.
-        draws: [D] int32.
+        process: the noise process.
+        draws: [D] int32, numbers of the draws.
         batch: `scene`, `row` and `column`, as in `eval_step`.
         shape: (H, W, C) of a tile.
 
@@ -139,12 +139,12 @@ def prediction_noise(
 def _predict(
     params: Any, batch: Batch, process: NoiseProcess, draws: jax.Array, problem: Problem
 ) -> tuple[jax.Array, jax.Array]:
-    """Return log probabilities [B, H, W, K] of the mean, and each P(not class 0) [B, N, H, W]."""
+    """Return the log of mean probabilities [B, H, W, K], and every 1 - P(class 0) [B, N, H, W]."""
     batch = problem.scaled(batch)
     x = problem.task.inputs(batch)
     num, steps = x.shape[0], process.inference_timesteps
     averaged = draws.shape[0] * steps.shape[0]
-    # One large batch in which all draws and timesteps of a record follow each other, on the same
+    # One large batch, in which all draws and timesteps of a record are adjacent: they stay on one
     # device.
     timesteps = jnp.tile(steps, num * draws.shape[0])
     repeated = jnp.repeat(x, averaged, axis=0)

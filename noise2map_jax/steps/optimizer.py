@@ -1,4 +1,4 @@
-"""Adam and AdamW with the learning-rate schedules and parameter groups that experiments ask for."""
+"""Adam and AdamW with learning-rate schedules, parameter groups and skipped updates."""
 
 import math
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from noise2map_jax.errors import UserError
 def _adamw(rate: optax.ScalarOrSchedule, weight_decay: float) -> optax.GradientTransformation:
     """AdamW (Loshchilov, Hutter 2019) that decays kernels only.
 
-    Biases and the scales of normalisations are not pulled to 0, nor are the fixed frequencies of a
-    `FourierProjection`, which no gradient reaches. As `optax.adamw`, whose own `mask` would change
-    the structure of the state, so that earlier checkpoints could not be restored.
+    Biases, the scales of normalisations and the fixed frequencies of a `FourierProjection` (which
+    no gradient reaches) do not decay. The `mask` of `optax.adamw` would do the same, but would
+    change the structure of the state, so earlier checkpoints could not be restored.
     """
 
     def decay(updates: Any, params: Any) -> Any:
@@ -35,7 +35,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda rate, weight_decay: optax.adam(rate),
     "adamw": _adamw,
 }
-BACKBONE = "unet"  # its place at the top of the parameter tree
+BACKBONE = "unet"  # name of the backbone at the top of the parameter tree
 
 
 def learning_rate_schedule(
@@ -47,7 +47,7 @@ def learning_rate_schedule(
         learning_rate: the peak.
         num_steps: length of the run in steps.
         warmup_steps: steps of linear rise from 0; 0 = none.
-        cosine: fall to 0 along half a cosine after the warm-up; else stay at the peak.
+        cosine: if True, fall to 0 along half a cosine after the warm-up; else stay at the peak.
 
     Returns:
         step -> learning rate.
@@ -67,7 +67,7 @@ def learning_rate_schedule(
     )
     if not warmup_steps:
         return main
-    # The rise ends one step early, so that the first step already moves.
+    # The rise starts above 0, so that the first step already changes the parameters.
     rise = optax.linear_schedule(learning_rate / warmup_steps, learning_rate, warmup_steps - 1)
     return optax.join_schedules([rise, main], [warmup_steps])
 
@@ -89,21 +89,22 @@ def create_optimizer(
         schedule: learning rate by step.
         weight_decay: decoupled weight decay of kernels, for `adamw` only; it follows the learning
             rate. Biases and the scales of normalisations do not decay.
-        max_gradient_norm: clip gradients to this global norm, of all that is trained; 0 = never.
-        backbone_learning_rate_factor: the backbone learns at this times the schedule. 0 freezes
-            it: its updates are 0, it has no state here and no part in clipping.
-        max_skipped_updates: so many updates in a row are left out where the gradient is not
-            finite; the one after them is done, whatever it is, so that training then stops.
-        skip_above_gradient_norm: gradients above this norm count as not finite; 0 = none do.
+        max_gradient_norm: clip gradients to this global norm over all trained parameters;
+            0 = never.
+        backbone_learning_rate_factor: factor on the schedule for the backbone. 0 freezes the
+            backbone: its updates are 0, it has no optimiser state and does not count in clipping.
+        max_skipped_updates: maximum number of consecutive updates to skip because the gradient is
+            not finite. The next update is applied even if it is not finite, so training stops.
+        skip_above_gradient_norm: treat gradients above this norm as not finite; 0 = no limit.
 
     Returns:
-        The optax transformation. Its state has the same structure with clipping and without; a
-        factor of 1, one of 0 and all others have three different ones, and so has leaving out
-        updates.
+        The optax transformation. Clipping does not change the structure of its state. The
+        structure differs between a factor of 0, a factor of 1 and any other factor, and between
+        skipping and not skipping updates.
 
     Raises:
-        UserError: the name is unknown, `weight_decay` is given to an optimiser without it, the
-            factor is negative or not finite, or a limit is given to what leaves nothing out.
+        UserError: the name is unknown, the optimiser has no weight decay, the factor is negative
+            or not finite, or `skip_above_gradient_norm` is set without `max_skipped_updates`.
     """
     if max_skipped_updates < 0 or skip_above_gradient_norm < 0:
         raise UserError(
@@ -123,24 +124,24 @@ def create_optimizer(
     if skip_above_gradient_norm:
         raise UserError(
             f"skip_above_gradient_norm is {skip_above_gradient_norm}, but max_skipped_updates is 0:"
-            " nothing would be left out; set train.max_skipped_updates"
+            " no update would be skipped; set train.max_skipped_updates"
         )
     if name not in OPTIMIZERS:
         raise UserError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if weight_decay and name != "adamw":
-        raise UserError(f"weight_decay is {weight_decay}, which {name!r} has not; use 'adamw'")
+        raise UserError(f"weight_decay is {weight_decay}, but {name!r} has none; use 'adamw'")
     factor = backbone_learning_rate_factor
     if not 0 <= factor < math.inf:
         raise UserError(
             f"backbone_learning_rate_factor is {factor}; expected 0 (frozen) or a positive number"
         )
-    # Always a chain of two: a run can be gone on from with clipping switched on.
+    # Always a chain of two, so that a run can continue with clipping switched on.
     clip = optax.clip_by_global_norm(max_gradient_norm) if max_gradient_norm else optax.identity()
     main = OPTIMIZERS[name](schedule, weight_decay)
     if factor == 1:
         return optax.chain(clip, main)
     if factor == 0:
-        # Clipping within the group, so that it measures only what is trained.
+        # Clipping within the group measures only the parameters that are trained.
         groups = {"projections": optax.chain(clip, main), "backbone": optax.set_to_zero()}
         return optax.partition(groups, parameter_groups)
     slower = OPTIMIZERS[name](lambda step: factor * schedule(step), weight_decay)
@@ -149,10 +150,10 @@ def create_optimizer(
 
 
 def _spoil_above(norm: float) -> optax.GradientTransformation:
-    """Make gradients above a norm not finite, so that what follows leaves them out."""
+    """Make gradients above a norm not finite, so that `optax.apply_if_finite` skips them."""
 
     def spoil(updates: Any, params: Any) -> Any:
-        found = optax.tree.norm(updates)  # which can overflow where no element does
+        found = optax.tree.norm(updates)  # the norm can overflow where no element does
         factor = jnp.where(jnp.isfinite(found) & (found <= norm), 1.0, jnp.nan)
         return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
 
@@ -160,11 +161,11 @@ def _spoil_above(norm: float) -> optax.GradientTransformation:
 
 
 class Skipped(NamedTuple):
-    """What was left out.
+    """Which updates were skipped.
 
     Attributes:
-        last: [] bool, whether the last update was.
-        total: [] int32, how many were not finite so far, over all of the run.
+        last: [] bool, whether the last update was skipped.
+        total: [] int32, number of updates in the whole run that were not finite.
     """
 
     last: jax.Array
@@ -172,7 +173,10 @@ class Skipped(NamedTuple):
 
 
 def skipped_updates(opt_state: Any, max_skipped_updates: int) -> Skipped:
-    """Read off an optimiser's state what was left out; `max_skipped_updates` as it was made."""
+    """Read from an optimiser's state which updates were skipped.
+
+    `max_skipped_updates` must be the value that the optimiser was created with.
+    """
     in_a_row = optax.tree.get(opt_state, "notfinite_count")
     last = (in_a_row > 0) & (in_a_row <= max_skipped_updates)
     return Skipped(last, optax.tree.get(opt_state, "total_notfinite"))
@@ -189,11 +193,12 @@ def parameter_groups(params: Any) -> Any:
 def trainable(gradient: Any, backbone_learning_rate_factor: float) -> Any:
     """Zero the gradient of a frozen backbone.
 
-    XLA then leaves its computation out (a third of a step's arithmetic; what has to pass through
-    the backbone to the projections before it stays), and the norm shows only what is trained.
+    XLA then drops the computation of these gradients, a third of a step's arithmetic; the
+    backpropagation through the backbone to the input projections stays. The gradient norm covers
+    only trained parameters.
 
     Args:
-        gradient: tree of the parameters' structure.
+        gradient: tree with the structure of the parameters.
         backbone_learning_rate_factor: as in `create_optimizer`.
 
     Returns:
@@ -209,18 +214,18 @@ def trainable(gradient: Any, backbone_learning_rate_factor: float) -> Any:
 
 
 def keep_frozen(new: Any, old: Any, backbone_learning_rate_factor: float) -> Any:
-    """Put a frozen backbone back into new parameters, or new averages, as it was.
+    """Copy a frozen backbone from old parameters, or averages, into the new ones.
 
-    Adding 0 is not quite to leave alone: it turns -0.0 into 0.0, and where a device flushes
-    subnormal numbers, those into 0; so does averaging a number with itself.
+    An update of 0 is not enough: adding 0 turns -0.0 into 0.0, and subnormal numbers into 0 on
+    devices that flush them. Averaging a number with itself does the same.
 
     Args:
         new: tree of parameters after an update.
-        old: the same before it.
+        old: tree of parameters before the update.
         backbone_learning_rate_factor: as in `create_optimizer`.
 
     Returns:
-        The new tree, its backbone that of the old one if the factor is 0.
+        The new tree; with the old backbone if the factor is 0.
     """
     if backbone_learning_rate_factor != 0:
         return new
@@ -234,5 +239,5 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def _is_kernel(path: tuple[Any, ...]) -> bool:
-    """Whether this is the kernel of a convolution or a dense layer."""
+    """Whether a path leads to the kernel of a convolution or a dense layer."""
     return _name(path).split("/")[-1] == "kernel"

@@ -1,4 +1,4 @@
-"""From a config to the training step and the first state of a network, as pure functions."""
+"""The training step and the first state of a network, made from a config as pure functions."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from noise2map_jax.steps.train_step import train_step
 
 
 def writes_microbatches_out(mesh: Mesh) -> bool:
-    """Whether steps for these devices hold every micro-batch, and not a loop over them."""
+    """Whether steps for these devices unroll micro-batches instead of looping over them."""
     return mesh.devices.flat[0].platform == "cpu"
 
 
@@ -35,10 +35,10 @@ def step_and_init(
 
     Args:
         config: the experiment.
-        model: the network that it describes.
-        problems: by task, the static part of a step.
+        model: the network that the config describes.
+        problems: static part of a step, by task.
         learning_rate: step -> learning rate.
-        mesh: the devices that the step is for, here or elsewhere.
+        mesh: the devices to compile for; they need not be attached to this machine.
 
     Returns:
         `step(state, batches, processes, root_key) -> (state, metrics)` and
@@ -64,7 +64,7 @@ def step_and_init(
         raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
 
     def init(key: jax.Array) -> TrainState:
-        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step has
+        init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step reaches
         params = init_params(model, init_key, trained_sizes(config))
         return create_train_state(params, tx, use_ema=options.ema_decay > 0)
 
@@ -78,7 +78,7 @@ def step_and_init(
         ema_decay=options.ema_decay,
         max_skipped_updates=options.max_skipped_updates,
     )
-    if mesh.size > 1 and mesh.axis_names == sharding.AXES:  # several networks a call have others
+    if mesh.size > 1 and mesh.axis_names == sharding.AXES:  # False for several networks a call
         step = functools.partial(
             step, spread=functools.partial(data_parallel, mesh=mesh, dtype=model.dtype)
         )

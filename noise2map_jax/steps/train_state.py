@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""The state that training carries from step to step."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from flax import struct
 
 
 class TrainState(struct.PyTreeNode):
-    """Arrays only: no functions and no random keys, which follow from the seed and the step.
+    """The training state: arrays only. Random keys follow from the seed and the step.
 
     Attributes:
-        step: [] int32, the number of updates done: the only clock there is.
+        step: [] int32, the number of steps done; the only counter of time.
         params: tree of parameters.
         opt_state: state of the optimiser.
         ema_params: exponential moving average of the parameters; None when it is not kept.
@@ -25,7 +25,7 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def eval_params(self) -> Any:
-        """The parameters that evaluation and prediction use: the averaged ones where kept."""
+        """The parameters for evaluation and prediction: the averages where they are kept."""
         return self.params if self.ema_params is None else self.ema_params
 
 
@@ -37,13 +37,13 @@ def create_train_state(
         step=jnp.int32(0),
         params=params,
         opt_state=tx.init(params),
-        # A copy, not the same buffers: the step donates its state, and a buffer goes only once.
+        # A copy: the step donates its state, and a buffer can be donated only once.
         ema_params=jax.tree.map(jnp.copy, params) if use_ema else None,
     )
 
 
 def start_from(state: TrainState, params: Any) -> TrainState:
-    """Return the state of step 0 with other initial parameters."""
+    """Return a state of step 0 with other initial parameters."""
     ema_params = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
     return state.replace(params=params, ema_params=ema_params)
 
@@ -51,8 +51,7 @@ def start_from(state: TrainState, params: Any) -> TrainState:
 def update_ema(ema_params: Any, params: Any, step: jax.Array, decay: float) -> Any:
     """Move the averaged parameters towards the new ones.
 
-    The decay is min(decay, (1 + step) / (10 + step)): early on the average forgets the random
-    start fast.
+    The decay is min(decay, (1 + step) / (10 + step)), so the average soon forgets the random start.
 
     Args:
         ema_params: tree of averaged parameters.

@@ -1,11 +1,11 @@
-"""The training step: a pure function, jitted by the program that trains.
+"""The training step: a pure function; `Execution.jit` compiles it.
 
 noise -> network -> loss -> gradient -> update
 
-Everything random follows from the root key, the step and the task, and is drawn for the whole
-batch before it is cut into micro-batches or spread over devices: a row meets the same numbers
-however that is done. Tasks that share the backbone each add the gradient of their own loss, on
-their own batch.
+All random numbers follow from the root key, the step and the task. They are drawn for the whole
+batch before it is cut into micro-batches or spread over devices, so a row gets the same numbers
+however the batch is divided. Tasks share the backbone; each has its own batch and loss, and their
+gradients add up.
 """
 
 import enum
@@ -24,9 +24,9 @@ from noise2map_jax.method.noise import NoiseProcess, sample_timesteps
 from noise2map_jax.steps.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.steps.train_state import TrainState, update_ema
 
-# What one task's network is given: noised inputs, timesteps, and targets; rows of a batch each.
+# Noised inputs, timesteps and targets of one task, all with the rows of a batch.
 Inputs = tuple[jax.Array, jax.Array, Any]
-# (params, inputs by task, processes by task) -> by task, its loss and its gradient as sums.
+# (params, inputs by task, processes by task) -> loss and gradient by task, both as sums.
 Gradients = Callable[..., dict[str, tuple[WeightedSum, Any]]]
 
 
@@ -57,27 +57,28 @@ def train_step(
     """Do one update.
 
     Args:
-        state: before the update.
+        state: the state before the update.
         batches: by task, arrays [B, S, S, *] as stored: the task's images and `mask`.
-        processes: by task, how inputs are noised; arguments, so no process is ever compiled anew.
+        processes: noise process of each task. They are arguments, so another process needs no new
+            compilation.
         key: the root key of the run, the same at every step.
-        problems: by task, the static part.
+        problems: static part of each task.
         tx: the optimiser; its state is in `state`.
-        backbone_learning_rate_factor: as the optimiser was made with; 0 = the backbone is frozen.
-        num_microbatches: the gradient is accumulated over this many parts of the batch:
-            numerators and denominators of the loss are added up and divided once, so that it is
-            that of the whole batch but for the rounding of sums in another order.
-        unroll_microbatches: write the parts out instead of looping. XLA's CPU convolutions are
-            many times slower inside loops; on accelerators the loop compiles faster.
+        backbone_learning_rate_factor: the factor that the optimiser was created with; 0 = the
+            backbone is frozen.
+        num_microbatches: number of parts of the batch that the gradient is accumulated over.
+            Numerators and denominators of the loss are added up and divided once, so the result is
+            that of the whole batch, except for rounding in the order of sums.
+        unroll_microbatches: unroll the loop over parts. XLA's CPU convolutions are many times
+            slower inside loops; on accelerators the loop compiles faster.
         ema_decay: decay of the averaged parameters, where the state holds them.
-        max_skipped_updates: as the optimiser was made with.
-        spread: turns the computation of gradients into one over several devices, see
-            `data_parallel`.
+        max_skipped_updates: the number that the optimiser was created with.
+        spread: makes the computation of gradients run over several devices, see `data_parallel`.
 
     Returns:
-        The state after the update, and `loss` (the weighted sum over the tasks), `loss/<task>`
-        where there are several, `gradient_norm` (of what is trained), `params_norm` (of the new
-        parameters), [] float32; where updates can be left out, `skipped` [] bool and
+        The state after the update, and metrics: `loss` (the weighted sum over tasks), `loss/<task>`
+        if there are several tasks, `gradient_norm` (of trained parameters) and `params_norm` (of
+        the new parameters), [] float32; if updates can be skipped, also `skipped` [] bool and
         `num_skipped` [] int32, see `optimizer.Skipped`.
     """
     step_key = jax.random.fold_in(key, state.step)
@@ -99,7 +100,7 @@ def train_step(
     )
     losses, gradient = {}, None
     for name, (loss, part) in spread(gradients_of)(state.params, inputs, processes).items():
-        # A batch in which every pixel is ignored has weight 0: no loss, no gradient, not a NaN.
+        # A batch of ignored pixels alone has weight 0: its loss and gradient are 0, not NaN.
         weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
         losses[name] = loss.total / weight
         factor = problems[name].weight / weight
@@ -128,7 +129,7 @@ def train_step(
         "loss": sum(problems[name].weight * loss for name, loss in losses.items()),
         **({f"loss/{name}": loss for name, loss in losses.items()} if len(losses) > 1 else {}),
         "gradient_norm": optax.tree.norm(gradient),
-        "params_norm": optax.tree.norm(params),  # not finite as soon as a parameter is not
+        "params_norm": optax.tree.norm(params),  # not finite if any parameter is not
         **left_out,
     }
     return new_state, metrics
@@ -137,12 +138,12 @@ def train_step(
 def network_inputs(
     batch: Batch, process: NoiseProcess, step_key: jax.Array, *, problem: Problem
 ) -> Inputs:
-    """Make of a batch what the network is given, and what it is to predict.
+    """Make the network's inputs and targets from a batch: augment, scale, draw noise, mix.
 
     Args:
         batch: arrays [B, S, S, *] as stored.
-        process: how inputs are noised.
-        step_key: of this step and task.
+        process: the noise process.
+        step_key: random key of this step and task.
         problem: the static part.
 
     Returns:
@@ -176,16 +177,17 @@ def gradient_sums(
     """Compute each task's loss as a weighted sum, and the gradient of its numerator.
 
     Args:
-        params: of the network.
-        inputs: by task, from `network_inputs`; on a device of several, its own rows of them.
-        processes: by task, how inputs were noised.
-        problems: by task, the static part.
+        params: the network's parameters.
+        inputs: by task, from `network_inputs`; with several devices, the rows of this device.
+        processes: the noise process that made the inputs, by task.
+        problems: static part of each task.
         backbone_learning_rate_factor: see `train_step`.
         num_microbatches: see `train_step`.
-        unroll: see `train_step`.
+        unroll: see `unroll_microbatches` of `train_step`.
 
     Returns:
-        By task the loss and its gradient, a tree like `params`. Those of several devices add up.
+        By task, the loss and its gradient, a tree like `params`. The sum of these over devices is
+        the result for the whole batch.
     """
     sums = {}
     for name, problem in problems.items():
@@ -195,7 +197,7 @@ def gradient_sums(
             _split(inputs[name], num_microbatches),
             unroll=unroll,
         )
-        # What is frozen is left out here, before devices exchange anything.
+        # Frozen parameters are dropped here, before devices exchange gradients.
         sums[name] = loss, trainable(gradient, backbone_learning_rate_factor)
     return sums
 
@@ -209,8 +211,8 @@ def _loss_sum(problem: Problem, process: NoiseProcess, params: Any, part: Inputs
 def _split(parts: Inputs, num: int) -> Inputs:
     """Cut [B, ...] into [num, B / num, ...].
 
-    Micro-batch i takes rows i, i + num, ...: the same ones of a batch, whether one device has all
-    of it or each of several cuts its own.
+    Micro-batch i takes rows i, i + num, ...: these are the same rows of a batch whether one device
+    cuts the whole batch or each of several devices cuts its own rows.
     """
     return jax.tree.map(
         lambda a: jnp.swapaxes(a.reshape(a.shape[0] // num, num, *a.shape[1:]), 0, 1), parts
@@ -222,7 +224,7 @@ def _accumulate(
 ) -> tuple[WeightedSum, Any]:
     """Add up losses and gradients of the numerators over the leading axis of `parts`.
 
-    Gradients of several parts are float32, whatever the type of the parameters.
+    Gradients summed over several parts are float32, whatever the type of the parameters.
     """
     num = jax.tree.leaves(parts)[0].shape[0]
 

@@ -24,5 +24,5 @@ def test_tiles_of_a_scene_share_its_number_and_scenes_do_not():
 
 @pytest.mark.parametrize("name", ["", "17", "val/a", "val/a/r1c2", "val/a/r-1_c2", "val/a/r1_c2/x"])
 def test_an_id_of_another_kind_is_named(name):
-    with pytest.raises(UserError, match=r"does not say where it lies.*build the dataset again"):
+    with pytest.raises(UserError, match=r"gives no position.*build the dataset again"):
         tile_position(name)

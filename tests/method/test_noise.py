@@ -190,7 +190,7 @@ def test_a_range_of_one_is_a_fixed_timestep():
         ({"inference_timesteps": ()}, ["inference_timesteps", "one or more"]),
         (
             {"min_contrast": 0.9, "timestep_range": (200, 300)},
-            ["min_contrast 0.9", "[200, 300)", "greatest contrast there is 0.16,"],
+            ["min_contrast is 0.9", "[200, 300)", "largest contrast there is 0.16,"],
         ),
         ({"min_contrast": 2.0}, ["min_contrast is 2"]),
         ({"contrast_power": -1.0}, ["contrast_power -1"]),

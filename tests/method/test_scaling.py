@@ -58,9 +58,9 @@ def test_ranges_of_the_manifest_are_kept_in_the_config():
 @pytest.mark.parametrize(
     ("bands", "words"),
     [
-        (None, "no ranges of bands for train; build it again"),
-        ([{"low": None, "high": None}], "no ranges of bands for train"),
-        ([{"low": 5, "high": 5}], "band 1 of dataset 'toy' goes from 5 to 5"),
+        (None, "no band ranges for train; build it again"),
+        ([{"low": None, "high": None}], "no band ranges for train"),
+        ([{"low": 5, "high": 5}], "band 1 of dataset 'toy' ranges from 5 to 5"),
     ],
 )
 def test_a_manifest_without_usable_ranges_is_refused(bands, words):

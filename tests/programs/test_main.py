@@ -24,7 +24,7 @@ def error_line(done):
         (["--config.noise.mix=swap"], ["swap", "one image"]),
         (["--config.noise.kind=dirty"], ["dirty", "structured, clean"]),
         (["--config.noise.inference_timesteps=1000,"], ["1000", "T = 1000"]),
-        (["--config.noise.min_contrast=1.0"], ["min_contrast 1", "greatest contrast"]),
+        (["--config.noise.min_contrast=1.0"], ["min_contrast is 1", "largest contrast"]),
         (["--config.noise.prediction_type=eps"], ["'eps'", "epsilon, sample, v_prediction"]),
         (["--config.data.scaling=auto"], ["'auto'", "value_range or manifest"]),
         (["--config.task=segment"], ["'segment'", "ss, cd, denoise"]),

@@ -190,7 +190,7 @@ def test_classes_that_are_nowhere_are_left_out(tmp_path, capsys):
 
 def test_fractions_are_noticed(tmp_path, capsys):
     table = write_table(tmp_path / "t.csv", "a,ss x,0.9,0.8", "b,ss x,90,80")
-    assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; were fractions given for percent?"]
+    assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; are these fractions, not percent?"]
 
 
 def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
@@ -204,7 +204,7 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
     [
         (["a,ss x,90"], "method,dataset,f1", "lacks the column iou; its header has method, "),
         ([], "", "lacks the column method, dataset, f1, iou; its header has nothing"),
-        ([], "method,dataset,f1,iou", "has a header and no rows"),
+        ([], "method,dataset,f1,iou", "has a header but no rows"),
         (["a,ss x,90,80", "a,ss y,good,80"], None, "line 3: f1 is 'good'; expected a number"),
         (["a,ss x,90"], None, "line 2: iou is ''; expected a number"),
         (["a,ss x,nan,80"], None, "line 2: f1 is 'nan'; expected a number"),
@@ -273,7 +273,7 @@ def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
             call(capsys, folder)
     error = call(capsys, folder, expect=2)
     assert "scores_test.json is of step 1, but the best checkpoint of" in error
-    assert "is now that of step 20; evaluate the run again: python -m" in error
+    assert "is now of step 20; evaluate the run again: python -m" in error
 
 
 @pytest.mark.parametrize("lacking", ["records", "inference_timesteps", "num_noise_draws"])
@@ -294,7 +294,7 @@ def test_scores_are_of_the_dataset_that_was_evaluated(tmp_path, capsys):
     path.write_text(json.dumps(content | {"dataset": "levir", "differs_from_training": changed}))
     lines = call(capsys, folder)
     assert "F1 ss levir" in lines[0]
-    assert lines[-1] == "run was not scored on ss levir as it was trained, in data.dataset"
+    assert lines[-1] == "run on ss levir: the evaluation differs from training in data.dataset"
 
 
 def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
@@ -306,7 +306,7 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
     for name, draws in ("a", 0), ("b", 4):
         write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
-    assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
+    assert "with draws of noise: 0 and 4, so they cannot be" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
     write_run(tmp_path / "a", inference_timesteps=[999])
     assert "m: means over runs: ss whu of 2" in call(capsys, *names)

@@ -98,7 +98,7 @@ def test_an_interval_over_two_places_is_refused():
     row = rows_of(comparison)[1]
     assert row["f1_low"] == row["difference_low"] == row["p"] == row["detectable"] == ""
     assert row["difference"]
-    assert row["verdict"].endswith(f"cannot be told: {reason}")
+    assert row["verdict"].endswith(f" differ: {reason}")
     line = tables.to_markdown(comparison, SAMPLE).splitlines()[4]
     assert line.count(f"| n/a: {reason} |") == 2
     assert "+10.0" in line

@@ -102,12 +102,12 @@ def test_broken_files_are_named(tmp_path):
     model = model_of()
     path = save(tmp_path / "a.safetensors", to_authors(params_of(model, 16), "ss"))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"a\.safetensors: not a whole safetensors file"):
+    with pytest.raises(UserError, match=r"a\.safetensors: not a complete safetensors file"):
         load_authors(path, model, "ss")
     with pytest.raises(UserError, match=r"b\.pth: no such file; expected weights, \.safetensors"):
         load_authors(tmp_path / "b.pth", model, "ss")
     path = path.rename(tmp_path / "c.pth")
-    with pytest.raises(UserError, match=r"c\.pth: no file of torch\.save; expected a zip archive"):
+    with pytest.raises(UserError, match=r"c\.pth: not a file of torch\.save; expected a zip"):
         load_authors(path, model, "ss")
 
 

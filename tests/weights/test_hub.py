@@ -132,7 +132,7 @@ def test_offline_and_not_in_the_cache_is_one_line(cache, fetched):
     names = ("hf:owner/other", "hf:owner/repo/sat2gen", "hf:owner/repo/aid-10k@v2", "hf:owner/repo")
     for settings in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
         for name, answer in zip(names, fetched(*names, **settings), strict=True):
-            assert answer["error"].startswith(f"{name}: not in the cache, and the hub cannot be re")
+            assert answer["error"].startswith(f"{name} is not in the cache, and the hub cannot")
             assert "give its local path" in answer["error"]
 
 
