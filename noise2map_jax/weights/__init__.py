@@ -1,4 +1,4 @@
-"""Weights in and out: diffusers folders, the authors' files, the hub. No torch is needed."""
+"""Reading and writing weights: diffusers folders, the authors' files, the hub; without torch."""
 
 from noise2map_jax.weights.authors import load_authors, read_tensor_file, to_authors
 from noise2map_jax.weights.config_file import config_text, read_config, read_json

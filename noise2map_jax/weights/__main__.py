@@ -1,4 +1,4 @@
-"""Weights of a finished run as a folder to publish, and what a folder or file of weights holds.
+"""Export the weights of a finished run to a folder to publish, or list the content of weights.
 
 python -m noise2map_jax.weights export --workdir=RUN --output=FOLDER [--max_shard_size=200MB]
 python -m noise2map_jax.weights inspect PATH
@@ -15,7 +15,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.weights.export import export
 from noise2map_jax.weights.summary import summarize
 
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # as diffusers counts
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # the units of diffusers
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -31,18 +31,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
     out.add_argument("--workdir", required=True, help="work folder of a finished run")
     out.add_argument("--output", required=True, help="folder to write: new, or an earlier export")
     out.add_argument("--max_shard_size", default="", help="such as 200MB; default: one file")
-    look = commands.add_parser("inspect", help="say what weights hold", allow_abbrev=False)
-    look.add_argument("path", help="a folder of diffusers, a .safetensors or a .pth file")
+    look = commands.add_parser("inspect", help="list the content of weights", allow_abbrev=False)
+    look.add_argument("path", help="a diffusers folder, a .safetensors or a .pth file")
     return parser.parse_args(argv)
 
 
 def parse_size(text: str) -> int | None:
-    """Read a size in bytes, such as 200MB; nothing means no limit."""
+    """Read a size in bytes, such as 200MB; an empty text means no limit."""
     if not text:
         return None
     match = re.fullmatch(r"(\d+)(KB|MB|GB|)", text)
     if match is None:
-        raise UserError(f"max_shard_size is {text!r}; expected bytes, or such as 200MB or 1GB")
+        raise UserError(f"max_shard_size is {text!r}; expected bytes, such as 200000000 or 200MB")
     return int(match[1]) * UNITS[match[2]]
 
 
@@ -63,11 +63,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> list[str]:
-    """Export, and list what was written."""
+    """Export a run, and list the files that were written."""
     size = parse_size(arguments.max_shard_size)
     try:
         paths = export(arguments.workdir, arguments.output, max_shard_size=size)
-    except OSError as error:  # a full disk, a folder that may not be written to
+    except OSError as error:  # a full disk, or a folder without write permission
         where = error.filename or arguments.output
         raise UserError(f"{where}: {error.strerror}; choose another --output") from error
     return [f"{path.stat().st_size:>14,} bytes  {path}" for path in paths]

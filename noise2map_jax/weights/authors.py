@@ -3,7 +3,7 @@
 unet.*                  the backbone, with the names of diffusers
 input_conv              [B, 3, H, W] for segmentation, [B, 6, H, W] for change -> 3 channels
 input_upscaling.1       the convolution after the first resampling (module 0 has no weights)
-output_downscaling.1    the one after the second
+output_downscaling.1    the convolution after the second resampling
 output_conv             3 channels -> classes
 """
 
@@ -23,7 +23,7 @@ from noise2map_jax.weights.names import Path, Shape, arrange, diffusers_name, to
 from noise2map_jax.weights.safetensors_file import read_safetensors
 from noise2map_jax.weights.torch_file import read_torch
 
-# Their names, and what follows `<task>_` here.
+# The authors' names -> the names here, after `<task>_`.
 PROJECTIONS = {
     "input_conv": "input_conv",
     "input_upscaling.1": "input_upscaling",
@@ -34,22 +34,21 @@ RESAMPLING = ("input_upscaling.1.", "output_downscaling.1.")
 
 
 def load_authors(path: str | os.PathLike[str], model: Noise2Map, task: str) -> dict[str, Any]:
-    """Load a full model of the authors, or one that `to_authors` named.
+    """Load a full model of the authors, or a file with the names of `to_authors`.
 
     Args:
-        path: a `.safetensors` file, or one of `torch.save`; with `module.` before every name, as
-            DataParallel writes it, or without.
-        model: the network whose parameters they are to be.
-        task: the head that the projections are of.
+        path: a `.safetensors` file, or a file of `torch.save`; its names may begin with `module.`,
+            as DataParallel writes them.
+        model: the network to load parameters for.
+        task: the task of the projections.
 
     Returns:
-        The tree `{"unet": ..., "<task>_input_conv": {"kernel", "bias"}, ...}`, float32. It has
-        the convolutions around the resampling where the file has them; a file without is whole,
-        too.
+        The tree `{"unet": ..., "<task>_input_conv": {"kernel", "bias"}, ...}`, float32. The
+        convolutions around the resampling are optional: the tree has them if the file does.
 
     Raises:
-        UserError: the file is broken, or tensors are missing, left over or of another shape;
-            every one of them is named.
+        UserError: the file is damaged, or tensors are missing, left over or of another shape; the
+            message names every one of them.
     """
     path = pathlib.Path(path)
     tensors = read_tensor_file(path)
@@ -66,17 +65,17 @@ def to_authors(params: Mapping[str, Any], task: str) -> dict[str, np.ndarray]:
 
     Args:
         params: the whole tree; the projections of other tasks are left out.
-        task: whose projections are wanted.
+        task: the task of the projections.
 
     Returns:
-        Arrays by their name, in PyTorch's layouts.
+        Arrays by name, in PyTorch's layouts.
 
     Raises:
         UserError: there are no projections of this task.
     """
     if f"{task}_output_conv" not in params:
         known = ", ".join(sorted(set(re.findall(r"(\w+)_output_conv", " ".join(params))))) or "none"
-        raise UserError(f"no projections of task {task!r} among the parameters, only of {known}")
+        raise UserError(f"the parameters have no projections of task {task!r}, only of {known}")
     return {
         name: to_torch_layout(value)
         for path, value in traverse_util.flatten_dict(params).items()
@@ -85,7 +84,7 @@ def to_authors(params: Mapping[str, Any], task: str) -> dict[str, np.ndarray]:
 
 
 def authors_name(path: Path, task: str) -> str:
-    """Name a parameter as the authors do; "" where it belongs to another task."""
+    """Return the authors' name of a parameter; "" if it belongs to another task."""
     module, *rest = path
     if module == "unet":
         return f"unet.{diffusers_name(tuple(rest))}"
@@ -96,7 +95,7 @@ def authors_name(path: Path, task: str) -> str:
 
 
 def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read the tensors of a safetensors file or of one that torch saved, by its ending."""
+    """Read the tensors of a safetensors file or, with any other suffix, a file of `torch.save`."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected weights, .safetensors or .pth")
     return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
@@ -105,7 +104,7 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _expected(model: Noise2Map, task: str) -> dict[str, tuple[Path, Shape]]:
     """Path and shape of each parameter by the authors' name."""
     single = model.clone(heads=(model.head(task),))
-    # Tiles of twice the backbone's size have to be resampled, so that all convolutions are made.
+    # Tiles of twice the backbone's size are resampled, so all convolutions are created.
     size = 2 * model.sample_size or 2 ** (len(model.unet.block_out_channels) - 1)
     shapes = jax.eval_shape(lambda key: init_params(single, key, size), jax.random.key(0))
     flat = traverse_util.flatten_dict(shapes)

@@ -8,14 +8,14 @@ from typing import Any
 from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.weights.finished_run import FinishedRun
 
-# Of the data's fields, those that say how records were read and not what they are.
+# Fields of `data` that affect how records are read, but not their content.
 MACHINE_FIELDS = ("data_dir", "num_threads", "prefetch_size")
 METRICS = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
 
 INTRODUCTION = """\
 Weights of [Noise2Map](https://arxiv.org/abs/2604.27889): a diffusion U-Net that predicts a map in
 one forward pass from an image mixed with structured noise, trained with noise2map_jax.
-The license is not chosen yet: whoever publishes this folder adds a `license:` line above.
+The license is not chosen yet: if you publish this folder, add a `license:` line above.
 """
 
 USE_BACKBONE = """\
@@ -46,9 +46,9 @@ config, model, params = load_export("FOLDER")
 # model.apply({"params": params}, x_t, timesteps, task=TASK) -> [B, H, W, outputs]
 ```
 
-`x_t` is `signal[t] * x + noise[t] * n(x)` of images `x` scaled to [-1, 1], with `t` and `n` as
-below: `noise2map_jax.method.noise.add_noise` computes it. A training run starts from these weights
-with `--config.init_from=FOLDER`.
+`x_t` is `signal[t] * x + noise[t] * n(x)` for images `x` scaled to [-1, 1];
+`noise2map_jax.method.noise.add_noise` computes it, and `t` and `n` are given below. To start a
+training run from these weights, use `--config.init_from=FOLDER`.
 """
 
 CITATION = """\
@@ -68,8 +68,8 @@ def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, 
     """Write a model card.
 
     Args:
-        run: what was exported.
-        files: by name, what each file beside the card is.
+        run: the exported run.
+        files: description of each file beside the card, by file name.
         config: the run's config as the card shows it.
 
     Returns:
@@ -93,7 +93,7 @@ def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, 
     ]
     if not run.scores:
         parts.append(
-            "Not evaluated. `--mode=eval` scores the run on a split; export it again after that.\n"
+            "Not evaluated. Score the run on a split with `--mode=eval`, then export it again.\n"
         )
     text = json.dumps(config, indent=2)
     parts += ["## Config\n", f"```json\n{text}\n```\n", "## Citation\n", CITATION]
@@ -115,7 +115,7 @@ def _front_matter(tasks: list[str]) -> str:
     pipeline = "image-segmentation" if maps else "unconditional-image-generation"
     lines = [
         "---",
-        "# license: to be chosen by whoever publishes this",
+        "# license: choose one before you publish this",
         "library_name: noise2map_jax",
     ]
     lines += [f"pipeline_tag: {pipeline}", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
@@ -126,7 +126,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
-        ("parameters", f"the {averaged} of step {run.step:,}, the best on validation"),
+        ("parameters", f"the {averaged} of step {run.step:,}, which scored best on validation"),
         ("backbone", f"{_count(run.params['unet']):,} parameters"),
         ("all", f"{_count(run.params):,} parameters"),
         ("backbone's tile side", f"{run.sample_size} pixels"),
@@ -159,7 +159,7 @@ def _task(name: str, run: FinishedRun) -> str:
 
 
 def _scores(file: str, result: Mapping[str, Any], step: int) -> str:
-    """Write the scores of one split, labelled with what they were measured on."""
+    """Write the scores of one split, with the data and the settings of prediction."""
     at = result.get("inference_timesteps", result.get("inference_timestep"))
     lines = [f"`{file}`: {result['protocol']}.", ""]
     draws = result.get("num_noise_draws", 0)
@@ -169,9 +169,13 @@ def _scores(file: str, result: Mapping[str, Any], step: int) -> str:
         "",
     ]
     if result["step"] != step:
-        lines += [f"**Not of the weights here**, which are of step {step:,}: evaluate again.", ""]
+        lines += [
+            f"**These are not scores of the weights here**, which are of step {step:,}: evaluate "
+            "again.",
+            "",
+        ]
     if changed := result.get("differs_from_training"):
-        lines += [f"Not as trained: {', '.join(changed)}.", ""]
+        lines += [f"The evaluation differs from training in: {', '.join(changed)}.", ""]
     for group, scores in result["scores"].items():
         names = [key.removeprefix("iou/") for key in scores if key.startswith("iou/")]
         lines += [f"On {group} ({scores.get('tiles', '?')} tiles):", ""]

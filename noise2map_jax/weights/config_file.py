@@ -1,4 +1,4 @@
-"""The `config.json` of a diffusers folder, and the shape of the U-Net that it describes."""
+"""Reading and writing the `config.json` of a diffusers folder, which describes a U-Net."""
 
 import dataclasses
 import json
@@ -11,8 +11,7 @@ from typing import Any
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.unet_config import UNetConfig
 
-# Fields of a UNet2DModel config that `UNetConfig` has no choice for, and the values it stands for;
-# the first of them is written.
+# Fields of a UNet2DModel config that are fixed here, and the values accepted; the first is written.
 FIXED_FIELDS: dict[str, tuple[Any, ...]] = {
     "_class_name": ("UNet2DModel",),
     "act_fn": ("silu", "swish"),
@@ -23,24 +22,25 @@ FIXED_FIELDS: dict[str, tuple[Any, ...]] = {
     "num_class_embeds": (None,),
     "upsample_type": ("conv",),
 }
-# Without effect on the networks supported here: the version that wrote it, where it was loaded
-# from, the length of a learned time embedding.
+# Fields without effect on the networks supported here: the version that wrote the file, the source
+# that it was loaded from, the length of a learned time embedding.
 IGNORED_FIELDS = ("_diffusers_version", "_name_or_path", "num_train_timesteps")
-# What is written is as this version writes it; it does not ask for it when it reads.
+# Files are written in the form of this version of diffusers; reading accepts any version.
 DIFFUSERS_VERSION = "0.42.1"
 
 
 def read_config(path: pathlib.Path) -> UNetConfig:
-    """Read the config.json of a `UNet2DModel`; fields that it lacks have diffusers' defaults.
+    """Read the config.json of a `UNet2DModel`; missing fields get the defaults of diffusers.
 
     Args:
         path: the file.
 
     Returns:
-        The same network's config.
+        The config of the same network.
 
     Raises:
-        UserError: no such file, no JSON, or a field of an unsupported name, value or type.
+        UserError: there is no such file, it is not JSON, or a field has an unsupported name, value
+            or type.
     """
     content = read_json(path)
     hints = typing.get_type_hints(UNetConfig)
@@ -56,7 +56,7 @@ def read_config(path: pathlib.Path) -> UNetConfig:
                 known = " or ".join(map(repr, FIXED_FIELDS[name]))
                 raise UserError(f"{path}: {name}={value!r} is not supported, only {known}")
         elif name not in IGNORED_FIELDS:
-            raise UserError(f"{path}: {name}={value!r} is no field of a supported UNet2DModel")
+            raise UserError(f"{path}: {name}={value!r} is not a field of a supported UNet2DModel")
     try:
         return UNetConfig(**fields)
     except UserError as error:
@@ -64,7 +64,7 @@ def read_config(path: pathlib.Path) -> UNetConfig:
 
 
 def config_text(config: UNetConfig) -> str:
-    """Write the config.json of a `UNet2DModel`: every field, as diffusers orders and spells them.
+    """Return the config.json of a `UNet2DModel`: all fields in the order and form of diffusers.
 
     Args:
         config: the network's config.
@@ -75,7 +75,7 @@ def config_text(config: UNetConfig) -> str:
     content: dict[str, Any] = {name: values[0] for name, values in FIXED_FIELDS.items()}
     content |= {"_diffusers_version": DIFFUSERS_VERSION, "num_train_timesteps": None}
     for name, value in dataclasses.asdict(config).items():
-        # diffusers writes freq_shift as a whole number, and so does everyone who reads its files.
+        # diffusers writes freq_shift as a whole number.
         whole = isinstance(value, float) and value.is_integer()
         content[name] = int(value) if whole else value
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
@@ -87,7 +87,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; expected a folder saved by diffusers") from error
-    except ValueError as error:  # of the decoder or of the encoding
+    except ValueError as error:  # JSON or UTF-8 is wrong
         raise UserError(f"{path}: not JSON ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}")
@@ -95,14 +95,14 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file completely or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a JSON value is of an annotated type."""
+    """Whether a JSON value has an annotated type."""
     if isinstance(hint, types.UnionType):
         return any(_fits(value, option) for option in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:

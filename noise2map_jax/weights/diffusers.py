@@ -1,4 +1,4 @@
-"""A diffusers folder (config.json and safetensors) and the U-Net here. No torch is needed."""
+"""Loading and saving a U-Net as a diffusers folder (config.json and safetensors), without torch."""
 
 import functools
 import json
@@ -40,17 +40,17 @@ def load_diffusers(
     """Load a U-Net that diffusers saved.
 
     Args:
-        folder: holds `config.json` and `diffusion_pytorch_model.safetensors`, whole or in shards
-            with `diffusion_pytorch_model.safetensors.index.json`.
-        dtype: compute type of the network; the parameters are float32 whatever was stored.
+        folder: a folder with `config.json` and `diffusion_pytorch_model.safetensors`, in one file
+            or in shards with `diffusion_pytorch_model.safetensors.index.json`.
+        dtype: compute type of the network; the parameters become float32 from any stored type.
 
     Returns:
         `(unet, params)`, params a tree of float32 NumPy arrays:
         `unet.apply({"params": params}, images, timesteps)`.
 
     Raises:
-        UserError: a file is missing or broken, the config asks for something unsupported, or
-            tensors are missing, left over or of another shape; every one of them is named.
+        UserError: a file is missing or damaged, the config asks for something unsupported, or
+            tensors are missing, left over or of another shape; the message names all of them.
     """
     path = pathlib.Path(folder)
     if not path.is_dir():
@@ -60,7 +60,7 @@ def load_diffusers(
 
 
 def check_shard_size(max_shard_size: int | None) -> None:
-    """Refuse a limit that no file could keep."""
+    """Raise if a limit is too small for any file."""
     if max_shard_size is not None and max_shard_size < 1:
         raise UserError(f"max_shard_size is {max_shard_size}; expected 1 byte or more")
 
@@ -74,18 +74,18 @@ def save_diffusers(
 ) -> None:
     """Save a U-Net so that diffusers' `UNet2DModel.from_pretrained(folder)` loads it.
 
-    A folder that is there is written over. `config.json` goes first and comes last: while it is
-    away, nobody takes the folder for a whole one.
+    An existing folder is overwritten. `config.json` is removed first and written last, so an
+    incomplete folder never has one.
 
     Args:
-        folder: where `config.json` and `diffusion_pytorch_model.safetensors` go.
+        folder: the folder for `config.json` and `diffusion_pytorch_model.safetensors`.
         config: the network's config.
-        params: its tree of parameters.
-        max_shard_size: bytes above which the weights go into several files and an index; a
-            tensor larger than that has a file of its own. None: one file.
+        params: the network's tree of parameters.
+        max_shard_size: bytes above which the weights are split into several files and an index; a
+            larger tensor gets a file of its own. None = one file.
 
     Raises:
-        UserError: the parameters are not those of the config; every one of them is named.
+        UserError: the parameters do not fit the config; the message names all that do not.
     """
     path = pathlib.Path(folder)
     check_shard_size(max_shard_size)
@@ -102,7 +102,7 @@ def save_diffusers(
         files = [f"{stem}-{i:05}-of-{len(shards):05}.{suffix}" for i in range(1, len(shards) + 1)]
     for file, names in zip(files, shards, strict=True):
         write_safetensors(path / file, {name: tensors[name] for name in names})
-    # Those of an earlier save, which a reader could prefer.
+    # Remove files of an earlier save, which a reader could prefer.
     for found in path.iterdir():
         ours = found.name in (WEIGHTS_FILE, INDEX_FILE) or SHARD_FILE.fullmatch(found.name)
         if ours and found.name not in files:
@@ -122,8 +122,8 @@ def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
     """Read all tensors of a diffusers folder, as stored.
 
     Args:
-        folder: holds one safetensors file, or shards and their index, or what older versions
-            of diffusers wrote, one file of `torch.save`.
+        folder: a folder with one safetensors file, with shards and their index, or with one file
+            of `torch.save`, as older versions of diffusers wrote.
 
     Returns:
         Arrays by their name in diffusers.
@@ -166,14 +166,14 @@ def from_diffusers(
 
     Args:
         tensors: arrays by their name in diffusers, legacy attention names included.
-        unet: the network whose parameters they are to be.
-        source: what the error messages call the tensors' origin.
+        unet: the network to arrange parameters for.
+        source: the origin of the tensors, for error messages.
 
     Returns:
         The tree of parameters, float32.
 
     Raises:
-        UserError: tensors are missing, left over or of another shape; every one is named.
+        UserError: tensors are missing, left over or of another shape; the message names all.
     """
     arranged = arrange(tensors, _expected(unet.config), source=source)
     return traverse_util.unflatten_dict(arranged)
@@ -186,7 +186,7 @@ def to_diffusers(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
         params: the tree of parameters.
 
     Returns:
-        Arrays by their name in diffusers, the one of today, in its layouts.
+        Arrays by their current name in diffusers, in PyTorch's layouts.
     """
     flat = traverse_util.flatten_dict(params)
     return {diffusers_name(path): to_torch_layout(value) for path, value in flat.items()}
@@ -194,7 +194,7 @@ def to_diffusers(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)  # tracing a deep network takes a second
 def _expected(config: UNetConfig) -> Mapping[str, tuple[Path, Shape]]:
-    """Path and shape of each parameter by its name in diffusers."""
+    """Return path and shape of each parameter by its name in diffusers."""
     unet = UNet(config)
     side = 2 ** (len(config.block_out_channels) - 1)
     image = jax.ShapeDtypeStruct((1, side, side, config.in_channels), jnp.float32)
@@ -207,7 +207,7 @@ def _expected(config: UNetConfig) -> Mapping[str, tuple[Path, Shape]]:
 
 
 def _split(tensors: Mapping[str, np.ndarray], max_size: int | None) -> list[list[str]]:
-    """Deal names to files in their order, as diffusers does."""
+    """Assign names to files in order, as diffusers does."""
     shards: list[list[str]] = [[]]
     size = 0
     for name, tensor in tensors.items():

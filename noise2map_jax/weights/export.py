@@ -1,4 +1,4 @@
-"""A finished run as a folder to publish: for diffusers, for PyTorch, for `init_from`.
+"""Export of a finished run to a folder to publish: for diffusers, for PyTorch, for `init_from`.
 
 config.json, diffusion_pytorch_model.safetensors    the backbone, as diffusers saves it
 noise2map_<task>.safetensors                        backbone and projections, authors' names
@@ -27,7 +27,7 @@ from noise2map_jax.weights.finished_run import FinishedRun, read_run
 from noise2map_jax.weights.safetensors_file import write_safetensors
 
 RUN_FILE = "noise2map.json"
-FORMAT = 1  # of that file
+FORMAT = 1  # format of RUN_FILE
 
 
 def export(
@@ -39,9 +39,9 @@ def export(
     """Write the best parameters of a finished run as a folder to publish.
 
     Args:
-        workdir: the run.
-        output: the folder; new, empty, or an earlier export, which is replaced.
-        max_shard_size: bytes above which the backbone goes into several files; None: one file.
+        workdir: the run's work folder.
+        output: the folder to write: new, empty, or an earlier export, which is replaced.
+        max_shard_size: bytes above which the backbone is split into several files; None = one.
 
     Returns:
         The files that were written.
@@ -57,7 +57,7 @@ def export(
     heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
 
     folder.mkdir(parents=True, exist_ok=True)
-    # Until the export is whole, its config is missing.
+    # RUN_FILE has no config until the export is complete.
     write_text(folder / RUN_FILE, json.dumps({"format": FORMAT}) + "\n")
     unet = dataclasses.replace(run.model.unet, sample_size=run.sample_size)
     save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
@@ -74,10 +74,10 @@ def export(
 def load_export(
     folder: str | os.PathLike[str],
 ) -> tuple[ConfigDict, Noise2Map, dict[str, Any]]:
-    """Load an export whole, backbone and projections.
+    """Load a whole export: backbone and projections.
 
     Args:
-        folder: what `export` wrote.
+        folder: a folder that `export` wrote.
 
     Returns:
         `(config, model, params)`: the run's config, its network, and the whole tree, float32.
@@ -88,20 +88,20 @@ def load_export(
     path = pathlib.Path(folder)
     file = path / RUN_FILE
     if not file.is_file():
-        raise UserError(f"{path}: no export of a run, for it has no {RUN_FILE}; see load_diffusers")
+        raise UserError(f"{path}: not an export of a run: it has no {RUN_FILE}; see load_diffusers")
     content = read_json(file)
     if content.get("format") != FORMAT or not isinstance(content.get("config"), dict):
         raise UserError(
             f"{file}: format is {content.get('format')!r}, expected {FORMAT} and a config: another "
-            "version wrote it, or it is not whole; export the run again"
+            "version wrote the file, or it is incomplete; export the run again"
         )
     config, tasks = config_of(content["config"]), content.get("tasks")
     try:
         model = create_model(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file}: no config of this version ({error}); export again") from None
+        raise UserError(f"{file}: not a config of this version ({error}); export again") from None
     if not isinstance(tasks, list) or not {*tasks} <= {head.task for head in model.heads}:
-        raise UserError(f"{file}: tasks is {tasks!r}, which its config has not; export again")
+        raise UserError(f"{file}: tasks is {tasks!r}, but its config lacks them; export again")
     _, unet = load_diffusers(path)
     params: dict[str, Any] = {"unet": unet}
     for task in tasks:
@@ -111,18 +111,18 @@ def load_export(
 
 
 def head_file(task: str) -> str:
-    """Name the file of a task's full model."""
+    """Return the name of the file with a task's full model."""
     return f"noise2map_{task}.safetensors"
 
 
 def portable(config: ConfigDict) -> dict[str, Any]:
-    """Return a config as JSON has it, without absolute paths: those are one machine's own.
+    """Return a config in its JSON form, without absolute paths, which hold on one machine only.
 
     Args:
         config: the config.
 
     Returns:
-        The same, with the last part of each absolute path.
+        The config, with only the last part of each absolute path.
     """
     flat = traverse_util.flatten_dict(
         json.loads(json.dumps(config.to_dict())), keep_empty_nodes=True
@@ -134,18 +134,18 @@ def portable(config: ConfigDict) -> dict[str, Any]:
 
 
 def _check_output(folder: pathlib.Path) -> None:
-    """Refuse a folder of other things, such as the run itself."""
+    """Raise if a folder holds other files, such as the run itself."""
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"output {str(folder)!r} is no folder; choose another name")
+        raise UserError(f"output {str(folder)!r} is not a folder; choose another name")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / RUN_FILE).is_file():
         raise UserError(
-            f"output {str(folder)!r} holds other files, and no export ({RUN_FILE}); choose a new "
+            f"output {str(folder)!r} holds other files, but no export ({RUN_FILE}); choose a new "
             "or empty folder"
         )
 
 
 def _files(folder: pathlib.Path, run: FinishedRun, heads: list[str]) -> dict[str, str]:
-    """Say what each file is, for the card."""
+    """Describe each file for the card."""
     weights = sorted(path.name for path in folder.glob("diffusion_pytorch_model*"))
     return {
         "config.json": "the backbone's shape, as diffusers writes it",

@@ -1,4 +1,4 @@
-"""What an export takes from the work folder of a finished run."""
+"""The content of a finished run's work folder that an export needs."""
 
 import dataclasses
 import pathlib
@@ -14,7 +14,7 @@ from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.weights.config_file import read_json
 
-SCORES = ("protocol", "step", "scores")  # what a file of scores holds at least
+SCORES = ("protocol", "step", "scores")  # required fields of a file of scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +22,12 @@ class FinishedRun:
     """A run and its best parameters.
 
     Attributes:
-        config: what it was trained with.
-        views: by task, the config as if that task were alone.
+        config: the config of the run.
+        views: by task, the config as if that task were the only one.
         model: the network.
-        step: that the parameters are of.
+        step: the step of the parameters.
         params: the whole tree, NumPy arrays.
-        scores: by file name, what `--mode=eval` wrote; empty where it was not run.
+        scores: by file name, the scores that `--mode=eval` wrote; empty if it was not run.
     """
 
     config: ConfigDict
@@ -39,7 +39,7 @@ class FinishedRun:
 
     @property
     def sample_size(self) -> int:
-        """Side in pixels of what the backbone was trained on, the largest of all tasks."""
+        """Side of the backbone's input in training, in pixels: the largest of all tasks."""
         return self.model.sample_size or max(trained_sizes(self.config).values())
 
 
@@ -64,5 +64,5 @@ def read_run(workdir: pathlib.Path) -> FinishedRun:
 def _read_scores(path: pathlib.Path) -> dict[str, Any]:
     content = read_json(path)
     if any(name not in content for name in SCORES) or not isinstance(content["scores"], dict):
-        raise UserError(f"{path}: no scores of --mode=eval ({', '.join(SCORES)}); evaluate again")
+        raise UserError(f"{path} lacks scores of --mode=eval ({', '.join(SCORES)}); evaluate again")
     return content

@@ -1,6 +1,6 @@
 """Folders of weights on the Hugging Face hub, by name: `hf:OWNER/REPO[/SUBFOLDER][@REVISION]`.
 
-They are downloaded once, into the cache of huggingface_hub, and found there without network.
+A folder is downloaded once into the cache of huggingface_hub, and then needs no network.
 """
 
 import dataclasses
@@ -14,12 +14,12 @@ from noise2map_jax.weights.diffusers import INDEX_FILE, WEIGHTS_FILE
 PREFIX = "hf:"
 NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)(?:@([\w.-]+(?:/[\w.-]+)*))?", re.ASCII)
 FORM = "hf:OWNER/REPO, hf:OWNER/REPO/SUBFOLDER or either with @REVISION"
-# What is taken from a folder, and no other files: weights of other formats, pictures.
+# The files to download; weights of other formats and pictures are left out.
 FILES = (
     *("config.json", WEIGHTS_FILE, INDEX_FILE, "diffusion_pytorch_model-*-of-*.safetensors"),
     *("noise2map.json", "noise2map_*.safetensors"),
 )
-TIMEOUT = 10.0  # seconds without an answer after which the hub counts as out of reach
+TIMEOUT = 10.0  # seconds without an answer after which the hub counts as unreachable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +31,16 @@ class HubName:
     revision: str
 
     def path_of(self, file: str) -> str:
-        """The path of a file of this folder in its repository."""
+        """Return the path of a file of this folder in its repository."""
         return f"{self.subfolder}/{file}" if self.subfolder else file
 
 
 def parse_name(name: str) -> HubName:
-    """Take a name apart, or raise a `UserError` that says how it should look."""
+    """Split a name into its parts, or raise a `UserError` with the expected form."""
     match = NAME.fullmatch(name)
     parts = re.split("[:/@]", name)
     if match is None or ".." in parts or "." in parts:
-        raise UserError(f"{name!r} is no name of a folder on the hub; expected {FORM}")
+        raise UserError(f"{name!r} is not the name of a folder on the hub; expected {FORM}")
     return HubName(match[1], match[2].strip("/"), match[3] or "")
 
 
@@ -51,21 +51,21 @@ def fetch(name: str) -> pathlib.Path:
         name: `hf:OWNER/REPO[/SUBFOLDER][@REVISION]`, such as `hf:ali97/noise2map/aid-10k`.
 
     Returns:
-        The local folder, for `load_diffusers`; it is the cache's: not to be written to.
+        The local folder, for `load_diffusers`. It belongs to the cache: do not write to it.
 
     Raises:
         UserError: the name has another form, huggingface_hub is not installed, there is no such
-            folder, or there is no network and it is not in the cache.
+            folder, or there is no network and the folder is not in the cache.
     """
     place = parse_name(name)
     try:
         import huggingface_hub.errors  # heavy, and only needed here
     except ImportError as error:
         raise UserError(
-            f"{name}: needs huggingface_hub, which is not installed: pip install "
+            f"{name} needs huggingface_hub, which is not installed: pip install "
             "'noise2map_jax[hub]', or give a local folder"
         ) from error
-    # Asked first and with a limit: what follows waits and tries again for minutes.
+    # Ask first, with a time limit: snapshot_download would wait and retry for minutes.
     unreachable = _ask(huggingface_hub, place, name)
     try:
         snapshot = huggingface_hub.snapshot_download(
@@ -75,7 +75,7 @@ def fetch(name: str) -> pathlib.Path:
             etag_timeout=TIMEOUT,
             local_files_only=bool(unreachable),
         )
-    # The client raises what its transport does, and that has changed with its versions.
+    # The client passes on errors of its transport, whose types have changed between versions.
     except Exception as error:
         if unreachable:
             raise _unreachable(name, unreachable) from error
@@ -94,10 +94,10 @@ def _ask(huggingface_hub: Any, place: HubName, name: str) -> str:
     """Ask the hub whether it has the folder.
 
     Returns:
-        "" where it has, and why it could not be asked where it could not.
+        "" if the hub has the folder; if the hub is unreachable, the reason.
 
     Raises:
-        UserError: it has not.
+        UserError: the hub does not have the folder.
     """
     errors = huggingface_hub.errors
     try:
@@ -107,16 +107,16 @@ def _ask(huggingface_hub: Any, place: HubName, name: str) -> str:
     except errors.RevisionNotFoundError as error:
         raise UserError(
             f"{name}: {place.repo} on the hub has no revision {place.revision!r}; "
-            "leave @REVISION out for the newest"
+            "leave out @REVISION for the newest"
         ) from error
-    except errors.RepositoryNotFoundError as error:  # also: private, gated
+    except errors.RepositoryNotFoundError as error:  # also for private and gated repositories
         raise UserError(
-            f"{name}: no repository {place.repo} on the hub that is open to you; check the name, "
+            f"{name}: the hub has no repository {place.repo} that is open to you; check the name, "
             "log in with `hf auth login`, or give a local folder"
         ) from error
     except errors.HFValidationError as error:
         raise UserError(f"{name}: {_words(error)}; expected {FORM}") from error
-    except Exception as error:  # of the transport, see above
+    except Exception as error:  # an error of the transport, see `fetch`
         return _words(error)
     files = [file.rfilename for file in info.siblings or ()]
     if place.path_of("config.json") not in files:
@@ -137,12 +137,12 @@ def _not_there(name: str, place: HubName, known: list[str] | None = None) -> Use
 
 def _unreachable(name: str, why: str) -> UserError:
     return UserError(
-        f"{name}: not in the cache, and the hub cannot be reached ({why}); run it once with "
+        f"{name} is not in the cache, and the hub cannot be reached ({why}); run once with a "
         "network, or download the folder elsewhere and give its local path"
     )
 
 
 def _words(error: Exception) -> str:
-    """The kind of an error and the first line of its message."""
+    """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Initial values from elsewhere: a finished run, a diffusers folder, the authors' weights."""
+"""Initial parameters from a finished run, an export, a diffusers folder or the authors' weights."""
 
 import dataclasses
 import hashlib
@@ -29,11 +29,11 @@ class Initial:
 
     Attributes:
         params: the whole tree.
-        source: what was read, in words.
+        source: what was read, for people.
         drawn: names of the tensors that keep their random values.
         adapted: names of the tensors that were fitted to another number of channels.
         num_taken: number of tensors that were read.
-        digest: SHA-256 over their names and values, the same on all processes of a run.
+        digest: SHA-256 over names and values of these, the same on all processes of a run.
     """
 
     params: Any
@@ -44,7 +44,7 @@ class Initial:
     digest: str
 
     def summary(self) -> str:
-        """Say what was read and what was not."""
+        """Say in one line which tensors were read, fitted, and left random."""
         drawn = ", ".join(self.drawn) or "none"
         adapted = f"; fitted to other channels: {', '.join(self.adapted)}" if self.adapted else ""
         return (
@@ -55,12 +55,12 @@ class Initial:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What `init_from` holds.
+    """The content of `init_from`.
 
     Attributes:
-        name: in words.
-        tensors: by their names here.
-        unet: shape of the backbone; None where the file does not say it.
+        name: description for people.
+        tensors: tensors by their names in this package.
+        unet: config of the backbone; None if the file has none.
     """
 
     name: str
@@ -69,24 +69,26 @@ class Source:
 
     @property
     def tasks(self) -> list[str]:
-        """The tasks that it has projections for."""
+        """The tasks that the source has projections for."""
         return sorted({k.split("_")[0] for k in self.tensors if not k.startswith("unet/")})
 
 
 def initialize(experiment: Experiment, params: Any) -> Initial:
-    """Replace random parameters by those that `config.init_from` names.
+    """Replace random parameters by those in `config.init_from`.
+
+    Tensors that the source lacks stay random, such as the convolutions around a resampling that
+    the other run did not need; `Initial.drawn` names them.
 
     Args:
-        experiment: its config says what is read and which parts of it.
-        params: the tree as drawn at random.
+        experiment: the experiment, whose config names the source and the parts to read.
+        params: the random tree of parameters.
 
     Returns:
         The parameters to train from.
 
     Raises:
-        UserError: there is nothing to read, or tensors of the parts asked for are left over or of
-            another shape; each of them is named. Those that are missing stay random, such as the
-            convolutions around a resampling that the other run did not need, and are named, too.
+        UserError: there is nothing to read, or tensors of the requested parts are left over or of
+            another shape; the message names all of them.
     """
     config = experiment.config
     if config.init_parts not in PARTS:
@@ -117,7 +119,7 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
     ]
     wrong += [f"{name} is left over" for name in new if name not in now]
     if wrong:
-        hint = "; init_parts=backbone leaves the projections out"
+        hint = "; init_parts=backbone leaves out the projections"
         if not config.init_input and any(
             name.split(" ")[0] in _input_kernels(now) for name in wrong
         ):
@@ -139,26 +141,26 @@ def _digest(tensors: Flat) -> str:
 
 
 def _chosen(source: Source, experiment: Experiment) -> Flat:
-    """Return the tensors of the parts that are asked for; heads of other tasks are no part."""
+    """Return the tensors of the requested parts, without heads of other tasks."""
     backbone = {k: v for k, v in source.tensors.items() if k.startswith("unet/")}
     if experiment.config.init_parts == "backbone":
         return backbone
     tasks = list(experiment.objectives)
     if source.tasks and not set(tasks) & set(source.tasks):
         raise UserError(
-            f"init_from={experiment.config.init_from}: it has projections for the task "
-            f"{', '.join(source.tasks)}, but this is {', '.join(tasks)}; init_parts=backbone "
-            "leaves the projections out"
+            f"init_from={experiment.config.init_from} has projections for task "
+            f"{', '.join(source.tasks)}, but this experiment is {', '.join(tasks)}; "
+            "init_parts=backbone leaves out the projections"
         )
     heads = {k: v for k, v in source.tensors.items() if k.split("_")[0] in tasks}
     return backbone | heads
 
 
 def _input_projections(source: Source, now: Flat) -> Flat:
-    """Return each task's first projection: its own, or where it has none, another task's.
+    """Return each task's input projection, from the source's same task or else from another one.
 
-    Only of a task with as many dates: a projection of one image, repeated for both dates of a
-    pair, would see their sum alone and nothing of what changed.
+    The other task must have as many dates: the projection of one image, repeated for both dates of
+    a pair, would see only their sum and nothing of the change.
     """
     found: Flat = {}
     for name in now:
@@ -175,24 +177,24 @@ def _input_projections(source: Source, now: Flat) -> Flat:
 
 
 def _input_kernels(tensors: Flat) -> list[str]:
-    """Name the kernels that see the bands: of the projections, and the backbone's first."""
+    """Return the names of kernels that see bands: input projections and the backbone's first."""
     return [k for k in tensors if k.endswith("_input_conv/kernel") or k == "unet/conv_in/kernel"]
 
 
 def _num_dates(name: str) -> int:
-    """Number of images that the input of a kernel stacks."""
+    """Return the number of images that are stacked in the input of a kernel."""
     return 1 if name.startswith("unet/") else len(get_task(name.split("_")[0]).image_keys)
 
 
 def _read(experiment: Experiment) -> Source:
-    """Find out what `init_from` is, and read it."""
+    """Read `init_from`, whatever kind of source it is."""
     name = experiment.config.init_from
     path = weights.fetch(name) if name.startswith("hf:") else pathlib.Path(name)
     if path.is_file():
         return _read_file(experiment, path)
     if not (path / "config.json").is_file():
         raise UserError(
-            f"init_from={path}: neither a finished run nor a diffusers folder (no config.json); "
+            f"init_from={path} is neither a finished run nor a diffusers folder (no config.json); "
             "train that run first, or start from random values with --config.init_from="
         )
     if (path / RUN_FILE).is_file():
@@ -217,7 +219,7 @@ def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
 
 
 def _check_backbone(source: Source, experiment: Experiment) -> None:
-    """Refuse a backbone that computes something else; names differ in what shapes do not show."""
+    """Raise if the source's backbone has another config; shapes alone would not show it."""
     if source.unet is None:
         return
     there, here = (_shape(config) for config in (source.unet, experiment.model.unet))
@@ -227,7 +229,7 @@ def _check_backbone(source: Source, experiment: Experiment) -> None:
     ]
     if differing:
         raise UserError(
-            f"init_from={experiment.config.init_from}: another backbone: {'; '.join(differing)}"
+            f"init_from={experiment.config.init_from} has another backbone: {'; '.join(differing)}"
         )
 
 

@@ -1,7 +1,7 @@
-"""Names of tensors and orders of their axes, there and here.
+"""Names of tensors and order of their axes in diffusers and in this package.
 
 Names map mechanically, `down_blocks_0/resnets_1/conv1/kernel` <->
-`down_blocks.0.resnets.1.conv1.weight`, and layouts by rank: convolutions HWIO <-> OIHW, matrices
+`down_blocks.0.resnets.1.conv1.weight`. Axes map by rank: convolutions HWIO <-> OIHW, matrices are
 transposed.
 """
 
@@ -12,28 +12,28 @@ import numpy as np
 
 from noise2map_jax.errors import UserError
 
-# Sub-modules that diffusers keeps in lists: only their numbers are set off by a dot.
+# Sub-modules that diffusers keeps in lists: only these have a dot before their number.
 LISTS = "down_blocks|up_blocks|resnets|attentions|downsamplers|upsamplers|to_out"
-# Names of the attention layers before diffusers 0.12; the published DDPM weights still bear them.
+# Names of attention layers before diffusers 0.12; the published DDPM weights still have them.
 LEGACY_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 # Order of axes by rank: convolutions HWIO <-> OIHW, matrices IO <-> OI, vectors.
 TO_DIFFUSERS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 FROM_DIFFUSERS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 
-Path = tuple[str, ...]  # of a parameter in its tree
+Path = tuple[str, ...]  # path of a parameter in its tree
 Shape = tuple[int, ...]
 
 
 def diffusers_name(path: Path) -> str:
-    """Name a parameter as diffusers does, from its path in the tree."""
+    """Return the name of a parameter in diffusers, from its path in the tree."""
     modules = [re.sub(rf"^({LISTS})_(\d+)$", r"\1.\2", module) for module in path[:-1]]
     leaf = {"kernel": "weight", "scale": "weight"}.get(path[-1], path[-1])
     return ".".join([*modules, leaf])
 
 
 def current_name(name: str) -> str:
-    """Give a tensor of an attention layer the name that diffusers gives it today."""
+    """Replace a legacy name of a tensor in an attention layer by the current one of diffusers."""
     return re.sub(
         r"(attentions\.\d+)\.(query|key|value|proj_attn)\.",
         lambda match: f"{match[1]}.{LEGACY_NAMES[match[2]]}.",
@@ -42,7 +42,7 @@ def current_name(name: str) -> str:
 
 
 def to_torch_layout(parameter: np.ndarray) -> np.ndarray:
-    """Bring a parameter from the layout of Flax to that of PyTorch, contiguous."""
+    """Convert a parameter from the layout of Flax to that of PyTorch, contiguous."""
     parameter = np.asarray(parameter)
     return np.ascontiguousarray(parameter.transpose(TO_DIFFUSERS[parameter.ndim]))
 
@@ -54,25 +54,25 @@ def arrange(
     source: str,
     optional: Iterable[str] = (),
 ) -> dict[Path, np.ndarray]:
-    """Bring tensors to where they belong in a tree of parameters.
+    """Arrange tensors by their path in a tree of parameters.
 
     Args:
-        tensors: arrays in PyTorch's layout by their name, legacy attention names included.
-        expected: path and shape, as Flax has it, of each parameter by its name there.
-        source: what the error messages call the tensors' origin.
-        optional: names out of `expected` that may be missing, all of them or none.
+        tensors: arrays in PyTorch's layout by name, legacy attention names included.
+        expected: path and shape (in the layout of Flax) of each parameter, by its tensor's name.
+        source: the origin of the tensors, for error messages.
+        optional: names in `expected` that may be missing, all of them or none.
 
     Returns:
-        float32 arrays in the layout of Flax by their path.
+        float32 arrays in the layout of Flax, by path.
 
     Raises:
-        UserError: tensors are missing, left over or of another shape; every one is named.
+        UserError: tensors are missing, left over or of another shape; the message names all.
     """
     given: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         name = current_name(name)
         if name in given:
-            raise UserError(f"{source}: tensor {name} is stored under its old and its new name")
+            raise UserError(f"{source}: tensor {name} is stored twice, as its old and new name")
         given[name] = tensor
     check_fit({k: t.shape for k, t in given.items()}, expected, source=source, optional=optional)
     arranged = {}
@@ -90,7 +90,7 @@ def check_fit(
     source: str,
     optional: Iterable[str] = (),
 ) -> None:
-    """Refuse tensors that are not those of a network; arguments and errors as in `arrange`."""
+    """Raise if tensors do not fit a network; arguments and errors as in `arrange`."""
     may_lack = frozenset(optional)
     if may_lack & shapes.keys():
         may_lack = frozenset()

@@ -1,4 +1,4 @@
-"""Safetensors files, read and written whole or not at all."""
+"""Reading and writing safetensors files, completely or not at all."""
 
 import os
 import pathlib
@@ -18,25 +18,27 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         path: the file.
 
     Returns:
-        Arrays by their name.
+        Arrays by name.
 
     Raises:
-        UserError: the file is truncated, or no safetensors file.
+        UserError: the file is truncated, or not a safetensors file.
     """
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError, KeyError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
+        raise UserError(
+            f"{path}: not a complete safetensors file ({error}); copy it again"
+        ) from error
 
 
 def write_safetensors(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write tensors to a file, which is there when it is whole.
+    """Write tensors to a file, completely or not at all.
 
     Args:
-        path: the file; one that is there is replaced.
-        tensors: contiguous arrays by their name, in PyTorch's layout.
+        path: the file; an existing one is replaced.
+        tensors: contiguous arrays by name, in PyTorch's layout.
     """
     temporary = path.with_name(path.name + ".tmp")
-    # What torch's own writer notes; transformers and old diffusers refuse files without it.
+    # The metadata of torch's writer; transformers and old diffusers refuse files without it.
     safetensors.numpy.save_file(dict(tensors), temporary, metadata={"format": "pt"})
     os.replace(temporary, path)

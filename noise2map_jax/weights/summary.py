@@ -1,4 +1,4 @@
-"""What weights hold, in a few lines: a diffusers folder, an export, a .safetensors or .pth file."""
+"""A short summary of weights: a diffusers folder, an export, a .safetensors or a .pth file."""
 
 import collections
 import pathlib
@@ -13,16 +13,16 @@ from noise2map_jax.weights.diffusers import read_tensors
 
 
 def summarize(path: pathlib.Path) -> str:
-    """Describe weights, as they are stored.
+    """Describe weights as they are stored.
 
     Args:
-        path: a folder of diffusers or a file of tensors.
+        path: a diffusers folder or a file of tensors.
 
     Returns:
         Lines for people.
 
     Raises:
-        UserError: there is nothing of the kind, or it is damaged.
+        UserError: there are no weights at this path, or they are damaged.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; expected weights")

@@ -27,7 +27,7 @@ DTYPES: dict[str, Any] = {
     "torch BoolStorage": np.bool_,
 }
 assert DTYPES.keys() == STORAGES
-# Dimensions beyond these are nobody's weights; NumPy itself ends at 64.
+# No real weights exceed these; NumPy's own limit is rank 64.
 MAX_RANK, MAX_SIDE = 32, 2**40
 RESAVE = "load it with a current torch and save it again: torch.save(state_dict, ...)"
 
@@ -40,61 +40,61 @@ def read_torch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             under "state_dict", "model" or "model_state_dict".
 
     Returns:
-        Arrays by their name, as stored, read-only; views of a storage share its memory.
+        Arrays by name, as stored, read-only; views of a storage share its memory.
 
     Raises:
-        UserError: no such file, another format, a damaged file, or one that holds something else
-            than tensors, which is named. Nothing that the file names is imported or called.
+        UserError: the file does not exist, has another format, is damaged, or holds something other
+            than tensors, which the message names. Nothing in the file is imported or called.
     """
     path = pathlib.Path(path)
     _check_format(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive, path)
-    # BadZipFile: also a checksum that differs. NotImplementedError, RuntimeError: compression or
-    # encryption that zipfile lacks. The others: fields that point nowhere.
+    # BadZipFile includes wrong checksums. NotImplementedError and RuntimeError: compression or
+    # encryption that zipfile does not support. The others: offsets outside the file.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a whole file of PyTorch ({error}); copy it again") from error
+        raise UserError(f"{path}: not a complete PyTorch file ({error}); copy it again") from error
     except (ValueError, OverflowError, MemoryError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path}: a damaged file of PyTorch ({error}); copy it again") from error
+        raise UserError(f"{path}: a damaged PyTorch file ({error}); copy it again") from error
 
 
 def _check_format(path: pathlib.Path) -> None:
-    """Refuse what is no zip file, and say what it is."""
+    """Raise if a file is not a zip archive, and say what it is."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if head[257:262] == b"ustar" or head.startswith(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."):
-        raise UserError(f"{path}: in the format of PyTorch before 1.6, without a zip; {RESAVE}")
+        raise UserError(f"{path}: in the format of PyTorch before 1.6, not a zip; {RESAVE}")
     if not head.startswith(b"PK\x03\x04"):
-        raise UserError(f"{path}: no file of torch.save; expected a zip archive with data.pkl")
+        raise UserError(f"{path}: not a file of torch.save; expected a zip archive with data.pkl")
 
 
 def _read_archive(archive: zipfile.ZipFile, path: pathlib.Path) -> dict[str, np.ndarray]:
     entries = {entry.filename: entry for entry in archive.infolist()}
     pickles = [name for name in entries if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
-        raise UserError(f"{path}: no file of torch.save: it holds {len(pickles)} NAME/data.pkl")
+        raise UserError(f"{path}: not a file of torch.save: it has {len(pickles)} NAME/data.pkl")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in entries:
         raise UserError(f"{path}: a TorchScript program, not weights; save its state_dict()")
-    # torch never compresses: so nothing here is larger than the file.
+    # torch never compresses, so the entries together cannot be larger than the file.
     total = 0
     for name, entry in entries.items():
         total += entry.file_size
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise UserError(f"{path}: {name!r} is compressed, as torch.save never does; {RESAVE}")
+            raise UserError(f"{path}: {name!r} is compressed, but torch.save never does; {RESAVE}")
     if total > path.stat().st_size:
         raise UserError(f"{path}: its entries are larger than the file; copy it again")
     order = archive.read(f"{folder}byteorder") if f"{folder}byteorder" in entries else b"little"
     if order != b"little":
         raise UserError(
             f"{path}: byte order is {order.decode(errors='replace')[:20]!r}, expected 'little'; "
-            "load it and save it again with torch on a little-endian machine"
+            "load and save the file again with torch on a little-endian machine"
         )
     state = _state_dict(read_pickle(archive.read(entries[pickles[0]]), str(path)), path)
     stored: dict[str, bytes] = {}
@@ -110,7 +110,7 @@ def _read_archive(archive: zipfile.ZipFile, path: pathlib.Path) -> dict[str, np.
 
 
 def _state_dict(content: Any, path: pathlib.Path) -> dict[str, Tensor]:
-    """Find the dict of tensors, at the top or one level below."""
+    """Find the dict of tensors at the top level or one level below."""
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, expected a state dict")
     if not any(isinstance(value, Tensor) for value in content.values()):
@@ -125,24 +125,27 @@ def _state_dict(content: Any, path: pathlib.Path) -> dict[str, Tensor]:
         content = content[found[0]]
     others = [repr(key)[:80] for key, value in content.items() if not isinstance(value, Tensor)]
     if others:
-        raise UserError(f"{path}: no tensors in its state dict: {', '.join(others)}; remove them")
+        raise UserError(
+            f"{path}: its state dict has values other than tensors: {', '.join(others)}; remove "
+            "them"
+        )
     strange = [key for key in content if not isinstance(key, str) or not key.isprintable()]
     if strange:
-        raise UserError(f"{path}: a state dict with the key {strange[0]!r}, expected names")
+        raise UserError(f"{path}: its state dict has the key {strange[0]!r}; expected names")
     return content
 
 
 def _view(tensor: Tensor, stored: bytes, source: str) -> np.ndarray:
-    """Look at a storage as the tensor does, after checking that it stays inside."""
+    """Return a tensor's view of its storage, after checking that the view stays inside."""
     dtype = np.dtype(DTYPES[tensor.storage.kind])
     available = len(stored) // dtype.itemsize
     shape, strides, offset = tensor.shape, tensor.strides, tensor.offset
     sane = all(0 <= size < MAX_SIDE for size in (offset, *shape, *strides))
     if not sane or not len(shape) == len(strides) <= MAX_RANK:
-        raise UserError(f"{source}: a shape or strides that no tensor has; copy it again")
+        raise UserError(f"{source}: its shape or strides are impossible; copy it again")
     numel = math.prod(shape)
     end = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    # More elements than are stored are a broadcast view: small on disk and as large as it likes.
+    # More elements than are stored would be a broadcast view: small on disk, huge in memory.
     if numel and (end > available or numel > available):
         raise UserError(
             f"{source}: {numel} elements of {dtype} up to number {end}, "

@@ -1,8 +1,7 @@
-"""The pickle inside of a PyTorch file, read without unpickling: nothing is imported or called.
+"""Reader for the pickle inside a PyTorch file; it does not unpickle: nothing is imported or called.
 
-Its opcodes are walked by a stack machine that knows dicts, lists, tuples, plain values and the
-calls that torch writes for tensors. Any other function or class that a pickle asks for is an error
-that names it.
+A stack machine walks its opcodes. It knows dicts, lists, tuples, plain values and the calls that
+torch writes for tensors. Any other function or class in a pickle raises an error that names it.
 """
 
 import dataclasses
@@ -12,25 +11,25 @@ from typing import Any
 
 from noise2map_jax.errors import UserError
 
-# A state dict takes some 150 bytes a tensor; one byte can make an object of 64.
+# A state dict takes about 150 bytes a tensor; one byte of a pickle can create a 64-byte object.
 MAX_SIZE = 16 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A function or class by its name: never looked up."""
+    """The name of a function or class, which is never looked up."""
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """Bytes that tensors look into.
+    """Stored bytes that tensors are views of.
 
     Attributes:
-        kind: name of the class that says its type, such as `torch FloatStorage`.
+        kind: name of the class that gives the type, such as `torch FloatStorage`.
         key: name of its entry in the archive.
-        numel: number of elements, as the pickle says.
+        numel: number of elements according to the pickle.
     """
 
     kind: str
@@ -40,7 +39,7 @@ class Storage:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A view of a storage, in elements; nothing is checked yet but the types."""
+    """A view of a storage, in elements; only the types have been checked."""
 
     storage: Storage
     offset: int
@@ -49,7 +48,7 @@ class Tensor:
 
 
 class _Mark:
-    """Where a list of arguments begins on the stack."""
+    """Marks the start of a list of arguments on the stack."""
 
 
 _MARK = _Mark()
@@ -60,7 +59,7 @@ PARAMETER = "torch._utils _rebuild_parameter"
 _TYPES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
 STORAGES = frozenset(f"torch {name}Storage" for name in _TYPES)
 
-# Opcodes that push the value which they carry.
+# Opcodes that push the value that they carry.
 _NUMBERS = ("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT")
 _TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 _VALUES = frozenset((*_NUMBERS, *_TEXTS))
@@ -79,14 +78,14 @@ def read_pickle(data: bytes, source: str) -> Any:
 
     Args:
         data: the pickle.
-        source: what the error messages call it.
+        source: the origin of the pickle, for error messages.
 
     Returns:
         Dicts (keys are strings or whole numbers), lists, tuples, strings, numbers, None, and
         `Tensor`s.
 
     Raises:
-        UserError: it holds something else, which is named, or it is damaged.
+        UserError: the pickle holds something else, which the message names, or it is damaged.
     """
     if len(data) > MAX_SIZE:
         raise UserError(
@@ -99,7 +98,7 @@ def read_pickle(data: bytes, source: str) -> Any:
             if opcode.name == "STOP":
                 return machine.pop(object)
             machine.step(opcode.name, argument)
-    # What genops and the machine raise for bytes that are no pickle.
+    # genops and the machine raise these errors for bytes that are not a pickle.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
@@ -116,7 +115,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def step(self, name: str, argument: Any) -> None:
-        """Do what one opcode says."""
+        """Execute one opcode."""
         if name in _VALUES:
             self._stack.append(argument)
         elif name in _CONSTANTS:
@@ -158,7 +157,7 @@ class _Machine:
             arguments, function = self.pop(tuple), self.pop(Global)
             self._stack.append(self._call(function.name, arguments))
         elif name == "BUILD":
-            # torch hangs `_metadata`, versions of modules, on a state dict. It is not needed.
+            # torch attaches `_metadata`, versions of modules, to a state dict. It is not needed.
             self.pop(dict)
             self._top(dict)
         elif name not in _NOTHING:
@@ -186,7 +185,7 @@ class _Machine:
     def _set(self, pairs: list[Any]) -> None:
         target = self._top(dict)
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # Hashing others could take for ever: a tuple of the same tuple twice, and so on.
+            # Hashing other keys could take for ever, such as tuples nested twice at each level.
             if type(key) not in (str, int):
                 raise self._refusal(f"a dict with keys of type {type(key).__name__}")
             target[key] = value
@@ -221,10 +220,10 @@ class _Machine:
                 and type(numel) is int
             ):
                 return Storage(kind.name, key, numel)
-        raise self._refusal("a reference to something that is no storage")
+        raise self._refusal("a reference to something other than a storage")
 
     def _refusal(self, what: str) -> UserError:
         return UserError(
-            f"{self._source}: holds {what}, which is not unpickled, for that could run code; "
+            f"{self._source}: holds {what}, which is not unpickled because that could run code; "
             "in PyTorch save the tensors alone: torch.save(model.state_dict(), ...)"
         )

@@ -66,7 +66,7 @@ def test_one_of_several_heads(tmp_path):
         names = {"unet", f"{task}_input_conv", f"{task}_output_conv"}
         assert read.keys() == names
         assert_same(read, {name: params[name] for name in names})
-    words = "no projections of task 'denoise' among the parameters, only of cd, ss"
+    words = "the parameters have no projections of task 'denoise', only of cd, ss"
     with pytest.raises(UserError, match=words):
         to_authors(params, "denoise")
     with pytest.raises(UserError, match="no head for task 'denoise'; it has ss, cd"):
@@ -102,12 +102,12 @@ def test_broken_files_are_named(tmp_path):
     model = model_of()
     path = save(tmp_path / "a.safetensors", to_authors(params_of(model, 16), "ss"))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"a\.safetensors: not a whole safetensors file"):
+    with pytest.raises(UserError, match=r"a\.safetensors: not a complete safetensors file"):
         load_authors(path, model, "ss")
     with pytest.raises(UserError, match=r"b\.pth: no such file; expected weights, \.safetensors"):
         load_authors(tmp_path / "b.pth", model, "ss")
     path = path.rename(tmp_path / "c.pth")
-    with pytest.raises(UserError, match=r"c\.pth: no file of torch\.save; expected a zip archive"):
+    with pytest.raises(UserError, match=r"c\.pth: not a file of torch\.save; expected a zip"):
         load_authors(path, model, "ss")
 
 

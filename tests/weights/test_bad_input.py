@@ -56,7 +56,7 @@ def foreign_objects(folder):
     [
         (without_config, ("config.json: no such file", "expected a folder saved by diffusers")),
         (another_shape, ("conv_in.weight [4, 4, 3, 3] instead of [4, 3, 3, 3]",)),
-        (truncated, (f"{WEIGHTS_FILE}: not a whole safetensors file", "copy it again")),
+        (truncated, (f"{WEIGHTS_FILE}: not a complete safetensors file", "copy it again")),
         (unknown_block, ("SkipDownBlock2D", "expected only DownBlock2D and AttnDownBlock2D")),
         (without_network, ("hub cannot be reached", "download the folder elsewhere and give its")),
         (foreign_objects, ("a.pth: holds 'numpy.ndarray'", "torch.save(model.state_dict()")),

@@ -124,7 +124,7 @@ def test_the_card_says_what_it_is(folder):
         "pipeline_tag: image-segmentation",
         "- semantic-segmentation",
         "The license is not chosen yet",
-        "step 7, the best on validation",
+        "step 7, which scored best on validation",
         "| started from | `pretrained` |",
         "| data.dataset | thin_ss |",
         "| data.classes | 0 = background; 1 = building |",
@@ -140,7 +140,7 @@ def test_the_card_says_what_it_is(folder):
     ):
         assert words in card, words
     assert "Not evaluated" not in card
-    assert "Not of the weights here" not in card
+    assert "not scores of the weights here" not in card
 
 
 def test_the_hub_accepts_the_card(folder):
@@ -237,16 +237,16 @@ def test_scores_of_other_weights_are_told(tmp_path):
     (report / "scores_test.json").write_text(json.dumps(SCORES))
     export(tmp_path / "run", tmp_path / "weights")
     card = (tmp_path / "weights" / "README.md").read_text()
-    assert "**Not of the weights here**, which are of step 8: evaluate again." in card
+    assert "scores of the weights here**, which are of step 8: evaluate again." in card
     (report / "scores_val.json").write_text("{}")
-    with pytest.raises(UserError, match=r"scores_val\.json: no scores of --mode=eval \(protocol"):
+    with pytest.raises(UserError, match=r"scores_val\.json lacks scores of --mode=eval \(protocol"):
         export(tmp_path / "run", tmp_path / "weights")
 
 
 def test_damaged_exports_are_refused(run, tmp_path):
     output = tmp_path / "weights"
     with pytest.raises(
-        UserError, match=r"weights: no export of a run, for it has no noise2map\.js"
+        UserError, match=r"weights: not an export of a run: it has no noise2map\.js"
     ):
         load_export(output)
     export(run[0], output)
@@ -266,8 +266,11 @@ def test_damaged_exports_are_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["export", "--workdir={run}", "--output={run}"], "holds other files, and no export (nois"),
-        (["export", "--workdir={run}", "--output={run}/config.json"], "config.json' is no folder"),
+        (["export", "--workdir={run}", "--output={run}"], "holds other files, but no export (nois"),
+        (
+            ["export", "--workdir={run}", "--output={run}/config.json"],
+            "config.json' is not a folder",
+        ),
         (["export", "--workdir={tmp}", "--output={tmp}/a"], "it has no config.json; train first"),
         (
             ["export", "--workdir={run}", "--output={tmp}/a", "--max_shard_size=1TB"],
@@ -277,7 +280,7 @@ def test_damaged_exports_are_refused(run, tmp_path):
         (["export", "--workdir={run}", "--output=/proc/a"], "/proc/a: No such file or directory"),
         (["inspect", "{tmp}/nothing"], "nothing: no such file or folder; expected weights"),
         (["inspect", "{tmp}"], "config.json: no such file; expected a folder saved by diffusers"),
-        (["inspect", "{tmp}/a.pth"], "a.pth: no file of torch.save; expected a zip archive"),
+        (["inspect", "{tmp}/a.pth"], "a.pth: not a file of torch.save; expected a zip archive"),
     ],
 )
 def test_mistakes_are_one_line(run, tmp_path, capsys, arguments, words):

@@ -60,7 +60,7 @@ def test_a_checkpoint_of_a_module_and_its_optimizer(tmp_path, protocol):
 
 def test_whole_modules_and_old_formats_are_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 3), tmp_path / "module.pth")
-    words = r"holds 'torch\.nn\.modules\.linear\.Linear', which is not unpickled, .*state_dict"
+    words = r"holds 'torch\.nn\.modules\.linear\.Linear', which is not unpickled .*state_dict"
     with pytest.raises(UserError, match=words):
         read_torch(tmp_path / "module.pth")
     state = torch.nn.Linear(2, 3).state_dict()
