@@ -19,15 +19,15 @@ from noise2map_jax.training.trainer import Trainer
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Train every member, evaluate it on validation, compare the variants, write the page.
 
-    The same command goes on where it stopped: members that are trained are not trained again.
+    The same command resumes where it stopped: trained members are not trained again.
 
     Args:
         config: an experiment with a section `study`.
-        workdir: where the study lives; `members/<variant>-<seed>` in it are runs like any other.
+        workdir: the study's work folder; `members/<variant>-<seed>` in it are ordinary runs.
 
     Raises:
-        UserError: a field or a dataset that is wrong.
-        Preempted: asked to stop by a signal; all is saved.
+        UserError: a field or a dataset is wrong.
+        Preempted: a signal asked to stop; everything is saved.
     """
     study = open_study(config, workdir)
     print(_summary(study), flush=True)
@@ -53,7 +53,7 @@ def _summary(study: Study) -> str:
         f"data        {objective.dataset.describe('train')}",
         f"precision   {describe_precision(dtype, precision, jax.devices()[0].platform)}",
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
-        *([f"noise       {draws} draws averaged where it is Gaussian"] if draws else []),
+        *([f"noise       mean over {draws} draws if Gaussian"] if draws else []),
         f"work folder {study.workdir}",
     ]
     return "\n".join(lines)
@@ -63,14 +63,14 @@ def _train_group(study: Study, group: Sequence[Member]) -> None:
     """Train and evaluate the members that share an executable."""
     evaluator = MemberEvaluator(group[0], SPLIT, study.config.study.num_timesteps)
     for member in group:
-        evaluator(member)  # those that were trained before
+        evaluator(member)  # only members trained earlier are evaluated here
     pending = [member for member in group if failure_of(member) is None]
     if not pending:
         return
     trainers: dict[tuple[str, int], Trainer] = {}
 
     def create_trainer(kind: str, num_networks: int) -> Trainer:
-        """Make each trainer once: what was compiled to be measured is used to train."""
+        """Make each trainer once, so that training reuses what a measurement compiled."""
         execution = create_execution(kind, num_networks, study.config.mesh.fsdp)
         key = kind, execution.num_members
         if key not in trainers:
@@ -78,7 +78,7 @@ def _train_group(study: Study, group: Sequence[Member]) -> None:
         return trainers[key]
 
     kind = choose_execution(study, [member.run for member in pending], create_trainer)
-    # Calls of even size: places that are left over are computed as well.
+    # Calls of even size, because unused places in a call are computed too.
     most = study.config.study.max_members * jax.device_count()
     num_calls = -(-len(pending) // most)
     trainer = create_trainer(kind, -(-len(pending) // num_calls))
@@ -90,11 +90,11 @@ def _train_group(study: Study, group: Sequence[Member]) -> None:
 
 
 def _train_cohort(trainer: Trainer, cohort: Cohort) -> None:
-    """Train members in one call of the step each time; note those that fail."""
+    """Train all members of a cohort together, and record those that fail."""
     runs, members = [member.run for member in cohort.members], cohort.members
 
     def note_failure(number: int, failure: str) -> None:
-        # At once: after a kill nothing else would tell.
+        # Recorded at once: if the program is killed, nothing else says that it failed.
         print(f"{members[number].name} failed: {failure}", flush=True)
         note_trained(members[number], failure)
 

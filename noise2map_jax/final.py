@@ -1,4 +1,4 @@
-"""The program `--mode=final`: opens the test split for a study, when nothing is chosen any more."""
+"""The program `--mode=final`: opens the test split for a study, after all choices are made."""
 
 import pathlib
 
@@ -12,25 +12,25 @@ from noise2map_jax.study.study import SPLIT, Study, open_study
 
 
 def final(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Evaluate the best checkpoint of every member on test; write the final table.
+    """Evaluate the best checkpoint of every member on test, and write the final table.
 
-    That test was opened, and for which networks, is noted in the study's folder before it is, and
-    said on the page. The same command for the same networks shows again what was seen.
+    Before test is opened, the study's folder records that it is, and for which networks; the page
+    shows it. The same command for the same networks shows the same scores again.
 
     Args:
-        config: of the study, as for `--mode=ablate`.
-        workdir: where the study lives.
+        config: config of the study, as for `--mode=ablate`.
+        workdir: the study's work folder.
 
     Raises:
-        UserError: a field or a dataset that is wrong, or members that are not trained.
+        UserError: a field or a dataset is wrong, or a member is not trained.
     """
     study = open_study(config, workdir)
     study.members[0].objective.dataset.num_records("test")
     pending = [member.name for member in study.members if failure_of(member) is None]
     if pending:
         raise UserError(
-            f"{len(pending)} of {len(study.members)} members are not trained ({pending[0]} first); "
-            "test is opened when nothing is chosen any more: finish with --mode=ablate"
+            f"{len(pending)} of {len(study.members)} members are not trained ({pending[0]} first), "
+            "and test is opened only after training: finish with --mode=ablate"
         )
     openings.note_earlier_version(study)
     _evaluate(study, SPLIT, study.config.study.num_timesteps)

@@ -1,12 +1,12 @@
-"""The paper's ranking of methods: by F1 averaged over datasets, ties by averaged IoU.
+"""Rank methods as in the paper: by F1 averaged over datasets, ties by averaged IoU.
 
     python -m noise2map_jax.rank RUN [METHOD=]RUN ... [--split=test] [--output=rank.csv]
 
-A RUN is the folder of a run that was evaluated (METHOD defaults to the folder's name), the folder
-of a study (on val, or on test after --mode=final), or a table in percent: *.csv with the header
-method,dataset,f1,iou and maybe more; a column split is compared with --split. Each
-task on a dataset counts as one dataset; several runs of a method on the same one, such as of
-several seeds, are averaged. The table is printed as Markdown.
+A RUN is the folder of an evaluated run (METHOD defaults to the folder's name), the folder of a
+study (on val, or on test after --mode=final), or a table in percent: *.csv with the header
+method,dataset,f1,iou and maybe more; a column split must agree with --split. Each task on a dataset
+counts as one dataset. Several runs of a method on one dataset, such as several seeds, are averaged.
+The table is printed as Markdown.
 """
 
 import argparse
@@ -26,12 +26,12 @@ class RankedMethod(NamedTuple):
     """A method with its means in percent.
 
     Attributes:
-        rank: from 1, shared by methods that are equal; None where a dataset lacks.
-        name: of the method.
-        f1: mean over the datasets; None where one lacks.
-        iou: the same.
-        f1_by_dataset: mean over runs.
-        runs_by_dataset: how many those are.
+        rank: rank from 1, shared by methods with equal means; None if a dataset is missing.
+        name: name of the method.
+        f1: mean F1 over the datasets; None if a dataset is missing.
+        iou: mean IoU over the datasets; None if a dataset is missing.
+        f1_by_dataset: mean F1 over runs, by dataset.
+        runs_by_dataset: number of these runs, by dataset.
     """
 
     rank: int | None
@@ -43,9 +43,10 @@ class RankedMethod(NamedTuple):
 
 
 def rank_methods(rows: list[ResultRow]) -> list[RankedMethod]:
-    """Order methods by mean F1, and by mean IoU where it is equal to two decimals.
+    """Order methods by mean F1, and by mean IoU if F1 is equal to two decimals.
 
-    Methods that lack a dataset follow by name, without a rank: their mean would be over others.
+    Methods that lack a dataset come last, by name and without a rank: their means would be over
+    other datasets.
     """
     datasets = {row.dataset for row in rows}
     complete, incomplete = [], []
@@ -67,18 +68,18 @@ def rank_methods(rows: list[ResultRow]) -> list[RankedMethod]:
 
 
 def _order(method: RankedMethod) -> tuple[float, float]:
-    """What the rank goes by: both as they are printed, so that a tie is seen to be one."""
+    """Return F1 and IoU as they are printed, so that equal prints are ties."""
     assert method.f1 is not None
     assert method.iou is not None
     return round(method.f1, 2), round(method.iou, 2)
 
 
 def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)  # the order of runs does not matter
+    return math.fsum(values) / len(values)  # exact, so the order of runs does not matter
 
 
 def table(methods: list[RankedMethod]) -> list[list[str]]:
-    """Write the ranking as cells, with a header; a number that lacks is empty."""
+    """Write the ranking as rows of cells with a header; missing numbers are empty."""
     datasets = _datasets(methods)
     header = ["rank", "method", "mean F1", "mean IoU", *(f"F1 {d}" for d in datasets)]
     return [header] + [
@@ -117,7 +118,7 @@ def format_table(cells: list[list[str]]) -> str:
 
 
 def notes(methods: list[RankedMethod]) -> list[str]:
-    """Say which methods lack a dataset, what was averaged over runs, and what looks wrong."""
+    """List methods that lack a dataset, means over several runs, and scores that look wrong."""
     datasets, lines = _datasets(methods), []
     for method in methods:
         if lacking := [d for d in datasets if d not in method.f1_by_dataset]:
@@ -125,17 +126,17 @@ def notes(methods: list[RankedMethod]) -> list[str]:
         several = {d: n for d, n in sorted(method.runs_by_dataset.items()) if n > 1}
         if several:
             means = ", ".join(f"{d} of {n}" for d, n in several.items())
-            lines.append(f"{method.name}: means over runs: {means}")
+            lines.append(f"{method.name}: mean over several runs: {means}")
         if all(0 < f1 <= 1 for f1 in method.f1_by_dataset.values()):
-            lines.append(f"{method.name}: no F1 is above 1 %; were fractions given for percent?")
+            lines.append(f"{method.name}: no F1 is above 1 %; are these fractions, not percent?")
     return lines
 
 
 def not_as_trained(rows: list[ResultRow]) -> list[str]:
-    """Say which scores are not of a run as it was trained."""
+    """List the scores whose evaluation differs from the run's training."""
     return sorted(
         {
-            f"{row.method} was not scored on {row.dataset} as it was trained, in "
+            f"{row.method} on {row.dataset}: the evaluation differs from training in "
             f"{', '.join(row.differs)}"
             for row in rows
             if row.differs
@@ -166,7 +167,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder or table, see above")
-    parser.add_argument("--split", default="test", help="whose scores; default: test")
+    parser.add_argument("--split", default="test", help="split of the scores; default: test")
     parser.add_argument("--output", default="", help="CSV file to write the ranking to")
     return parser.parse_args(argv)
 

@@ -1,1 +1,1 @@
-"""Studies: variants times seeds, their comparison, their tables and page."""
+"""Studies: variants times seeds, with their comparison, tables and page."""

@@ -1,4 +1,4 @@
-"""Which members of a study are trained in one call, and which are trained: kept on disk."""
+"""Records on disk of which members of a study train in one call, and which are trained."""
 
 import dataclasses
 import hashlib
@@ -12,8 +12,8 @@ from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.field_rules import May, names
 from noise2map_jax.study.study import Member, Study
 
-TRAINED = "trained.json"  # in a member's folder: it will not be trained any more, and why
-MEMBERS = "members.json"  # in a cohort's folder: whose states lie there
+TRAINED = "trained.json"  # in a member's folder: its training has ended, or failed and why
+MEMBERS = "members.json"  # in a cohort's folder: the members whose states it holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,43 +21,43 @@ class Cohort:
     """Members that are trained in one call of the step.
 
     Attributes:
-        members: these.
-        folder: where their newest states are kept together; of one alone its own folder.
+        members: the members.
+        folder: the folder that holds their newest states together; for one member, its own folder.
     """
 
     members: tuple[Member, ...]
     folder: pathlib.Path
 
     def discard(self) -> None:
-        """Remove states that are not needed any more; a single member keeps its own."""
+        """Remove the states of several members; a single member keeps its own."""
         if (self.folder / MEMBERS).is_file():
             shutil.rmtree(self.folder)
 
 
 def failure_of(member: Member) -> str | None:
-    """Return why a member failed, empty where it did not; None where it is not trained yet."""
+    """Return why a member failed: empty if it did not fail, None if it is not trained yet."""
     path = member.run.workdir / TRAINED
     return json.loads(path.read_text())["failure"] if path.is_file() else None
 
 
 def note_trained(member: Member, failure: str) -> None:
-    """Note that a member is trained, or failed."""
+    """Record that a member is trained, or why it failed."""
     _write(member.run.workdir / TRAINED, {"failure": failure})
 
 
 def plan_cohorts(
     study: Study, members: Sequence[Member], kind: str, num_members: int
 ) -> list[Cohort]:
-    """Divide members that share an executable into calls.
+    """Divide members that share an executable into cohorts.
 
-    What an earlier attempt began is gone on with as it was. States of members that have other
-    values now, or that were executed otherwise, are removed: these members start again.
+    Cohorts of an earlier attempt continue. If the config or the execution of a member has changed,
+    the states of its cohort are removed, and its members start again.
 
     Args:
-        study: whose they are.
-        members: of one group.
-        kind: of execution.
-        num_members: trained in one call; 1 where each is trained as a run of its own.
+        study: the study.
+        members: the members of one group.
+        kind: kind of execution.
+        num_members: members in one call; 1 if each member is trained as a run of its own.
     """
     if num_members == 1 and kind == "dispatch":
         pending = [member for member in members if failure_of(member) is None]
@@ -67,7 +67,7 @@ def plan_cohorts(
     for path in sorted((study.workdir / "cohorts").glob(f"*/{MEMBERS}")):
         names = json.loads(path.read_text())
         if not set(names) <= set(by_name):
-            continue  # of another group, or of variants that are not asked for now
+            continue  # of another group, or of variants that are not in the study now
         own = tuple(by_name[name] for name in names)
         if path.parent != _folder(study, own, kind, num_members) or _is_trained(own):
             what = "are trained" if _is_trained(own) else "start again: config or execution differ"
@@ -90,7 +90,7 @@ def _is_trained(members: Sequence[Member]) -> bool:
 
 
 def _folder(study: Study, members: Sequence[Member], kind: str, num_members: int) -> pathlib.Path:
-    """Name a cohort's folder by all that its states depend on."""
+    """Return a cohort's folder, named by a digest of all that its states depend on."""
     content: list[object] = [kind, num_members]
     for member in members:
         lasting = fields(member.run.experiment.config, without=names(May.GO_ON_IN_STUDY))

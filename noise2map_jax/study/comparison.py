@@ -1,4 +1,4 @@
-"""Comparing the variants of a study with a reference, seeds and places accounted for."""
+"""Comparison of a study's variants with a reference; it accounts for seeds and places."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from noise2map_jax.study.effect_size import PairedEffect, rank_biserial
 from noise2map_jax.study.intervals import Estimate, Interval, estimate
 from noise2map_jax.study.variant_scores import VariantScores, check_variants, pool_places
 
-SIGNIFICANCE = 0.05  # the chance that any of several equal variants is called different
+SIGNIFICANCE = 0.05  # the chance that any of several equal variants is declared different
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,16 +19,16 @@ class VariantSummary:
     """The scores of one variant, as fractions of 1.
 
     Attributes:
-        name: of the variant.
-        seeds: S seeds that were trained to the end; may be none, then all scores are NaN.
+        name: name of the variant.
+        seeds: S seeds that were trained to the end; without any, all scores are NaN.
         f1: mean over seeds of the foreground F1 of the whole split.
-        f1_std: standard deviation of the same over seeds (ddof 1); NaN with one seed.
-        iou: as `f1`, of the foreground IoU.
-        iou_std: as `f1_std`.
-        estimate: of `f1`, with its errors; None without seeds.
+        f1_std: standard deviation of that F1 over seeds (ddof 1); NaN with one seed.
+        iou: like `f1`, for the foreground IoU.
+        iou_std: like `f1_std`, for the foreground IoU.
+        estimate: `f1` with its standard errors; None without seeds.
         f1_by_seed: [S] foreground F1 of the whole split.
-        f1_by_place: [M] mean over seeds of the foreground F1 of a place; NaN where it has no
-            foreground, neither in truth nor predicted, for some seed.
+        f1_by_place: [M] mean over seeds of the foreground F1 of a place; NaN if for some seed the
+            place has no foreground, neither labelled nor predicted.
     """
 
     name: str
@@ -43,28 +43,28 @@ class VariantSummary:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of `f1`, of this variant alone; None where it cannot be known."""
+        """The 95 % interval of `f1` for this variant alone; None if there is a `refusal`."""
         return self.estimate.interval(SIGNIFICANCE, (0.0, 1.0)) if self.estimate else None
 
     @property
     def refusal(self) -> str:
-        """Why there is no interval; empty where there is one."""
+        """Why there is no interval; empty if there is one."""
         return self.estimate.refusal if self.estimate else "no seed finished"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Difference:
-    """How a variant differs from the reference: F1 of the variant less F1 of the reference.
+    """The difference between a variant and the reference: F1 of the variant minus F1 of the latter.
 
     Attributes:
-        name: of the variant.
-        reference: its name.
-        seeds: those that both have.
-        estimate: of the mean over these seeds of the difference of the F1 of the whole split, with
-            its errors; None without seeds.
-        effect: over (place, seed) pairs of F1; pairs without foreground are left out.
-        num_compared: how many variants are compared with the reference, this one among them.
-        places_known: whether it is known what lies in one place, see `compare`.
+        name: name of the variant.
+        reference: name of the reference.
+        seeds: the seeds that both have.
+        estimate: mean over these seeds of the difference in F1 of the whole split, with its
+            standard errors; None without seeds.
+        effect: effect size over (place, seed) pairs of F1; pairs without foreground are left out.
+        num_compared: number of variants compared with the reference, including this one.
+        places_known: whether the dataset says which scenes share a place, see `compare`.
     """
 
     name: str
@@ -77,52 +77,52 @@ class Difference:
 
     @property
     def f1(self) -> float:
-        """The difference; NaN where there is none."""
+        """The difference in F1; NaN without seeds."""
         return float(self.estimate.mean) if self.estimate else float("nan")
 
     @property
     def refusal(self) -> str:
-        """Why it cannot be told whether the two differ; empty where it can."""
+        """Why the difference has no interval; empty if it has one."""
         return self.estimate.refusal if self.estimate else "no seed finished for both"
 
     @property
     def alpha(self) -> float:
-        """The chance to miss that each interval has, so that all hold together in 95 % of studies.
+        """The error of each interval for which all of them hold together in 95 % of studies.
 
-        Bonferroni's: it holds however the differences depend on each other, as they do, having the
-        reference in common. Equal variants, two or twelve, are then called different in about 5 %
-        of studies or less, unless variation is skewed and variants differ in how much they vary
+        This is Bonferroni's correction. It holds for any dependence between the differences, which
+        share the reference. Equal variants, two or twelve, are declared different in about 5 % of
+        studies or less, unless variation is skewed and variants differ in how much they vary
         (`python -m benchmarks family_error`).
         """
         return SIGNIFICANCE / self.num_compared
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of `f1` that decides; None where it cannot be known."""
+        """The interval of `f1` that decides significance; None if there is a `refusal`."""
         return self.estimate.interval(self.alpha, (-1.0, 1.0)) if self.estimate else None
 
     @property
     def p(self) -> float:
-        """The least family error for which the interval leaves out 0; NaN without an interval."""
+        """The smallest family error at which the interval excludes 0; NaN without an interval."""
         p = self.estimate.p_value() if self.estimate else float("nan")
         return float(np.minimum(p * self.num_compared, 1))
 
     @property
     def detectable(self) -> float:
-        """The least true difference that 4 of 5 such studies would see, see `Estimate`."""
+        """The smallest true difference that 4 of 5 such studies would detect, see `Estimate`."""
         return self.estimate.detectable(self.alpha) if self.estimate else float("nan")
 
     @property
     def is_significant(self) -> bool:
-        """Whether the data tell the two apart: the interval leaves out 0."""
+        """Whether the data tell the two apart: the interval excludes 0."""
         return self.interval is not None and self.interval.leaves_out_zero()
 
     @property
     def verdict(self) -> str:
-        """Say in a sentence what the data tell, and what they could have told."""
+        """State in one sentence what the data show, and how large a difference they can show."""
         both = f"{self.name} and {self.reference}"
         if self.interval is None:
-            return f"Whether {both} differ cannot be told: {self.refusal}"
+            return f"The data cannot show whether {both} differ: {self.refusal}"
         if not self.is_significant:
             sentence = f"The data cannot tell {both} apart: {self._evidence(self.interval, 1)}"
         elif self.f1 < 0:
@@ -134,7 +134,7 @@ class Difference:
         return f"{sentence}; {self._power()}"
 
     def _evidence(self, interval: Interval, sign: int) -> str:
-        """The difference in points of F1, or minus that, and how sure it is."""
+        """Write the difference in points of F1, times `sign`, with its interval and p."""
         assert self.estimate is not None
         low, high = sorted(sign * limit for limit in interval)
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
@@ -158,10 +158,10 @@ class Comparison:
 
     Attributes:
         reference: name of the variant that the others are compared with.
-        places: M names, sorted.
-        places_known: whether it is known what lies in one place.
-        variants: one a variant, in the order given.
-        differences: one a variant but the reference, in the order given.
+        places: names of the M places, sorted.
+        places_known: whether the dataset says which scenes share a place.
+        variants: one summary for each variant, in the order given.
+        differences: one for each variant other than the reference, in the order given.
     """
 
     reference: str
@@ -172,7 +172,7 @@ class Comparison:
 
     @property
     def num_compared(self) -> int:
-        """How many differences the intervals hold for together."""
+        """Number of differences that the intervals cover together."""
         return max(1, sum(not difference.refusal for difference in self.differences))
 
 
@@ -186,26 +186,28 @@ def compare(
     """Compare the variants of a study with one of them.
 
     Args:
-        variants: scored on the same N records; they may have different seeds. The order of
+        variants: variants scored on the same N records; their seeds may differ. The order of
             variants and records does not matter.
-        places: N names, the place of each record: records of one place are no independent
-            observations, and their counts are added up.
+        places: N names, the place of each record. Records of one place are not independent
+            observations, so their counts are added up.
         reference: name of the variant that the others are compared with.
-        places_known: False where each scene had to be taken for a place of its own, though some may
-            lie side by side; what is said of the comparison then says so.
+        places_known: False if each scene counts as a place because the dataset does not say which
+            scenes share one; the verdicts then say so.
 
     Raises:
-        UserError: what `check_variants` names; the reference is unknown or has no seeds.
+        UserError: `check_variants` refuses the variants, or the reference is unknown or has no
+            seeds.
     """
     check_variants(variants, places)
     pooled = {variant.name: pool_places(variant, places) for variant in variants}
     if reference not in pooled:
         raise UserError(
-            f"there is no variant {reference!r} to compare with; see {', '.join(pooled)}"
+            f"there is no variant {reference!r} to compare with; expected one of "
+            f"{', '.join(pooled)}"
         )
     if not pooled[reference].seeds:
         raise UserError(
-            f"no seed of the reference {reference!r} finished; choose another of "
+            f"no seed of the reference {reference!r} finished; choose another reference of "
             + ", ".join(pooled)
         )
     others = [variant for name, variant in pooled.items() if name != reference]
@@ -244,7 +246,7 @@ def _summarize(variant: VariantScores) -> VariantSummary:
 
 
 def _difference(variant: VariantScores, reference: VariantScores, places_known: bool) -> Difference:
-    """Compare two variants, as if no others were compared."""
+    """Compare two variants as if no others were compared."""
     seeds = tuple(s for s in variant.seeds if s in reference.seeds)
     ours, theirs = variant.of_seeds(seeds), reference.of_seeds(seeds)
     return Difference(
@@ -267,6 +269,6 @@ def _std(values: np.ndarray) -> float:
 
 
 def _points(fraction: float) -> str:
-    """Write a fraction in percent points; a small one so that it does not look like 0."""
+    """Write a fraction in percent points, with two digits if it would else round to 0.0."""
     points = 100 * fraction
     return f"{points:.2f}" if 0.005 <= abs(points) < 0.05 else f"{points:z.1f}"

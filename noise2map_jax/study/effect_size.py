@@ -1,21 +1,21 @@
-"""The effect size of paired differences: how often, and how clearly, one of the two is higher."""
+"""The effect size of paired differences: how often, and how clearly, one side is higher."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-# Differences of equal F1 that were computed in another order are 0, and ties are ties.
+# Rounding keeps equal F1 equal, and ties tied, if they were computed in another order.
 DECIMALS = 12
 
 
 class PairedEffect(NamedTuple):
-    """How pairs differ. It describes them: pairs of one seed or place are not independent.
+    """The effect size of pairs. It is descriptive: pairs of one seed or place are not independent.
 
     Attributes:
-        size: matched-pairs rank-biserial correlation, from -1, all differences are negative, to
-            1, all are positive; 0 where no pair differs.
-        num_pairs: with a difference that is defined, 0 included.
+        size: matched-pairs rank-biserial correlation, from -1 (all differences are negative) to 1
+            (all are positive); 0 if no pair differs.
+        num_pairs: number of pairs with a defined difference, including differences of 0.
     """
 
     size: float
@@ -25,12 +25,12 @@ class PairedEffect(NamedTuple):
 def rank_biserial(differences: np.ndarray) -> PairedEffect:
     """Compute the matched-pairs rank-biserial correlation.
 
-    The sum of ranks of positive differences less that of negative ones, over the sum of all; pairs
-    without a difference have no rank (Kerby 2014, The simple difference formula, Comprehensive
+    It is (sum of ranks of positive differences - sum of ranks of negative ones) / sum of all ranks;
+    differences of 0 have no rank (Kerby 2014, The simple difference formula, Comprehensive
     Psychology 3).
 
     Args:
-        differences: any shape; NaN where a pair is not defined, which leaves it out.
+        differences: any shape; NaN for pairs to leave out because they are not defined.
     """
     defined = np.round(differences[~np.isnan(differences)], DECIMALS)
     nonzero = defined[defined != 0]

@@ -1,4 +1,4 @@
-"""Which way of executing several networks is the fastest here: measured, not believed."""
+"""Choice of the fastest execution of several networks on this machine, by measurement."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from noise2map_jax.study.study import Study
 from noise2map_jax.training.trainer import Run, Trainer
 
 NUM_CALLS = 3
-CreateTrainer = Callable[[str, int], Trainer]  # of a kind of execution, for a number of networks
+CreateTrainer = Callable[[str, int], Trainer]  # (kind of execution, number of networks) -> trainer
 
 
 def choose_execution(study: Study, runs: Sequence[Run], create_trainer: CreateTrainer) -> str:
-    """Say how networks are executed: as configured, or the fastest, which is measured once.
+    """Return the kind of execution: the configured one, or for `auto` the fastest.
 
     Args:
-        study: its config may name the kind; its folder keeps what was measured.
+        study: the study, whose config may name the kind and whose folder keeps the measurement.
         runs: networks that share an executable.
         create_trainer: makes a trainer.
     """
@@ -48,12 +48,12 @@ def choose_execution(study: Study, runs: Sequence[Run], create_trainer: CreateTr
 def measure(
     kinds: Sequence[str], runs: Sequence[Run], create_trainer: CreateTrainer
 ) -> dict[str, float]:
-    """Time the training step in several ways, on real batches.
+    """Time the training step with several kinds of execution, on real batches.
 
-    Two networks a device tell whether stacking pays; wider stacks only take longer to compile.
+    Two networks a device show whether stacking pays; wider stacks would take longer to compile.
 
     Args:
-        kinds: of `execution.KINDS`.
+        kinds: kinds of execution, from `execution.KINDS`.
         runs: the networks.
         create_trainer: makes a trainer.
 
@@ -81,11 +81,11 @@ def _seconds_a_step(trainer: Trainer, runs: Sequence[Run]) -> float:
         state, metrics = trainer.step(state, batch, processes, keys)
         jax.block_until_ready((state, metrics))
         seconds.append(time.perf_counter() - start)
-    return min(seconds) / len(runs)  # the least: whatever else runs on the machine only adds
+    return min(seconds) / len(runs)  # the minimum: other load on the machine only adds time
 
 
 def _circumstances(run: Run) -> str:
-    """Name what a measurement depends on."""
+    """Return a digest of everything that a measurement depends on."""
     config, device = run.experiment.config, jax.devices()[0]
     parts = [config[name].to_dict() for name in ("model", "train", "mesh", "augment", "data")]
     parts += [config.task, device.device_kind, jax.device_count()]

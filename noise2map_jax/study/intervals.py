@@ -1,8 +1,8 @@
-"""How sure a score is that varies between seeds and between places.
+"""Confidence intervals of a score that varies between seeds and between places.
 
-Seeds and places are crossed: every seed is scored on the same places. Records of one place are no
-independent observations, and neither are the places of one seed, so that each source of variation
-has a standard error of its own.
+Seeds and places are crossed: every seed is scored on the same places. Neither the records of one
+place nor the places of one seed are independent observations, so seeds and places each have a
+standard error of their own.
 """
 
 import dataclasses
@@ -13,37 +13,37 @@ from scipy import optimize, special, stats
 
 from noise2map_jax.method.foreground_scores import foreground_f1, foreground_pixels
 
-MIN_SEEDS = 2  # of one alone nobody can say how much seeds differ
+MIN_SEEDS = 2  # one seed alone does not show how much seeds differ
 MIN_PLACES = 3
 POWER = 0.8
 
 
 class Interval(NamedTuple):
-    """From low to high."""
+    """An interval from `low` to `high`."""
 
     low: float
     high: float
 
     def leaves_out_zero(self) -> bool:
-        """Whether all of it is on one side of 0."""
+        """Whether the whole interval is on one side of 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
-    """A mean over seeds, and how sure it is: of one score, or of many at once ([...] arrays).
+    """A mean over seeds with its standard errors, for one score or many at once ([...] arrays).
 
     Attributes:
         mean: [...] the mean over seeds of the score of all places.
-        seed_error: [...] its standard error as far as seeds differ.
-        place_error: [...] the same of places, by the delete-one jackknife (Efron and Tibshirani
-            1993, An Introduction to the Bootstrap, ch. 11); infinite where the score rests on one
-            place, so that it is not defined without it.
-        num_seeds: S.
-        num_places: M.
-        effective_places: [...] as how many places of equal size they count (Kish 1965, Survey
-            Sampling, ch. 8): a place that holds most of the foreground decides the score, however
-            many others there are.
+        seed_error: [...] standard error of the mean from variation between seeds.
+        place_error: [...] standard error of the mean from variation between places, by the
+            delete-one jackknife (Efron and Tibshirani 1993, An Introduction to the Bootstrap,
+            ch. 11); infinite if the score is not defined without one of the places.
+        num_seeds: number of seeds, S.
+        num_places: number of places, M.
+        effective_places: [...] the places count as this many places of equal size (Kish 1965,
+            Survey Sampling, ch. 8): a place that holds most of the foreground decides the score,
+            however many other places there are.
     """
 
     mean: np.ndarray
@@ -55,7 +55,7 @@ class Estimate:
 
     @property
     def refusal(self) -> str:
-        """Why there is no interval of one score; empty where there is one."""
+        """Why one score has no interval; empty if it has one."""
         if self.num_seeds < MIN_SEEDS:
             return f"{_count(self.num_seeds, 'seed')}, at least {MIN_SEEDS} are needed"
         if self.num_places < MIN_PLACES:
@@ -65,14 +65,14 @@ class Estimate:
     def half_width(self, alpha: float) -> np.ndarray:
         """Half the width of the interval with confidence 1 - alpha: [...].
 
-        Student's t intervals over seeds and over places, their half-widths added as squares. For
-        normal effects of seeds and of places this holds whatever their variances are (Banerjee
-        1960, Sankhya 22: given the errors, the chance that the interval holds the truth is a
-        concave function of the squared half-width in units of the true variance, so that it is at
-        least the mean of both chances). For alpha < 0.083 it also holds where single seeds or
-        places of equal size vary more than others, or have heavier tails (Ibragimov and Mueller
-        2010, Journal of Business and Economic Statistics 28). Simulated for unequal places too:
-        `python -m benchmarks family_error`.
+        The squared half-width is the sum of those of Student's t intervals over seeds and over
+        places. For normal effects of seeds and places, the confidence holds for any variances
+        (Banerjee 1960, Sankhya 22: given the errors, the chance that the interval contains the
+        truth is a concave function of the squared half-width in units of the true variance, so it
+        is at least the mean of both chances). For alpha < 0.083 it also holds if single seeds or
+        places of equal size vary more than others or have heavier tails (Ibragimov and Mueller
+        2010, Journal of Business and Economic Statistics 28). `python -m benchmarks family_error`
+        simulates unequal places too.
         """
         seeds, places = self._quantiles(alpha)
         return np.hypot(_times(seeds, self.seed_error), _times(places, self.place_error))
@@ -81,11 +81,11 @@ class Estimate:
         """Return the interval of one score with confidence 1 - alpha.
 
         Args:
-            alpha: the chance to miss the truth.
-            limits: the least and the largest score there can be; the interval ends there.
+            alpha: the chance that the interval misses the truth.
+            limits: the smallest and the largest possible score; the interval is clipped to them.
 
         Returns:
-            None where there is none, see `refusal`.
+            The interval; None if there is none, see `refusal`.
         """
         if self.refusal:
             return None
@@ -93,7 +93,7 @@ class Estimate:
         return Interval(*np.clip((self.mean - half, self.mean + half), *limits).tolist())
 
     def p_value(self) -> float:
-        """The least alpha for which the interval of one score leaves out 0; NaN without one."""
+        """The smallest alpha at which the interval of one score excludes 0; NaN without one."""
         if self.refusal:
             return np.nan
         size = abs(float(self.mean))
@@ -109,10 +109,10 @@ class Estimate:
         return float(np.exp(optimize.brentq(excess, least, largest, xtol=1e-9)))
 
     def detectable(self, alpha: float) -> float:
-        """The least true value that the interval of one score leaves 0 out of in 80 % of cases.
+        """The smallest true value for which the interval of one score excludes 0 in 80 % of cases.
 
-        True errors are taken to be those that half of all estimates lie below: with few seeds most
-        estimates are too low. NaN without an interval, infinite where nothing is seen.
+        The estimated errors are taken as medians of their distribution, because with few seeds most
+        estimates are too low. NaN without an interval; infinite if no value can be detected.
         """
         if self.refusal:
             return np.nan
@@ -125,7 +125,7 @@ class Estimate:
         if error == 0:
             return 0.0
         ranks = (np.arange(100) + 0.5) / 100
-        ratios = stats.chi2.ppf(ranks[:, None], freedom) / freedom  # of estimated to true variances
+        ratios = stats.chi2.ppf(ranks[:, None], freedom) / freedom  # estimated / true variance
         seeds, places = (ratios * (np.array(self._quantiles(alpha)) * errors) ** 2).T
         half = np.sqrt(seeds[:, None] + places)
 
@@ -138,17 +138,18 @@ class Estimate:
     def _quantiles(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Student's t quantiles for seeds and for places."""
         seeds = stats.t.isf(alpha / 2, self.num_seeds - 1)
-        # With fewer degrees of freedom than this the quantile is beyond any score.
+        # With fewer than 0.05 degrees of freedom the quantile is beyond any score.
         freedom = np.maximum(self.effective_places - 1, 0.05)
         return seeds, np.where(freedom > 0.05, stats.t.isf(alpha / 2, freedom), np.inf)
 
 
 def estimate(confusions: np.ndarray, others: np.ndarray | None = None) -> Estimate:
-    """Estimate the foreground F1 of all places, or how it differs from that of others.
+    """Estimate the foreground F1 of all places, or its difference from the F1 of `others`.
 
     Args:
         confusions: [..., S, M, K, K] counts, one matrix a seed and place; S and M at least 1.
-        others: of the same seeds and places, whose F1 is subtracted; None: nothing is.
+        others: counts of the same shape, for the same seeds and places, whose F1 is subtracted;
+            None = no difference.
     """
     num_seeds, num_places = confusions.shape[-4:-2]
     whole, without_one = _f1(confusions)
@@ -172,13 +173,13 @@ def estimate(confusions: np.ndarray, others: np.ndarray | None = None) -> Estima
 
 
 def _f1(confusions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """F1 of all places [..., S], and without each of them [..., S, M]."""
+    """Return the F1 of all places [..., S], and the F1 without each place [..., S, M]."""
     total = confusions.sum(axis=-3)
     return foreground_f1(total), foreground_f1(total[..., None, :, :] - confusions)
 
 
 def _effective_number(sizes: np.ndarray) -> np.ndarray:
-    """As how many equal sizes [..., M, C] of C classes count: of the class with the fewest."""
+    """Return Kish's effective number of sizes [..., M, C]: the smallest over the C classes."""
     squares = (sizes.astype(np.float64) ** 2).sum(axis=-2)
     total = sizes.sum(axis=-2, dtype=np.float64)
     number = np.divide(total**2, squares, out=np.full(total.shape, np.inf), where=squares > 0)
@@ -186,7 +187,7 @@ def _effective_number(sizes: np.ndarray) -> np.ndarray:
 
 
 def _times(quantile: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Their product, where an infinite quantile of an error of 0 is infinite too."""
+    """Multiply; an infinite quantile times an error of 0 is infinite."""
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(quantile), np.inf, quantile * error)
 

@@ -1,4 +1,4 @@
-"""Evaluating trained members of a study: on a split, and over timesteps."""
+"""Evaluation of a study's trained members on a split, and over timesteps."""
 
 import hashlib
 import json
@@ -13,19 +13,19 @@ from noise2map_jax.study.study import Member
 
 
 class MemberEvaluator:
-    """Evaluates the best parameters of members that share an executable; compiled once.
+    """Evaluates the best parameters of members that share an executable; compiles once.
 
     Attributes:
-        split: what they are evaluated on.
+        split: the split to evaluate on.
     """
 
     def __init__(self, member: Member, split: str, num_timesteps: int = 0):
         """Prepare the evaluation.
 
         Args:
-            member: one of them.
+            member: one of these members.
             split: val or test.
-            num_timesteps: of the sweep; 0 = none.
+            num_timesteps: number of timesteps of the sweep; 0 = no sweep.
         """
         objective, mesh = member.objective, member.run.experiment.mesh
         self.split = split
@@ -36,7 +36,7 @@ class MemberEvaluator:
         self._data = hashlib.sha256(manifest.encode()).hexdigest()
 
     def __call__(self, member: Member) -> None:
-        """Evaluate a member, unless it is not trained, failed, or was asked the same before."""
+        """Evaluate a trained member, unless it failed or its stored result is still valid."""
         if failure_of(member) != "":
             return
         run, process = member.run, member.objective.process

@@ -1,4 +1,4 @@
-"""What is kept of a trained member of a study: counts on disk, from which all else follows."""
+"""The stored result of a trained member: counts on disk, from which all scores follow."""
 
 import dataclasses
 import json
@@ -7,21 +7,22 @@ import pathlib
 
 import numpy as np
 
-# By split: studies compare on validation; test is opened by a command of its own.
+# Studies compare on validation; a separate command opens test.
 FILES = {"val": "result.npz", "test": "result_test.npz"}
 
 
 @dataclasses.dataclass(frozen=True)
 class MemberResult:
-    """What was counted of a member's best parameters.
+    """The counts for a member's best parameters.
 
     Attributes:
-        step: that they are of.
+        step: the step of these parameters.
         confusions: [N, K, K] int64, one matrix a record of the evaluated split, at the member's
             inference timesteps.
         timesteps: [G] int32, the grid of the sweep.
         sweep: [G, K, K] int64, one matrix a timestep, over the same split.
-        question: what was asked: split, timesteps and data; another one is asked anew.
+        question: JSON of split, timesteps, data and noise draws; if it differs from the present
+            one, the member is evaluated again.
     """
 
     step: int
@@ -31,13 +32,13 @@ class MemberResult:
     question: str
 
     def is_as(self, other: "MemberResult") -> bool:
-        """Whether both are of the same parameters, data and draws of noise, on whatever split."""
+        """Whether both have the same parameters, data and noise draws; splits may differ."""
         own, others = (json.loads(result.question)[2:] for result in (self, other))
         return (self.step, own) == (other.step, others)
 
 
 def save(result: MemberResult, workdir: pathlib.Path, split: str) -> None:
-    """Write what was counted on a split into a member's folder, whole or not at all."""
+    """Write a result into a member's folder, completely or not at all."""
     workdir.mkdir(parents=True, exist_ok=True)
     temporary = workdir / f"{FILES[split]}.tmp"
     with temporary.open("wb") as file:
@@ -46,7 +47,7 @@ def save(result: MemberResult, workdir: pathlib.Path, split: str) -> None:
 
 
 def load(workdir: pathlib.Path, split: str) -> MemberResult | None:
-    """Read what was counted on a split; None where nothing was."""
+    """Read the result on a split; None if there is none."""
     path = workdir / FILES[split]
     if not path.is_file():
         return None

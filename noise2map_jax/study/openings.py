@@ -1,7 +1,7 @@
-"""When the test split was opened for a study: kept in its folder, and said on its page.
+"""A record of when the test split was opened for a study, kept in its folder and shown on its page.
 
-A choice that is made knowing test scores makes them optimistic. Nobody can be kept from looking,
-but what was looked at, and when, can be known.
+Choices made with knowledge of test scores make these scores optimistic. The record does not
+prevent anyone from looking at test, but it shows who looked, at what and when.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ EARLIER_VERSION = "an earlier version, which compared on test"
 
 
 class Opening(NamedTuple):
-    """One time that test was opened.
+    """One opening of the test split.
 
     Attributes:
-        date: the day, as 2026-01-31.
-        members: digest of the networks that were evaluated, see `digest`; empty where not known.
-        num_members: how many those were.
-        by: what opened it.
+        date: the day, such as 2026-01-31.
+        members: digest of the networks that were evaluated, see `digest`; empty if not known.
+        num_members: number of these networks.
+        by: the command or version that opened test.
     """
 
     date: str
@@ -39,7 +39,7 @@ class Opening(NamedTuple):
 
 
 def load(workdir: pathlib.Path) -> list[Opening]:
-    """Read how often test was opened for the study in this folder, the first time first."""
+    """Read the openings of a study from its folder, the earliest first."""
     path = workdir / FILE
     if not path.is_file():
         return []
@@ -47,12 +47,12 @@ def load(workdir: pathlib.Path) -> list[Opening]:
         return [Opening(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged ({error}), so nobody knows when test was opened; bring it back"
+            f"{path} is damaged ({error}), so it is unknown when test was opened; restore the file"
         ) from None
 
 
 def note(study: Study) -> None:
-    """Note that test is opened for the members as they are; again for the same is nothing new."""
+    """Record that test is opened for the present members; the same members are recorded once."""
     members = digest(study)
     if members not in [opening.members for opening in load(study.workdir)]:
         now = time.strftime("%Y-%m-%d")
@@ -60,7 +60,7 @@ def note(study: Study) -> None:
 
 
 def note_member(workdir: pathlib.Path) -> None:
-    """Note that test is opened for a run by itself, where it is a member of a study."""
+    """Record that `--mode=eval` opens test for a run, if the run is a member of a study."""
     study = workdir.resolve().parents[1]
     if workdir.resolve().parent.name == "members" and (study / "study.json").is_file():
         by = f"--mode=eval of {workdir.resolve().name}"
@@ -69,7 +69,7 @@ def note_member(workdir: pathlib.Path) -> None:
 
 
 def note_earlier_version(study: Study) -> None:
-    """Note that an earlier version compared the members on test, where it did."""
+    """Record that an earlier version compared the members on test, if it did."""
     paths = [
         member.run.workdir / member_result.FILES[SPLIT]
         for member, result in _results(study)
@@ -82,7 +82,7 @@ def note_earlier_version(study: Study) -> None:
 
 
 def digest(study: Study) -> str:
-    """Name the trained networks of a study: by what they were trained with, and their steps."""
+    """Return a digest of a study's trained networks, from their configs and best steps."""
     networks = [
         [member.name, result.step, fields(member.run.experiment.config, without=names(May.GO_ON))]
         for member, result in _results(study)
@@ -91,29 +91,29 @@ def digest(study: Study) -> str:
 
 
 def describe(study: Study) -> str:
-    """Say in a sentence or two how often test was opened."""
+    """State in one or two sentences how often test was opened, when and by what."""
     found = load(study.workdir)
     if not found:
         return (
-            "The test split has not been opened for this study; --mode=final opens it, once, when "
-            "nothing is to be chosen any more."
+            "The test split has not been opened for this study. Open it once with --mode=final, "
+            "after all choices are made."
         )
     times = "; ".join(f"on {o.date} for {o.num_members} members, by {o.by}" for o in found)
     often = "once" if len(found) == 1 else f"{len(found)} times"
     text = f"The test split was opened {often}: {times}."
     if len(found) == 1 and found[0].members == digest(study):
         return f"{text} The members have not changed since."
-    return f"{text} What was chosen or added after the first time may owe to scores on test."
+    return f"{text} Choices and additions after the first time may depend on test scores."
 
 
 def _results(study: Study) -> list[tuple[Member, MemberResult]]:
-    """What the members have been asked on the split of the comparison."""
+    """Return the evaluated members with their results on the split of the comparison."""
     loaded = [(m, member_result.load(m.run.workdir, SPLIT)) for m in study.members]
     return [(member, result) for member, result in loaded if result]
 
 
 def _append(workdir: pathlib.Path, opening: Opening) -> None:
-    """Write the record with one more, whole or not at all."""
+    """Add an opening to the record; the file is written completely or not at all."""
     entries = [entry._asdict() for entry in (*load(workdir), opening)]
     path = workdir / FILE
     temporary = path.with_suffix(".tmp")

@@ -1,4 +1,4 @@
-"""What the page of a study shows, gathered from its members."""
+"""Content of a study's page, gathered from its members."""
 
 import json
 import math
@@ -42,13 +42,13 @@ def study_page(
     """Gather the page's content.
 
     Args:
-        study: what was compared.
-        done: members that were trained to their end.
-        failures: the others, and why.
-        comparison: the statistics, on validation.
-        command: that makes the study again.
+        study: the study.
+        done: members that were trained to the end.
+        failures: members that failed, and why.
+        comparison: the statistics on validation.
+        command: the command that started the study.
         test_note: whether test was opened, and when.
-        final: the statistics on test; None where it was not opened for these members.
+        final: the statistics on test; None if test was not opened for these members.
     """
     config, objective = study.config, study.members[0].objective
     curves = _curves(study)
@@ -64,7 +64,7 @@ def study_page(
         final=_ranking(study, final, "test") if final else None,
         classes=tuple(config.data.classes),
         notes=tuple(
-            f"{member.name} failed and counts for nothing: {reason}" for member, reason in failures
+            f"{member.name} failed and is left out: {reason}" for member, reason in failures
         ),
         sweeps=_sweeps(study, done),
         curves=curves,
@@ -82,7 +82,7 @@ def study_page(
 
 
 def sample_of(study: Study, comparison: Comparison, split: str) -> Sample:
-    """Say what a comparison was made on."""
+    """Describe the data of a comparison: tiles, scenes and places of the split."""
     dataset = study.members[0].objective.dataset
     return Sample(
         split=split,
@@ -94,11 +94,11 @@ def sample_of(study: Study, comparison: Comparison, split: str) -> Sample:
 
 
 def _of_the_best(curves: Sequence[LearningCurve]) -> str:
-    """What choosing the checkpoint on the same split does to its scores."""
+    """Explain how choosing checkpoints on the same split affects the scores."""
     most = max((len(curve.f1) for curve in curves), default=0)
     return (
-        f"The checkpoint of each member is the best of up to {most} evaluations on the same split: "
-        "the scores are higher than on images that chose nothing, for all variants alike."
+        f"The checkpoint of each member is the best of up to {most} evaluations on the same split, "
+        "so for all variants the scores are higher than on images that had no part in the choice."
     )
 
 
@@ -145,7 +145,7 @@ def _variant_scores(study: Study, comparison: Comparison) -> tuple[VariantScore,
 def _of_variant(
     study: Study, results: Results
 ) -> list[tuple[str, list[tuple[Member, MemberResult]]]]:
-    """The members of each variant that has any."""
+    """Return the evaluated members of each variant; variants without any are left out."""
     named = [
         (v.name, [pair for pair in results if pair[0].variant.name == v.name])
         for v in study.variants
@@ -160,7 +160,7 @@ def _sweeps(study: Study, done: Results) -> tuple[Sweep, ...]:
         if not len(result.timesteps):
             continue
         process, options = member.objective.process, member.objective.config.noise
-        # Only where dates are exchanged does a low contrast hide their difference.
+        # A low contrast hides the difference between dates only if dates are exchanged.
         swaps = bool(process.mix.swap) or options.kind != "structured"
         is_pair = len(member.objective.task.image_keys) > 1 and swaps
         sweeps.append(
@@ -228,7 +228,7 @@ def _pictures(study: Study, done: Results) -> tuple[ScenePictures, ...]:
 
 
 def _one_a_place(places: Sequence[str], has_foreground: np.ndarray, number: int) -> list[int]:
-    """Pick a record of each of `number` places spread over the split, with foreground if it can."""
+    """Pick one record, if possible with foreground, of each of `number` places over the split."""
     best: dict[str, int] = {}
     for i, place in enumerate(places):
         if place not in best or (has_foreground[i] and not has_foreground[best[place]]):

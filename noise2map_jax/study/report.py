@@ -1,4 +1,4 @@
-"""What a study found, written for people and programs: tables and a page."""
+"""The report of a study: tables for programs and papers, and a page."""
 
 import pathlib
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from noise2map_jax.study.variant_scores import VariantScores
 def write_report(study: Study) -> None:
     """Compare the variants; write `report/results.{csv,md,tex}` and `report/index.html`.
 
-    Where test was opened for all members that are compared, it is written too, as
-    `report/final.{csv,md,tex}` and on the page.
+    If test was opened for all compared members, also write the scores on test to
+    `report/final.{csv,md,tex}` and to the page.
 
     Raises:
         UserError: no seed of the reference was trained to its end.
@@ -29,7 +29,7 @@ def write_report(study: Study) -> None:
     failed = [member for member, _ in failures]
     trained = [member for member in study.members if member not in failed]
     done = _results(trained, SPLIT)
-    assert len(done) == len(trained)  # all were evaluated before
+    assert len(done) == len(trained)  # all trained members were evaluated before
     comparison = _compare(study, done, SPLIT)
     on_test = _on_test(done) if openings.load(study.workdir) else []
     final = _compare(study, on_test, "test") if on_test and len(on_test) == len(trained) else None
@@ -40,7 +40,7 @@ def write_report(study: Study) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_tables(study, comparison, SPLIT, folder / "results")
     for old in folder.glob("final.*"):
-        old.unlink()  # of other members than these
+        old.unlink()  # these tables may be about other members
     if final:
         _write_tables(study, final, "test", folder / "final")
     write_page(html, folder / "index.html")
@@ -48,13 +48,13 @@ def write_report(study: Study) -> None:
 
 
 def _results(members: Sequence[Member], split: str) -> list[tuple[Member, MemberResult]]:
-    """What was counted of members, of those that were evaluated on the split."""
+    """Return the members that were evaluated on a split, with their results."""
     loaded = [(member, member_result.load(member.run.workdir, split)) for member in members]
     return [(member, result) for member, result in loaded if result]
 
 
 def _on_test(done: Results) -> list[tuple[Member, MemberResult]]:
-    """What was counted on test of the same networks, data and draws of noise as on validation."""
+    """Return the results on test with the networks, data and noise draws of validation."""
     loaded = _results([member for member, _ in done], "test")
     of_validation = {member.name: result for member, result in done}
     return [(m, r) for m, r in loaded if r.is_as(of_validation[m.name])]
@@ -72,7 +72,7 @@ def _compare(study: Study, done: Results, split: str) -> Comparison:
 
 
 def _write_tables(study: Study, comparison: Comparison, split: str, path: pathlib.Path) -> None:
-    """Write what was found on a split as `path` with three endings, and print it."""
+    """Write the comparison on a split as `path` with three suffixes, and print it."""
     objective = study.members[0].objective
     dataset, protocol = f"{study.config.task} {objective.dataset.name}", objective.protocol(split)
     sample = sample_of(study, comparison, split)
@@ -94,7 +94,7 @@ def _predicted(member: Member) -> tables.Predicted:
 
 
 def _scores(study: Study, done: Results, num_records: int) -> list[VariantScores]:
-    """The counts of each variant, of the seeds that did not fail."""
+    """Return the counts of each variant for the seeds that did not fail."""
     num_classes = len(study.config.data.classes)
     scores = []
     for variant in study.variants:

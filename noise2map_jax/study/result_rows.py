@@ -14,7 +14,7 @@ from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method.tasks import get_task
 
 COLUMNS = ("method", "dataset", "f1", "iou")
-# Of a study, by split.
+# Tables of a study by split.
 STUDY_TABLES = {
     "val": pathlib.PurePath("report", "results.csv"),
     "test": pathlib.PurePath("report", "final.csv"),
@@ -25,15 +25,16 @@ class ResultRow(NamedTuple):
     """The scores of one method on one dataset.
 
     Attributes:
-        method: its name.
-        dataset: task and name, such as "ss whu": what scores can be compared on.
+        method: name of the method.
+        dataset: task and dataset, such as "ss whu"; scores are compared only within one of these.
         f1: foreground F1 in percent.
         iou: foreground IoU in percent.
-        protocol: what it was scored on, in a line; None where a table does not say, as below.
+        protocol: one line about the data and classes scored; this and the next three fields are
+            None if a table does not have them.
         records: digest of the dataset.
-        timesteps: at which it predicted, in words.
-        draws: of Gaussian noise that its predictions are means over; 0 = it has no such noise.
-        differs: in what a run was not scored as it was trained.
+        timesteps: timesteps of prediction, as text.
+        draws: number of Gaussian noise draws that predictions average; 0 = no such noise.
+        differs: fields in which the evaluation of a run differs from its training.
     """
 
     method: str
@@ -47,9 +48,9 @@ class ResultRow(NamedTuple):
     differs: tuple[str, ...] = ()
 
 
-# What scores say of how they came about, besides the protocol.
+# Fields of a score file that describe the evaluation, besides the protocol.
 PREDICTED = {"records", "inference_timesteps", "num_noise_draws"}
-# How a run predicts, and may predict otherwise when it is evaluated again.
+# Settings of prediction that another evaluation of the same run may change.
 PREDICTION: dict[str, Callable[[ResultRow], object]] = {
     "t =": lambda row: row.timesteps,
     "draws of noise:": lambda row: row.draws,
@@ -57,16 +58,16 @@ PREDICTION: dict[str, Callable[[ResultRow], object]] = {
 
 
 def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
-    """Read what the command line names.
+    """Read the scores of all sources on the command line.
 
     Args:
         sources: folders of runs, `METHOD=FOLDER`, folders of studies, CSV tables.
-        split: whose scores of runs and studies; a table that names another is refused, one that
-            names none is taken as it is.
+        split: split of the scores. A table of another split is refused; a table without a column
+            `split` is accepted.
 
     Raises:
-        UserError: naming the first that cannot be used, and why; also one that is named twice, and
-            runs that were scored on different records.
+        UserError: a source cannot be used or is named twice, or scores of one dataset are not
+            comparable. The message names the first such source and the reason.
     """
     rows: list[ResultRow] = []
     seen: dict[pathlib.Path, str] = {}
@@ -95,9 +96,9 @@ def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
 
 
 def _check_protocols(rows: list[ResultRow]) -> None:
-    """Refuse scores of one dataset that was built in two ways, and means over unlike predictions.
+    """Raise if rows of one dataset differ in records, or runs of one method in prediction.
 
-    Methods may differ in their timesteps of prediction; runs of one method are averaged.
+    Different methods may predict at different timesteps; runs of one method are averaged.
     """
     if pair := _unlike(rows, lambda row: row.dataset, lambda row: row.protocol):
         one, other = pair
@@ -108,16 +109,16 @@ def _check_protocols(rows: list[ResultRow]) -> None:
     if pair := _unlike(rows, lambda row: row.dataset, lambda row: row.records):
         one, other = pair
         raise UserError(
-            f"{one.method} and {other.method} were not scored on the same {one.dataset}: it was "
-            "built anew between them; evaluate both again"
+            f"{one.method} and {other.method} were not scored on the same {one.dataset}: the "
+            "dataset was built anew in between; evaluate both again"
         )
     for what, of_row in PREDICTION.items():
         if pair := _unlike(rows, lambda row: (row.method, row.dataset), of_row):
             one, other = pair
             raise UserError(
                 f"runs of {one.method} predicted {one.dataset} with {what} {of_row(one)} and "
-                f"{of_row(other)}, which have no common mean; evaluate them alike, or give them "
-                "names of their own: METHOD=FOLDER"
+                f"{of_row(other)}, so they cannot be averaged; evaluate them alike, or give each a "
+                "name: METHOD=FOLDER"
             )
 
 
@@ -126,7 +127,7 @@ def _unlike(
     key: Callable[[ResultRow], object],
     value: Callable[[ResultRow], object],
 ) -> tuple[ResultRow, ResultRow] | None:
-    """Return two rows of the same key whose values are known and differ."""
+    """Return two rows with the same key and different known values; None if there are none."""
     first: dict[object, ResultRow] = {}
     for row in rows:
         if value(row) is not None:
@@ -137,7 +138,7 @@ def _unlike(
 
 
 def _split_name(source: str) -> tuple[str, pathlib.Path]:
-    """Split `METHOD=PATH`; a path that exists may hold `=` itself."""
+    """Split `METHOD=PATH`; an existing path may contain `=` itself."""
     if "=" not in source or pathlib.Path(source).exists():
         return "", pathlib.Path(source)
     name, _, path = source.partition("=")
@@ -150,7 +151,7 @@ def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:
     """Read the scores of an evaluated run, one row a task.
 
     Raises:
-        UserError: it is no run, was not evaluated on the split, or has no maps.
+        UserError: the folder is no run, the run was not evaluated on the split, or it has no maps.
     """
     config = load_config(workdir)
     try:
@@ -162,7 +163,7 @@ def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:
     rows = []
     for task, (dataset, classes) in datasets.items():
         if not get_task(task).has_classes:
-            raise UserError(f"{workdir} is a run of the task {task}, which has no F1; leave it out")
+            raise UserError(f"{workdir} is a run of task {task}, which has no F1; leave it out")
         name = f"scores_{split}_{task}.json" if several else f"scores_{split}.json"
         path = workdir / "report" / name
         rows.append(_read_scores(path, method, (task, dataset, classes), workdir, split))
@@ -176,7 +177,7 @@ def _read_scores(
     workdir: pathlib.Path,
     split: str,
 ) -> ResultRow:
-    """Foreground F1 and IoU, and what they were measured on; `trained_on`: task, data, classes."""
+    """Read foreground F1 and IoU with their protocol; `trained_on`: task, dataset, classes."""
     task, dataset, classes = trained_on
     evaluation = (
         f"python -m noise2map_jax.main --workdir={workdir} --mode=eval --config.eval.split={split}"
@@ -199,18 +200,18 @@ def _read_scores(
         raise UserError(f"{path} holds no scores ({error!r}); evaluate the run again") from None
     if not is_of_now:
         raise UserError(
-            f"{path} does not say on which records it was scored, and how it was predicted: an "
-            f"earlier version wrote it; evaluate the run again: {evaluation}"
+            f"{path} does not say which records were scored and how they were predicted, because "
+            f"an earlier version wrote it; evaluate the run again: {evaluation}"
         )
     best = saved_steps(workdir / "checkpoints" / "best")
     if best and step != max(best):
         raise UserError(
-            f"{path} is of step {step}, but the best checkpoint of {workdir} is now that of step "
-            f"{max(best)}; evaluate the run again: {evaluation}"
+            f"{path} has scores of step {step}, but the best checkpoint of {workdir} is now of "
+            f"step {max(best)}; evaluate the run again: {evaluation}"
         )
     defined = [value for value in ious if not math.isnan(value)]
     if math.isnan(f1) or not defined:
-        raise UserError(f"{path}: F1 is not defined, the split has no foreground; leave it out")
+        raise UserError(f"{path}: F1 is not defined: the split has no foreground; leave it out")
     iou = sum(defined) / len(defined)
     return ResultRow(
         method,
@@ -229,13 +230,13 @@ def read_study(workdir: pathlib.Path, split: str) -> list[ResultRow]:
     """Read the scores of a study, one row a variant.
 
     Raises:
-        UserError: it has no scores on the split, or does not say of which they are.
+        UserError: the study has no scores on the split, or its table does not name the split.
     """
     path = workdir / STUDY_TABLES.get(split, STUDY_TABLES["val"])
     if not path.is_file():
         raise UserError(
-            f"{workdir} has no scores on {split}: studies compare on val (--split=val), and test "
-            "is opened by --mode=final"
+            f"{workdir} has no scores on {split}: studies compare on val (--split=val), and "
+            "--mode=final adds scores on test"
         )
     return read_table(path, split, needs_split=True)
 
@@ -244,12 +245,12 @@ def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> 
     """Read a table with the columns method, dataset, f1 and iou (in percent), and maybe others.
 
     Args:
-        path: of the table.
-        split: what a column `split` has to say, where there is one.
-        needs_split: whether there has to be one.
+        path: the CSV file.
+        split: the split that a column `split` must name, if there is one.
+        needs_split: whether the column `split` is required.
 
     Raises:
-        UserError: naming the line and what is wrong in it.
+        UserError: a line is wrong; the message names the line and the reason.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -262,8 +263,8 @@ def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> 
                 )
             if needs_split and "split" not in header:
                 raise UserError(
-                    f"{path} does not say of which split its scores are: an earlier version wrote "
-                    "it; run the study again with --mode=ablate, which trains nothing anew"
+                    f"{path} does not name the split of its scores, because an earlier version "
+                    "wrote it; run the study again with --mode=ablate, which trains nothing anew"
                 )
             reader.fieldnames = header
             rows = [_read_line(line, f"{path}, line {reader.line_num}", split) for line in reader]
@@ -272,14 +273,14 @@ def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> 
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no CSV table in UTF-8: {error}") from None
     if not rows:
-        raise UserError(f"{path} has a header and no rows; expected one a method and dataset")
+        raise UserError(f"{path} has a header but no rows; expected one a method and dataset")
     return rows
 
 
 def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow:
     found = (line.get("split") or split).strip()
     if found != split:
-        raise UserError(f"{where}: the scores are of {found}, not of {split}; see --split")
+        raise UserError(f"{where}: the scores are on {found}, not on {split}; see --split")
     method, dataset, *numbers = ((line[name] or "").strip() for name in COLUMNS)
     if not method or not dataset:
         raise UserError(f"{where}: {'dataset' if method else 'method'} is empty")

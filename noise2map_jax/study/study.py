@@ -1,4 +1,4 @@
-"""A study: named variants of an experiment times seeds, and which of them share one executable."""
+"""A study: named variants of an experiment times seeds, in groups that share an executable."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from noise2map_jax.experiment.run_config import CONFIG, check_going_on
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
 
-SPLIT = "val"  # on which variants are compared; test is opened by `--mode=final` alone
+SPLIT = "val"  # split that variants are compared on; only `--mode=final` opens test
 FIELDS = (
     *("variants", "grid", "seeds", "reference", "execution", "max_members"),
     *("num_timesteps", "num_scenes"),
@@ -25,37 +25,37 @@ FIELDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A variant with a seed: a run like any other, in a folder of its own."""
+    """A variant with a seed: an ordinary run in a folder of its own."""
 
     variant: Variant
     run: Run
 
     @property
     def seed(self) -> int:
-        """Its seed."""
+        """The seed of the run."""
         return self.run.experiment.config.seed
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name for people: variant and seed."""
         return f"{self.variant.name}, seed {self.seed}"
 
     @property
     def objective(self) -> Objective:
-        """Its only task."""
+        """The objective of the run's only task."""
         (objective,) = self.run.experiment.objectives.values()
         return objective
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is compared.
+    """A study with all its members.
 
     Attributes:
-        config: the experiment, and in `study` what is compared.
-        workdir: where everything goes.
-        variants: by what they differ.
-        groups: all members; those of a group share one executable.
+        config: the config of the experiment, with the section `study`.
+        workdir: the folder for all files of the study.
+        variants: the variants, in the order of the config.
+        groups: all members; the members of a group share one executable.
     """
 
     config: ConfigDict
@@ -72,15 +72,15 @@ class Study:
 
 
 def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
-    """Make a study, and check that what was trained of it before was trained alike.
+    """Make a study, and check that members trained earlier have the same config and data.
 
     Raises:
-        UserError: a field or a dataset that is wrong, or several processes.
+        UserError: a field or a dataset is wrong, or there are several processes.
     """
     if jax.process_count() > 1:
         raise UserError(
-            f"a study runs in one process, not {jax.process_count()}; its members are independent: "
-            "give every machine seeds of its own (study.seeds) and a --workdir of its own"
+            f"a study runs in one process, not {jax.process_count()}; its members are independent, "
+            "so give every machine its own seeds (study.seeds) and its own --workdir"
         )
     study = create_study(config, workdir)
     _check_trained(study)
@@ -88,10 +88,10 @@ def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
 
 
 def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
-    """Make the members of a study, and check them all before any is trained.
+    """Make the members of a study, and check all of them before any is trained.
 
     Raises:
-        UserError: no study in the config, a wrong variant, seed or reference, or a wrong field.
+        UserError: the config has no study, or a variant, seed, reference or other field is wrong.
     """
     lacking = [name for name in FIELDS if name not in config.get("study", {})]
     if "study" in config and lacking:
@@ -100,7 +100,7 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
         )
     if "study" not in config:
         raise UserError(
-            "this config is no study: it has no field `study`; see configs/ablate_noise.py"
+            "this config is not a study: it has no section `study`; see configs/ablate_noise.py"
         )
     if config.tasks or config.task == "denoise":
         what = "several tasks" if config.tasks else "denoising"
@@ -139,7 +139,7 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
 
 
 def _check(member: Member, config: ConfigDict) -> None:
-    """Find what would else be found only when this group's turn comes."""
+    """Raise errors now that would otherwise come up only when this group is trained."""
     objective, options = member.objective, config.study
     objective.dataset.num_records(SPLIT)
     kind, experiment = options.execution, member.run.experiment
@@ -153,7 +153,7 @@ def _check(member: Member, config: ConfigDict) -> None:
 
 
 def _check_trained(study: Study) -> None:
-    """Refuse to mix what was trained before under the same name with other values."""
+    """Raise if a member was trained earlier with other values under the same name."""
     for member in study.members:
         run = member.run
         if (run.workdir / CONFIG).is_file():
@@ -181,7 +181,7 @@ def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path)
 
 
 def _share_executable(one: Member, other: Member) -> bool:
-    """Whether one training step serves both: only what is an argument of it differs."""
+    """Whether one compiled step serves both: they differ only in arguments of the step."""
     return _static(one.run.experiment) == _static(other.run.experiment)
 
 

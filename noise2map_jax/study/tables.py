@@ -10,7 +10,7 @@ from noise2map_jax.page.content import Sample
 from noise2map_jax.study.comparison import Comparison, Difference
 from noise2map_jax.study.intervals import Interval
 
-# Those of `rank` come first; scores are in percent.
+# The columns that `rank` reads come first; scores are in percent.
 COLUMNS = (
     *("method", "dataset", "f1", "iou", "split", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
     *("difference", "difference_low", "difference_high", "p", "comparisons", "detectable"),
@@ -20,11 +20,11 @@ COLUMNS = (
 
 
 class Predicted(NamedTuple):
-    """How the networks of a variant were asked.
+    """How the networks of a variant predict.
 
     Attributes:
-        timesteps: of prediction.
-        draws: of Gaussian noise that predictions are means over; 0 = there is no such noise.
+        timesteps: timesteps of prediction.
+        draws: number of Gaussian noise draws that predictions average; 0 = no such noise.
     """
 
     timesteps: Sequence[int]
@@ -39,17 +39,18 @@ def to_csv(
     records: str,
     predicted: Mapping[str, Predicted],
 ) -> str:
-    """Write all numbers, a row a variant, in percent; unknown ones are empty.
+    """Write all numbers in percent, one row a variant; unknown ones are empty.
 
-    Intervals of differences hold together for as many `comparisons`; those of F1 one by one.
+    The intervals of differences hold together for all `comparisons`; each interval of F1 holds
+    alone.
 
     Args:
-        comparison: what was found.
-        sample: what it was measured on.
-        dataset: task and name.
-        protocol: the same in a line.
+        comparison: the statistics.
+        sample: tiles, scenes and places of the split.
+        dataset: task and dataset.
+        protocol: one line about the data and classes scored.
         records: digest of the dataset.
-        predicted: by the name of the variant.
+        predicted: how each variant predicts, by its name.
     """
     differences = {difference.name: difference for difference in comparison.differences}
     file = io.StringIO()
@@ -90,13 +91,13 @@ def to_csv(
                 "pairs": difference.effect.num_pairs,
                 "verdict": difference.verdict,
             }
-        if variant.seeds:  # a variant whose seeds all failed has no score to be ranked by
+        if variant.seeds:  # a variant whose seeds all failed has no score to rank
             writer.writerow(row)
     return file.getvalue()
 
 
 def to_markdown(comparison: Comparison, sample: Sample) -> str:
-    """Write the scores as a table in Markdown, the best first, below what they were measured on."""
+    """Write the scores as a Markdown table, the best first, under a line about the data."""
     rows = _rows(comparison)
     lines = [
         _capitalized(sample.text),
@@ -130,7 +131,7 @@ def to_latex(comparison: Comparison, sample: Sample) -> str:
 
 
 def _rows(comparison: Comparison) -> list[list[str]]:
-    """Header and rows as text, the best variant first."""
+    """Return header and rows as text, the best variant first."""
     differences = {difference.name: difference for difference in comparison.differences}
     together = f", {comparison.num_compared} together" if comparison.num_compared > 1 else ""
     rows = [
@@ -174,7 +175,7 @@ def _with_deviation(mean: float, deviation: float) -> str:
 
 
 def _interval(interval: Interval | None, refusal: str) -> str:
-    """The interval in percent, or why there is none."""
+    """Write an interval in percent, or why there is none."""
     return (
         f"n/a: {refusal}" if interval is None else " to ".join(f"{100 * v:.2f}" for v in interval)
     )
@@ -197,7 +198,7 @@ def _number(value: float) -> str:
 
 
 def _escape(text: str) -> str:
-    """Write text for LaTeX."""
+    """Escape text for LaTeX."""
     special = {"±": r"$\pm$", "<": r"$<$", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
     special |= {"^": r"\textasciicircum{}"} | {c: f"\\{c}" for c in "&%$#_{}"}
     return "".join(special.get(character, character) for character in text)

@@ -10,11 +10,11 @@ from noise2map_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VariantScores:
-    """What was counted for one variant of a study.
+    """The counts of one variant of a study.
 
     Attributes:
-        name: of the variant.
-        seeds: S seeds that were trained to the end; one that failed is absent.
+        name: name of the variant.
+        seeds: S seeds that were trained to the end, without those that failed.
         confusions: [S, N, K, K] int64, one matrix a seed and record (or place, see
             `pool_places`); row = label, column = prediction; class 0 is the background.
     """
@@ -29,14 +29,15 @@ class VariantScores:
 
 
 def check_variants(variants: Sequence[VariantScores], places: Sequence[str]) -> None:
-    """Refuse variants that cannot be compared.
+    """Raise if variants cannot be compared.
 
     Args:
-        variants: of one study.
+        variants: the variants of one study.
         places: N names, the place of each record.
 
     Raises:
-        UserError: no variants or records, a name or seed twice, arrays of another shape.
+        UserError: there are no variants or records, a name or seed comes twice, or an array has
+            the wrong shape.
     """
     if not variants:
         raise UserError("there are no variants to compare; expected at least one")
@@ -62,7 +63,7 @@ def pool_places(variant: VariantScores, places: Sequence[str]) -> VariantScores:
     """Add up the counts of the records of each place.
 
     Args:
-        variant: its confusions are [S, N, K, K].
+        variant: a variant with confusions [S, N, K, K].
         places: N names, the place of each record.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Named variants of an experiment: what a study compares, from strings to configs."""
+"""Named variants of an experiment, read from strings and applied to configs."""
 
 import ast
 import dataclasses
@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
 
-# What all members of a study share: they could not be compared otherwise.
 LONGEST_SLUG = 100  # characters; with the seed it must fit into a file name
 MOST_VARIANTS = 1000
+# Fields that no variant may set: members that differ in them could not be compared.
 SHARED = ("task", "tasks", "seed", "data", "mesh", "eval", "study")
 
 _PUBLISHED = (
@@ -24,23 +24,23 @@ _PUBLISHED = (
     *("noise.timestep_range=0,0", "noise.min_contrast=0.0", "noise.contrast_power=0.0"),
     *("noise.inference_timesteps=-1,", "noise.use_timestep=True"),
 )
-# Each says all of the noise process: in every study the name means the same.
+# Each control sets the whole noise process, so its name means the same in every study.
 CONTROLS: dict[str, tuple[str, ...]] = {
     "paper": _PUBLISHED,
     "clean": (*_PUBLISHED, "noise.kind=clean"),  # no noise, no timestep
     "clean_timestep": (*_PUBLISHED, "noise.kind=clean_timestep"),
     "gaussian": (*_PUBLISHED, "noise.mix=gaussian"),
     "self": (*_PUBLISHED, "noise.mix=image"),
-    "swap": (*_PUBLISHED, "noise.mix=swap"),  # of a pair
+    "swap": (*_PUBLISHED, "noise.mix=swap"),  # for pairs only
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One thing that is compared with others.
+    """A variant of an experiment, to compare with others.
 
     Attributes:
-        name: of it.
+        name: name of the variant.
         overrides: `field=value`, as on the command line without `--config.`.
     """
 
@@ -49,7 +49,7 @@ class Variant:
 
     @property
     def slug(self) -> str:
-        """Its name as a file name, shortened where it is too long for one."""
+        """The name as a file name, shortened if it is too long."""
         slug = re.sub(r"[^A-Za-z0-9._=,+-]+", "_", self.name)
         if len(slug) <= LONGEST_SLUG:
             return slug
@@ -57,7 +57,7 @@ class Variant:
         return f"{slug[: LONGEST_SLUG - 13]}-{digest}"
 
     def describe(self) -> str:
-        """What it changes."""
+        """Describe in one line what the variant changes."""
         if CONTROLS.get(self.name) == self.overrides:
             return {
                 "paper": "the published noise process",
@@ -73,7 +73,7 @@ class Variant:
         """Return a copy of an experiment with this variant's values.
 
         Raises:
-            UserError: a field that does not exist, that a study shares, or a value of another type.
+            UserError: a field does not exist or is in `SHARED`, or a value has the wrong type.
         """
         config = config.copy_and_resolve_references()
         for override in self.overrides:
@@ -82,16 +82,17 @@ class Variant:
 
 
 def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant]:
-    """Read what a study compares.
+    """Read the variants of a study from its config.
 
     Args:
         variants: `NAME`, one of `CONTROLS`, or `NAME: FIELD=VALUE FIELD=VALUE ...`, with values as
             on the command line.
-        grid: `FIELD=VALUE|VALUE|...`; every combination of the values is a variant more, named by
-            what it sets.
+        grid: `FIELD=VALUE|VALUE|...`; each combination of values is another variant, named by its
+            values.
 
     Raises:
-        UserError: a name without meaning, a name that comes twice, an empty grid, or nothing.
+        UserError: a name is unknown or comes twice, an entry of the grid is empty, or there are no
+            variants.
     """
     for name, texts in (("variants", variants), ("grid", grid)):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -106,7 +107,7 @@ def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant
             raise UserError(
                 f"study: variant {variant.name!r} comes twice"
                 + (f", as {other.name!r}" if other.name != variant.name else "")
-                + "; give every variant a name of its own, told apart by a-z, A-Z, 0-9 and ._=,+-"
+                + "; give every variant its own name, different in a-z, A-Z, 0-9 and ._=,+-"
             )
     return found
 
@@ -166,7 +167,7 @@ def _set_field(config: ConfigDict, override: str, variant: str) -> None:
         raise UserError(f"variant {variant!r}: {override!r} is not of the form FIELD=VALUE")
     if (path or [last])[0] in SHARED:
         raise UserError(
-            f"variant {variant!r} sets {field}; all of a study share {', '.join(SHARED)}"
+            f"variant {variant!r} sets {field}; all variants of a study share {', '.join(SHARED)}"
         )
     section: Any = config
     for name in path:
@@ -183,7 +184,7 @@ def _set_field(config: ConfigDict, override: str, variant: str) -> None:
 
 
 def _parse_value(text: str, like: Any) -> Any:
-    """Read a value of the type of another one."""
+    """Parse a value that must have the type of `like`."""
     if isinstance(like, str):
         return text
     value = ast.literal_eval(text)

@@ -151,7 +151,7 @@ def test_test_is_opened_by_a_command_of_its_own(studies, thin_data, cache, tmp_p
     fewer = (*options, "--config.study.seeds=(0,)")
     programs.run(fewer, programs.environment(cache))
     page = (workdir / "report" / "index.html").read_text()
-    assert "may owe to scores on test" in page
+    assert "may depend on test scores" in page
 
 
 def test_test_is_not_opened_before_all_members_are_trained(thin_data, cache, tmp_path):
@@ -237,9 +237,9 @@ def test_a_member_that_turns_nan_is_marked_and_the_others_go_on(thin_data, cache
     done = programs.run(options, programs.environment(cache))
     assert "blown, seed 0 failed: step " in done.stdout
     assert "| blown | 0 | failed |" in done.stdout
-    assert "Whether blown and paper differ cannot be told: no seed finished" in done.stdout
+    assert "The data cannot show whether blown and paper differ: no seed finished" in done.stdout
     page = (tmp_path / "report" / "index.html").read_text()
-    assert "blown, seed 0 failed and counts for nothing: step" in page
+    assert "blown, seed 0 failed and is left out: step" in page
     rows = list(csv.DictReader((tmp_path / "report" / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["paper"]
     again = programs.run(

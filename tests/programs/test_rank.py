@@ -139,11 +139,11 @@ def test_splits_are_not_mixed(tmp_path, capsys):
     header = "method,dataset,f1,iou,split"
     table = write_table(tmp_path / "s/report/results.csv", "a,ss x,70,60,val", header=header)
     error = call(capsys, tmp_path / "s", expect=2)
-    assert "s has no scores on test: studies compare on val (--split=val), and test is" in error
+    assert "s has no scores on test: studies compare on val (--split=val), and --mode=" in error
     assert "70.00" in call(capsys, tmp_path / "s", "--split=val")[2]
     write_table(tmp_path / "s/report/final.csv", "a,ss x,65,55,test", header=header)
     assert "65.00" in call(capsys, tmp_path / "s")[2]
-    assert "the scores are of val, not of test; see --split" in call(capsys, table, expect=2)
+    assert "the scores are on val, not on test; see --split" in call(capsys, table, expect=2)
     write_table(table, "a,ss x,70,60", header="method,dataset,f1,iou")
     error = call(capsys, tmp_path / "s", "--split=val", expect=2)
     assert "an earlier version wrote it; run the study again with --mode=ablate" in error
@@ -154,7 +154,7 @@ def test_seeds_of_a_method_are_averaged_and_it_is_said(tmp_path, capsys):
     lines = call(capsys, *(f"a|b={folder}" for folder in folders))
     assert "a\\|b" in lines[2]
     assert "60.00" in lines[2]
-    assert lines[3:] == ["a|b: means over runs: ss whu of 3"]
+    assert lines[3:] == ["a|b: mean over several runs: ss whu of 3"]
 
 
 def test_a_run_of_several_tasks_has_a_dataset_for_each(tmp_path, capsys):
@@ -190,7 +190,7 @@ def test_classes_that_are_nowhere_are_left_out(tmp_path, capsys):
 
 def test_fractions_are_noticed(tmp_path, capsys):
     table = write_table(tmp_path / "t.csv", "a,ss x,0.9,0.8", "b,ss x,90,80")
-    assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; were fractions given for percent?"]
+    assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; are these fractions, not percent?"]
 
 
 def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
@@ -204,7 +204,7 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
     [
         (["a,ss x,90"], "method,dataset,f1", "lacks the column iou; its header has method, "),
         ([], "", "lacks the column method, dataset, f1, iou; its header has nothing"),
-        ([], "method,dataset,f1,iou", "has a header and no rows"),
+        ([], "method,dataset,f1,iou", "has a header but no rows"),
         (["a,ss x,90,80", "a,ss y,good,80"], None, "line 3: f1 is 'good'; expected a number"),
         (["a,ss x,90"], None, "line 2: iou is ''; expected a number"),
         (["a,ss x,nan,80"], None, "line 2: f1 is 'nan'; expected a number"),
@@ -251,7 +251,7 @@ def test_mistakes_in_a_run_are_named(tmp_path, capsys):
 
 def test_a_run_that_denoises_has_no_rank(tmp_path, capsys):
     folder = write_run(tmp_path / "run", task="denoise")
-    assert "the task denoise, which has no F1" in call(capsys, folder, expect=2)
+    assert "task denoise, which has no F1" in call(capsys, folder, expect=2)
 
 
 def test_sources_that_cannot_be_meant_are_named(tmp_path, capsys):
@@ -272,8 +272,8 @@ def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
         if step == 1:
             call(capsys, folder)
     error = call(capsys, folder, expect=2)
-    assert "scores_test.json is of step 1, but the best checkpoint of" in error
-    assert "is now that of step 20; evaluate the run again: python -m" in error
+    assert "scores_test.json has scores of step 1, but the best checkpoint of" in error
+    assert "is now of step 20; evaluate the run again: python -m" in error
 
 
 @pytest.mark.parametrize("lacking", ["records", "inference_timesteps", "num_noise_draws"])
@@ -294,7 +294,7 @@ def test_scores_are_of_the_dataset_that_was_evaluated(tmp_path, capsys):
     path.write_text(json.dumps(content | {"dataset": "levir", "differs_from_training": changed}))
     lines = call(capsys, folder)
     assert "F1 ss levir" in lines[0]
-    assert lines[-1] == "run was not scored on ss levir as it was trained, in data.dataset"
+    assert lines[-1] == "run on ss levir: the evaluation differs from training in data.dataset"
 
 
 def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
@@ -306,17 +306,17 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     call(capsys, *(name.removeprefix("m=") for name in names))  # methods may differ in it
     for name, draws in ("a", 0), ("b", 4):
         write_run(tmp_path / name, inference_timesteps=[999], num_noise_draws=draws)
-    assert "with draws of noise: 0 and 4, which have no" in call(capsys, *names, expect=2)
+    assert "with draws of noise: 0 and 4, so they cannot be" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
     write_run(tmp_path / "a", inference_timesteps=[999])
-    assert "m: means over runs: ss whu of 2" in call(capsys, *names)
+    assert "m: mean over several runs: ss whu of 2" in call(capsys, *names)
 
 
 def test_scores_on_a_dataset_before_and_after_it_was_built_anew_are_refused(tmp_path, capsys):
     write_run(tmp_path / "a", records="0a")
     write_run(tmp_path / "b", records="0b")
     error = call(capsys, tmp_path / "a", tmp_path / "b", expect=2)
-    assert "a and b were not scored on the same ss whu: it was built anew" in error
+    assert "a and b were not scored on the same ss whu: the dataset was built anew" in error
     write_run(tmp_path / "b")  # by an earlier version, which does not say
     call(capsys, tmp_path / "a", tmp_path / "b")
 

@@ -62,12 +62,12 @@ def test_what_is_trained_after_it_was_opened_may_owe_to_it(study):
     evaluate(study.members[0], 0, step=9)  # another network of the same name
     said = openings.describe(study)
     assert "opened once: " in said
-    assert said.endswith("What was chosen or added after the first time may owe to scores on test.")
+    assert said.endswith("Choices and additions after the first time may depend on test scores.")
     openings.note(study)
     assert len(openings.load(study.workdir)) == 2
     said = openings.describe(study)
     assert "opened 2 times: on " in said
-    assert "may owe to scores on test" in said
+    assert "may depend on test scores" in said
 
 
 def test_an_earlier_version_that_compared_on_test_opened_it(study):
@@ -79,7 +79,7 @@ def test_an_earlier_version_that_compared_on_test_opened_it(study):
     openings.note_earlier_version(study)
     (only,) = openings.load(study.workdir)
     assert (only.by, only.num_members) == (openings.EARLIER_VERSION, 3)
-    assert "may owe to scores on test" in openings.describe(study)
+    assert "may depend on test scores" in openings.describe(study)
 
 
 def test_the_record_is_whole_and_nothing_else_is_left(study):
@@ -99,12 +99,12 @@ def test_a_member_that_is_evaluated_by_itself_opens_test_too(study, tmp_path):
     (only,) = openings.load(study.workdir)
     assert (only.num_members, only.by) == (1, "--mode=eval of paper-0")
     said = openings.describe(study)
-    assert said.endswith("What was chosen or added after the first time may owe to scores on test.")
+    assert said.endswith("Choices and additions after the first time may depend on test scores.")
     openings.note_member(tmp_path)  # a run of its own
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"day": "today"}]'])
 def test_a_damaged_record_is_named(study, text):
     (study.workdir / openings.FILE).write_text(text)
-    with pytest.raises(UserError, match=r"test_openings.json is damaged .* bring it back"):
+    with pytest.raises(UserError, match=r"test_openings.json is damaged .* restore the file"):
         openings.load(study.workdir)

@@ -116,7 +116,7 @@ def test_what_has_no_maps_of_one_task_cannot_be_studied(config, tmp_path):
     several = default.multitask(config, {"ss": config})
     with pytest.raises(UserError, match="this config has several tasks"):
         create_study(several, tmp_path)
-    with pytest.raises(UserError, match="no field `study`"):
+    with pytest.raises(UserError, match="no section `study`"):
         create_study(default.get_config(), tmp_path)
 
 

@@ -98,7 +98,7 @@ def test_an_interval_over_two_places_is_refused():
     row = rows_of(comparison)[1]
     assert row["f1_low"] == row["difference_low"] == row["p"] == row["detectable"] == ""
     assert row["difference"]
-    assert row["verdict"].endswith(f"cannot be told: {reason}")
+    assert row["verdict"].endswith(f" differ: {reason}")
     line = tables.to_markdown(comparison, SAMPLE).splitlines()[4]
     assert line.count(f"| n/a: {reason} |") == 2
     assert "+10.0" in line
@@ -118,7 +118,7 @@ def test_csv_is_what_rank_reads(comparison, tmp_path):
     ]
     assert rows[1].f1 == pytest.approx(62, abs=0.1)
     assert rows[1].iou == pytest.approx(100 * np.mean([0.6 / 1.4, 0.64 / 1.36]), rel=2e-3)
-    with pytest.raises(UserError, match="the scores are of val, not of test; see --split"):
+    with pytest.raises(UserError, match="the scores are on val, not on test; see --split"):
         read_table(path, "test")
 
 

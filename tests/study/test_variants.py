@@ -125,9 +125,9 @@ def test_what_cannot_be_compared_is_named(variants, grid, said):
         ("noise=None", "expected a ConfigDict"),
         ("noise.timestep_range='a',", "expected a tuple"),
         ("model.unet.block_out_channels=8.5,16", "expected a tuple"),
-        ("seed=3", "all of a study share"),
-        ("data.dataset=other", "all of a study share"),
-        ("task=ss", "all of a study share"),
+        ("seed=3", "all variants of a study share"),
+        ("data.dataset=other", "all variants of a study share"),
+        ("task=ss", "all variants of a study share"),
     ],
 )
 def test_a_wrong_override_is_named_with_its_variant(override, said):
