@@ -1,8 +1,8 @@
-"""The program `--mode=baselines`: what a map is worth that needs no learning.
+"""The program `--mode=baselines`: scores of maps that need no learning.
 
-Two trivial predictors on the split that the network is evaluated on: everything is foreground;
-and a threshold on brightness (one image) or on the mean absolute difference (a pair), with level
-and direction fitted on the training split.
+It scores two trivial predictors on the split that the network is evaluated on: everything is
+foreground; and a threshold on brightness (one image) or on the mean absolute difference (a pair),
+with level and direction fitted on the training split.
 """
 
 import json
@@ -28,12 +28,12 @@ Record = dict[str, Any]
 
 
 def brightness(record: Record, limits: tuple[float, float]) -> np.ndarray:
-    """Mean over the bands in levels from 0 to `NUM_LEVELS` - 1, [H, W] int."""
+    """Quantise the mean over bands to levels from 0 to `NUM_LEVELS` - 1, [H, W] int."""
     return _levels(record["image"].astype(np.float32).mean(axis=-1), limits)
 
 
 def difference(record: Record, limits: tuple[float, float]) -> np.ndarray:
-    """Mean absolute difference of the dates over the bands in levels, [H, W] int."""
+    """Quantise the mean absolute difference of the dates over bands to levels, [H, W] int."""
     pre, post = (record[key].astype(np.float32) for key in ("pre", "post"))
     return _levels(np.abs(post - pre).mean(axis=-1), (0.0, limits[1] - limits[0]))
 
@@ -45,7 +45,7 @@ FEATURES: dict[str, Callable[[Record, tuple[float, float]], np.ndarray]] = {
 
 
 def count_levels(records: Sequence[Record], feature: Callable[[Record], np.ndarray]) -> np.ndarray:
-    """Count levels by class: [2, NUM_LEVELS] int64, background then foreground."""
+    """Count levels by class: [2, NUM_LEVELS] int64, first background, then foreground."""
     counts = np.zeros((2, NUM_LEVELS), np.int64)
     for record in records:
         levels, mask = feature(record), record["mask"][..., 0]
@@ -56,14 +56,14 @@ def count_levels(records: Sequence[Record], feature: Callable[[Record], np.ndarr
 
 
 def confusion_of_threshold(counts: np.ndarray, threshold: int, above: bool) -> np.ndarray:
-    """Confusion matrix [2, 2] of "foreground = level >= threshold", or "< threshold"."""
+    """Return the confusion matrix [2, 2] of "foreground = level >= threshold", or "<"."""
     chosen = (np.arange(NUM_LEVELS) >= threshold) == above
     positive = counts[:, chosen].sum(axis=1)
     return np.stack([counts.sum(axis=1) - positive, positive], axis=1)
 
 
 def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
-    """Find level and direction of the best foreground F1."""
+    """Find the level and direction with the best foreground F1."""
 
     def f1(option: tuple[int, bool]) -> float:
         return float(np.nan_to_num(metrics.scores(confusion_of_threshold(counts, *option)).f1[1]))
@@ -74,19 +74,19 @@ def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
 def baselines(
     config: ConfigDict, workdir: pathlib.Path, deliberate: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Score the baselines on `config.eval.split`; writes `report/baselines_<split>.json`.
+    """Score the baselines on `config.eval.split`, and write `report/baselines_<split>.json`.
 
     Args:
-        config: names the data. Where the work folder holds a run, it must be the run's, as for
-            `--mode=eval`: its scores are compared with these.
+        config: a config that names the data. If the work folder holds a run, it must be the run's
+            config, as for `--mode=eval`, because the scores are compared with the run's.
         workdir: a work folder, with a run or without.
-        deliberate: fields that were given one by one, as for `--mode=eval`.
+        deliberate: fields given one by one, as for `--mode=eval`.
 
     Returns:
-        What the file holds: `protocol` and scores by baseline.
+        The content of the file: `protocol` and scores by baseline.
 
     Raises:
-        UserError: a task without baselines, or other data than the run's.
+        UserError: the task has no baselines, or the data are not those of the run.
     """
     if (workdir / CONFIG).is_file():
         config, _ = evaluated_config(workdir, config, deliberate)
@@ -131,7 +131,7 @@ def baselines(
 
 
 def feature_name(task: str) -> str:
-    """What the threshold is put on."""
+    """Return the name of the feature that the threshold applies to."""
     return FEATURES[task].__name__
 
 

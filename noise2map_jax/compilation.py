@@ -1,7 +1,7 @@
-"""The program `--mode=compile`: whether a config fits devices, and how fast it can be at most.
+"""The program `--mode=compile`: whether a config fits into memory, and how fast it can be at most.
 
-It compiles the training step of `--mode=train`, for the devices at hand or for a TPU slice that is
-not, from shapes alone: neither data nor accelerator is needed.
+It compiles the training step of `--mode=train` from shapes alone, for the devices of this machine
+or for a TPU slice. It needs neither data nor an accelerator.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.network.matmul_precision import describe_precision
 
-_AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in what the compiler says: needed, available
+_AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in the compiler's message: needed, available
 WHAT_TO_CHANGE = (
-    "take a smaller train.batch_size, more train.num_microbatches, train.remat=blocks, or "
+    "use a smaller train.batch_size, more train.num_microbatches, train.remat=blocks, or "
     "model.dtype=bfloat16; mesh.fsdp splits parameters and optimiser"
 )
 
@@ -34,25 +34,25 @@ WHAT_TO_CHANGE = (
 def compile_step(
     config: ConfigDict, workdir: pathlib.Path, topology: str = "", num_slices: int = 1
 ) -> None:
-    """Compile the training step, print what it costs, and write that to `compile/*.json`.
+    """Compile the training step, print its costs, and write them to `compile/*.json`.
 
     Args:
         config: an experiment.
-        workdir: where the file goes.
-        topology: a TPU slice such as `v5e:16x16`; empty: the devices at hand.
-        num_slices: so many of them.
+        workdir: the folder for `compile/`.
+        topology: a TPU slice such as `v5e:16x16`; empty = the devices of this machine.
+        num_slices: number of such slices.
 
     Raises:
-        UserError: a field that is wrong, no such slice, or a step that does not fit.
+        UserError: a field is wrong, there is no such slice, or the step does not fit.
     """
     if "study" in config:
-        raise UserError("this config is a study, of several networks: compile what it starts from")
+        raise UserError("this config is a study of several networks: compile its base config")
     if num_slices != 1 and not topology:
-        raise UserError(f"--num_slices={num_slices} needs --topology, that of one slice")
+        raise UserError(f"--num_slices={num_slices} needs --topology, the shape of one slice")
     if num_slices < 1:
         raise UserError(f"--num_slices is {num_slices}; expected 1 or more")
     if jax.process_count() > 1:
-        raise UserError("--mode=compile is for one process; it needs none of the others' devices")
+        raise UserError("--mode=compile runs in one process; it does not need other devices")
     devices = topology_devices(topology, num_slices) if topology else None
     mesh = create_mesh(config.mesh.fsdp, devices)
     step = create_abstract_step(config, mesh)
@@ -93,13 +93,13 @@ def compile_step(
 def describe(
     cost: StepCost, accelerator: Accelerator | None, num_images: int, num_devices: int
 ) -> str:
-    """Say what a step costs a device, whether it fits, and how fast it is at most.
+    """Describe the costs of a step on one device, whether it fits, and its largest speed.
 
     Args:
-        cost: of a step on a device.
-        accelerator: what limits a device; None where that is not known.
-        num_images: that a step takes, on all devices.
-        num_devices: how many there are.
+        cost: the costs of a step on one device.
+        accelerator: the limits of a device; None if they are not known.
+        num_images: images a step, over all devices.
+        num_devices: number of devices.
     """
     own = num_images / num_devices
     lines = ["memory of a device"]
@@ -110,7 +110,7 @@ def describe(
     share = ""
     if accelerator:
         fits = "it fits"
-        if cost.memory > accelerator.memory:  # some compilers refuse that by themselves, not all
+        if cost.memory > accelerator.memory:  # only some compilers raise an error themselves
             fits = f"it does NOT fit; {WHAT_TO_CHANGE}"
         share = f" of {accelerator.memory / GIB:.1f}: {fits}"
     lines.append(f"  {'all':<20}{cost.memory / GIB:8.3f} GiB{share}")
@@ -145,10 +145,10 @@ def describe(
 
 
 def _estimate(cycles: dict[str, float], seconds: float, num_images: int) -> list[str]:
-    """Say what the compiler expects, and which parts of the network take most of it."""
+    """Describe the compiler's estimate of the time, and the parts that take most of it."""
     total = sum(cycles.values())
     lines = [
-        "\nestimated by the compiler's own model, not measured, without what devices exchange",
+        "\nestimated by the compiler's own model, not measured, without exchanges between devices",
         f"  {'a step':<20}{1e3 * seconds:8.2f} ms, {total / 1e6:,.1f} million cycles: "
         f"{num_images / seconds:,.0f} images/s",
     ]
@@ -183,7 +183,7 @@ def _compile(step: AbstractStep, name: str) -> Any:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         found = _AMOUNT.findall(str(error))
-        amounts = f": it takes {found[0]}iB of {found[1]}iB" if len(found) > 1 else ""
+        amounts = f": it needs {found[0]}iB of {found[1]}iB" if len(found) > 1 else ""
         raise UserError(
             f"the step does not fit the memory of {name}{amounts}; {WHAT_TO_CHANGE}"
         ) from None

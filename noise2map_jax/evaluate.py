@@ -1,4 +1,4 @@
-"""The program `--mode=eval`: the scores and pictures of a finished run on one split."""
+"""The program `--mode=eval`: scores and pictures of a finished run on one split."""
 
 import json
 import pathlib
@@ -34,22 +34,22 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the best checkpoint of a run on `config.eval.split`: the program `--mode=eval`.
 
-    A run is evaluated as it was trained: of `config` count `eval`, data and devices.
+    A run is evaluated as it was trained; only `eval`, `mesh` and the data are taken from `config`.
 
-    Writes `report/scores_<split>.json` and `report/predictions.png` (for a run of several tasks
-    `scores_<split>_<task>.json` and so on; `report/samples.png` where the task denoises), and
-    prints the scores.
+    Writes `report/scores_<split>.json` and `report/predictions.png` (in a run of several tasks
+    `scores_<split>_<task>.json` and so on; for a denoising task `report/samples.png`), and prints
+    the scores.
 
     Args:
-        config: the run's, or one that differs from it in the above alone.
-        workdir: of the run.
-        deliberate: fields that were given one by one: `noise.inference_timesteps` may be.
+        config: the run's config, or one that differs only in these fields.
+        workdir: the run's work folder.
+        deliberate: fields given one by one, which may include `noise.inference_timesteps`.
 
     Returns:
-        By task, what `scores_<split>.json` holds: the protocol, and groups of scores.
+        By task, the content of `scores_<split>.json`: the protocol, and groups of scores.
 
     Raises:
-        UserError: there is no trained run, or another one is asked for than was trained.
+        UserError: there is no trained run, or the config differs in other fields.
     """
     opened = agreed(
         lambda: _open(config, workdir, deliberate),
@@ -101,13 +101,13 @@ def evaluate(
 def _open(
     config: ConfigDict, workdir: pathlib.Path, deliberate: Collection[str]
 ) -> tuple[Experiment, Changes]:
-    """Make a run's experiment as it was trained, and say in what it is not."""
+    """Make a run's experiment; also return the fields that differ from training."""
     config, changed = evaluated_config(workdir, config, deliberate)
     experiment = create_experiment(config)
     for task in rebuilt(workdir, experiment.digests):
         name = f"tasks.{task}.data.dataset" if config.tasks else "data.dataset"
         dataset = experiment.objectives[task].dataset.name
-        changed.setdefault(name, (f"{dataset} as it was", f"{dataset}, built anew"))
+        changed.setdefault(name, (f"{dataset} of training", f"{dataset}, built anew"))
     return experiment, changed
 
 
@@ -119,15 +119,15 @@ def _of_task(changed: Changes, task: str) -> Changes:
 def grouped_summary(
     objective: Objective, split: str, evaluation: Evaluation
 ) -> dict[str, dict[str, float]]:
-    """Scores over all tiles, for CD over those with change, and by group of ids where asked for.
+    """Compute scores over all tiles, for pairs over tiles with change, and by group of ids.
 
     Args:
-        objective: its config says how ids are grouped.
-        split: what was evaluated.
+        objective: the task, whose `eval.group_regex` groups ids.
+        split: the evaluated split.
         evaluation: the counts.
 
     Returns:
-        Scores by the name of the group of tiles; each also says its number of `tiles`.
+        Scores by the name of the group of tiles; each also has the number of `tiles`.
     """
     if isinstance(evaluation, DenoisingEvaluation):
         summary = {"loss": evaluation.loss, **evaluation.summary()}
@@ -149,7 +149,9 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
     try:
         regex = re.compile(pattern)
     except re.error as error:
-        raise UserError(f"eval.group_regex {pattern!r} is no regular expression: {error}") from None
+        raise UserError(
+            f"eval.group_regex {pattern!r} is not a regular expression: {error}"
+        ) from None
     if regex.groups < 1:
         raise UserError(f"eval.group_regex {pattern!r} has no group; write one in parentheses")
     names = []
@@ -160,7 +162,7 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
 
 
 def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
-    """Write scores as a table for people, labelled with what they were measured on."""
+    """Write scores as a table for people, with the data and the settings of prediction."""
     draws = result["num_noise_draws"]
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
     at = ", ".join(map(str, result["inference_timesteps"]))
@@ -180,11 +182,11 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
 
 
 def format_losses(result: dict[str, Any], evaluation: DenoisingEvaluation) -> str:
-    """Write the losses of denoising as a table for people."""
+    """Write denoising losses as a table for people."""
     rows = zip(evaluation.bands, evaluation.loss_by_band, evaluation.zero_by_band, strict=True)
     lines = [
         f"protocol: {result['protocol']}",
-        f"checkpoint of step {result['step']}; squared error a value, mean over t: "
+        f"checkpoint of step {result['step']}; mean squared error over values and t: "
         f"{evaluation.headline}",
         *_not_as_trained(result),
         f"{'timesteps':>12}{'loss':>12}{'of zero':>12}{'ratio':>10}",
@@ -196,4 +198,4 @@ def format_losses(result: dict[str, Any], evaluation: DenoisingEvaluation) -> st
 
 def _not_as_trained(result: dict[str, Any]) -> list[str]:
     changed = result["differs_from_training"]
-    return [f"not as trained: {describe(changed)}"] if changed else []
+    return [f"differs from training: {describe(changed)}"] if changed else []

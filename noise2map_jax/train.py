@@ -1,4 +1,4 @@
-"""The program `--mode=train`: from a config to a trained network, resuming where it stopped."""
+"""The program `--mode=train`: trains a network from a config, and resumes where it stopped."""
 
 import contextlib
 import pathlib
@@ -24,16 +24,16 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
 
     Args:
         config: the experiment.
-        workdir: where the run lives; a checkpoint found there is gone on from.
+        workdir: the run's work folder; training resumes from a checkpoint in it.
 
     Raises:
-        UserError: a field or a dataset that is wrong, or other than the run was started with.
-        Preempted: asked to stop by a signal; the state is saved.
+        UserError: a field or a dataset is wrong, or differs from the start of the run.
+        Preempted: a signal asked to stop; the state is saved.
         FloatingPointError: the loss or the gradient is not finite, and the update was not skipped;
             the last checkpoint stays.
     """
     if "study" in config:
-        raise UserError("this config is a study, of several networks: use --mode=ablate")
+        raise UserError("this config is a study of several networks: use --mode=ablate")
     experiment, changed = agreed(
         lambda: _open(config, workdir), lambda opened: facts_of(opened[0], workdir, "train")
     )
@@ -41,13 +41,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
     trainer = Trainer(experiment, create_execution("dispatch", 1, config.mesh.fsdp))
     start = agreed(
         lambda: trainer.start([run], workdir),
-        lambda start: {"the SHA-256 of what init_from holds": start.digests[0]},
+        lambda start: {"the SHA-256 of init_from": start.digests[0]},
     )
     if start.step > trainer.num_steps:
         raise UserError(
-            f"{workdir} was trained for {start.step} steps, more than the {trainer.num_steps} that "
-            "train.num_steps or num_epochs ask for; ask for as many at least, or start a new run "
-            "with another --workdir"
+            f"{workdir} was trained for {start.step} steps, more than the {trainer.num_steps} of "
+            "train.num_steps or num_epochs; ask for at least as many, or start a new run with "
+            "another --workdir"
         )
     if jax.process_index() == 0:
         print(start_summary(run, start, trainer.num_steps, changed), flush=True)
@@ -58,12 +58,12 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _open(config: ConfigDict, workdir: pathlib.Path) -> tuple[Experiment, Changes]:
-    """Make a run's experiment, and say what has changed since it was started, if it was."""
+    """Make a run's experiment; also return the fields that changed since an earlier start."""
     if not (workdir / CONFIG).is_file():
         if any((workdir / "checkpoints").glob("*/[0-9]*")):
             raise UserError(
-                f"{workdir} holds checkpoints but no {CONFIG}, so nobody knows of what; bring it "
-                "back, or start a new run with another --workdir"
+                f"{workdir} holds checkpoints but no {CONFIG}, so their config is unknown; restore "
+                "the file, or start a new run with another --workdir"
             )
         return create_experiment(config), {}
     experiment = create_experiment(config, load_config(workdir))
@@ -71,7 +71,7 @@ def _open(config: ConfigDict, workdir: pathlib.Path) -> tuple[Experiment, Change
 
 
 def finish(run: Run, validation: Validation, last_step: int) -> None:
-    """Score the best network on the validation split, draw its predictions, and tell."""
+    """Score the best network on the validation split, print the scores, write the report."""
     experiment, written = run.experiment, []
     step, params = restore_best(run.workdir, experiment.config, experiment.model, experiment.mesh)
     result = validation(params, experiment)

@@ -1,1 +1,1 @@
-"""Where arrays lie, how programs run there, checkpoints and signals."""
+"""Placement of arrays on devices, execution of steps, checkpoints, and signals to stop."""

@@ -1,4 +1,4 @@
-"""Saving and restoring with Orbax: the newest state to go on from, the best to predict with."""
+"""Checkpoints with Orbax: the newest state, to resume, and the best parameters, to predict."""
 
 import contextlib
 import pathlib
@@ -13,28 +13,28 @@ from etils import epath
 
 from noise2map_jax.errors import UserError
 
-# What the storage library says of a system call: "...: No space left on device [os_error_code=...".
+# How the storage library reports a system call: "...: No space left on device [os_error_code=...".
 _SYSTEM_ERROR = re.compile(r": ([^:\[]+) \[os_error_code=")
 
 
 def _meet(*, key: str, timeout_ms: int) -> None:
-    """Wait for the other processes; not while an exception is on its way, as one of saving is.
+    """Wait for the other processes, but not while an exception is being handled.
 
-    Orbax would first wait for the others, who wait for what does not come, and only then fail. So
-    nothing may be saved within an `except` or `finally`.
+    When saving fails, Orbax would first wait for the other processes, which wait for this one, and
+    only then raise. Because of this check nothing may be saved within an `except` or `finally`.
     """
     if sys.exception() is None:
         ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
 
 
 class SaveError(UserError):
-    """A checkpoint that cannot be written by this process; others may be waiting for it."""
+    """This process cannot write a checkpoint; other processes may be waiting for it."""
 
 
 class Checkpoints:
     """The checkpoints of one run: `latest/<step>` and `best/<step>`.
 
-    Saving is asynchronous and atomic: a checkpoint that was cut off is not seen again.
+    Saving is asynchronous and atomic: an incomplete checkpoint is never listed or restored.
     """
 
     def __init__(self, folder: str | pathlib.Path, *, max_to_keep: int = 1):
@@ -58,7 +58,7 @@ class Checkpoints:
         )
 
         best = self._best.best_step()
-        # Kept here: Orbax reads it from the disk, where it is not before the save is done.
+        # Kept here, because Orbax reads the score from disk, where it is only after the save.
         self._best_score = (
             float("-inf") if best is None else float(self._best.metrics(best)["score"])
         )
@@ -76,14 +76,14 @@ class Checkpoints:
         return self._best_score
 
     def save_latest(self, step: int, state: Any) -> None:
-        """Save the whole state, to go on from."""
+        """Save the whole training state, to resume from."""
         if step != self.latest_step():
             with _named_failure(self._latest.directory):
                 self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
 
     def save_best(self, step: int, params: Any, score: float) -> None:
         """Save the parameters to evaluate and predict with."""
-        # A run that was killed and restarted comes by the same step with the same parameters.
+        # A run that was killed and restarted reaches the same step with the same parameters.
         self._best_score = score
         if step not in self._best.all_steps():
             with _named_failure(self._best.directory):
@@ -101,7 +101,7 @@ class Checkpoints:
             abstract_state: tree of `jax.ShapeDtypeStruct` with shardings.
 
         Raises:
-            UserError: there is none, or it is of another architecture.
+            UserError: there is no state, or it belongs to another architecture.
         """
         return self._restore(self._latest, self.latest_step(), abstract_state)
 
@@ -114,7 +114,7 @@ class Checkpoints:
         """Block until everything is on disk.
 
         Raises:
-            SaveError: it cannot be written; what was on disk before is kept.
+            SaveError: a checkpoint cannot be written; earlier ones on disk are kept.
         """
         for manager in (self._best, self._latest):
             with _named_failure(manager.directory):
@@ -136,10 +136,9 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _named_failure(folder: epath.Path) -> Iterator[None]:
-    """Say in a line that the disk is full, or what else kept a checkpoint from being written.
+    """Raise one line that says why a checkpoint could not be written, such as a full disk.
 
-    Saving is asynchronous: the failure of one save is met at the next one, or when it is waited
-    for.
+    Saving is asynchronous: a save that failed raises during the next save, or in `wait`.
     """
     try:
         yield
@@ -149,24 +148,24 @@ def _named_failure(folder: epath.Path) -> Iterator[None]:
         if not reason:
             raise
         steps = saved_steps(pathlib.Path(folder))
-        kept = f"that of step {max(steps)} is kept" if steps else "there is none before it"
+        kept = f"the one of step {max(steps)} is kept" if steps else "there is no earlier one"
         raise SaveError(
-            f"a checkpoint cannot be written in {str(folder)!r}: {reason}; {kept}. Once it can be, "
-            "the same command goes on"
+            f"a checkpoint cannot be written in {str(folder)!r}: {reason}; {kept}. Mend that and "
+            "run the same command again to continue"
         ) from None
 
 
 def saved_steps(folder: pathlib.Path) -> list[int]:
-    """Steps of the whole checkpoints in a folder, without opening it."""
+    """Steps of the complete checkpoints in a folder, read from file names alone."""
     return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
 
 
 def abstract_like(tree: Any, shardings: Any) -> Any:
-    """Describe a tree of arrays for restoring, or compiling: shapes, types and where they go.
+    """Describe a tree of arrays for restoring or compiling, by shapes, types and shardings.
 
     Args:
         tree: arrays, or their shapes.
-        shardings: one for all, or a tree of the same structure.
+        shardings: one sharding for all arrays, or a tree of the same structure.
     """
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
@@ -187,18 +186,18 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _check_same_architecture(saved: Any, expected: Any, where: str) -> None:
-    """Compare names and shapes, and name the first difference."""
+    """Compare names and shapes of parameters; raise on the first difference."""
     before, now = _shapes(saved), _shapes(expected)
     problem = None
     for name in sorted(before.keys() | now.keys()):
         if name not in now:
-            problem = f"has {name} {before[name]}, which this config's model has not"
+            problem = f"has {name} {before[name]}, which this config's model lacks"
         elif name not in before:
             problem = f"lacks {name} {now[name]} of this config's model"
         elif before[name] != now[name]:
-            problem = f"has {name} {before[name]}, this config's model {now[name]}"
+            problem = f"has {name} {before[name]}, but this config's model has {now[name]}"
         if problem:
             raise UserError(
-                f"checkpoint {where} is of another architecture: it {problem}; "
+                f"checkpoint {where} belongs to another architecture: it {problem}; "
                 "use its config or another --workdir"
             )

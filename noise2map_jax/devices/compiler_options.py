@@ -1,9 +1,9 @@
-"""What the compiler for TPUs is told for programs of this network.
+"""Options of the TPU compiler that switch off "space to batch" for convolutions.
 
-With fewer than eight images on a chip XLA moves parts of images into the batch for convolutions
-("space to batch") and copies whole activations to do so and to undo it: of a network of two levels
-13 times as many bytes and 6 times as many cycles an image, with 4 images, as without that
-(benchmarks/NOTES.md). With eight the program is the same.
+With fewer than eight images on a chip, XLA moves parts of images into the batch for convolutions
+and copies whole activations to do so and to undo it. With 4 images and a network of two levels
+that costs 13 times the bytes and 6 times the cycles an image (benchmarks/NOTES.md). With eight
+images the options do not change the program.
 """
 
 import functools
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 
-# Each of them alone changes nothing.
+# Only both together have an effect.
 _OF_TPUS = {
     "xla_tpu_run_space_to_batch": False,
     "xla_tpu_run_space_to_batch_on_new_platforms": False,
@@ -26,11 +26,11 @@ def compiler_options(devices: Iterable[Any]) -> dict[str, bool] | None:
     """Choose the options for programs over some devices, for `jax.jit(compiler_options=...)`.
 
     Args:
-        devices: of one kind; they need not be at hand.
+        devices: devices of one kind; they need not be attached to this machine.
 
     Returns:
-        The options; None for devices that are no TPUs, and, with a warning, where the compiler
-        does not know them: then nothing but the time of small batches is lost.
+        The options. None for devices other than TPUs, and, with a warning, for a compiler that
+        does not know the options: then only small batches are slower.
     """
     every = list(devices)
     own = [device for device in every if device.process_index == jax.process_index()]
@@ -47,8 +47,8 @@ def _known(device: Any) -> dict[str, bool] | None:
         if "No such compile option" not in str(error):
             raise
         warnings.warn(
-            f"this libtpu is without {' or '.join(_OF_TPUS)} ({error}): fewer than 8 images a chip "
-            "at a time will be slow",
+            f"this libtpu does not know {' or '.join(_OF_TPUS)} ({error}): fewer than 8 images a "
+            "chip at a time will be slow",
             stacklevel=3,
         )
         return None

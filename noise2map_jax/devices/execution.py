@@ -1,4 +1,4 @@
-"""How training steps are run: for one network over all devices, or for several networks at once."""
+"""Running training steps: of one network over all devices, or of several networks at once."""
 
 import dataclasses
 import functools
@@ -21,14 +21,14 @@ KINDS = ("dispatch", "vmap", "devices")
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """Where networks and their batches lie, and how one call of a step does all of them.
+    """Placement of networks and their batches on devices, so that one call trains all of them.
 
-    One network: its batch is split over the devices. Several networks are stacked along a leading
-    axis [M], in which each device has its own ones and needs nothing of the others.
+    The batch of a single network is split over the devices. Several networks are stacked along a
+    leading axis [M]; each device holds its own networks and needs nothing from other devices.
 
     Attributes:
-        mesh: the devices: axes `data` and `fsdp` for one network, axis `member` for several.
-        num_members: M, networks in one call.
+        mesh: the devices, with axes `data` and `fsdp` for one network, or `member` for several.
+        num_members: M, the number of networks in one call.
     """
 
     mesh: Mesh
@@ -36,18 +36,18 @@ class Execution:
 
     @property
     def is_stacked(self) -> bool:
-        """Whether arrays have a leading axis of networks."""
+        """Whether arrays have the leading axis [M]."""
         return MEMBER in self.mesh.axis_names
 
     def jit(self, step: Step, init: Step) -> tuple[jax.stages.Wrapped, jax.stages.Wrapped]:
-        """Compile a step and the making of its first state. The one place where that is done.
+        """Jit a training step and the function that makes its first state.
 
         Args:
-            step: `(state, batches, processes, key) -> (state, metrics)`, of one network.
-            init: `key -> state`, of one network.
+            step: `(state, batches, processes, key) -> (state, metrics)` for one network.
+            init: `key -> state` for one network.
 
         Returns:
-            The same of all networks of a call; the step donates its state.
+            Both functions for all networks of a call; the step donates its state.
         """
         options = compiler_options(self.mesh.devices.flat)
         if not self.is_stacked:
@@ -65,13 +65,13 @@ class Execution:
         return step_fn, jax.jit(self._on_each_device(init))
 
     def _on_each_device(self, function: Step) -> Step:
-        """Call a function of one network for all, each on the device that holds it."""
+        """Turn a function of one network into one of all, each on the device that holds it."""
         a_device = self.num_members // self.mesh.size
 
         def local(*trees: Any) -> Any:
             if a_device > 1:
                 return jax.vmap(function)(*trees)
-            # A single network a device is not vmapped: its convolutions stay what they are.
+            # No vmap for a single network a device: vmap would change its convolutions.
             result = function(*jax.tree.map(lambda leaf: leaf[0], trees))
             return jax.tree.map(lambda leaf: leaf[None], result)
 
@@ -82,15 +82,15 @@ class Execution:
 
     @property
     def sharding(self) -> NamedSharding:
-        """Where processes and keys lie."""
+        """Sharding of noise processes and random keys."""
         axes = (MEMBER,) if self.is_stacked else ()
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     def state_sharding(self, state: Any) -> Any:
-        """Say where each array of a state lies, of one network by its size.
+        """Return the sharding of each array of a state; for one network, size decides.
 
         Args:
-            state: the state, or its shapes.
+            state: the training state, or its shapes.
         """
         if self.is_stacked:
             return jax.tree.map(lambda _: self.sharding, state)
@@ -106,9 +106,9 @@ class Execution:
             return jax.jit(jax.vmap(jax.random.key), out_shardings=self.sharding)(numbers)
 
     def stack(self, trees: Sequence[Any]) -> Any:
-        """Bring trees of arrays, one a network, onto the devices; each gets only its own.
+        """Put one tree of arrays for each network onto the devices that hold the networks.
 
-        Of only one network a call, they lie whole on all devices already.
+        With one network a call the tree is returned as it is: all devices hold it already.
         """
         if not self.is_stacked:
             (tree,) = trees
@@ -120,18 +120,18 @@ class Execution:
             )
 
     def stack_params(self, params: Sequence[Any]) -> Any:
-        """Bring parameters that lie whole on all devices to where steps take them from."""
+        """Move parameters that every device holds whole to the shardings that steps expect."""
         stacked = self.stack(params)
         if self.is_stacked:
             return stacked
         return sharding.move(stacked, self.state_sharding(stacked))
 
     def _filled(self, items: Sequence[Any]) -> list[Any]:
-        """Fill the places that are left over in a call with the last network."""
+        """Repeat the last network until there are `num_members` items."""
         return [*items, *[items[-1]] * (self.num_members - len(items))]
 
     def member(self, tree: Any, index: int) -> Any:
-        """Take the arrays of one network, which then lie whole on every device there is."""
+        """Return the arrays of one network, replicated on every device."""
         if not self.is_stacked:
             return sharding.move(tree, jax.tree.map(lambda _: self.sharding, tree))
         with jax.transfer_guard("allow"):
@@ -139,13 +139,13 @@ class Execution:
             return jax.device_put(one, sharding.replicated(sharding.create_mesh()))
 
     def rows(self, batch_size: int) -> list[int]:
-        """Rows of a network's batch that this process reads."""
+        """Numbers of the rows of a network's batch that this process reads."""
         if self.is_stacked:
             return list(range(batch_size))
         return sharding.process_rows(self.mesh, batch_size, jax.process_index()).tolist()
 
     def put_batches(self, batches: Sequence[HostBatch]) -> Any:
-        """Bring the batches of all networks of a call onto the devices."""
+        """Put the batches of all networks of a call onto the devices."""
         if not self.is_stacked:
             (batch,) = batches
             return {name: sharding.shard_batch(part, self.mesh) for name, part in batch.items()}
@@ -157,17 +157,17 @@ class Execution:
 
 
 def create_execution(kind: str, num_networks: int, fsdp: int = 1) -> Execution:
-    """Choose where networks lie.
+    """Choose how networks are placed on devices.
 
     Args:
-        kind: `dispatch`: one network a call, over all devices; `vmap`: as many networks a device
-            as it takes to do all in one call; `devices`: one network a device.
-        num_networks: how many there are.
+        kind: `dispatch`: one network a call, over all devices; `vmap`: all networks in one call,
+            several a device where needed; `devices`: one network a device.
+        num_networks: the number of networks to train.
         fsdp: number of devices that share one copy of a network's parameters; for `dispatch`.
 
     Raises:
-        UserError: an unknown kind, or several networks a call in a run of several processes, or of
-            networks whose parameters are split over devices.
+        UserError: the kind is unknown, or a kind other than `dispatch` is asked for in a run of
+            several processes or with parameters that are split over devices.
     """
     if kind == "dispatch":
         return Execution(sharding.create_mesh(fsdp))
@@ -175,12 +175,12 @@ def create_execution(kind: str, num_networks: int, fsdp: int = 1) -> Execution:
         raise UserError(f"unknown execution {kind!r}; expected one of {', '.join(KINDS)}")
     if jax.process_count() > 1:
         raise UserError(
-            f"execution {kind!r} needs all devices in one process, and there are "
-            f"{jax.process_count()}; use dispatch"
+            f"execution {kind!r} needs all devices in one process, but this run has "
+            f"{jax.process_count()} processes; use dispatch"
         )
     if fsdp != 1:
         raise UserError(
-            f"execution {kind!r} holds whole networks on a device, and mesh.fsdp is {fsdp}; use "
+            f"execution {kind!r} holds whole networks on a device, but mesh.fsdp is {fsdp}; use "
             "dispatch"
         )
     num_devices = min(jax.device_count(), num_networks)
@@ -194,13 +194,13 @@ def create_execution(kind: str, num_networks: int, fsdp: int = 1) -> Execution:
 def possible_kinds(
     batch_size: int, num_microbatches: int, num_networks: int, fsdp: int = 1
 ) -> list[str]:
-    """Ways to execute networks on the devices at hand; one at least, the simplest first.
+    """List the kinds of execution that the devices here allow: at least one, simplest first.
 
     Args:
-        batch_size: rows of the batch of each network.
-        num_microbatches: parts in which it is computed.
-        num_networks: that share an executable.
-        fsdp: devices that share one copy of a network's parameters.
+        batch_size: rows of each network's batch.
+        num_microbatches: number of parts that a batch is computed in.
+        num_networks: number of networks that share an executable.
+        fsdp: number of devices that share one copy of a network's parameters.
     """
     if fsdp != 1:
         return ["dispatch"]

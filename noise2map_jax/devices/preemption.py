@@ -1,4 +1,4 @@
-"""Noticing that the machine is about to be taken away, in time to save."""
+"""Saving before the machine is taken away: a watch for SIGTERM and Ctrl-C."""
 
 import os
 import signal
@@ -9,13 +9,13 @@ import time
 import jax
 from jax.experimental import multihost_utils
 
-EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: saved; the same command goes on from there
-# Seconds within which signals are one: `timeout` and others signal a process and then its group.
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the run is saved, and the same command continues it
+# Seconds within which two signals count as one: `timeout` signals a process, then its group.
 ONE_SIGNAL = 0.25
 
 
 class Preempted(SystemExit):
-    """Training was asked to stop, and has saved."""
+    """Training was asked to stop and has saved its state."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_CODE)
@@ -24,8 +24,8 @@ class Preempted(SystemExit):
 class PreemptionWatch:
     """Listens for SIGTERM and Ctrl-C while training steps run; a second one ends the program.
 
-    With several processes Ctrl-C is not listened to; the coordination service of JAX, which listens
-    for SIGTERM by itself, makes all of them stop at the same step, whichever was told to.
+    With several processes only SIGTERM counts: JAX's coordination service listens for it and makes
+    all processes stop at the same step, whichever of them got the signal.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PreemptionWatch:
                 number: signal.signal(number, lambda *unused: None)
                 for number in (signal.SIGTERM, signal.SIGINT)
             }
-            # A thread is told at once; a handler waits for what is being compiled or computed.
+            # A thread gets the signal at once; a handler would wait for compilation or a step.
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)
             self._previous_fd = signal.set_wakeup_fd(self._write)
@@ -50,12 +50,12 @@ class PreemptionWatch:
             signal.set_wakeup_fd(self._previous_fd)
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
-            os.close(self._write)  # which ends the listener
+            os.close(self._write)  # this ends the listener
             self._listener.join()
             os.close(self._read)
 
     def reached(self, step: int) -> bool:
-        """Whether to save and stop before doing `step`."""
+        """Whether to save and stop before `step` is done."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._signalled
@@ -67,7 +67,7 @@ class PreemptionWatch:
                 continue
             if not self._signalled:
                 first, self._signalled = time.monotonic(), True
-                text = "stopping after this step, to save; a second signal ends at once, unsaved"
+                text = "stopping after this step to save; a second signal stops at once, unsaved"
                 print(f"\n{text}", file=sys.stderr, flush=True)
             elif time.monotonic() - first > ONE_SIGNAL:
-                os._exit(128 + numbers[0])  # as a shell says it of what a signal has ended
+                os._exit(128 + numbers[0])  # a shell's exit code for a process ended by a signal

@@ -1,8 +1,8 @@
-"""Where arrays live: one mesh over all devices of all processes, and the parts each of them holds.
+"""Placement of arrays: one mesh over all devices of all processes, and the part each device holds.
 
 The rows of a batch are split over both axes of the mesh. Parameters, the optimiser's state and
-averaged weights are split over the axis `fsdp` by a rule of size (ZeRO, Rajbhandari et al. 2020);
-`data_parallel.py` gathers the parameters for a step.
+averaged weights are split over the axis `fsdp` if they are large (ZeRO, Rajbhandari et al. 2020);
+`steps/data_parallel.py` gathers the parameters for a step.
 """
 
 import math
@@ -17,21 +17,21 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from noise2map_jax.errors import UserError
 
 AXES = ("data", "fsdp")
-LEAST_SHARDED = 2**14  # elements; smaller arrays cost more to gather than they take
+LEAST_SHARDED = 2**14  # elements; smaller arrays are cheaper to keep whole than to gather
 
 
 def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Make the mesh: axes `data` and `fsdp`, over every device of every process.
 
-    Devices of several slices (TPU slices, or machines with GPUs), which are joined by a slower
-    network, are laid out so that `fsdp` never leaves a slice.
+    Slices (TPU slices, or machines with GPUs) are joined by a slower network, so the axis `fsdp`
+    never leaves a slice.
 
     Args:
         fsdp: number of devices that share one copy of the parameters; 1 = each holds its own.
-        devices: those to use; None: all there are.
+        devices: the devices to use; None = all.
 
     Raises:
-        UserError: the devices cannot be divided so.
+        UserError: `fsdp` does not divide the devices of a slice.
     """
     devices = jax.devices() if devices is None else list(devices)
     slices = len({getattr(device, "slice_index", 0) for device in devices})
@@ -39,11 +39,11 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
     if fsdp < 1 or a_slice % fsdp:
         where = f" of each of {slices} slices (of GPUs: machines)" if slices > 1 else ""
         raise UserError(
-            f"mesh.fsdp is {fsdp}, which does not divide the {a_slice} devices{where}; choose a "
-            "divisor, or 1"
+            f"mesh.fsdp is {fsdp}, which does not divide the {a_slice} devices{where}; choose 1 "
+            "or another divisor"
         )
     shape, types = (a_slice // fsdp, fsdp), (AxisType.Auto,) * len(AXES)
-    # `fsdp` may be less than a side of the chips' torus, which is then split.
+    # `fsdp` may be less than a side of the torus of chips: the side is then split.
     split = {"allow_split_physical_axes": True}
     if slices == 1:
         grid = mesh_utils.create_device_mesh(shape, devices, **split)
@@ -53,29 +53,29 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows of a batch spread over the devices."""
+    """Sharding that spreads the rows of a batch over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on each device."""
+    """Sharding that puts the whole array on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def is_large(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape is worth splitting, as kernels are and biases are not."""
+    """Whether an array is large enough to split: most kernels are, biases are not."""
     return len(shape) > 0 and math.prod(shape) >= LEAST_SHARDED
 
 
 def parameter_spec(shape: Sequence[int], fsdp: int) -> PartitionSpec:
-    """Say along which dimension an array is split: the largest that `fsdp` divides.
+    """Split an array along its largest dimension that `fsdp` divides.
 
     Args:
-        shape: of a parameter, or of what the optimiser keeps of it.
+        shape: shape of a parameter, or of the optimiser's state for it.
         fsdp: number of parts.
 
     Returns:
-        Its partition; an empty one for small arrays, and for those that nothing divides.
+        The partition; an empty one for small arrays, and where `fsdp` divides no dimension.
     """
     if fsdp == 1 or not is_large(shape):
         return PartitionSpec()
@@ -84,10 +84,10 @@ def parameter_spec(shape: Sequence[int], fsdp: int) -> PartitionSpec:
 
 
 def parameter_sharding(tree: Any, mesh: Mesh) -> Any:
-    """Place each array of a tree, of parameters or of a whole training state, by its size.
+    """Return the sharding of each array of a tree by the rule of `parameter_spec`.
 
     Args:
-        tree: of arrays, or of their shapes.
+        tree: parameters or a whole training state, as arrays or shapes.
         mesh: the devices.
 
     Returns:
@@ -98,12 +98,12 @@ def parameter_sharding(tree: Any, mesh: Mesh) -> Any:
 
 
 def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int = 1) -> int:
-    """Return the rows of a global batch that each device gets.
+    """Return the number of rows of a global batch that each device gets.
 
     Args:
         batch_size: rows of a global batch.
-        num_devices: over which the batch is split.
-        num_microbatches: parts of a batch over which gradients are accumulated.
+        num_devices: number of devices that the batch is split over.
+        num_microbatches: number of parts of a batch that gradients are accumulated over.
 
     Raises:
         UserError: the batch cannot be divided evenly.
@@ -118,15 +118,15 @@ def check_batch_size(batch_size: int, num_devices: int, *, num_microbatches: int
 
 
 def process_rows(mesh: Mesh, batch_size: int, process_index: int) -> np.ndarray:
-    """Say which rows of a global batch lie on the devices of a process.
+    """Return the rows of a global batch that lie on the devices of a process.
 
-    They need not be next to each other: a mesh follows the wires between chips, so that on a TPU
-    slice devices of one process may be far apart in it.
+    The rows need not be adjacent: a mesh follows the wires between chips, so on a TPU slice the
+    devices of one process may be far apart in the mesh.
 
     Args:
         mesh: the devices.
-        batch_size: B, a multiple of their number.
-        process_index: of the process.
+        batch_size: B, a multiple of the number of devices.
+        process_index: index of the process.
 
     Returns:
         [B / number of processes] int, ascending.
@@ -159,16 +159,16 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
 
         return jax.make_array_from_callback((batch_size, *local.shape[1:]), sharding, of_device)
 
-    with jax.transfer_guard("allow"):  # meant, though with several processes JAX takes it for not
+    with jax.transfer_guard("allow"):  # JAX, with several processes, takes this for an accident
         return {key: put(value) for key, value in batch.items()}
 
 
 def move(tree: Any, shardings: Any) -> Any:
-    """Spread arrays that are on the devices of a mesh over them in another way.
+    """Move arrays to other shardings on the same mesh.
 
     Args:
-        tree: arrays, in every process the same.
-        shardings: a tree of the same structure.
+        tree: arrays, the same in every process.
+        shardings: the new shardings, a tree of the same structure.
     """
     if all(jax.tree.leaves(jax.tree.map(lambda x, s: x.sharding == s, tree, shardings))):
         return tree
@@ -176,7 +176,7 @@ def move(tree: Any, shardings: Any) -> Any:
     return jax.jit(_identity, out_shardings=shardings)(tree)
 
 
-def _identity(tree: Any) -> Any:  # one function: what is compiled for it is found again
+def _identity(tree: Any) -> Any:  # a module-level function, so that JAX finds its compiled programs
     return tree
 
 

@@ -1,4 +1,4 @@
-"""Measuring parameters on a whole split: confusion matrices, or errors of denoising."""
+"""Evaluation of parameters on a whole split: confusion matrices of maps, or denoising errors."""
 
 import dataclasses
 import functools
@@ -31,12 +31,12 @@ Progress = Callable[[int], None]
 
 @dataclasses.dataclass(frozen=True)
 class MapEvaluation:
-    """What was counted on a split by a task with maps.
+    """The counts of a task that predicts maps, on one split.
 
     Attributes:
         loss: the weighted loss over all pixels.
         confusions: [N, K, K] int64, one matrix a record, in the order of the split.
-        classes: K names.
+        classes: names of the K classes.
     """
 
     loss: float
@@ -44,17 +44,17 @@ class MapEvaluation:
     classes: tuple[str, ...]
 
     def summary(self, rows: np.ndarray | None = None) -> dict[str, float]:
-        """Scores of one confusion matrix over the records `rows` (all when None)."""
+        """Scores of the summed confusion matrix of the records `rows` (None = all)."""
         chosen = self.confusions if rows is None else self.confusions[rows]
         return metrics.summary(chosen.sum(axis=0), self.classes)
 
     def has_class_from(self, first: int) -> np.ndarray:
-        """Return [N] bool: whether the truth of a record holds class `first` or one after it."""
+        """Return [N] bool: whether the labels of a record hold class `first` or a later one."""
         return self.confusions[:, first:].sum(axis=(1, 2)) > 0
 
     @property
     def score(self) -> float:
-        """Foreground F1, by which the best checkpoint is chosen; 0 where it is not defined."""
+        """Foreground F1, which chooses the best checkpoint; 0 if it is not defined."""
         value = self.summary()["f1/foreground"]
         return 0.0 if np.isnan(value) else value
 
@@ -66,12 +66,12 @@ class MapEvaluation:
 
 @dataclasses.dataclass(frozen=True)
 class DenoisingEvaluation:
-    """The errors of denoising on a split, by band of timesteps.
+    """Denoising errors on a split, by band of timesteps.
 
     Attributes:
-        errors: [N, bands] float64, squared errors, summed over the values of a record that count.
-        powers: [N, bands] float64, those of predicting zero.
-        num_values: [N] float64, how many values of a record count: none of padding or no-data.
+        errors: [N, bands] float64, sums of squared errors over the valid values of a record.
+        powers: [N, bands] float64, the same sums if the prediction were zero.
+        num_values: [N] float64, number of valid values of a record, without padding and no-data.
         bands: first and last timestep of each band.
     """
 
@@ -82,21 +82,21 @@ class DenoisingEvaluation:
 
     @property
     def loss_by_band(self) -> np.ndarray:
-        """[bands], the mean over all values that count."""
+        """[bands], the mean squared error over all valid values."""
         return self.errors.sum(axis=0) / self.num_values.sum()
 
     @property
     def zero_by_band(self) -> np.ndarray:
-        """[bands], the loss of predicting zero."""
+        """[bands], the same mean if the prediction were zero."""
         return self.powers.sum(axis=0) / self.num_values.sum()
 
     @property
     def loss(self) -> float:
-        """Mean over values and bands: of timesteps that are uniform over [0, T)."""
+        """Mean over values and bands: the loss for timesteps uniform over [0, T)."""
         return float(self.loss_by_band.mean())
 
     def summary(self) -> dict[str, float]:
-        """Loss of each band, and as a share of the error of predicting zero."""
+        """Loss of each band, also as a share of the loss of predicting zero."""
         loss, zero = self.loss_by_band, self.zero_by_band
         names = [f"t{first:03d}-{last:03d}" for first, last in self.bands]
         return {
@@ -110,7 +110,7 @@ class DenoisingEvaluation:
 
     @property
     def score(self) -> float:
-        """By which the best checkpoint is chosen: the higher, the less the loss."""
+        """The negative loss, which chooses the best checkpoint: higher is better."""
         return -self.loss
 
     @property
@@ -123,7 +123,7 @@ Evaluation = MapEvaluation | DenoisingEvaluation
 
 
 class SplitReader:
-    """The records of a split in batches on the devices."""
+    """Reads the records of a split as batches on the devices."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         check_batch_size(objective.config.eval.batch_size, mesh.size)
@@ -131,7 +131,7 @@ class SplitReader:
         self.source = objective.dataset.source(split)
 
     def batches(self) -> Iterator[dict[str, jax.Array]]:
-        """Read the split once, in its order; see `eval_batches`."""
+        """Iterate over the split once, in order; see `eval_batches`."""
         config = self._objective.config
         batches = eval_batches(
             self.source,
@@ -145,12 +145,12 @@ class SplitReader:
 
 
 class MapEvaluator:
-    """Evaluates a task with maps on one split; compiled once, for any parameters and process."""
+    """Evaluates a task with maps on one split; compiles once for all parameters and processes."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
         self._mesh, rep = mesh, replicated(mesh)
-        # Everything comes out replicated: each process then holds the counts of all rows.
+        # All outputs are replicated, so each process holds the counts of all rows.
         self._step = jax.jit(
             _indexed(functools.partial(eval_step, problem=objective.problem)),
             in_shardings=(rep, batch_sharding(mesh), rep, rep),
@@ -165,8 +165,8 @@ class MapEvaluator:
 
         Args:
             params: parameters, replicated on the mesh.
-            process: how inputs are noised; on the mesh too.
-            progress: called with the number of records done after each batch.
+            process: the noise process, replicated on the mesh.
+            progress: called after each batch with its number of records.
         """
         classes = tuple(self._objective.config.data.classes)
         confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
@@ -176,7 +176,7 @@ class MapEvaluator:
             on_devices = replicate(draws, self._mesh)
         for batch in self._reader.batches():
             out = jax.device_get(self._step(params, batch, process, on_devices))
-            rows = out["index"] >= 0  # others only fill the last batch
+            rows = out["index"] >= 0  # other rows only fill the last batch
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])
             loss_weight += float(out["loss_weight"])
@@ -187,7 +187,7 @@ class MapEvaluator:
 
 
 class DenoisingEvaluator:
-    """Evaluates denoising on one split, each record once in every band of timesteps."""
+    """Evaluates denoising on one split, on each record once for every band of timesteps."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
@@ -210,7 +210,7 @@ class DenoisingEvaluator:
     def __call__(
         self, params: Any, process: NoiseProcess, progress: Progress | None = None
     ) -> DenoisingEvaluation:
-        """Measure the whole split; arguments as of `MapEvaluator`."""
+        """Measure errors over the whole split; arguments as in `MapEvaluator`."""
         shape = (len(self._reader.source), len(self._bands))
         errors, powers, num_values = np.zeros(shape), np.zeros(shape), np.zeros(shape[0])
         for batch in self._reader.batches():
@@ -227,8 +227,8 @@ class DenoisingEvaluator:
                 progress(int(rows.sum()))
         if not num_values.any():
             raise UserError(
-                f"dataset {self._objective.dataset.name!r}: no pixel in the middle of the records "
-                "that are evaluated holds data, so there is no error to measure"
+                f"dataset {self._objective.dataset.name!r}: the centres of the evaluated records "
+                "hold no valid pixel, so there is no error to measure"
             )
         bands = tuple((int(first), int(last) - 1) for first, last in self._bands)
         return DenoisingEvaluation(errors, powers, num_values, bands)
@@ -238,11 +238,11 @@ Evaluator = MapEvaluator | DenoisingEvaluator
 
 
 def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
-    """Make what evaluates a task."""
+    """Make the evaluator of a task."""
     kind = MapEvaluator if objective.task.has_classes else DenoisingEvaluator
     return kind(objective, mesh, split)
 
 
 def _indexed(step: Callable[..., dict[str, jax.Array]]) -> Callable[..., dict[str, jax.Array]]:
-    """Let a step also say which record each row is: devices may order rows as they like."""
+    """Make a step also return the record number of each row: devices may reorder rows."""
     return lambda params, batch, *rest: {"index": batch["index"], **step(params, batch, *rest)}

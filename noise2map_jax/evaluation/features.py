@@ -1,4 +1,4 @@
-"""Activations of named layers, as features for use elsewhere: retrieval, clustering, probes."""
+"""Activations of named layers, as features for other uses: retrieval, clustering, probes."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -19,20 +19,20 @@ Network = Noise2Map | UNet
 def layer_names(
     model: Network, input_shape: tuple[int, ...], *, task: str | None = None
 ) -> tuple[str, ...]:
-    """List the layers whose activations can be asked for; traced, nothing is run.
+    """List the layers that `features` accepts; the network is traced, not run.
 
     Args:
         model: the network.
-        input_shape: (B, H, W, C) of its input: decides whether there are resampling layers.
-        task: which head to use; for `Noise2Map` only.
+        input_shape: (B, H, W, C) of its input; decides whether there are resampling layers.
+        task: task of the head to use; for `Noise2Map` only.
 
     Returns:
         Paths in the tree of parameters, such as `unet/down_blocks_2/resnets_1`, sorted. `norm1`,
-        `norm2` and `conv_norm_out` are what comes after their SiLU, with which they are one
-        (`norm2` only where the timestep is added, not where it scales and shifts).
+        `norm2` and `conv_norm_out` give activations after their SiLU, which is fused with them
+        (`norm2` only if the timestep is added, not if it scales and shifts).
 
     Raises:
-        UserError: as of the network's own call.
+        UserError: as in a call of the network.
     """
     options = _options(model, task)
     x, timesteps = jnp.zeros(input_shape), jnp.ones(input_shape[0], jnp.int32)
@@ -62,29 +62,29 @@ def features(
 ) -> dict[str, jax.Array]:
     """Compute the activations of some layers for a batch.
 
-    Meant to be compiled, as in
+    Compile it, for example with
 
         jax.jit(functools.partial(features, model, layers=("unet/mid_block",), task="ss"))
 
-    where layers behind the last one that is asked for cost nothing.
+    so that layers after the last requested one cost nothing.
 
     Args:
         model: the network.
-        params: its tree of parameters.
-        x_t: [B, H, W, C], its input.
+        params: the network's tree of parameters.
+        x_t: [B, H, W, C], the network's input.
         timesteps: [B] int.
-        layers: names as of `layer_names`. A down block gives its last output, which is that of its
+        layers: names from `layer_names`. A down block gives its last output: that of its
             downsampling if it has one.
-        task: which head to use; for `Noise2Map` only.
+        task: task of the head to use; for `Noise2Map` only.
         use_timestep: [] bool, whether t reaches the network; for `Noise2Map` only.
-        pooled: average over the pixels.
+        pooled: whether to average over pixels.
 
     Returns:
-        By name: pooled [B, D] float32; else [B, h, w, D] as the layer puts it out (layers within
-        attention [B, h * w, D] or [B, D], as those of the timestep's embedding).
+        By name, [B, D] float32 if pooled; else the layer's output [B, h, w, D] (within attention
+        [B, h * w, D]; for layers of the timestep embedding [B, D]).
 
     Raises:
-        UserError: a layer does not exist; or as of the network's own call.
+        UserError: a layer does not exist; or as in a call of the network.
     """
     options = _options(model, task)
     if isinstance(model, Noise2Map):
@@ -111,19 +111,19 @@ def _options(model: Network, task: str | None) -> dict[str, Any]:
         return {}
     if task is None:
         names = ", ".join(head.task for head in model.heads)
-        raise UserError(f"no task given for the features of a model with heads; it has {names}")
+        raise UserError(f"features of this model need a task; its heads are for {names}")
     return {"task": model.head(task).task}
 
 
 def _is_layer(module: nn.Module, method: str, wanted: frozenset[str] | None) -> bool:
-    """Whether Linen keeps an output: those of calls, of all sub-modules or the wanted ones."""
+    """Whether Linen keeps an output: of calls only, of all sub-modules or the wanted ones."""
     name = "/".join(module.path)
     return method == "__call__" and bool(name) and (wanted is None or name in wanted)
 
 
 def _outputs(state: Any) -> dict[str, jax.Array]:
     """Return the kept outputs by the paths of their modules."""
-    # A module is called once; what it returned lies in a tuple of all of its calls.
+    # Linen keeps a tuple of the outputs of all calls; each module is called once.
     outputs = {
         "/".join(path[:-1]): calls[0]
         for path, calls in traverse_util.flatten_dict(state.get("intermediates", {})).items()
@@ -132,7 +132,7 @@ def _outputs(state: Any) -> dict[str, jax.Array]:
 
 
 def _pool(activation: jax.Array) -> jax.Array:
-    """Average [B, ..., D] over all axes between: [B, D] float32."""
+    """Average [B, ..., D] over the axes between B and D: [B, D] float32."""
     axes = tuple(range(1, activation.ndim - 1))
     return jnp.mean(activation.astype(jnp.float32), axis=axes)
 
@@ -141,6 +141,6 @@ def _unknown(name: str, names: Iterable[str]) -> UserError:
     known = list(names)
     if nearest := difflib.get_close_matches(name, known, n=5, cutoff=0.5):
         hint = f"did you mean {', '.join(nearest)}?"
-    else:  # hundreds, in a large network: the blocks show what names look like
+    else:  # a large network has hundreds of layers; the blocks show what names look like
         hint = f"expected {', '.join(n for n in known if n.count('/') <= 1)} or a layer within"
     return UserError(f"the model has no layer {name!r}; {hint}")

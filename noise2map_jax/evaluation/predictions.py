@@ -1,4 +1,4 @@
-"""What a trained network predicts of some records of a split, and the picture of it."""
+"""Predictions of a trained network for some records of a split, and pictures of them."""
 
 import functools
 import pathlib
@@ -19,9 +19,9 @@ from noise2map_jax.steps.eval_step import predict_step
 
 
 class RecordPredictor:
-    """Predicts single records, for pictures; compiled once, for any parameters and process.
+    """Predicts single records for pictures; compiles once for all parameters and noise processes.
 
-    The process that draws predicts by itself on its own first device.
+    The host process that draws the pictures predicts alone, on its first device.
     """
 
     def __init__(self, objective: Objective, split: str):
@@ -35,7 +35,7 @@ class RecordPredictor:
     def __call__(
         self, params: Any, process: NoiseProcess, picks: Sequence[int]
     ) -> list[prediction_rows.PredictedRecord]:
-        """Predict the records with the numbers `picks`."""
+        """Predict the records whose numbers are in `picks`."""
         local = jax.device_put(jax.device_get((params, process)), jax.local_devices()[0])
         keys, image_keys = self._objective.task.record_keys, self._objective.task.image_keys
         draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
@@ -59,11 +59,11 @@ class RecordPredictor:
 
 
 def spread(has_foreground: np.ndarray, number: int) -> list[int]:
-    """Pick records spread over a split, with foreground where there are any: others show nothing.
+    """Pick records spread over a split; only those with foreground, if there are any.
 
     Args:
         has_foreground: [N] bool.
-        number: how many to pick at most.
+        number: the largest number of records to pick.
 
     Returns:
         Numbers of records, ascending.
@@ -80,7 +80,11 @@ def save_predictions(
     rows: Sequence[prediction_rows.PredictedRecord],
     path: pathlib.Path,
 ) -> np.ndarray:
-    """Draw predictions, with the score of the whole split above; return [H, W, 3] uint8."""
+    """Draw predictions under the score of the whole split, save the picture, return it.
+
+    Returns:
+        The picture, [H, W, 3] uint8.
+    """
     f1 = evaluation.summary()["f1/foreground"]
     title = f"{objective.dataset.name}, {split}: foreground F1 {100 * f1:.2f} % over all tiles"
     picture = prediction_rows.draw_predictions(rows, objective.problem.value_range, title)
@@ -91,7 +95,7 @@ def save_predictions(
 def predict_spread(
     objective: Objective, split: str, evaluation: MapEvaluation, params: Any
 ) -> list[prediction_rows.PredictedRecord]:
-    """Predict as many records as the config wants to see; none where it wants none."""
+    """Predict `eval.num_pictures` records, spread over a split."""
     number = objective.config.eval.num_pictures
     if not number:
         return []

@@ -1,4 +1,4 @@
-"""How well a trained network predicts at other timesteps than its own: at no training cost."""
+"""Scores of a trained network at other timesteps than its own, without training it again."""
 
 import functools
 from typing import Any
@@ -16,7 +16,7 @@ from noise2map_jax.experiment.problem import Batch, Problem
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
 from noise2map_jax.steps.eval_step import eval_step
 
-MOST_PREDICTIONS = 16  # of a record in one call, which takes memory for a batch of each of them
+MOST_PREDICTIONS = 16  # predictions of a record in one call; each takes memory for a whole batch
 
 
 def sweep_step(
@@ -28,12 +28,12 @@ def sweep_step(
     *,
     problem: Problem,
 ) -> jax.Array:
-    """Count what is predicted of a batch at each of several timesteps, in one call.
+    """Compute the confusion matrices of a batch at several timesteps in one call.
 
     Args:
         params: the parameters to evaluate.
         batch: as in `eval_step`.
-        process: how inputs are noised; its own inference timesteps are not used.
+        process: the noise process; its own inference timesteps are not used.
         draws: as in `eval_step`, the same at every timestep.
         timesteps: [G] int32.
         problem: the static part.
@@ -51,7 +51,7 @@ def sweep_step(
 
 
 class TimestepSweep:
-    """Evaluates networks of a task at a grid of timesteps on one split; compiled once."""
+    """Evaluates networks of a task on one split at a grid of timesteps; compiles once."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._reader, self._rep = SplitReader(objective, mesh, split), replicated(mesh)
@@ -65,7 +65,7 @@ class TimestepSweep:
         )
 
     def __call__(self, params: Any, process: NoiseProcess, timesteps: np.ndarray) -> np.ndarray:
-        """Count over the whole split: [G, K, K] int64 for timesteps [G]."""
+        """Compute confusion matrices [G, K, K] int64 of the whole split at timesteps [G]."""
         counts = np.zeros((len(timesteps), self._num_classes, self._num_classes), np.int64)
         if not len(timesteps):
             return counts
@@ -74,7 +74,7 @@ class TimestepSweep:
         for batch in self._reader.batches():
             for first in range(0, len(timesteps), size):
                 part = timesteps[first : first + size]
-                filled = np.resize(part, size)  # the last call is as large as the others
+                filled = np.resize(part, size)  # all calls have the same size
                 grid = jax.device_put(jnp.asarray(filled, jnp.int32), self._rep)
                 found = jax.device_get(self._step(params, batch, process, draws, grid))
                 counts[first : first + size] += found[: len(part)]

@@ -1,1 +1,1 @@
-"""From a config to what is trained, and the run that keeps it."""
+"""An experiment made from a config, and the run that stores its config and results."""

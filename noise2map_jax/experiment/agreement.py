@@ -1,4 +1,4 @@
-"""Processes of one run agree on what they do before they do it, or all end with the reason."""
+"""Check before a run starts that its processes agree; if not, all end with the same reason."""
 
 import functools
 import hashlib
@@ -18,22 +18,22 @@ from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.field_rules import May, names
 
-Facts = dict[str, Any]  # what a process goes by, as JSON has it, by its name for people
+Facts = dict[str, Any]  # name for people -> JSON value that all processes must share
 T = TypeVar("T")
 
 
 def agreed(prepare: Callable[[], T], facts: Callable[[T], Facts]) -> T:
-    """Prepare a run on every process, and see that all prepared the same.
+    """Prepare a run on every process, and check that all of them prepared the same.
 
     Args:
-        prepare: makes it; the same on all processes.
-        facts: of what it made.
+        prepare: makes the run; the same function on all processes.
+        facts: returns the facts to compare, given the result of `prepare`.
 
     Returns:
-        What `prepare` made.
+        The result of `prepare`.
 
     Raises:
-        UserError: on every process, where one differs from the first or could not prepare.
+        UserError: on every process, if one of them could not prepare or differs from the first.
     """
     if jax.process_count() == 1:
         return prepare()
@@ -53,10 +53,10 @@ def agreed(prepare: Callable[[], T], facts: Callable[[T], Facts]) -> T:
 
 
 def facts_of(experiment: Experiment, workdir: pathlib.Path, mode: str) -> Facts:
-    """Return what all processes of a run must have in common."""
+    """Return the facts that all processes of a run must share."""
     return {
         "--mode": mode,
-        "--workdir": str(workdir),  # under another name one would save where others do not look
+        "--workdir": str(workdir),  # a process with another name would save in another place
         **fields(experiment.config, without=names(May.BE_OF_HOST)),
         **{f"the records of task {task}": d for task, d in experiment.digests.items()},
         **{
@@ -81,15 +81,15 @@ def source_digest() -> str:
 
 
 def mistakes(by_process: Sequence[str]) -> str:
-    """Say in a line what went wrong on which processes; empty where nothing did."""
-    if len(set(by_process)) == 1:  # the same command on all, or no mistake at all
+    """Say in one line which processes made which mistakes; empty if none did."""
+    if len(set(by_process)) == 1:  # all made the same mistake, or none
         return by_process[0]
     alike = _alike({process: text for process, text in enumerate(by_process) if text})
     return "; ".join(f"{_named(processes)}: {text}" for text, processes in alike.items())
 
 
 def disagreements(by_process: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a line what differs from the first process, and where; empty where nothing does."""
+    """Say in one line which processes differ from the first, and in what; empty if none do."""
     first, texts = by_process[0], {}
     for process, own in enumerate(by_process):
         differing = [
@@ -103,8 +103,8 @@ def disagreements(by_process: Sequence[Mapping[str, Any]]) -> str:
         return ""
     parts = [f"{_named(p)} in {text}" for text, p in _alike(texts).items()]
     return (
-        f"processes of one run differ from process 0: {'; '.join(parts)}; start all with the same "
-        "command, code, data and --workdir"
+        f"processes of one run differ from process 0: {'; '.join(parts)}; start all of them with "
+        "the same command, code, data and --workdir"
     )
 
 
@@ -125,7 +125,7 @@ def _short(value: Any) -> str:
 
 
 def _gather(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Exchange JSON between all processes; returns that of each, in their order."""
+    """Exchange JSON between all processes; return one entry a process, in their order."""
     text = np.frombuffer(json.dumps(content).encode(), np.uint8)
     longest = int(np.max(multihost_utils.process_allgather(np.int32(text.size))))
     padded = np.pad(text, (0, longest - text.size))

@@ -1,4 +1,4 @@
-"""From a config to the components of an experiment: network, noise process, weights, scaling."""
+"""Builders of an experiment's parts from a config: network, task, noise process, class weights."""
 
 import functools
 import math
@@ -28,7 +28,7 @@ SCHEDULE_PARAMETERS = ("beta_start", "beta_end", "max_beta", "sigma_min", "sigma
 
 
 def create_task(config: ConfigDict) -> Task:
-    """Look up the task of a config of one task."""
+    """Look up the task that a config of one task names."""
     return get_task(config.task, config.noise.prediction_type)
 
 
@@ -64,8 +64,8 @@ def _head(config: ConfigDict, unet: UNetConfig) -> Head:
     task, num_bands = get_task(config.task), config.data.num_bands
     num_inputs = num_bands * len(task.image_keys)
     num_outputs = task.num_outputs(num_bands, len(config.data.classes))
-    # A denoiser whose channels are those of the image is the backbone itself, as the published
-    # weights are: projections would keep it from being sampled or exported by itself.
+    # A denoiser with the channels of the image is the bare backbone, as in the published weights:
+    # with projections the backbone could not be sampled or exported alone.
     bare = not task.has_classes and (num_inputs, num_outputs) == (
         unet.in_channels,
         unet.out_channels,
@@ -79,13 +79,13 @@ def create_problem(
     """Build the static part of the steps of a task.
 
     Args:
-        config: of one task.
+        config: config of one task.
         model: the network.
-        class_weights: of each class in the loss.
-        weight: of this task's loss beside those of others.
+        class_weights: weight of each class in the loss.
+        weight: weight of this task's loss in the sum over tasks.
 
     Raises:
-        UserError: crops that cannot be, or a range of values that is wrong.
+        UserError: the crop size or the value range is invalid.
     """
     tile_size, sample_size = config.data.tile_size, config.model.sample_size
     augmentation = Augmentation(**config.augment)
@@ -110,18 +110,18 @@ def create_problem(
 
 
 def abstract_params(model: Noise2Map, tile_sizes: Mapping[str, int]) -> Any:
-    """Shapes and types of a network's parameters, for tiles of a side in pixels by task."""
+    """Shapes and types of a network's parameters; `tile_sizes`: side in pixels, by task."""
     return _abstract_params(model, tuple(sorted(tile_sizes.items())))
 
 
-@functools.lru_cache(maxsize=16)  # tracing takes a second, and members of a study ask for the same
+@functools.lru_cache(maxsize=16)  # tracing takes a second, and a study traces the same many times
 def _abstract_params(model: Noise2Map, tile_sizes: tuple[tuple[str, int], ...]) -> Any:
     sizes = dict(tile_sizes)
     return jax.eval_shape(lambda key: init_params(model, key, sizes), jax.random.key(0))
 
 
 def trained_sizes(config: ConfigDict) -> dict[str, int]:
-    """Side in pixels of what the network sees in training, by task."""
+    """Side of the network's input in training, in pixels, by task."""
     return {
         name: view.augment.crop_size or view.data.tile_size
         for name, view in task_configs(config).items()
@@ -129,7 +129,7 @@ def trained_sizes(config: ConfigDict) -> dict[str, int]:
 
 
 def evaluated_sizes(config: ConfigDict) -> dict[str, int]:
-    """Side in pixels of what the network sees in evaluation, by task: whole tiles for maps."""
+    """Side of the network's input in evaluation, in pixels, by task: whole tiles for maps."""
     sizes = trained_sizes(config)
     for name, view in task_configs(config).items():
         if get_task(name).has_classes:
@@ -179,7 +179,7 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
 
 
 def _check_ranges(options: ConfigDict) -> None:
-    """Refuse schedule parameters outside of their ranges."""
+    """Raise if a schedule parameter is out of its range."""
     ranges = {
         "beta_start, beta_end": (options.beta_start, options.beta_end, 1.0),
         "max_beta": (options.max_beta, options.max_beta, 1.0),
@@ -194,9 +194,9 @@ def _check_ranges(options: ConfigDict) -> None:
 
 
 def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, ...]:
-    """Return the weight of each class in the loss: as configured, or counted from train.
+    """Return the weight of each class in the loss: configured, or from pixel counts of train.
 
-    Without a dataset nothing is counted, and every class weighs 1 instead.
+    Where pixels would be counted but `dataset` is None, every class weighs 1.
     """
     if not get_task(config.task).has_classes:
         return ()

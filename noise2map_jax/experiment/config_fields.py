@@ -1,4 +1,4 @@
-"""Configs field by field: their full names, in what two differ, other values."""
+"""Configs as flat fields with full names: compare two configs, replace values."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-_SECTION = re.compile(r"^tasks\.[^.]+\.")  # of one task; its fields are named as those of the whole
+_SECTION = re.compile(r"^tasks\.[^.]+\.")  # section of one task; its fields repeat the common names
 
-Changes = dict[str, tuple[Any, Any]]  # by field, its value before and after
+Changes = dict[str, tuple[Any, Any]]  # field -> value before and after
 
 
 def changes(before: ConfigDict, after: ConfigDict) -> Changes:
-    """Return the fields in which two configs differ, with both values as JSON has them."""
+    """Return the fields in which two configs differ, with both values in their JSON form."""
     one, other = fields(before), fields(after)
     return {
         name: (one.get(name), other.get(name))
@@ -24,11 +24,11 @@ def changes(before: ConfigDict, after: ConfigDict) -> Changes:
 
 
 def fields(config: ConfigDict, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Return values, as JSON has them, by the full names of their fields.
+    """Return a config's values in their JSON form, by the full names of their fields.
 
     Args:
         config: the config.
-        without: names of fields, or of sections with a dot, that are left out.
+        without: names of fields to leave out; a name that ends in a dot is a whole section.
     """
     content = json.loads(json.dumps(config.to_dict()))
     flat = traverse_util.flatten_dict(content, sep=".")
@@ -36,18 +36,18 @@ def fields(config: ConfigDict, *, without: Collection[str] = ()) -> dict[str, An
 
 
 def describe(changed: Changes) -> str:
-    """Write changes for people, in a line."""
+    """Write changes in one line for people."""
     return ", ".join(f"{k} ({before!r}, now {after!r})" for k, (before, after) in changed.items())
 
 
 def is_among(field: str, names: Collection[str]) -> bool:
-    """Whether a field, of the whole or of a task, is one of names; `train.` names a section."""
+    """Whether `names` holds a field, common or of a task; `train.` names a whole section."""
     field = _SECTION.sub("", field)
     return any(field.startswith(n) if n.endswith(".") else field == n for n in names)
 
 
 def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
-    """Return a copy with other values, as JSON has them, by the full names of their fields."""
+    """Return a copy in which fields, by full name, have other values (in their JSON form)."""
     content = config.to_dict()
     for field, value in values.items():
         *path, last = field.split(".")
@@ -59,7 +59,7 @@ def with_values(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
 
 
 def with_tuples(value: Any) -> Any:
-    """Turn the lists that JSON has into tuples, at any depth."""
+    """Turn lists, which JSON has in place of tuples, back into tuples at any depth."""
     if isinstance(value, dict):
         return {key: with_tuples(v) for key, v in value.items()}
     return tuple(map(with_tuples, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The config that a run keeps, as a config file: `--config=.../config_of_run.py:WORKDIR`."""
+"""Config file that loads the config of an earlier run: `--config=.../config_of_run.py:WORKDIR`."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""From a config to the parts of an experiment: network, objectives, devices."""
+"""An experiment made from a config: the network, one objective for each task, the devices."""
 
 import dataclasses
 import math
@@ -28,13 +28,13 @@ from noise2map_jax.network.model import Noise2Map
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """One task of an experiment: what it learns from, and how.
+    """One task of an experiment with its records, its static part and its noise process.
 
     Attributes:
-        config: the experiment's, as if this task were alone.
+        config: the experiment's config as if this task were the only one.
         dataset: the records.
         problem: network, task and scaling: the static part of a step.
-        process: how inputs are noised: an argument of a step; on every device.
+        process: the noise process, an argument of a step; replicated on every device.
     """
 
     config: ConfigDict
@@ -44,29 +44,29 @@ class Objective:
 
     @property
     def num_noise_draws(self) -> int:
-        """Draws of Gaussian noise that a map is the mean over; 0 where no noise is drawn."""
+        """Number of Gaussian noise draws that a map averages; 0 if no noise is drawn."""
         has_draws = self.task.has_classes and noise.has_gaussian(self.process)
         return self.config.eval.num_noise_draws if has_draws else 0
 
     @property
     def task(self) -> Task:
-        """What is predicted from what."""
+        """The task: its inputs and targets."""
         return self.problem.task
 
     def protocol(self, split: str) -> str:
-        """Say in a line what a score on this split was measured on."""
+        """Describe in one line the data that a score on this split was measured on."""
         describe = self.dataset.protocol if self.task.has_classes else self.dataset.describe
         return describe(split)
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What training and evaluation share.
+    """The parts that training and evaluation share.
 
     Attributes:
-        config: what it was made from, with what follows from the data filled in.
+        config: the config, completed with values read from the data.
         model: the network.
-        objectives: one a task, by its name.
+        objectives: the objective of each task, by task name.
         mesh: the devices.
     """
 
@@ -94,13 +94,13 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
     """Make the parts of an experiment, and check them against each other.
 
     Args:
-        config: what is asked for.
-        trained: what an earlier part of the same run was made from; its scaling is kept.
+        config: the requested config.
+        trained: the config of an earlier part of the same run, whose scaling is kept.
 
     Raises:
-        UserError: naming the first field that is wrong.
+        UserError: a field is wrong; the message names the first one.
     """
-    if not 0 <= config.seed < 2**32:  # of which a random key is made
+    if not 0 <= config.seed < 2**32:  # the range of seeds for random keys
         raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
     if config.eval.num_noise_draws < 1:
         raise UserError(
@@ -116,10 +116,10 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
     }
     if len({objective.task.has_classes for objective in objectives.values()}) > 1:
         raise UserError(
-            f"the tasks {', '.join(objectives)} cannot be trained together: maps are scored by F1, "
-            "denoising by its loss, and the best checkpoint would be of neither; pretrain first"
+            f"the tasks {', '.join(objectives)} cannot be trained together: maps are scored by F1 "
+            "and denoising by its loss, so no checkpoint is the best; pretrain with denoising first"
         )
-    # Traced, not run: a tile that the network cannot take is named now, not after an epoch.
+    # Tracing finds a tile size that the network cannot take now, not after an epoch.
     abstract_params(model, evaluated_sizes(config))
     return Experiment(config, model, objectives, mesh)
 
@@ -141,18 +141,18 @@ def _create_objective(
 
 
 def check_sampling(config: ConfigDict) -> None:
-    """Refuse numbers of samples and of their steps that cannot be."""
+    """Raise if the number of samples or of sampling steps is impossible."""
     samples, steps = config.eval.num_samples, config.eval.num_sampling_steps
     total = config.noise.num_train_timesteps
     if samples < 0 or not 0 < steps <= total:
         raise UserError(
-            f"eval.num_samples is {samples} and num_sampling_steps {steps}; expected 0 or more "
-            f"samples in 1 to T = {total} steps"
+            f"eval.num_samples is {samples} and eval.num_sampling_steps {steps}; expected 0 or "
+            f"more samples and 1 to T = {total} steps"
         )
 
 
 def num_train_steps(config: ConfigDict, num_records: int) -> int:
-    """Length of a training run in steps, for a training split of `num_records`."""
+    """Return the length of a run in steps, for a training split of `num_records`."""
     if config.train.num_steps > 0:
         return config.train.num_steps
     return max(1, math.ceil(config.train.num_epochs * num_records / config.train.batch_size))

@@ -1,57 +1,58 @@
-"""Which fields of a run's config may be others later, when, and why: one table."""
+"""Rules for a run's config: which fields may change later, when, and why, in one table."""
 
 import enum
 
 
 class May(enum.Flag):
-    """When a field may have another value than the run was started with."""
+    """Occasions on which a field may differ from its value at the start of the run."""
 
-    GO_ON = enum.auto()  # when the run is gone on with
-    GO_ON_IN_STUDY = enum.auto()  # when it is a member of a study, and is gone on with
-    BE_OF_HOST = enum.auto()  # on each host of the run, for itself
-    BE_EVALUATED = enum.auto()  # when it is evaluated: with the value that is given
-    BE_TRAINED = enum.auto()  # when it is evaluated: it bears on training alone, whatever is given
+    GO_ON = enum.auto()  # training continues
+    GO_ON_IN_STUDY = enum.auto()  # training continues, and the run is a member of a study
+    BE_OF_HOST = enum.auto()  # always: each host of the run has its own value
+    BE_EVALUATED = enum.auto()  # evaluation: the new value is used
+    BE_TRAINED = enum.auto()  # evaluation: the new value is ignored, since it is about training
 
 
 _ANYTIME = May.GO_ON | May.GO_ON_IN_STUDY
 _READING = _ANYTIME | May.BE_OF_HOST | May.BE_EVALUATED
-# A name that ends in a dot is a whole section. Nothing else may change: not what is learned (nor
-# init_from, though it is not read again: the run would be described wrongly), not what the best is
-# chosen by. Members of a study are compared: they have one length, and choose among the same steps.
+# A name that ends in a dot is a whole section. No other field may change: neither what is learned,
+# nor the rule that chooses the best checkpoint, nor init_from (it is not read again, but the config
+# would describe the run wrongly). Members of a study are compared, so they keep the same length and
+# choose among the same steps.
 RULES: dict[str, tuple[May, str]] = {
-    "train.num_steps": (May.GO_ON, "more of the same training"),
-    "train.num_epochs": (May.GO_ON, "more of the same training"),
-    "train.eval_every_steps": (May.GO_ON, "the best is chosen among other steps"),
-    "train.log_every_steps": (_ANYTIME, "what is told of it"),
-    "train.write_report": (_ANYTIME, "what is told of it"),
-    "train.checkpoint_every_steps": (_ANYTIME, "how much is lost when it is killed"),
-    "train.remat": (_ANYTIME, "what is computed twice"),
-    "train.num_microbatches": (_ANYTIME, "the parts that sums are computed in"),
-    "eval.split": (_ANYTIME, "what is asked of the network later"),
-    "eval.batch_size": (_ANYTIME, "how many records are read at a time"),
-    "eval.num_pictures": (_ANYTIME, "what is shown"),
-    "eval.group_regex": (_ANYTIME, "what is told of the scores"),
-    "eval.num_samples": (_ANYTIME, "what is shown"),
-    "eval.num_sampling_steps": (_ANYTIME, "what is shown"),
-    "data.data_dir": (_READING, "where the records lie; their digest tells that they are the same"),
-    "data.num_threads": (_READING, "how fast records are read"),
-    "data.prefetch_size": (_READING, "how fast records are read"),
-    "mesh.": (_ANYTIME | May.BE_EVALUATED, "where sums are computed"),
-    "eval.": (May.BE_EVALUATED, "what evaluation is about"),
-    "data.dataset": (May.BE_EVALUATED, "other data; bands and classes are the run's"),
-    "data.tile_size": (May.BE_EVALUATED, "other data; bands and classes are the run's"),
-    "train.": (May.BE_TRAINED, "how it was trained"),
-    "augment.": (May.BE_TRAINED, "how it was trained"),
-    "seed": (May.BE_TRAINED, "how it was trained"),
-    "init_from": (May.BE_TRAINED, "what it began with"),
-    "init_parts": (May.BE_TRAINED, "what it began with"),
-    "init_input": (May.BE_TRAINED, "what it began with"),
-    "weight": (May.BE_TRAINED, "of a task beside others"),
+    "train.num_steps": (May.GO_ON, "continues the same training"),
+    "train.num_epochs": (May.GO_ON, "continues the same training"),
+    "train.eval_every_steps": (May.GO_ON, "changes the steps that the best is chosen among"),
+    "train.log_every_steps": (_ANYTIME, "changes only what is logged"),
+    "train.write_report": (_ANYTIME, "changes only what is written about the run"),
+    "train.checkpoint_every_steps": (_ANYTIME, "changes how much a killed run loses"),
+    "train.remat": (_ANYTIME, "changes which activations are computed twice"),
+    "train.num_microbatches": (_ANYTIME, "changes the parts that sums are computed in"),
+    "eval.split": (_ANYTIME, "is used after training"),
+    "eval.batch_size": (_ANYTIME, "changes how many records are read at a time"),
+    "eval.num_pictures": (_ANYTIME, "changes only what is shown"),
+    "eval.group_regex": (_ANYTIME, "changes only how scores are reported"),
+    "eval.num_samples": (_ANYTIME, "changes only what is shown"),
+    "eval.num_sampling_steps": (_ANYTIME, "changes only what is shown"),
+    "data.data_dir": (_READING, "changes the place of the records; a digest proves them the same"),
+    "data.num_threads": (_READING, "changes how fast records are read"),
+    "data.prefetch_size": (_READING, "changes how fast records are read"),
+    "mesh.": (_ANYTIME | May.BE_EVALUATED, "changes the devices that compute sums"),
+    "eval.": (May.BE_EVALUATED, "describes the evaluation"),
+    "data.dataset": (May.BE_EVALUATED, "names other data; bands and classes stay the run's"),
+    "data.tile_size": (May.BE_EVALUATED, "names other data; bands and classes stay the run's"),
+    "train.": (May.BE_TRAINED, "describes the training"),
+    "augment.": (May.BE_TRAINED, "describes the training"),
+    "seed": (May.BE_TRAINED, "describes the training"),
+    "init_from": (May.BE_TRAINED, "describes the initial parameters"),
+    "init_parts": (May.BE_TRAINED, "describes the initial parameters"),
+    "init_input": (May.BE_TRAINED, "describes the initial parameters"),
+    "weight": (May.BE_TRAINED, "weighs the loss of a task in training"),
 }
-OTHER_DATA = ("data.dataset", "data.tile_size")  # bears on scores, so it is told
-TIMESTEPS = "noise.inference_timesteps"  # may be evaluated with others, where given by itself
+OTHER_DATA = ("data.dataset", "data.tile_size")  # affect scores, so evaluation reports them
+TIMESTEPS = "noise.inference_timesteps"  # evaluation takes other ones if given as a single field
 
 
 def names(may: May) -> tuple[str, ...]:
-    """Return the fields and sections that may."""
+    """Return the fields and sections that may change on an occasion."""
     return tuple(name for name, (when, _) in RULES.items() if may in when)

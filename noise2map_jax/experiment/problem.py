@@ -1,4 +1,4 @@
-"""What is static in a step, and the way from records to the network's outputs."""
+"""The static part of a step: from the records of one task to the network's outputs."""
 
 import dataclasses
 from typing import Any
@@ -18,15 +18,15 @@ NOTHING_VARIED = Augmentation(flips_and_turns=False)
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One task of the network: what is predicted from what, and what it counts.
+    """One task of the network, with its scaling, augmentation and loss weights.
 
     Attributes:
         model: the network.
-        task: what is predicted from what.
+        task: inputs, targets and loss.
         value_range: (low, high) in sensor units, scaled to [-1, 1]; numbers, or one a band.
         class_weights: K weights of the classes in the loss.
-        augmentation: what is varied in training.
-        weight: of this task's loss beside those of other tasks.
+        augmentation: random changes to records in training.
+        weight: weight of this task's loss in the sum over tasks.
     """
 
     model: Noise2Map
@@ -38,7 +38,7 @@ class Problem:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of classes, K."""
         return len(self.class_weights)
 
     def scaled(self, batch: Batch) -> Batch:
@@ -49,7 +49,7 @@ class Problem:
     def noised(
         self, process: NoiseProcess, x: jax.Array, eps: jax.Array, timesteps: jax.Array
     ) -> Noised:
-        """Mix an input with its noise, at timesteps [B]."""
+        """Mix inputs x with their noise at timesteps [B]."""
         return Noised(
             x_t=add_noise(process, x, self.task.swap(x), eps, timesteps),
             x=x,
@@ -61,7 +61,7 @@ class Problem:
     def apply(
         self, process: NoiseProcess, params: Any, x_t: jax.Array, timesteps: jax.Array
     ) -> jax.Array:
-        """Predict from a noised input: [B, H, W, outputs] float32."""
+        """Apply the network to noised inputs; returns [B, H, W, outputs] float32."""
         outputs = self.model.apply(
             {"params": params},
             x_t,
@@ -69,12 +69,12 @@ class Problem:
             task=self.task.name,
             use_timestep=process.use_timestep,
         )
-        assert isinstance(outputs, jax.Array)  # and not variables beside it: nothing is mutable
+        assert isinstance(outputs, jax.Array)  # no variables are returned: nothing is mutable
         return outputs
 
 
 def gaussian_noise(process: NoiseProcess, key: jax.Array, x: jax.Array) -> jax.Array:
-    """Draw eps like x; zeros for the many processes that have no Gaussian part."""
+    """Draw Gaussian noise with the shape and type of x; zeros if the process has none."""
     return jax.lax.cond(
         process.mix.gaussian != 0,
         lambda: jax.random.normal(key, x.shape, x.dtype),

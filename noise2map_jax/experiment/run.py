@@ -1,4 +1,4 @@
-"""A run that was trained: its config and its best parameters."""
+"""Read a finished run: its config and its best parameters."""
 
 import contextlib
 import pathlib
@@ -17,17 +17,17 @@ from noise2map_jax.network.model import Noise2Map
 def open_run(
     workdir: str | pathlib.Path, mesh: Mesh | None = None
 ) -> tuple[ConfigDict, Noise2Map, int, Any]:
-    """Open a finished run, for use elsewhere.
+    """Open a finished run, for example to predict in other code.
 
     Args:
-        workdir: its work folder.
-        mesh: the devices that the parameters are put on; None: all there are.
+        workdir: the run's work folder.
+        mesh: the devices that hold the parameters; None = all.
 
     Returns:
-        `(config, model, step, params)`: the best parameters, and the step that they are of.
+        `(config, model, step, params)`: the best parameters, and the step that they were saved at.
 
     Raises:
-        UserError: there is no run, or it has no checkpoint of its network.
+        UserError: there is no run, or no checkpoint of its network.
     """
     path = pathlib.Path(workdir)
     config = load_config(path)
@@ -42,12 +42,12 @@ def restore_best(
     """Restore the best parameters of a run onto every device.
 
     Returns:
-        The step that they are of, and the tree of parameters.
+        The step that the parameters were saved at, and the tree of parameters.
 
     Raises:
-        UserError: there are none, or they are of another architecture.
+        UserError: there are no parameters, or they belong to another architecture.
     """
-    if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would make it
+    if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would create the folder
         raise UserError(f"no checkpoint in {str(workdir / 'checkpoints')!r}; train first")
     shapes = abstract_params(model, trained_sizes(config))
     abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))

@@ -1,6 +1,6 @@
-"""The config of a run: written once, at its start; what has changed since is kept beside it.
+"""The config of a run: written once at its start; a second file records later changes.
 
-config.json             what the run was started with, and digests of its datasets
+config.json             the config at the start, and digests of the datasets
 config_history.jsonl    a line for each later change: the step from which it holds, and each field
                         with its value before and after
 """
@@ -26,12 +26,12 @@ from noise2map_jax.experiment.config_fields import (
 from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
-FORMAT = 5  # of config.json; it grows when fields are added or change their meaning
+FORMAT = 5  # format of config.json; it grows when fields are added or change their meaning
 CONFIG, HISTORY = "config.json", "config_history.jsonl"
-# What came after format 2, with the values that are what was done before.
+# Fields added since format 2, with values that keep the earlier behaviour.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "mesh": {"fsdp": 1},
-    "eval": {"num_noise_draws": 4},  # once it was one: the same rule now for every run
+    "eval": {"num_noise_draws": 4},  # an exception: earlier versions drew once; now all runs use 4
     "model": {"matmul_precision": "default"},
     "train": {
         "max_skipped_updates": 0,
@@ -45,19 +45,19 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
 def save_config(
     config: ConfigDict, workdir: pathlib.Path, digests: Mapping[str, str] | None = None
 ) -> None:
-    """Write `config.json`, from which a finished run can be used again.
+    """Write `config.json`, from which a finished run can be opened again.
 
     Args:
-        config: what the run is started with.
-        workdir: its work folder.
-        digests: of its datasets, by task.
+        config: the config at the start of the run.
+        workdir: the run's work folder.
+        digests: digests of the run's datasets, by task.
     """
     content = {"format": FORMAT, "datasets": dict(digests or {})} | config.to_dict()
     _write(workdir / CONFIG, json.dumps(content, indent=2) + "\n")
 
 
 def load_config(workdir: pathlib.Path) -> ConfigDict:
-    """Read the config of a run: what it was started with, and what was changed since.
+    """Read the present config of a run: the config at its start, with later changes applied.
 
     Raises:
         UserError: there is no run, or its config is damaged.
@@ -73,12 +73,12 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
 
 
 def config_of(content: Any) -> ConfigDict:
-    """Make a config of what JSON holds, in which lists stand for tuples.
+    """Make a config from the content of a JSON file; lists become tuples.
 
-    Fields that it lacks since they came later have the values that are what was done before.
+    Fields that were added after the file was written get their values from `ADDED_FIELDS`.
 
     Raises:
-        UserError: a section of the config is none.
+        UserError: the file has a plain value in place of a section.
     """
     for section, added in ADDED_FIELDS.items():
         found = content.get(section, {})
@@ -91,15 +91,15 @@ def config_of(content: Any) -> ConfigDict:
 def record_config(
     config: ConfigDict, workdir: pathlib.Path, digests: Mapping[str, str], step: int
 ) -> None:
-    """Write a run's config at its start; later add to its history what has changed.
+    """Write a run's config at its start; later append the changes to its history.
 
     Args:
-        config: what it is started or gone on with; `check_going_on` has found nothing wrong.
-        workdir: its work folder.
-        digests: of its datasets, by task.
-        step: from which the changes hold.
+        config: the config to start or continue with, which `check_going_on` has accepted.
+        workdir: the run's work folder.
+        digests: digests of the run's datasets, by task.
+        step: the step from which the changes hold.
     """
-    if not (workdir / CONFIG).is_file() or step == 0:  # nothing was learned with what stood there
+    if not (workdir / CONFIG).is_file() or step == 0:  # no step was trained with an earlier config
         save_config(config, workdir, digests)
         (workdir / HISTORY).unlink(missing_ok=True)
     elif changed := changes(load_config(workdir), config):
@@ -116,57 +116,57 @@ def check_going_on(
     may: May = May.GO_ON,
     remedy: str = "start a new run with another --workdir",
 ) -> Changes:
-    """Compare what a run is to be gone on with, or asked again, with what it is.
+    """Compare the config and data for continuing a run to those that it was trained with.
 
     Args:
-        workdir: of the run.
-        config: what is asked for, with what follows from the data filled in.
-        digests: of the datasets, by task.
-        may: what it is about: `May.GO_ON_IN_STUDY` of members of a study.
-        remedy: what else can be done, to be said.
+        workdir: the run's work folder.
+        config: the requested config, completed with values read from the data.
+        digests: digests of the datasets, by task.
+        may: the occasion; `May.GO_ON_IN_STUDY` for members of a study.
+        remedy: the advice that ends an error message.
 
     Returns:
-        What differs and may.
+        The changes, all of them allowed.
 
     Raises:
-        UserError: something else differs, or a dataset was built anew.
+        UserError: a field differs that may not, or a dataset was built anew.
     """
     changed = changes(load_config(workdir), config)
     if refused := {k: v for k, v in changed.items() if not is_among(k, names(may))}:
         raise UserError(
-            f"{workdir} was trained with other values of {describe(refused)}; give those, or "
+            f"{workdir} was trained with other values of {describe(refused)}; use its values, or "
             f"{remedy}"
         )
     if tasks := rebuilt(workdir, digests):
         raise UserError(
-            f"the dataset of task {', '.join(tasks)} was built anew since {workdir} was started: "
-            f"its records are others; {remedy}"
+            f"the dataset of task {', '.join(tasks)} was built anew since {workdir} was started, "
+            f"and its records changed; {remedy}"
         )
     return changed
 
 
 def check_same_numbers(workdir: pathlib.Path) -> None:
-    """Refuse to train on where an earlier version began.
+    """Raise if a run was started by an earlier version and so cannot be trained further.
 
-    Before format 5 tasks shared their random numbers, and went through their records otherwise: the
-    second part of the run would not be that of any config.
+    Before format 5 tasks shared their random numbers and read their records in another order: no
+    config would describe the whole of a run that continues.
 
     Raises:
-        UserError: the run was begun before format 5.
+        UserError: the run was started before format 5.
     """
     found = json.loads((workdir / CONFIG).read_text(encoding="utf-8")).get("format", 1)
     if found < 5:
         raise UserError(
-            f"{workdir} was begun by an earlier version, which drew other random numbers: it can "
-            "be evaluated, used for maps and begun from (init_from), but not trained on; start a "
+            f"{workdir} was started by an earlier version, which drew other random numbers: it can "
+            "be evaluated, used for maps and used as init_from, but not trained further; start a "
             "new run with another --workdir"
         )
 
 
 def rebuilt(workdir: pathlib.Path, digests: Mapping[str, str]) -> list[str]:
-    """Name the tasks whose datasets hold other records than when a run was started.
+    """Name the tasks whose datasets hold other records than when the run was started.
 
-    Runs of before format 5 do not say what they were started with: none is named.
+    Runs from before format 5 did not record their data, so for them no task is named.
     """
     before, _ = _read(workdir)
     return [task for task, digest in digests.items() if before.get(task, digest) != digest]
@@ -175,20 +175,20 @@ def rebuilt(workdir: pathlib.Path, digests: Mapping[str, str]) -> list[str]:
 def evaluated_config(
     workdir: pathlib.Path, config: ConfigDict, deliberate: Collection[str] = ()
 ) -> tuple[ConfigDict, Changes]:
-    """Return what a run is evaluated with: its own config, with the data and `eval` of another.
+    """Return the config to evaluate a run with: its own, with `data` and `eval` as requested.
 
     Args:
-        workdir: of the run.
-        config: what is asked for.
-        deliberate: full names of fields that were given one by one, not by a whole config: only
-            so can the timesteps of prediction be others, and only so does it matter what a config
-            says of training.
+        workdir: the run's work folder.
+        config: the requested config.
+        deliberate: full names of fields given one by one on the command line. Only these can
+            change the timesteps of prediction; a training field that differs is refused only if
+            it is among them.
 
     Returns:
-        The config, and what in it bears on scores and is not as in training.
+        The config, and the changes in it that affect scores.
 
     Raises:
-        UserError: something else differs.
+        UserError: a field differs that may not.
     """
     trained = load_config(workdir)
     changed = changes(trained, keep_scaling(config, trained))
@@ -206,21 +206,21 @@ def evaluated_config(
     if refused:
         raise UserError(
             f"{workdir} was trained with other values of {describe(refused)}; give the config that "
-            f"it was trained with, or leave --config out; --config.{TIMESTEPS} alone can be given "
-            "to predict otherwise"
+            "it was trained with, or leave out --config; only "
+            f"--config.{TIMESTEPS} can change how it predicts"
         )
     differing = {k: v for k, v in taken.items() if k in chosen or is_among(k, OTHER_DATA)}
     return with_values(trained, {field: after for field, (_, after) in taken.items()}), differing
 
 
 def _read(workdir: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Digests of the datasets by task, and the rest of `config.json`."""
+    """Return the digests of the datasets by task, and the rest of `config.json`."""
     path = workdir / CONFIG
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r}: it has no config.json; train first")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of the decoder or of the encoding
+    except ValueError as error:  # JSON or UTF-8 is wrong
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
     found = content.pop("format", 1) if isinstance(content, dict) else None
     if found not in (2, 3, 4, FORMAT):
@@ -235,7 +235,7 @@ def _read(workdir: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def _changed_since(workdir: pathlib.Path) -> dict[str, Any]:
-    """Return the newest values of the fields that were changed since the start of a run."""
+    """Return the newest values of all fields that changed since the start of a run."""
     path = workdir / HISTORY
     if not path.is_file():
         return {}
@@ -247,7 +247,7 @@ def _changed_since(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _write(path: pathlib.Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")

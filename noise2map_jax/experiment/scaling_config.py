@@ -1,4 +1,4 @@
-"""How the sensor values of an experiment are scaled: by its config, or by its data's manifest."""
+"""The scaling of an experiment's sensor values, from its config or from its data's manifest."""
 
 from collections.abc import Mapping
 
@@ -17,21 +17,21 @@ BandRanges = tuple[tuple[float, float], ...]  # (low, high) of each band
 def resolve_scaling(
     config: ConfigDict, datasets: Mapping[str, Dataset], trained: ConfigDict | None = None
 ) -> ConfigDict:
-    """Fill in `data.band_ranges` from the manifests, where `data.scaling` asks for it.
+    """Fill in `data.band_ranges` from the manifests where `data.scaling` is `manifest`.
 
-    The numbers are kept with the run: prediction needs no dataset, and a dataset that is built
-    anew, or another one to evaluate on, does not change what a trained network sees.
+    The run's config keeps the numbers. So prediction needs no dataset, and a trained network sees
+    the same scaling if its dataset is built anew or it is evaluated on another one.
 
     Args:
         config: an experiment.
-        datasets: by task.
-        trained: the config that the run was started with, whose numbers go before.
+        datasets: the datasets, by task.
+        trained: the config at the start of the run, whose numbers take precedence.
 
     Returns:
-        A copy.
+        A completed copy of `config`.
 
     Raises:
-        UserError: an unknown way of scaling, or a manifest without what it takes.
+        UserError: `data.scaling` is unknown, or a manifest has no usable band ranges.
     """
     config = keep_scaling(config, trained) if trained else config.copy_and_resolve_references()
     for name, dataset in datasets.items():
@@ -46,14 +46,14 @@ def resolve_scaling(
 
 
 def keep_scaling(config: ConfigDict, trained: ConfigDict) -> ConfigDict:
-    """Fill in `data.band_ranges` with the numbers that a run was started with.
+    """Fill in `data.band_ranges` from the start of a run.
 
     Args:
-        config: an experiment; where it has numbers of its own, they stay.
+        config: an experiment; numbers that it has already stay.
         trained: the config of the run.
 
     Returns:
-        A copy.
+        A completed copy of `config`.
     """
     config = config.copy_and_resolve_references()
     before = task_configs(trained)
@@ -72,7 +72,7 @@ def value_range(config: ConfigDict) -> ValueRange:
     """Return the sensor values that become -1 and 1: numbers, or one a band.
 
     Raises:
-        UserError: a range that is empty, or not one a band.
+        UserError: a range is empty, or the number of ranges is not that of the bands.
     """
     data = config.data
     if data.band_ranges:

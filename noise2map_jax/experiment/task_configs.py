@@ -1,4 +1,4 @@
-"""A config of several tasks, seen as one config a task."""
+"""A config of several tasks, split into one config for each task."""
 
 import math
 from typing import Any
@@ -10,20 +10,20 @@ from noise2map_jax.method.tasks import get_task
 
 
 def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """Split a config into one a task, each as if that task were alone.
+    """Split a config into one for each task, as if that task were the only one.
 
-    A config of one task is its own view. One of several holds a section for each in `tasks`, with
-    what the tasks do not share (`default.multitask` in configs/ makes it); all else is common. A
-    section of weight 0 is left out: there is no such task then, and no head for it.
+    A config of one task is returned as it is. A config of several tasks has a section for each in
+    `tasks` with the fields that tasks do not share (`default.multitask` in configs/ makes it); all
+    other fields are common. A task of weight 0 is left out and gets no head.
 
     Args:
         config: an experiment.
 
     Returns:
-        Configs by the name of their task, sorted by it.
+        Configs by task name, sorted by name.
 
     Raises:
-        UserError: an unknown task, or none that weighs anything.
+        UserError: a task is unknown, or every weight is 0.
     """
     if not config.tasks:
         get_task(config.task)
@@ -35,10 +35,10 @@ def task_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 
 def task_weight(config: ConfigDict, task: str) -> float:
-    """Return what the loss of a task weighs beside those of others.
+    """Return the weight of a task's loss in the sum over tasks.
 
     Raises:
-        UserError: it is negative.
+        UserError: the weight is negative or not finite.
     """
     weight = config.tasks[task].weight if config.tasks else 1.0
     if not 0 <= weight < math.inf:
@@ -47,10 +47,10 @@ def task_weight(config: ConfigDict, task: str) -> float:
 
 
 def task_config(config: ConfigDict, task: str) -> ConfigDict:
-    """Return the config of one task; an empty name means the only one that there is.
+    """Return the config of one task; an empty name stands for the only task.
 
     Raises:
-        UserError: no such task, or several of which none is named.
+        UserError: there is no such task, or the name is empty and there are several tasks.
     """
     views = task_configs(config)
     if not task and len(views) == 1:

@@ -1,4 +1,4 @@
-"""Mapping scenes of any size, tile by tile, with the best parameters of a finished run.
+"""Maps of scenes of any size, tile by tile, with the best parameters of a finished run.
 
 Memory does not grow with the scene.
 """
@@ -59,9 +59,9 @@ class Predictor:
         """Predict N tiles of a scene.
 
         Args:
-            tiles: each a tuple of dates [S, S, C].
-            places: row and column of the first pixel of each in the scene.
-            batch_size: tiles predicted in one call, N or more.
+            tiles: N tiles, each a tuple of images [S, S, C], one a date.
+            places: row and column of each tile's first pixel in the scene.
+            batch_size: number of tiles of the compiled call, N or more.
 
         Returns:
             Probabilities [N, S, S, K], uncertainty [N, S, S].
@@ -71,7 +71,7 @@ class Predictor:
         batch = {
             key: np.stack([tile[i] for tile in filled]) for i, key in enumerate(self.image_keys)
         }
-        # Every scene has the noise of the same number: a map does not depend on a file's name.
+        # Every scene gets the noise of scene number 0, so a map does not depend on a file's name.
         positions = [position(0, *place) for place in places]
         positions += [position(0, 0, 0)] * (batch_size - len(tiles))
         batch |= {key: np.stack([p[key] for p in positions]) for key in positions[0]}
@@ -94,19 +94,19 @@ def map_scene(
     """Map a scene.
 
     Args:
-        workdir: a run that has a best checkpoint.
+        workdir: the work folder of a run that has a best checkpoint.
         paths: the image, or the images before and after.
-        output: the GeoTIFF of class indices to write.
-        task: whose head is used, for a run of several tasks.
-        probability: a GeoTIFF of the probability of not being class 0, float32, to write; or "".
-        uncertainty: a GeoTIFF of the standard deviation of that probability over several
-            timesteps and draws of Gaussian noise, float32, to write; or "".
-        timesteps: at which to predict, the mean over several; empty = those of the run.
-        batch_size: tiles predicted at once.
-        margin: pixels at a tile's edges that are not used; -1 = an eighth of the tile.
+        output: GeoTIFF to write with class indices.
+        task: task of the head to use, in a run of several tasks.
+        probability: GeoTIFF to write with 1 - P(class 0), float32; "" = none.
+        uncertainty: GeoTIFF to write with the standard deviation of that probability over
+            timesteps and Gaussian noise draws, float32; "" = none.
+        timesteps: timesteps to predict at and average over; empty = those of the run.
+        batch_size: number of tiles predicted at once.
+        margin: width in pixels of a tile's border that is not used; -1 = an eighth of the tile.
 
     Raises:
-        UserError: images that do not fit the run or each other.
+        UserError: the images do not fit the run or each other, or an option is invalid.
     """
     run_config = load_config(workdir)
     config = task_config(run_config, task)
@@ -120,12 +120,12 @@ def map_scene(
     if uncertainty and num_timesteps * num_draws < 2:
         raise UserError(
             f"an uncertainty needs several timesteps, but the run predicts at {num_timesteps}; "
-            "name them, for example --timesteps=700,800,900,999"
+            "give more, for example --timesteps=700,800,900,999"
         )
     if len(paths) != len(kind.image_keys):
         raise UserError(
             f"task {kind.name!r} takes {len(kind.image_keys)} image(s) "
-            f"({', '.join(kind.image_keys)}), but {len(paths)} given; see --post"
+            f"({', '.join(kind.image_keys)}), but {len(paths)} are given; see --post"
         )
     size = data.tile_size
     margin = size // 8 if margin < 0 else margin
@@ -171,14 +171,12 @@ def map_scene(
 
 
 def _check_targets(sources: list[str], targets: list[str]) -> None:
-    """Refuse to write over an input, or two outputs to one file."""
+    """Raise if an output would overwrite an input or another output."""
     seen = {pathlib.Path(path).resolve(): path for path in sources}
     for target in targets:
         place = pathlib.Path(target).resolve()
         if place in seen:
-            raise UserError(
-                f"{target!r} would be written over {seen[place]!r}; choose another name"
-            )
+            raise UserError(f"{target!r} would overwrite {seen[place]!r}; choose another name")
         if not place.parent.is_dir():
             raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
         seen[place] = target

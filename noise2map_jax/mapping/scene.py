@@ -17,16 +17,16 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.method.losses import IGNORE
 from noise2map_jax.pictures.class_colours import class_colours
 
-ALIGNED = 0.01  # pixels that two grids may be apart: far less than what is seen in an image
+ALIGNED = 0.01  # pixels that two grids may differ by: far too little to be seen in an image
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A part of a scene that is predicted at once.
+    """One tile of a scene.
 
     Attributes:
-        read: the window that the network sees; it may reach past the scene's edges.
-        core: the window that is written; cores tile the scene without gap or overlap.
+        read: the window that the network sees; it may extend beyond the scene.
+        core: the window that is written; cores cover the scene without gap or overlap.
     """
 
     read: Window
@@ -34,7 +34,7 @@ class Block:
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """Where the core lies in what was read."""
+        """Rows and columns of the core within the read window."""
         top = self.core.row_off - self.read.row_off
         left = self.core.col_off - self.read.col_off
         return slice(top, top + self.core.height), slice(left, left + self.core.width)
@@ -43,14 +43,14 @@ class Block:
 def blocks(height: int, width: int, tile_size: int, margin: int) -> Iterator[Block]:
     """Cut a scene into tiles that overlap by twice the margin, row by row.
 
-    A network sees little beyond the edge of its tile: only what lies at least `margin` pixels
-    inside is used, but for the scene's own edges.
+    A network sees nothing beyond the edge of its tile, so a strip of `margin` pixels on each side
+    is read but not written.
 
     Args:
         height: rows of the scene.
         width: columns of the scene.
-        tile_size: side of what the network sees.
-        margin: pixels on each side that are read but not written.
+        tile_size: side of a tile, in pixels.
+        margin: width of the strip, in pixels.
     """
     step = tile_size - 2 * margin
     for row in range(0, height, step):
@@ -63,15 +63,15 @@ def blocks(height: int, width: int, tile_size: int, margin: int) -> Iterator[Blo
 
 @contextlib.contextmanager
 def open_image(path: str) -> Iterator[rasterio.DatasetReader]:
-    """Open an image for reading windows of it.
+    """Open an image to read windows from it.
 
     Raises:
-        UserError: it is not there or cannot be opened.
+        UserError: the image does not exist or cannot be opened.
     """
     if not pathlib.Path(path).is_file():
         raise UserError(f"no image {path!r}")
     with warnings.catch_warnings():
-        # PNG, JPEG and plain TIFF have no georeference: their maps then have none either.
+        # PNG, JPEG and plain TIFF have no georeference, so their maps have none either.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             image = rasterio.open(path)
@@ -83,7 +83,7 @@ def open_image(path: str) -> Iterator[rasterio.DatasetReader]:
 
 @contextlib.contextmanager
 def create_map(path: str, profile: dict[str, Any]) -> Iterator[rasterio.io.DatasetWriter]:
-    """Write a GeoTIFF beside its place and move it there when it is whole."""
+    """Write a GeoTIFF to `path.part`, and rename it to `path` once it is complete."""
     part = pathlib.Path(f"{path}.part")
     try:
         with rasterio.open(part, "w", **profile) as output:
@@ -94,16 +94,16 @@ def create_map(path: str, profile: dict[str, Any]) -> Iterator[rasterio.io.Datas
 
 
 def colour_bands(image: rasterio.DatasetReader) -> list[int]:
-    """Numbers of the bands that are not alpha, from 1."""
+    """Numbers, from 1, of the bands other than alpha."""
     alpha = rasterio.enums.ColorInterp.alpha
     return [i for i, kind in enumerate(image.colorinterp, start=1) if kind != alpha]
 
 
 def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: str) -> None:
-    """Compare images with what the network was trained on, and with each other.
+    """Compare images with the network's training data, and with each other.
 
     Raises:
-        UserError: the first difference, with both values.
+        UserError: the images differ; the message has both values.
     """
     for image in images:
         found = len(colour_bands(image))
@@ -131,9 +131,9 @@ def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: st
 
 
 def _on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader) -> bool:
-    """Whether the pixels of two images of one size lie at the same places.
+    """Whether the pixels of two images of the same size cover the same ground.
 
-    The places of corners are compared in pixels, for coordinates are metres or degrees.
+    Corners are compared in pixels, because coordinates may be metres or degrees.
     """
     if first.crs != second.crs:
         return False
@@ -145,10 +145,10 @@ def _on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader)
 
 
 def read_block(image: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Read a window, mirrored where it reaches past the scene.
+    """Read a window; beyond the scene's edges it holds mirrored pixels.
 
     Returns:
-        Pixels [S, S, C] as stored, and [S, S] bool: which of them hold data.
+        Pixels [S, S, C] as stored, and [S, S] bool, True for pixels that hold data.
     """
     rows = mirrored(window.row_off, window.height, image.height)
     cols = mirrored(window.col_off, window.width, image.width)
@@ -163,14 +163,14 @@ def read_block(image: rasterio.DatasetReader, window: Window) -> tuple[np.ndarra
 
 
 def mirrored(offset: int, length: int, size: int) -> np.ndarray:
-    """Indices of a window within [0, size), reflected at the edges as often as needed."""
+    """Indices of a window, reflected at the edges of [0, size) as often as needed."""
     period = max(2 * (size - 1), 1)
     position = np.arange(offset, offset + length) % period
     return np.minimum(position, period - position)
 
 
 def map_profile(image: rasterio.DatasetReader, dtype: str, nodata: float | None) -> dict[str, Any]:
-    """Describe a GeoTIFF of one band on the grid of an image."""
+    """Return the rasterio profile of a one-band GeoTIFF on the grid of an image."""
     return {
         "driver": "GTiff",
         "height": image.height,
@@ -189,7 +189,7 @@ def map_profile(image: rasterio.DatasetReader, dtype: str, nodata: float | None)
 
 
 def describe_map(output: rasterio.io.DatasetWriter, classes: tuple[str, ...]) -> None:
-    """Give a map of classes its colours and names."""
+    """Write class colours and names into a map."""
     colours = dict(enumerate(class_colours(len(classes))))
     output.write_colormap(1, colours | {IGNORE: (128, 128, 128)})
     output.update_tags(classes=", ".join(f"{k} = {name}" for k, name in enumerate(classes)))

@@ -1,4 +1,4 @@
-"""What the page of a training run shows: scores on validation, learning curves, predictions."""
+"""Content of a training run's page: validation scores, learning curves, predictions."""
 
 import json
 import pathlib
@@ -24,12 +24,12 @@ def run_page(
     """Gather the page's content for one task of a run.
 
     Args:
-        experiment: what was trained.
+        experiment: the experiment that was trained.
         objective: the task.
-        evaluation: of the best parameters on the validation split.
-        rows: what they predict of a few records of it.
-        workdir: of the run.
-        command: that trains it again.
+        evaluation: evaluation of the best parameters on the validation split.
+        rows: predictions of the best parameters for a few records of that split.
+        workdir: the run's work folder.
+        command: the command that started the run.
     """
     config, name = experiment.config, objective.task.name
     loss = f"train/loss/{name}" if len(experiment.objectives) > 1 else "train/loss"

@@ -1,4 +1,4 @@
-"""Parts that pages of runs and of studies share: learning curves, noised inputs, predictions."""
+"""Parts that the pages of runs and studies share: learning curves, noised inputs, predictions."""
 
 import json
 import pathlib
@@ -21,19 +21,19 @@ from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, 
 from noise2map_jax.pictures.prediction_rows import PredictedRecord, to_rgb
 from noise2map_jax.steps.eval_step import prediction_noise
 
-NUM_NOISED = 6  # timesteps at which inputs are shown
-NUM_SAMPLED = 4  # evaluations whose samples are shown
+NUM_NOISED = 6  # number of timesteps that noised inputs are shown at
+NUM_SAMPLED = 4  # number of evaluations that samples are shown of
 
 
 def command_line() -> str:
-    """What was typed to start this program, so that it can be typed again."""
+    """Return the command that started this program, so that a reader can repeat it."""
     return shlex.join(["python", "-m", "noise2map_jax.main", *sys.argv[1:]])
 
 
 def learning_curve(
     workdir: pathlib.Path, variant: str, seed: int, *, loss: str, f1: str
 ) -> LearningCurve:
-    """Read how a run learnt from its `metrics.jsonl`; `loss` and `f1` are names in it."""
+    """Read a learning curve from a run's `metrics.jsonl`; `loss` and `f1` are names in it."""
     found: dict[str, list[tuple[int, float]]] = {loss: [], f1: []}
     path = workdir / "metrics.jsonl"
     for line in path.read_text().splitlines() if path.is_file() else ():
@@ -48,17 +48,17 @@ def learning_curve(
 
 
 def drawn_samples(folder: pathlib.Path, name: str) -> tuple[tuple[int, np.ndarray], ...]:
-    """Read what a denoiser drew, from `NUM_SAMPLED` evaluations spread over its training.
+    """Read a denoiser's samples from `NUM_SAMPLED` evaluations spread over its training.
 
     Args:
-        folder: of the report.
-        name: of the pictures, with `*` for the step.
+        folder: the folder of the report.
+        name: file name of the pictures, with `*` for the step.
 
     Returns:
-        Steps, and pictures [H, W, 3] uint8.
+        Pairs of step and picture [H, W, 3] uint8.
     """
     pattern = re.compile(re.escape(name).replace(r"\*", r"(\d+)"))
-    # What people have put there under another name is none of them.
+    # The exact pattern skips files that people put there under other names.
     found = {int(m[1]): path for path in folder.iterdir() if (m := pattern.fullmatch(path.name))}
     steps = sorted(found)
     spread = np.linspace(0, len(steps) - 1, min(NUM_SAMPLED, len(steps))).round().astype(int)
@@ -67,7 +67,7 @@ def drawn_samples(folder: pathlib.Path, name: str) -> tuple[tuple[int, np.ndarra
 
 
 def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) -> NoisedInputs:
-    """Show what the network gets of a record, at timesteps of training and of prediction."""
+    """Show the network's input for one record at timesteps of training and of prediction."""
     problem, process = objective.problem, jax.device_get(objective.process)
     trained = np.flatnonzero(process.timestep_weights)
     spread = trained[np.linspace(0, len(trained) - 1, NUM_NOISED).round().astype(int)]
@@ -86,7 +86,7 @@ def noised_inputs(objective: Objective, record: dict[str, Any], variant: str) ->
 
 
 def to_rgb_scaled(image: np.ndarray) -> np.ndarray:
-    """The first three bands of an input [H, W, C] as uint8; beyond [-1, 1] it is cut off."""
+    """Return the first three bands of an input [H, W, C] as uint8, clipped to [-1, 1]."""
     return to_rgb(np.round(127.5 * np.clip(image, -1, 1) + 127.5).astype(np.uint8), (0.0, 255.0))
 
 
@@ -96,13 +96,13 @@ def scene_pictures(
     record: PredictedRecord,
     predicted: Sequence[tuple[str, np.ndarray]],
 ) -> ScenePictures:
-    """Show what variants predict of a record.
+    """Show the predictions of several variants for one record.
 
     Args:
-        objective: of the record.
-        name: what the pictures are called.
+        objective: the task of the record.
+        name: title of the pictures.
         record: the record.
-        predicted: by variant, probabilities [H, W, K].
+        predicted: pairs of variant and its probabilities [H, W, K].
     """
     problem = objective.problem
     predictions = []

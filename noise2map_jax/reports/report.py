@@ -1,4 +1,4 @@
-"""What a training run leaves for people: pictures of predictions, and a page for each task."""
+"""The report of a training run: pictures of predictions, and a page for each task."""
 
 import pathlib
 from typing import Any
@@ -16,17 +16,17 @@ from noise2map_jax.training.writer import MetricWriter
 def write_report(
     result: ValidationResult, params: Any, step: int, writer: MetricWriter, workdir: pathlib.Path
 ) -> list[pathlib.Path]:
-    """Write `report/predictions.png` and `report/index.html`, of several tasks one each.
+    """Write `report/predictions.png` and `report/index.html`; in a run of several tasks, one each.
 
     Args:
-        result: of the best parameters.
-        params: these.
-        step: the last of the run, under which TensorBoard shows the pictures.
-        writer: of TensorBoard's events.
-        workdir: of the run.
+        result: the evaluation of the best parameters.
+        params: the best parameters.
+        step: the last step of the run; TensorBoard shows the pictures under it.
+        writer: writes TensorBoard's events.
+        workdir: the run's work folder.
 
     Returns:
-        The files.
+        The files that were written.
     """
     experiment, paths = result.experiment, []
     folder = workdir / "report"

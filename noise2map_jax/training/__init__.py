@@ -1,1 +1,1 @@
-"""The loop: batches, steps, validation, checkpoints, logs."""
+"""The training loop: batches, steps, validation, checkpoints, logs."""

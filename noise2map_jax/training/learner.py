@@ -1,4 +1,4 @@
-"""One network in training: its log, its scores, its best parameters, and whether it failed."""
+"""A network in training: its log, its scores, its best parameters, and whether it has failed."""
 
 import contextlib
 import pathlib
@@ -19,13 +19,13 @@ class Learner:
     """One network in training, and its work folder.
 
     Args:
-        experiment: what it learns.
-        workdir: where its files go.
-        first_step: of this attempt.
-        learning_rate: step -> learning rate, to be logged.
-        images_a_step: what a step takes, to be logged.
-        last_step: the number of steps.
-        member: which of several networks of a call it is; None where there is one.
+        experiment: the experiment to learn.
+        workdir: the folder for its files.
+        first_step: first step of this attempt.
+        learning_rate: step -> learning rate, for the log.
+        images_a_step: number of images of a step, for the log.
+        last_step: number of steps of the whole run.
+        member: number of this network among several in a call; None if it is the only one.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class Learner:
             member=member,
         )
         self._checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
-        self.failure = ""  # why it is not trained any more
+        self.failure = ""  # the reason why training of this network has stopped
         self.note_failure: Callable[[str], None] = lambda reason: None
 
     def push(self, step: int, metrics: Any) -> None:
-        """Note the metrics of a dispatched step, and look at those of the one before."""
+        """Store the metrics of a dispatched step, and check those of the step before."""
         self._log.push(step, metrics)
 
     def pull(self) -> None:
-        """Look at the metrics of the last dispatched step."""
+        """Check the metrics of the last dispatched step."""
         self._log.pull()
 
     def evaluate(self, validation: Validation, params: Any, step: int) -> str:
-        """Score parameters on the validation split, and keep them where they are the best.
+        """Score parameters on the validation split, and save them if they are the best so far.
 
         Returns:
-            Loss and scores for people, in a line.
+            Loss and scores for people, in one line.
         """
         result = validation(params, self._experiment)
         if self._writer:
@@ -84,17 +84,19 @@ class Learner:
         self._checkpoints.wait()
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Wait for checkpoints that are being saved, and close all files."""
         with contextlib.closing(self._checkpoints):
             if self._writer:
                 self._writer.close()
 
 
 def each(learners: Sequence[Learner], act: Callable[..., None], *arguments: Any) -> bool:
-    """Call a method of all that have not failed; those that turn out not to be finite then have.
+    """Call a method of every learner that has not failed.
+
+    A learner whose call raises FloatingPointError has failed from then on.
 
     Returns:
-        Whether any is left.
+        Whether any learner is left.
     """
     for learner in learners:
         if not learner.failure:

@@ -1,4 +1,4 @@
-"""A picture of images that a denoiser draws from noise, to look at how pretraining goes."""
+"""A picture of images that a denoiser samples from noise, to watch the progress of pretraining."""
 
 import functools
 import pathlib
@@ -15,14 +15,14 @@ from noise2map_jax.pictures import prediction_rows
 
 
 def save_samples(objective: Objective, params: Any, path: pathlib.Path) -> np.ndarray:
-    """Sample a grid of images with DDIM from noise that is the same each time, and save it.
+    """Sample a grid of images with DDIM, from the same noise each time, and save it.
 
-    The process that draws samples by itself on its own first device.
+    The host process that draws the picture samples alone, on its first device.
 
     Args:
-        objective: a task that denoises; its config says how many images and steps.
+        objective: a denoising task; its config gives the number of images and of steps.
         params: the parameters.
-        path: the PNG.
+        path: the PNG file to write.
 
     Returns:
         The picture, [H, W, 3] uint8.

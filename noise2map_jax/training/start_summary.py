@@ -1,4 +1,4 @@
-"""What a training run says before it begins."""
+"""The summary that a training run prints before it begins."""
 
 import jax
 
@@ -12,13 +12,13 @@ LENGTH = {"train.num_steps", "train.num_epochs"}
 
 
 def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> str:
-    """Say what is about to happen in the training of one network.
+    """Describe the coming training of one network, in a few lines.
 
     Args:
         run: the network.
-        start: where its training begins.
-        num_steps: where it ends.
-        changed: what is not as when the run was started.
+        start: the state that training starts from.
+        num_steps: number of steps of the whole run.
+        changed: fields that changed since the run was started.
     """
     experiment, workdir = run.experiment, run.workdir
     config, mesh, params = experiment.config, experiment.mesh, start.state.params
@@ -42,14 +42,14 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
         f"device, {config.train.num_microbatches} micro-batch(es)",
-        f"steps       {num_steps:,}" + (f", going on from {start.step:,}" if start.step else ""),
+        f"steps       {num_steps:,}" + (f", resuming at {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
     ]
     if changed:
         lines.append(f"changed since this run was started: {describe(changed)}")
     if start.step and config.train.cosine and changed.keys() & LENGTH:
         lines.append(
-            f"from step {start.step:,} on the learning rate follows a cosine of another length"
+            f"from step {start.step:,} the learning rate follows a cosine of another length"
         )
     return "\n".join(lines)
 

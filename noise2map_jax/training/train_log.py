@@ -1,4 +1,4 @@
-"""The losses of a run, pulled one step late, so that the device never waits for the host."""
+"""The log of a run's losses, read one step late so that the device never waits for the host."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from noise2map_jax.training.writer import MetricWriter
 
 
 class TrainLog:
-    """Collects what each step measured, checks it, and writes means over `every` steps."""
+    """Collects the metrics of each step, checks them, and writes means over `every` steps."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class TrainLog:
         last_step: int,
         member: int | None = None,
     ):
-        """Log one network: number `member` of those trained in one call, if there are several."""
+        """Log one network; `member` is its number if one call trains several."""
         self._member = member
         self._writer, self._learning_rate = writer, learning_rate
         self._batch_size, self._every = batch_size, max(1, every)
@@ -36,19 +36,19 @@ class TrainLog:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Leave out of the speed what is not training."""
+        """Restart the clock that measures speed, after work that is not training."""
         self._start, self._timed_steps = time.monotonic(), 0
 
     def push(self, step: int, metrics: Any) -> None:
-        """Note the metrics of a dispatched step, and look at those of the one before."""
+        """Store the metrics of a dispatched step, and check those of the step before."""
         self.pull()
         self._pending = (step, metrics)
 
     def pull(self) -> None:
-        """Look at the metrics of the last dispatched step; waits for it.
+        """Check the metrics of the last dispatched step, waiting until it is done.
 
         Raises:
-            FloatingPointError: they are not finite.
+            FloatingPointError: the metrics are not finite.
         """
         if self._pending is None:
             return
@@ -58,25 +58,25 @@ class TrainLog:
             for name, value in jax.device_get(metrics).items()
         }
         self._num_skipped = int(values.pop("num_skipped", 0))
-        # A skipped update left parameters, their averages and the optimiser as they were: it is
-        # counted, and its numbers, which are not finite, are in no mean.
+        # A skipped update does not change parameters, averages or the optimiser's moments. It is
+        # counted, but its metrics, which are not finite, enter no mean.
         if not values.pop("skipped", False):
             self._check_finite(step, values)
             self.last_loss = values["loss"]
             self._window.append(values)
         self._timed_steps += 1
         if self.num_pulled == 0:
-            self.restart_clock()  # the first step was compiled first
+            self.restart_clock()  # the time of the first step includes compilation
         self.num_pulled += 1
         if self._writer and (step % self._every == 0 or step == self._last_step):
             means = {
                 k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
             }
             if self._num_skipped:
-                means["skipped_updates"] = float(self._num_skipped)  # of the whole run
+                means["skipped_updates"] = float(self._num_skipped)  # in the whole run
             seconds = time.monotonic() - self._start
             with jax.transfer_guard("allow"):
-                # The optimiser counts only the updates that it did.
+                # The optimiser counts only the updates that it applied.
                 rate = float(self._learning_rate(step - 1 - self._num_skipped))
             self._writer.write_scalars(
                 step,

@@ -1,4 +1,4 @@
-"""Training: compiled once, run for one network or for several at once, gone on with later."""
+"""The training loop, for one network or several at once; it compiles once and can resume."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ from noise2map_jax.weights.initialization import initialize
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A network to train: what it learns, and where its files go."""
+    """A network to train: its experiment, and the folder for its files."""
 
     experiment: Experiment
     workdir: pathlib.Path
@@ -36,13 +36,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where the training of some networks begins.
+    """The point that training of some networks starts from.
 
     Attributes:
-        state: their states, as the execution has them.
-        step: 0, or that of the checkpoint that is gone on from.
-        origins: where the initial values of each network come from, if not random.
-        digests: of these values, the same on all processes; empty where they are random.
+        state: the states of all networks, placed as `execution` places them.
+        step: 0, or the step of the checkpoint to resume from.
+        origins: source of each network's initial values; empty if they are random.
+        digests: digest of these values, the same on all processes; empty if they are random.
     """
 
     state: TrainState
@@ -52,14 +52,14 @@ class Start:
 
 
 class Trainer:
-    """Trains networks whose experiments differ in noise processes, seeds and initial values only.
+    """Trains networks whose experiments differ only in noise processes, seeds and initial values.
 
     Args:
-        experiment: one of them, from which everything else is taken.
-        execution: where networks lie, and how many are trained in one call.
+        experiment: one of the experiments; all other settings are taken from it.
+        execution: the placement of networks on devices, and their number in one call.
 
     Raises:
-        UserError: a field that is wrong.
+        UserError: a field of the config is wrong.
     """
 
     def __init__(self, experiment: Experiment, execution: Execution):
@@ -71,7 +71,7 @@ class Trainer:
             1 if execution.is_stacked else execution.mesh.size,
             num_microbatches=options.num_microbatches,
         )
-        # An epoch passes once over the largest of the tasks' training splits.
+        # An epoch is one pass over the largest of the tasks' training splits.
         num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
         self.num_steps = num_train_steps(experiment.config, num_records)
         self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
@@ -91,14 +91,15 @@ class Trainer:
         self.validation = Validation(experiment)
 
     def start(self, runs: Sequence[Run], folder: pathlib.Path) -> Start:
-        """Make the first states of networks, or restore the newest ones.
+        """Make the first states of networks, or restore their newest states.
 
         Args:
-            runs: the networks, no more than the execution takes.
-            folder: where their newest states are kept together; for one network its work folder.
+            runs: the networks; at most as many as the execution takes.
+            folder: the folder that holds the newest states of all networks together; for a single
+                network, its work folder.
 
         Raises:
-            UserError: they were begun by an earlier version, and are not trained to their end.
+            UserError: an earlier version started the networks and did not finish them.
         """
         keys = self.root_keys(runs)
         with contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints")) as checkpoints:
@@ -132,30 +133,30 @@ class Trainer:
         failures: Sequence[str] = (),
         note_failure: Callable[[int, str], None] = lambda number, failure: None,
     ) -> list[str]:
-        """Train to the end, evaluate on the validation split, keep the newest and the best.
+        """Train to the last step; evaluate on validation; save the newest and the best parameters.
 
-        A network whose loss, gradient or parameters are not finite has failed, unless the update
-        was skipped; others go on. Where all have failed training ends, and the last checkpoint
-        stays.
+        A network fails when its loss, gradient or parameters are not finite, unless the update is
+        skipped. Other networks continue. When all have failed, training ends and the last
+        checkpoint stays.
 
         Args:
             runs: the networks.
-            folder: as for `start`.
-            start: where they begin.
-            failures: why each network failed in an earlier attempt; empty where it did not.
+            folder: as in `start`.
+            start: the states to start from.
+            failures: for each network, why it failed in an earlier attempt; empty if it did not.
             note_failure: called with the number of a network and the reason as soon as it fails,
                 before anything is saved.
 
         Returns:
-            Why each network failed; empty where it did not.
+            For each network, why it failed; empty if it did not.
 
         Raises:
-            Preempted: asked to stop by a signal; the states are saved.
+            Preempted: a signal asked to stop; the states are saved.
         """
         state, first_step = start.state, start.step
         processes, keys = self.processes(runs), self.root_keys(runs)
         with contextlib.ExitStack() as stack:
-            # Closed last, after those of the learners; waits for a save that is under way.
+            # Closed last, after the learners' checkpoints; closing waits for a save in progress.
             checkpoints = stack.enter_context(
                 contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
             )
@@ -183,14 +184,14 @@ class Trainer:
                         bar.set_postfix_str(learner.evaluate(self.validation, own, step))
 
             def save(step: int) -> None:
-                # First the best must be on disk: a run killed in between would else go on from
+                # The best must be on disk first. Otherwise a run killed in between would resume
                 # here and never evaluate this step again.
                 for learner in learners:
                     learner.wait()
                 checkpoints.save_latest(step, state)
 
             # The order is a contract: evaluate, save, read, step, write. A checkpoint is saved only
-            # when of all its steps loss, gradient and parameters have been seen to be finite, or
+            # after loss, gradient and parameters of all its steps were checked to be finite, or
             # the update to be skipped.
             for step in range(first_step, self.num_steps):
                 stop = watch.reached(step)
@@ -206,30 +207,30 @@ class Trainer:
                     _stop(step, checkpoints)
                 batch = self.execution.put_batches(next(batches))
                 state, metrics = self.step(state, batch, processes, keys)
-                # Looks at the metrics of the step before this one.
+                # Checks the metrics of the step before this one.
                 if not each(learners, Learner.push, step + 1, metrics):
                     break
                 bar.update(images_a_step)
             if each(learners, Learner.pull) and first_step < self.num_steps:
                 evaluate(self.num_steps)
                 save(self.num_steps)
-                if watch.reached(self.num_steps):  # while it was evaluated
+                if watch.reached(self.num_steps):  # a signal came during the evaluation
                     _stop(self.num_steps, checkpoints)
         return [learner.failure for learner in learners]
 
     def root_keys(self, runs: Sequence[Run]) -> jax.Array:
-        """Make the root key of each network, from its seed."""
+        """Make the root key of each network from its seed."""
         seeds = [run.experiment.config.seed for run in runs]
         return self.execution.keys(seeds)
 
     def processes(self, runs: Sequence[Run]) -> Any:
-        """Bring the noise processes of each network, by task, onto the devices."""
+        """Put the noise processes of each network, by task, onto the devices."""
         return self.execution.stack(
             [{name: o.process for name, o in run.experiment.objectives.items()} for run in runs]
         )
 
     def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
-        """Read the batches of each network; those of the same seed are the same, and read once."""
+        """Read the batches of each network; networks with the same seed share their batches."""
         objectives = runs[0].experiment.objectives
         rows = self.execution.rows(self.batch_size)
         streams = {
@@ -271,16 +272,16 @@ class Trainer:
 
 
 def order_seed(seed: int, task: Task) -> int:
-    """Seed of the order of a task's records: other tasks of the run go through theirs otherwise."""
+    """Return the seed for the order of a task's records; each task has its own."""
     return int(np.random.SeedSequence([seed, task.stream]).generate_state(1)[0])
 
 
 def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:
-    """Wait until the states are on disk, tell, and end the program."""
+    """Wait until the states are on disk, print where training stopped, end the program."""
     checkpoints.wait()
     if jax.process_index() == 0:
         print(
-            f"stopped by a signal at step {step}; the same command goes on from step "
+            f"stopped by a signal at step {step}; the same command resumes at step "
             f"{checkpoints.latest_step() or 0}"
         )
     raise Preempted

@@ -1,4 +1,4 @@
-"""What a training run measures and draws of itself on the validation split."""
+"""Scores and sampled pictures of a training run on the validation split."""
 
 import dataclasses
 import pathlib
@@ -15,11 +15,11 @@ from noise2map_jax.training.writer import MetricWriter
 
 @dataclasses.dataclass(frozen=True)
 class ValidationResult:
-    """One evaluation a task.
+    """The evaluations of all tasks.
 
     Attributes:
-        experiment: what was evaluated.
-        evaluations: by task.
+        experiment: the experiment that was evaluated.
+        evaluations: evaluation by task.
     """
 
     experiment: Experiment
@@ -27,11 +27,11 @@ class ValidationResult:
 
     @property
     def score(self) -> float:
-        """By which the best checkpoint is chosen: the mean over the tasks."""
+        """The mean score over tasks, which chooses the best checkpoint."""
         return float(np.mean([evaluation.score for evaluation in self.evaluations.values()]))
 
     def scalars(self) -> dict[str, float]:
-        """Name everything that was measured, for the writer."""
+        """Return all losses and scores under the names that the writer uses."""
         named: dict[str, float] = {}
         for name, evaluation in self.evaluations.items():
             prefix = self.experiment.metric_name("", name)
@@ -40,7 +40,7 @@ class ValidationResult:
         return named
 
     def headline(self) -> str:
-        """The scores for people, in a line."""
+        """The scores for people, in one line."""
         return ", ".join(
             f"{self.experiment.metric_name('', name)}{evaluation.headline}"
             for name, evaluation in self.evaluations.items()
@@ -48,9 +48,9 @@ class ValidationResult:
 
 
 class Validation:
-    """Evaluates all tasks on the validation split, and draws what they predict.
+    """Evaluates all tasks on the validation split.
 
-    Compiled once, for every experiment that differs from the first in its noise processes only.
+    Compiles once for all experiments that differ from the first only in their noise processes.
     """
 
     def __init__(self, experiment: Experiment):
@@ -75,7 +75,7 @@ def draw_samples(
     writer: MetricWriter | None,
     workdir: pathlib.Path,
 ) -> None:
-    """Draw images sampled from each task that denoises, where its config asks for any."""
+    """Sample and save images with each denoising task whose config asks for some."""
     for name, objective in experiment.objectives.items():
         if writer is None or objective.task.has_classes or not objective.config.eval.num_samples:
             continue

@@ -1,4 +1,4 @@
-"""Where a run tells what it does: `metrics.jsonl` for programs, TensorBoard for people."""
+"""Metrics of a run on disk: `metrics.jsonl` for programs, TensorBoard for people."""
 
 import json
 import os
@@ -9,20 +9,20 @@ import numpy as np
 
 
 class MetricWriter:
-    """Writes scalars and images of a run; only the first process of several makes one.
+    """Writes scalars and images of a run; only the first host process creates a writer.
 
-    A run that goes on from step s first drops what an earlier, cut-off attempt wrote past s:
-    nothing is in `metrics.jsonl` twice.
+    A run that resumes at step s first drops the lines that an interrupted attempt wrote after s, so
+    no step is in `metrics.jsonl` twice.
     """
 
     def __init__(self, workdir: pathlib.Path, *, first_step: int = 0):
-        from tensorboardX import SummaryWriter  # imports torch, where that is installed
+        from tensorboardX import SummaryWriter  # here because it imports torch, if installed
 
         workdir.mkdir(parents=True, exist_ok=True)
         self._path = workdir / "metrics.jsonl"
         _drop_after(self._path, first_step)
         self._file = self._path.open("a")
-        # purge_step hides TensorBoard events of the cut-off attempt in the same way.
+        # purge_step hides TensorBoard events of the interrupted attempt in the same way.
         self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=first_step + 1)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -38,7 +38,7 @@ class MetricWriter:
         self._tensorboard.add_image(name, image, step, dataformats="HWC")
 
     def flush(self) -> None:
-        """Bring everything to the disk."""
+        """Write everything to disk."""
         self._file.flush()
         self._tensorboard.flush()
 
@@ -49,7 +49,7 @@ class MetricWriter:
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:
-    """Keep the whole lines of steps up to `step`."""
+    """Keep only complete lines of steps up to `step`."""
     if not path.exists():
         return
     kept = []

@@ -33,7 +33,7 @@ def test_a_second_signal_ends_a_run_at_once():
             process.send_signal(number)
         assert process.stderr.readline() == "\n"
         line = process.stderr.readline()
-        assert "a second signal ends at once, unsaved" in line
+        assert "a second signal stops at once, unsaved" in line
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=2.5)
         process.send_signal(signal.SIGINT)

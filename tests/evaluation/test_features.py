@@ -174,7 +174,7 @@ def test_resampling_layers_are_there_where_tiles_are_resampled():
         ),
         (("qqq",), {}, r"no layer 'qqq'; expected ss_input_conv.*unet/mid_block.*layer within"),
         (("cd_input_conv",), {}, r"no layer 'cd_input_conv'; did you mean ss_input_conv"),
-        (("unet",), {"task": None}, r"no task given.*ss, cd"),
+        (("unet",), {"task": None}, r"need a task; .*ss, cd"),
         (("unet",), {"task": "denoise"}, r"no head for task 'denoise'"),
     ],
 )

@@ -13,7 +13,7 @@ def test_what_differs_is_named_with_the_processes():
     assert disagreements([ONE, other, dict(ONE), other, {"seed": 0}]) == (
         "processes of one run differ from process 0: processes 1, 3 in seed (1, not 0); process 4 "
         "in noise.kind (None, not 'clean'), the records of task ss (None, not '0a'); start all "
-        "with the same command, code, data and --workdir"
+        "of them with the same command, code, data and --workdir"
     )
     assert "process 1 in more (2, not None);" in disagreements([ONE, ONE | {"more": 2}])
 

@@ -95,7 +95,7 @@ def test_what_an_earlier_version_began_is_not_trained_on(version, run):
     check_same_numbers(run)
     rewrite(run, lambda content: content.update(format=version))
     load_config(run)  # it can still be used
-    with pytest.raises(UserError, match=r"begun by an earlier version, .* other random numbers"):
+    with pytest.raises(UserError, match=r"started by an earlier version, .* other random numbers"):
         check_same_numbers(run)
 
 
@@ -154,7 +154,9 @@ def test_members_of_a_study_are_of_one_length(run):
     config = other(**{name: MAY[name] for name in MAY if not name.startswith("train__")})
     check_going_on(run, config, DIGESTS, may=May.GO_ON_IN_STUDY)
     for name in ("train__num_steps", "train__eval_every_steps"):
-        with pytest.raises(UserError, match=r"train\.\w+ \(\d+, now \d+\); give those, or rename"):
+        with pytest.raises(
+            UserError, match=r"train\.\w+ \(\d+, now \d+\); use its values, or rename"
+        ):
             check_going_on(
                 run,
                 other(**{name: MAY[name]}),
@@ -272,7 +274,7 @@ def test_a_run_is_evaluated_as_it_was_trained(tmp_path):
     save_config(other(noise__kind="clean", train__ema_decay=0.9), tmp_path, DIGESTS)
     with pytest.raises(UserError) as error:
         evaluated_config(tmp_path, thin_config.get_config())
-    for words in ("noise.kind ('clean', now 'structured');", "leave --config out"):
+    for words in ("noise.kind ('clean', now 'structured');", "leave out --config"):
         assert words in str(error.value)
     assert "ema_decay" not in str(error.value)
     asked = other(

@@ -65,5 +65,5 @@ def test_what_does_not_fit_is_said_with_what_to_change(program):
     options = ("--config.train.batch_size=65536", "--config.model.unet.block_out_channels=64,64")
     done = program(*COMPILE, "--topology=v5e:2x2", *options, expect=2)
     line = done.stderr.strip().splitlines()[-1]
-    assert "does not fit the memory of v5e:2x2: it takes" in line
+    assert "does not fit the memory of v5e:2x2: it needs" in line
     assert "train.num_microbatches" in line

@@ -30,9 +30,9 @@ def test_devices_processes_and_splitting_change_nothing(thin_data, cache, tmp_pa
         arguments("moved", 7, 4), programs.environment(cache, 2), num_processes=2
     )
     assert "4 x cpu in 2 process(es)" in outputs[0]
-    assert "going on from 4" in outputs[0]
+    assert "resuming at 4" in outputs[0]
     done = programs.run(arguments("moved", 10, 1), programs.environment(cache))
-    assert "going on from 7" in done.stdout
+    assert "resuming at 7" in done.stdout
 
     expected, found = metrics(tmp_path / "one"), metrics(tmp_path / "moved")
     assert list(found) == list(expected) == list(range(1, 11))

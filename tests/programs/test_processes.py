@@ -74,7 +74,7 @@ def test_when_one_is_killed_the_other_ends_and_both_go_on_later(together, tmp_pa
 
     codes, outputs = finish(together(40))
     assert codes == [0, 0]
-    first = int(outputs[0].split("going on from ")[1].split()[0].replace(",", ""))
+    first = int(outputs[0].split("resuming at ")[1].split()[0].replace(",", ""))
     assert first % 10 == 0
     assert 20 <= first < 40
     assert list(metrics(tmp_path / "run"))[-1] == 40
@@ -102,7 +102,7 @@ def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, t
     line = outputs[1].strip().splitlines()[-1]
     assert line.startswith("error: a checkpoint cannot be written in ")
     folder = pathlib.Path(line.split("'")[1])
-    kept = int(line.split("that of step ")[1].split()[0])
+    kept = int(line.split("the one of step ")[1].split()[0])
     assert kept % 10 == 0
     assert codes[0] not in (0, EXIT_CODE)
     assert "another task died" in outputs[0]
@@ -141,7 +141,7 @@ def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
     processes[1].send_signal(signal.SIGTERM)
     codes, outputs = finish(processes)
     assert codes == [EXIT_CODE, EXIT_CODE], outputs[0][-2000:]
-    step = int(outputs[0].split("goes on from step ")[1].split()[0])
+    step = int(outputs[0].split("resumes at step ")[1].split()[0])
     assert (tmp_path / "run" / "checkpoints" / "latest" / str(step)).is_dir()
     assert list(metrics(tmp_path / "run")) == list(range(1, step + 1))
 
@@ -149,7 +149,7 @@ def test_when_one_is_told_to_stop_both_save_and_stop(together, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--config.seed=1",), "process 1 in seed (1, not 0); start all with the same command"),
+        (("--config.seed=1",), "process 1 in seed (1, not 0); start all of them with the same"),
         (("--workdir=elsewhere",), "process 1 in --workdir ('elsewhere', not '"),
         (("--mode=eval",), "process 1: "),
         (("--config.data.data_dir=nowhere",), "process 1: no dataset 'thin_ss' in 'nowhere'"),

@@ -88,7 +88,7 @@ def test_five_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path)
     process = start(thin_data, cache, killed)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-3000:]
-    assert "going on from" in output
+    assert "resuming at" in output
 
     (step, expected), (step_of_killed, found) = state_of(whole), state_of(killed)
     assert step == step_of_killed == 160
@@ -122,12 +122,12 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(thin_data, cache, t
     kept = latest_step(run)
     assert kept >= 4
     assert line.startswith("error: a checkpoint cannot be written in ")
-    assert f": File too large; that of step {kept} is kept" in line
+    assert f": File too large; the one of step {kept} is kept" in line
     last = max(metrics_so_far(run / "metrics.jsonl"))
     process = start(thin_data, cache, run)
     wait_for_steps(process, run, last)
     process.send_signal(signal.SIGTERM)
-    assert f"going on from {kept}" in process.communicate(timeout=120)[0]
+    assert f"resuming at {kept}" in process.communicate(timeout=120)[0]
 
 
 def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
@@ -139,11 +139,11 @@ def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_pat
     assert process.returncode == EXIT_CODE, output[-3000:]
     saved = latest_step(run)
     assert 2 <= saved < 160
-    assert f"goes on from step {saved}" in output
+    assert f"resumes at step {saved}" in output
     assert "Traceback" not in output
-    assert "a second signal ends at once" in output
+    assert "a second signal stops at once" in output
     process = start(thin_data, cache, run)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0
-    assert f"going on from {saved}" in output
+    assert f"resuming at {saved}" in output
     assert list(metrics(run)) == list(range(1, 161))

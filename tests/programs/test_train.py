@@ -58,7 +58,7 @@ def test_a_finished_run_is_not_trained_again_but_can_be_gone_on_with(program, tm
     program("--config.train.num_steps=5", cosine)
     before = [(run / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     done = program("--config.train.num_steps=5", cosine)
-    assert "going on from 5" in done.stdout
+    assert "resuming at 5" in done.stdout
     others = ("--config.noise.kind=clean", "--config.seed=7")
     done = program(*others, cosine, "--config.train.class_weights=1.0,2.0", expect=2)
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
@@ -74,7 +74,7 @@ def test_a_finished_run_is_not_trained_again_but_can_be_gone_on_with(program, tm
 
     done = program("--config.train.num_steps=8", cosine)
     assert "changed since this run was started: train.num_steps (5, now 8)" in done.stdout
-    assert "from step 5 on the learning rate follows a cosine of another length" in done.stdout
+    assert "from step 5 the learning rate follows a cosine of another length" in done.stdout
     assert list(metrics(run)) == list(range(1, 9))
     assert (run / "config.json").read_bytes() == before[1]
     assert json.loads((run / "config_history.jsonl").read_text()) == {
@@ -124,12 +124,12 @@ def test_eval_is_of_the_run_as_trained_and_says_what_is_not(program, thin_data, 
         done = program(f"--mode={mode}", expect=2)
         assert "error: " in done.stderr
         assert "noise.kind ('clean_timestep', now 'structured')" in done.stderr
-        assert "leave --config out" in done.stderr
+        assert "leave out --config" in done.stderr
     assert not (run / "report").exists()
     timesteps = "--config.noise.inference_timesteps=500,"
     own = ("--mode=eval", f"--workdir={run}")  # with the config that the run keeps
     done = programs.run((*own, timesteps), programs.environment(cache))
-    assert "not as trained: noise.inference_timesteps ([-1], now [500])" in done.stdout
+    assert "differs from training: noise.inference_timesteps ([-1], now [500])" in done.stdout
     assert "predicted at t = 500" in done.stdout
     scores = json.loads((run / "report" / "scores_test.json").read_text())
     assert scores["differs_from_training"] == {"noise.inference_timesteps": [[-1], [500]]}
@@ -153,7 +153,7 @@ def test_a_dataset_built_anew_is_noticed(program, thin_data, tmp_path):
     done = program(*options[:1], "--config.train.num_steps=2", expect=2)
     assert "dataset of task ss was built anew" in done.stderr
     done = program(*options, "--mode=eval")
-    assert "not as trained: data.dataset ('thin_ss as it was', now 'thin_ss, built" in done.stdout
+    assert "differs from training: data.dataset ('thin_ss of training', now" in done.stdout
     assert len(json.loads((run / "report" / "scores_test.json").read_text())["records"]) == 64
 
 

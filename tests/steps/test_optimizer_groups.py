@@ -200,7 +200,7 @@ def test_a_state_with_groups_can_be_saved_and_gone_on_from(tmp_path, factor):
     assert jax.tree.structure(found) == jax.tree.structure(state)
     assert bits(found) == bits(state)
     other = create_train_state(params, optimizer.create_optimizer("adamw", rate), use_ema=True)
-    with pytest.raises(UserError, match="of another architecture"):
+    with pytest.raises(UserError, match="to another architecture"):
         again.restore_latest(abstract_like(other, placed))
     again.close()
 
