@@ -154,7 +154,9 @@ def test_members_of_a_study_are_of_one_length(run):
     config = other(**{name: MAY[name] for name in MAY if not name.startswith("train__")})
     check_going_on(run, config, DIGESTS, may=May.GO_ON_IN_STUDY)
     for name in ("train__num_steps", "train__eval_every_steps"):
-        with pytest.raises(UserError, match=r"train\.\w+ \(\d+, now \d+\); give those, or rename"):
+        with pytest.raises(
+            UserError, match=r"train\.\w+ \(\d+, now \d+\); use its values, or rename"
+        ):
             check_going_on(
                 run,
                 other(**{name: MAY[name]}),

@@ -139,11 +139,11 @@ def test_splits_are_not_mixed(tmp_path, capsys):
     header = "method,dataset,f1,iou,split"
     table = write_table(tmp_path / "s/report/results.csv", "a,ss x,70,60,val", header=header)
     error = call(capsys, tmp_path / "s", expect=2)
-    assert "s has no scores on test: studies compare on val (--split=val), and test is" in error
+    assert "s has no scores on test: studies compare on val (--split=val), and --mode=" in error
     assert "70.00" in call(capsys, tmp_path / "s", "--split=val")[2]
     write_table(tmp_path / "s/report/final.csv", "a,ss x,65,55,test", header=header)
     assert "65.00" in call(capsys, tmp_path / "s")[2]
-    assert "the scores are of val, not of test; see --split" in call(capsys, table, expect=2)
+    assert "the scores are on val, not on test; see --split" in call(capsys, table, expect=2)
     write_table(table, "a,ss x,70,60", header="method,dataset,f1,iou")
     error = call(capsys, tmp_path / "s", "--split=val", expect=2)
     assert "an earlier version wrote it; run the study again with --mode=ablate" in error
@@ -154,7 +154,7 @@ def test_seeds_of_a_method_are_averaged_and_it_is_said(tmp_path, capsys):
     lines = call(capsys, *(f"a|b={folder}" for folder in folders))
     assert "a\\|b" in lines[2]
     assert "60.00" in lines[2]
-    assert lines[3:] == ["a|b: means over runs: ss whu of 3"]
+    assert lines[3:] == ["a|b: mean over several runs: ss whu of 3"]
 
 
 def test_a_run_of_several_tasks_has_a_dataset_for_each(tmp_path, capsys):
@@ -251,7 +251,7 @@ def test_mistakes_in_a_run_are_named(tmp_path, capsys):
 
 def test_a_run_that_denoises_has_no_rank(tmp_path, capsys):
     folder = write_run(tmp_path / "run", task="denoise")
-    assert "the task denoise, which has no F1" in call(capsys, folder, expect=2)
+    assert "task denoise, which has no F1" in call(capsys, folder, expect=2)
 
 
 def test_sources_that_cannot_be_meant_are_named(tmp_path, capsys):
@@ -272,7 +272,7 @@ def test_scores_of_before_more_training_are_refused(tmp_path, capsys):
         if step == 1:
             call(capsys, folder)
     error = call(capsys, folder, expect=2)
-    assert "scores_test.json is of step 1, but the best checkpoint of" in error
+    assert "scores_test.json has scores of step 1, but the best checkpoint of" in error
     assert "is now of step 20; evaluate the run again: python -m" in error
 
 
@@ -309,14 +309,14 @@ def test_what_was_predicted_otherwise_is_not_averaged(tmp_path, capsys):
     assert "with draws of noise: 0 and 4, so they cannot be" in call(capsys, *names, expect=2)
     write_run(tmp_path / "b", inference_timesteps=[999])
     write_run(tmp_path / "a", inference_timesteps=[999])
-    assert "m: means over runs: ss whu of 2" in call(capsys, *names)
+    assert "m: mean over several runs: ss whu of 2" in call(capsys, *names)
 
 
 def test_scores_on_a_dataset_before_and_after_it_was_built_anew_are_refused(tmp_path, capsys):
     write_run(tmp_path / "a", records="0a")
     write_run(tmp_path / "b", records="0b")
     error = call(capsys, tmp_path / "a", tmp_path / "b", expect=2)
-    assert "a and b were not scored on the same ss whu: it was built anew" in error
+    assert "a and b were not scored on the same ss whu: the dataset was built anew" in error
     write_run(tmp_path / "b")  # by an earlier version, which does not say
     call(capsys, tmp_path / "a", tmp_path / "b")
 

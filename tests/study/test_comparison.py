@@ -265,7 +265,7 @@ def test_a_planted_difference_is_found():
 
 def test_mistakes_are_named():
     variants, places = by_hand()
-    with pytest.raises(UserError, match="no variant 'x' to compare with; see paper, clean"):
+    with pytest.raises(UserError, match="no variant 'x' to compare with; expected one of"):
         compare(variants, places, "x")
     failed = VariantScores("failed", (), np.zeros((0, 3, 2, 2), np.int64))
     with pytest.raises(UserError, match="no seed of the reference 'failed' finished"):

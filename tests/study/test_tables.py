@@ -118,7 +118,7 @@ def test_csv_is_what_rank_reads(comparison, tmp_path):
     ]
     assert rows[1].f1 == pytest.approx(62, abs=0.1)
     assert rows[1].iou == pytest.approx(100 * np.mean([0.6 / 1.4, 0.64 / 1.36]), rel=2e-3)
-    with pytest.raises(UserError, match="the scores are of val, not of test; see --split"):
+    with pytest.raises(UserError, match="the scores are on val, not on test; see --split"):
         read_table(path, "test")
 
 

@@ -66,7 +66,7 @@ def test_one_of_several_heads(tmp_path):
         names = {"unet", f"{task}_input_conv", f"{task}_output_conv"}
         assert read.keys() == names
         assert_same(read, {name: params[name] for name in names})
-    words = "no projections of task 'denoise' among the parameters, only of cd, ss"
+    words = "the parameters have no projections of task 'denoise', only of cd, ss"
     with pytest.raises(UserError, match=words):
         to_authors(params, "denoise")
     with pytest.raises(UserError, match="no head for task 'denoise'; it has ss, cd"):

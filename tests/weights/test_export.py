@@ -239,14 +239,14 @@ def test_scores_of_other_weights_are_told(tmp_path):
     card = (tmp_path / "weights" / "README.md").read_text()
     assert "scores of the weights here**, which are of step 8: evaluate again." in card
     (report / "scores_val.json").write_text("{}")
-    with pytest.raises(UserError, match=r"scores_val\.json: no scores of --mode=eval \(protocol"):
+    with pytest.raises(UserError, match=r"scores_val\.json lacks scores of --mode=eval \(protocol"):
         export(tmp_path / "run", tmp_path / "weights")
 
 
 def test_damaged_exports_are_refused(run, tmp_path):
     output = tmp_path / "weights"
     with pytest.raises(
-        UserError, match=r"weights: no export of a run, for it has no noise2map\.js"
+        UserError, match=r"weights: not an export of a run: it has no noise2map\.js"
     ):
         load_export(output)
     export(run[0], output)
@@ -267,7 +267,10 @@ def test_damaged_exports_are_refused(run, tmp_path):
     ("arguments", "words"),
     [
         (["export", "--workdir={run}", "--output={run}"], "holds other files, but no export (nois"),
-        (["export", "--workdir={run}", "--output={run}/config.json"], "config.json' is no folder"),
+        (
+            ["export", "--workdir={run}", "--output={run}/config.json"],
+            "config.json' is not a folder",
+        ),
         (["export", "--workdir={tmp}", "--output={tmp}/a"], "it has no config.json; train first"),
         (
             ["export", "--workdir={run}", "--output={tmp}/a", "--max_shard_size=1TB"],

@@ -118,7 +118,7 @@ def test_what_a_run_does_not_have_stays_random_and_is_said(finished_run, thin_da
 def test_projections_of_another_task_are_refused(finished_run, thin_data):
     config = config_of(thin_data, "cd")
     config.init_from, config.init_parts = str(finished_run[0]), "all"
-    with pytest.raises(UserError, match="projections for the task ss, but this is cd; init_parts"):
+    with pytest.raises(UserError, match="for task ss, but this experiment is cd; init"):
         initialize(*experiment_of(config))
 
 
@@ -173,7 +173,7 @@ def test_a_projection_of_one_image_is_none_of_a_pair(finished_run, thin_data):
         ("model.unet.block_out_channels", (8, 16), r"block_out_channels is \(8, 8\), here \(8, 16"),
         ("model.unet.norm_num_groups", 2, "norm_num_groups is 4, here 2"),
         ("init_parts", "head", "unknown init_parts 'head'; expected one of backbone, all"),
-        ("init_from", "nowhere", "nowhere: neither a finished run nor a diffusers folder"),
+        ("init_from", "nowhere", "nowhere is neither a finished run nor a diffusers folder"),
     ],
 )
 def test_another_backbone_or_nothing_is_refused(finished_run, thin_data, field, value, words):

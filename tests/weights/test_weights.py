@@ -106,7 +106,7 @@ def test_legacy_attention_names(tmp_path, network, tensors):
     assert legacy.keys() != tensors.keys()
     assert_same(load_diffusers(save(tmp_path, legacy))[1], network[1])
     legacy[f"{ATTENTION}.to_q.weight"] = legacy[f"{ATTENTION}.query.weight"]
-    with pytest.raises(UserError, match=r"to_q.weight is stored under its old and its new name"):
+    with pytest.raises(UserError, match=r"to_q.weight is stored twice, as its old and new name"):
         load_diffusers(save(tmp_path, legacy))
 
 
