@@ -84,7 +84,7 @@ def a_study(**fields):
     study = StudyPage(
         title="A study",
         protocol="320 tiles of 80 scenes",
-        command="python -m noise2map_jax.study.study --seeds=0,1,2",
+        command="python -m noise2map_jax.main --mode=ablate --config.study.seeds=0,1,2",
         config="noise:\n  kind: swap",
         reference="paper",
         ranking=a_ranking(),
