@@ -1,4 +1,4 @@
-"""Measure: `python -m benchmarks NAME [options]`; each prints the machine and writes JSON."""
+"""Run a benchmark: `python -m benchmarks NAME [options]` prints the machine and the result."""
 
 import argparse
 
@@ -32,7 +32,9 @@ def main() -> None:
     for name, module in BENCHMARKS.items():
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         module.add_arguments(command)
-        command.add_argument("--output", default="", help="write the result here as JSON")
+        command.add_argument(
+            "--output", default="", help="JSON file to write the result to; empty = none"
+        )
     arguments = parser.parse_args()
     BENCHMARKS[arguments.name].run(arguments)
 

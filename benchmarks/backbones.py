@@ -1,10 +1,10 @@
-"""The backbones that are measured, and how much one is measured."""
+"""The backbones that benchmarks measure, and the settings of a measurement."""
 
 import dataclasses
 
 from noise2map_jax.network.unet import UNetConfig, block_types
 
-BACKBONES = {  # channels, levels with attention, groups of a normalisation
+BACKBONES = {  # channels, levels with attention, groups of a normalisation layer
     "thin": ((16, 32, 64, 96), (), 8),
     "full": ((128, 128, 256, 256, 512, 512), (4,), 32),  # the paper's
 }
@@ -19,7 +19,7 @@ class Case:
         batch_size: images in a call.
         tile_size: their side in pixels.
         dtype: compute type, `float32` or `bfloat16`.
-        repeats: timed calls, after one to warm up.
+        repeats: number of timed calls, after one to warm up.
     """
 
     backbone: str
@@ -30,7 +30,7 @@ class Case:
 
 
 def backbone_config(name: str) -> UNetConfig:
-    """The shape of a backbone by its name."""
+    """Return the configuration of a backbone by its name."""
     channels, attention, groups = BACKBONES[name]
     down, up = block_types(channels, attention)
     return UNetConfig(

@@ -1,8 +1,8 @@
-"""Data preparation: tiles/s a core of each builder, records/s a core read back, PNG or raw.
+"""Measures data preparation: tiles/s a core of each builder, records/s a core read back.
 
-Rates are of processor time, which a busy machine disturbs less than the clock. The miniatures
-have the sizes of the real images. In the same run, on the same mosaics: the rate of a loader that
-opens and reads the whole GeoTIFF for every tile.
+Rates count processor time, which a busy machine disturbs less than wall time. The miniatures have
+images of the real sizes. The same run also measures, on the same mosaics, a loader that opens and
+reads the whole GeoTIFF for every tile.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from data_prep.shards.shard_file import tfds
 from noise2map_jax.data.dataset import open_dataset
 from noise2map_jax.data.input_pipeline import train_batches
 
-# Builder -> (side of the images in pixels, options).
+# Builder -> (side of the images in pixels, options of the builder).
 BUILDS: dict[str, tuple[int, list[str]]] = {
     "spacenet7": (1024, ["--task=ss"]),
     "whu": (512, ["--task=cd"]),
@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, help="side of all images instead of the real ones")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--num_batches", type=int, default=40)
-    parser.add_argument("--num_tiles", type=int, default=48, help="of the loader of whole images")
+    parser.add_argument(
+        "--num_tiles", type=int, default=48, help="tiles that the loader of whole images reads"
+    )
     parser.add_argument("--repeats", type=int, default=3)
 
 
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _measured(call: Callable[[], None], repeats: int) -> dict[str, dict[str, float]]:
-    """Time a call by the clock and by the processor, after one call to warm up."""
+    """Measure wall time and processor time of a call, after one call to warm up."""
     wall, cpu = [], []
     for repeat in range(repeats + 1):
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -89,7 +91,7 @@ def _run_quietly(command: Sequence[str]) -> None:
 
 
 def _build(folder: pathlib.Path, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Build a miniature of real size in this process alone."""
+    """Build a miniature with images of real size, in this process alone."""
     assert name in BUILDERS
     size, options = BUILDS[name]
     size = arguments.size or size
@@ -120,7 +122,7 @@ def _source_size(folder: pathlib.Path) -> str:
 
 
 def _read_back(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the SpaceNet7 records back, stored in three ways, and the mosaics without shards."""
+    """Read back SpaceNet7 records stored in three ways, and read the mosaics without shards."""
     dataset = open_dataset("spacenet7", str(folder / "shards"))
     source = dataset.source("train")
     records = [source[index] for index in range(len(source))]
@@ -145,7 +147,7 @@ def _read_back(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str,
 
 
 def _pipeline_rate(source: Sequence[Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Records/s a core through the training pipeline, one thread."""
+    """Measure records/s a core of the training pipeline with one thread."""
     batches = train_batches(
         source,
         ("image", "mask"),
@@ -165,7 +167,7 @@ def _pipeline_rate(source: Sequence[Any], arguments: argparse.Namespace) -> dict
 
 
 class _Stored(Sequence[dict[str, np.ndarray]]):
-    """The same records stored in one of several ways, read as TFDS reads."""
+    """Records stored in one of several ways, read as TFDS reads them."""
 
     def __init__(
         self, folder: pathlib.Path, records: Sequence[dict[str, Any]], encoding: str
@@ -221,7 +223,7 @@ class _Written(tfds.core.ShardBasedBuilder, skip_registration=True):
 
 
 def _png(array: np.ndarray) -> io.BytesIO:
-    """Encode [H, W, C] uint8 at level 1: a third of the time of level 6, no larger files."""
+    """Encode [H, W, C] uint8 at level 1: three times as fast as level 6, files no larger."""
     buffer = io.BytesIO()
     picture = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
     picture.save(buffer, format="PNG", compress_level=1)
@@ -231,7 +233,7 @@ def _png(array: np.ndarray) -> io.BytesIO:
 def _whole_image_loader(
     folder: pathlib.Path, arguments: argparse.Namespace, *, rasterise: bool
 ) -> dict[str, Any]:
-    """Open and read the whole GeoTIFF and its whole label for every tile, as loaders often do."""
+    """Measure a loader that reads whole GeoTIFFs and labels for every tile, as many loaders do."""
     images = sorted((folder / "spacenet7").rglob("images_masked/*.tif"))
     pairs = [
         (image, next(image.parents[1].glob(f"labels_match_pix/{image.stem}_*"))) for image in images
@@ -276,7 +278,7 @@ def _read_label(label: pathlib.Path) -> np.ndarray:
 
 
 def _label_raster(image: pathlib.Path, label: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """Write the label of a mosaic as an image, once and outside the measurement."""
+    """Write the label of a mosaic as a raster, once and outside the measurement."""
     with rasterio.open(image) as opened:
         profile = opened.profile | {"count": 1, "photometric": None}
     path = folder / image.name

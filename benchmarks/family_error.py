@@ -1,8 +1,8 @@
-"""How often a study calls equal variants different, and what differences it sees: simulated.
+"""Simulates how often a study calls equal variants different, and which differences it detects.
 
-Scores of variants are drawn whose true F1 is equal. A study errs if it calls any of them different
-from the reference; it may in 5 % of studies, whatever the number of variants, seeds and places and
-where the variation comes from. What the rule cannot withstand is simulated as well, see `BEYOND`.
+The simulation draws scores of variants whose true F1 is equal. A study errs if it calls any of them
+different from the reference. It may do so in 5 % of cases, whatever the number of variants, seeds
+and places, and whatever the source of the variation. `BEYOND` holds cases in which the rule fails.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from benchmarks import machine
 from noise2map_jax.study.comparison import SIGNIFICANCE
 from noise2map_jax.study.intervals import Estimate, estimate
 
-NUM_VARIANTS = (2, 3, 6, 12)  # the reference among them
+NUM_VARIANTS = (2, 3, 6, 12)  # the reference included
 NUM_SEEDS = (2, 3, 5)
 NUM_PLACES = (3, 4, 20, 60)
-NOISE = 0.01  # of F1: deviation of one place of one seed
-CHUNK = 100  # studies at once, for memory
-NUM_STATED = 300  # studies that are asked what they could have seen
+NOISE = 0.01  # standard deviation of F1 for one place and one seed
+CHUNK = 100  # studies simulated at once, to limit memory
+NUM_STATED = 300  # studies whose detectable difference is computed
 
 
 class Sources(NamedTuple):
-    """Deviations in units of `NOISE`: of every seed of a variant, and of every place of it."""
+    """Standard deviations in units of `NOISE`: between a variant's seeds, between its places."""
 
     seeds: float
     places: float
@@ -38,15 +38,17 @@ SOURCES = {"seeds": Sources(2, 0), "places": Sources(0, 2), "both": Sources(2, 2
 
 
 class Shape(NamedTuple):
-    """How variation is distributed.
+    """The distribution of the variation.
 
     Attributes:
-        distribution: normal; t of so few degrees of freedom that it has heavy tails; outliers: the
-            logarithm of the size of a deviation is normal, so that one outweighs all others;
-            skewed: exponential; collapse: one in five is far below the others, which are normal.
-        spread: deviation of the logarithm of the spreads, which differ by variant, seed and place.
-        sizes: deviation of the logarithm of the sizes of places.
-        reference: how much the reference varies, of what the others do.
+        distribution: normal; t2, t3: Student's t with 2 or 3 degrees of freedom, so with heavy
+            tails; outliers: the logarithm of a deviation's size is normal, so that one deviation
+            outweighs all others; skewed: exponential; collapse: one in five is far below the
+            others, which are normal.
+        spread: standard deviation of the logarithm of the spreads, which differ by variant, seed
+            and place.
+        sizes: standard deviation of the logarithm of the sizes of places.
+        reference: variation of the reference, relative to that of the other variants.
     """
 
     distribution: str = "normal"
@@ -65,8 +67,8 @@ SHAPES = {
     "heavy tails, spreads and sizes unequal": Shape("t3", spread=1.0, sizes=1.5),
     "skewed": Shape("skewed"),
 }
-# What the rule does not withstand. Few seeds cannot show that now and then one collapses; and where
-# deviations are skewed and the reference hardly varies, they do not cancel in a difference.
+# Cases in which the rule fails. With few seeds, a study cannot see that one seed in many collapses.
+# Skewed deviations do not cancel in a difference if the reference hardly varies.
 BEYOND = {
     "one seed in five collapses": Shape("collapse"),
     "skewed, the reference varies a third as much": Shape("skewed", reference=0.3),
@@ -75,7 +77,9 @@ BEYOND = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--num_studies", type=int, default=4000, help="in a cell of the table")
+    parser.add_argument(
+        "--num_studies", type=int, default=4000, help="simulated studies in a cell of the table"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -105,9 +109,9 @@ def draw(
 ) -> np.ndarray:
     """Draw the counts of studies whose variants are equal: [n, V, S, M, 2, 2] float64.
 
-    F1 of a place is 0.5 and the deviations, so that the F1 of all places, a mean by size, is the
-    same for all variants in the mean. Counts need not be whole, nor positive where deviations are
-    large: only F1 is computed of them.
+    F1 of a place is 0.5 plus the deviations. The expected F1 over all places, a mean weighted by
+    size, is thus the same for all variants. Counts need not be whole, and large deviations make
+    some negative: only F1 is computed from them.
     """
     each = (num_studies, num_variants, num_seeds, num_places)
     by_seed, by_place = (*each[:3], 1), (*each[:2], 1, each[3])
@@ -128,13 +132,13 @@ def draw(
 
 
 def as_counts(f1: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Counts [..., 2, 2] with this F1 where labelled and predicted foreground add up to `size`."""
+    """Return counts [..., 2, 2] with this F1; labelled plus predicted foreground is `size`."""
     hits, wrong = f1 * size / 2, (1 - f1) * size / 2
     return np.stack([np.zeros_like(hits), wrong, wrong, hits], -1).reshape(*hits.shape, 2, 2)
 
 
 def _deviations(rng: np.random.Generator, shape: Shape, size: tuple[int, ...]) -> np.ndarray:
-    """Around 0, of a deviation of about 1, but for those that collapse."""
+    """Draw deviations around 0 with a standard deviation of about 1, collapsed ones aside."""
     if shape.distribution == "outliers":
         return rng.choice((-1, 1), size) * rng.lognormal(-1, 1.5, size)
     if shape.distribution == "collapse":
@@ -156,12 +160,12 @@ def differences(counts: np.ndarray) -> Estimate:
 
 
 def calls(found: Estimate, num_compared: int) -> np.ndarray:
-    """Whether the interval of each difference leaves out 0."""
+    """Return whether the interval of each difference excludes 0."""
     return np.abs(found.mean) > found.half_width(SIGNIFICANCE / num_compared)
 
 
 def chunks(num_studies: int, *key: int) -> Iterator[tuple[np.random.Generator, int]]:
-    """Divide studies, with random numbers of their own for each part."""
+    """Divide the studies into chunks, and yield a random generator and a number for each."""
     for first in range(0, num_studies, CHUNK):
         yield np.random.default_rng([*key, first]), min(CHUNK, num_studies - first)
 
@@ -169,7 +173,7 @@ def chunks(num_studies: int, *key: int) -> Iterator[tuple[np.random.Generator, i
 def error_rates(
     num_studies: int, num_seeds: int, num_places: int, sources: Sources, shape: Shape, key: int = 0
 ) -> dict[int, float]:
-    """Share of studies that err, by the number of variants."""
+    """Return the share of studies that err, by the number of variants."""
     wrong = dict.fromkeys(NUM_VARIANTS, 0)
     for rng, number in chunks(num_studies, key, num_seeds, num_places):
         counts = draw(rng, number, max(NUM_VARIANTS), num_seeds, num_places, sources, shape)
@@ -183,7 +187,7 @@ def error_rates(
 def error_cells(
     num_studies: int, shapes: Mapping[str, Shape] = SHAPES, sources: Iterable[str] = SOURCES
 ) -> Iterator[dict[str, Any]]:
-    """The rate of every cell of the table."""
+    """Yield the error rate of every cell of the table."""
     settings = itertools.product(shapes, sources, NUM_SEEDS, NUM_PLACES)
     for key, (shape, source, num_seeds, num_places) in enumerate(settings):
         rates = error_rates(num_studies, num_seeds, num_places, SOURCES[source], shapes[shape], key)
@@ -197,7 +201,7 @@ def error_cells(
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Mean and highest rate by shape and number of variants."""
+    """Return the mean and the highest error rate by shape and number of variants."""
     found: dict[str, dict[str, Any]] = {}
     for shape, num_variants in itertools.product(SHAPES, NUM_VARIANTS):
         rates = [c["family_error"][str(num_variants)] for c in cells if c["shape"] == shape]
@@ -214,10 +218,11 @@ def power_cells(
     seeds: Sequence[int] = (*NUM_SEEDS, 10),
     variants: Sequence[int] = NUM_VARIANTS,
 ) -> Iterator[dict[str, Any]]:
-    """What is seen of true differences, of one variant among equal ones.
+    """Yield which true differences of one variant among equal ones a study detects.
 
-    Normal variation of seeds and places alike. `detectable` is the median of what studies say that
-    4 of 5 of them would see, and `seen_of_it` the share that does.
+    The variation is normal, the same for seeds and places. `detectable` is the median of the
+    differences that studies say 4 of 5 of them would detect; `seen_of_it` is the share of studies
+    that detect it.
     """
     for num_seeds, num_variants in itertools.product(seeds, variants):
         alpha = SIGNIFICANCE / (num_variants - 1)
@@ -246,12 +251,12 @@ def power_cells(
 
 
 def each(found: Estimate) -> Iterator[Estimate]:
-    """The estimates of several studies with one difference, one by one."""
+    """Split an estimate of many studies with one difference each into single estimates."""
     errors = (found.mean, found.seed_error, found.place_error, found.effective_places)
     for mean, seed_error, place_error, effective in zip(*(e[:, 0] for e in errors), strict=True):
         yield Estimate(mean, seed_error, place_error, found.num_seeds, found.num_places, effective)
 
 
 def highest_by_chance(num_studies: int, num_cells: int) -> float:
-    """The highest rate of so many cells, seen in 1 of 1,000 cases if all are 5 %."""
+    """Return the rate that the highest of all cells reaches in 1 of 1,000 cases if all are 5 %."""
     return float(stats.binom.isf(0.001 / num_cells, num_studies, SIGNIFICANCE) / num_studies)

@@ -1,4 +1,4 @@
-"""The input pipeline: records/s a core, from ArrayRecord shards to batches on the host."""
+"""Measures the input pipeline: records/s a core, from ArrayRecord shards to batches on the host."""
 
 import argparse
 import itertools

@@ -1,4 +1,4 @@
-"""What was measured on, and how measurements are summed up."""
+"""Describes the machine, times calls, and sums up the measurements."""
 
 import importlib.metadata
 import json
@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Name the machine and the versions."""
+    """Describe the machine and the versions of the software."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -50,7 +50,7 @@ def _processor() -> str:
 
 
 def median_and_spread(seconds: list[float]) -> dict[str, float]:
-    """Sum up repeated timings, in seconds."""
+    """Return the median and the spread of repeated timings, in seconds."""
     return {
         "median": statistics.median(seconds),
         "least": min(seconds),
@@ -60,7 +60,7 @@ def median_and_spread(seconds: list[float]) -> dict[str, float]:
 
 
 def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Time a call that returns when its work is done, after one call to warm up."""
+    """Time a call that blocks until its work is done, after one call to warm up."""
     call()
     seconds = []
     for _ in range(repeats):
@@ -71,7 +71,7 @@ def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
 
 
 def matmul_peak(dtype: Any, size: int = 0) -> float:
-    """Measure the best rate of a square matrix product, FLOP/s."""
+    """Measure the best rate of a product of square matrices, FLOP/s."""
     size = size or (2048 if jax.default_backend() == "cpu" else 8192)
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda a: a @ a)
@@ -80,7 +80,7 @@ def matmul_peak(dtype: Any, size: int = 0) -> float:
 
 
 def peak_memory() -> int:
-    """Most memory held so far, bytes: of the device where it says so, else of the process."""
+    """Return the peak memory so far in bytes: the device's if it reports it, else the process's."""
     stats = jax.devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
@@ -88,7 +88,7 @@ def peak_memory() -> int:
 
 
 def report(result: dict[str, Any], output: str) -> None:
-    """Print a result, and write it where asked for."""
+    """Print a result, and write it to `output` unless that is empty."""
     text = json.dumps(result, indent=2)
     print(text)
     if output:

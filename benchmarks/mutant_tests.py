@@ -1,11 +1,10 @@
-"""Test mutants of a module, in processes forked from one that has imported what tests need.
+"""Tests mutants of a module, in processes forked from one that has imported what tests need.
 
-`python -m benchmarks.mutant_tests` reads a job from its standard input and writes a line of JSON
-for each mutant to its standard output. JAX is imported before the forks, but computes nothing
-there: its threads would not live in the children. A child tests mutant after mutant, each time
-importing the project anew, and so compiles what was not changed only once; one that a mutant breaks
-or holds up is replaced. Files are never changed: the mutated source is imported in place of the
-module.
+`python -m benchmarks.mutant_tests` reads a job from standard input and writes a line of JSON for
+each mutant to standard output. JAX is imported before the forks, but computes nothing there,
+because its threads would not survive in the children. A child tests mutant after mutant and imports
+the project anew for each, so unchanged code is compiled only once. A child that a mutant breaks or
+blocks is replaced. No file is changed: the mutated source is imported in place of the module.
 """
 
 import contextlib
@@ -27,15 +26,15 @@ from collections.abc import Iterator
 from typing import Any
 
 OWN = ("noise2map_jax", "data_prep", "benchmarks", "tests", "configs")
-Limits = tuple[float, float]  # of the first source, while JAX starts, and of later ones
+Limits = tuple[float, float]  # seconds for the first source, while JAX starts, and for later ones
 KILLED = "killed"
 SURVIVED = "survived"
 OUT_OF_TIME = "out of time"
-NUM_EXAMPLES = 5  # of hypothesis, at most; without shrinking
+NUM_EXAMPLES = 5  # most examples of a hypothesis test; they are not shrunk
 
 
 class MutatedModule(importlib.abc.MetaPathFinder):
-    """Finds one module, with other source than its file's."""
+    """Finds one module, with a given source instead of its file's."""
 
     def __init__(self, name: str, path: str, source: str) -> None:
         self.name, self.path, self.source = name, path, source
@@ -58,7 +57,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 class _FewExamples:
-    """A plugin of pytest: property tests draw few examples, the same ones each time."""
+    """A pytest plugin: property tests draw few examples, the same ones each time."""
 
     def pytest_itemcollected(self, item: Any) -> None:
         import hypothesis
@@ -78,20 +77,21 @@ class _FewExamples:
 
 
 def main() -> None:
-    """Run the tests as they are, then once for each mutant."""
+    """Run the tests on the module as it is, then once for each mutant."""
     job = json.load(sys.stdin)
     os.nice(job["niceness"])
-    warnings.simplefilter("ignore")  # JAX warns of forks; no thread of its runs yet
+    warnings.simplefilter("ignore")  # JAX warns about forks, but none of its threads runs yet
     sys.path.insert(0, str(pathlib.Path("tests/helpers").resolve()))
     importlib.import_module(
         "tests.conftest"
     )  # sets JAX up, as for all tests; it cannot be done twice
     module = pathlib.Path(job["module"])
     with tempfile.TemporaryDirectory() as folder:
-        # What one process compiled, the others read: most of it is not what was changed.
+        # Processes share compiled programs: a mutation changes few of them.
         jax = importlib.import_module("jax")
         jax.config.update("jax_compilation_cache_dir", f"{folder}/compiled")
-        jax.config.update("jax_compilation_cache_max_size", 2**32)  # a limit: a lock for writers
+        # With a limit, writers lock the folder.
+        jax.config.update("jax_compilation_cache_max_size", 2**32)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         tester = _Tester(module, job["tests"], pathlib.Path(folder))
         first, later = _whole(tester, module.read_text())
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 class _Tester:
-    """What a child does: it runs the tests on a module of this or that source."""
+    """The work of a child: run the tests on the module with a given source."""
 
     def __init__(self, module: pathlib.Path, tests: list[str], folder: pathlib.Path) -> None:
         self.name = ".".join(module.with_suffix("").parts)
@@ -111,16 +111,16 @@ class _Tester:
         self.folder = folder
 
     def serve(self, connection: Any, parents: Any, limits: Limits) -> None:
-        """Receive sources and send what pytest's exit codes say, until there are no more.
+        """Receive sources and send the exit codes of pytest, until there are no more sources.
 
         Args:
-            connection: to the parent.
-            parents: the parent's end of it, which a fork hands down.
-            limits: processor seconds for a source, after which the process ends by SIGPROF.
+            connection: connection to the parent.
+            parents: the parent's end of the connection, which the child inherits by the fork.
+            limits: processor seconds for a source, after which SIGPROF ends the process.
         """
-        parents.close()  # so that the child ends with its parent
+        parents.close()  # else the child would outlive its parent
         os.setpgid(0, 0)
-        pathlib.Path("/proc/self/oom_score_adj").write_text("1000")  # what takes all memory ends
+        pathlib.Path("/proc/self/oom_score_adj").write_text("1000")  # dies first without memory
         log = os.open(self.log(os.getpid()), os.O_CREAT | os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(log, stream)
@@ -143,7 +143,7 @@ class _Tester:
                 limit = later
 
     def log(self, pid: int) -> pathlib.Path:
-        """Where a child writes what pytest says."""
+        """Return the file to which a child writes pytest's output."""
         return self.folder / f"{pid}.log"
 
     def _run(self, source: str) -> int:
@@ -154,7 +154,7 @@ class _Tester:
         code = pytest.main(
             [
                 *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0"),
-                "-Wignore::pytest.PytestAssertRewriteWarning",  # of what is imported beforehand
+                "-Wignore::pytest.PytestAssertRewriteWarning",  # of modules imported already
                 f"--basetemp={self.folder / f'temporary{os.getpid()}'}",
                 *self.tests,
             ],
@@ -165,7 +165,7 @@ class _Tester:
 
 
 class _Child:
-    """A process that tests, and which mutant it has at present."""
+    """A testing process, and the mutant that it is testing."""
 
     def __init__(self, tester: _Tester, limits: Limits) -> None:
         context = multiprocessing.get_context("fork")
@@ -182,7 +182,7 @@ class _Child:
         self.connection.send(source)
 
     def outcome(self) -> str | None:
-        """What became of the mutant; None: the process has ended, see `end`."""
+        """Return the outcome of the mutant; None: the process has ended, see `end`."""
         try:
             code, *_ = self.connection.recv()
         except EOFError:
@@ -193,7 +193,7 @@ class _Child:
         return KILLED if code else SURVIVED
 
     def end(self) -> str:
-        """End the process and those that it started; return what became of the mutant."""
+        """End the process and its subprocesses; return the outcome of the mutant."""
         self.connection.close()
         self.process.join(timeout=2)
         with contextlib.suppress(ProcessLookupError):
@@ -204,10 +204,10 @@ class _Child:
 
 
 def _whole(tester: _Tester, source: str) -> tuple[float, float]:
-    """Run the tests of the module as it is, and import here what they imported.
+    """Run the tests on the unchanged module, and import here the modules that they imported.
 
     Returns:
-        The processor seconds that the first of three runs took, in which JAX starts, and the last.
+        Processor seconds of the first of three runs, in which JAX starts, and of the last run.
     """
     child = _Child(tester, (600.0, 600.0))
     taken = []
@@ -232,14 +232,14 @@ def _whole(tester: _Tester, source: str) -> tuple[float, float]:
 def _mutants(
     tester: _Tester, sources: list[str], num_at_once: int, limits: Limits
 ) -> Iterator[dict[str, Any]]:
-    """Yield {"index": i, "outcome": ...} for each source as it is done.
+    """Yield {"index": i, "outcome": ...} for each source when its tests are done.
 
     Args:
         tester: runs the tests.
-        sources: of the mutated module.
-        num_at_once: how many children there are.
-        limits: processor seconds after which a mutant counts as found, of a child's first one
-            and of later ones; one that waits for something is ended after twenty times as long.
+        sources: sources of the mutated module.
+        num_at_once: number of children.
+        limits: processor seconds after which a mutant counts as found, for the first mutant of a
+            child and for later ones. A mutant that only waits is ended after twenty times as long.
     """
     waiting = list(enumerate(sources))
     children: dict[Any, _Child] = {}
@@ -273,7 +273,7 @@ def _is_own(name: str) -> bool:
 
 
 def _foreign(names: set[str]) -> list[str]:
-    """Leave out what is of this project, and what pytest makes up."""
+    """Leave out modules of this project, and those that pytest makes up."""
     has_file = {name for name in names if getattr(sys.modules[name], "__file__", None)}
     return sorted(name for name in has_file if not _is_own(name))
 

@@ -1,4 +1,4 @@
-"""Mutants of a module: its source with one operator or number changed by cosmic-ray."""
+"""Makes the mutants of a module: its source with one operator or number changed by cosmic-ray."""
 
 import dataclasses
 import difflib
@@ -10,8 +10,8 @@ import cosmic_ray.plugins
 from cosmic_ray.ast import Visitor, get_ast
 from cosmic_ray.mutating import mutate_code
 
-# cosmic-ray replaces each operator by each other. What tells a good test from a poor one is the
-# nearest replacement: one an operator, two for an ordering (the bound, the direction).
+# cosmic-ray can replace each operator by every other. The nearest replacement tells good tests from
+# poor ones best: one for an operator, two for an ordering (the bound, the direction).
 EXCHANGED = {
     "Binary": (
         *("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_FloorDiv", "Pow_Mul"),
@@ -32,7 +32,7 @@ OPERATORS = (
     *(f"Replace{kind}Operator_{pair}" for kind, pairs in EXCHANGED.items() for pair in pairs),
     *OTHERS,
 )
-# Python's grammar has `*` and `/` among parameters, and stars in calls, which are no operators.
+# `*` and `/` among parameters and stars in calls are no operators.
 NO_OPERATORS = {"parameters", "lambdef", "arglist", "dictorsetmaker", "testlist_comp"}
 
 
@@ -41,11 +41,11 @@ class Mutant:
     """One change of a module.
 
     Attributes:
-        operator: of cosmic-ray.
-        line_number: where the change begins, from 1.
-        line: the source there, without what stands around it.
-        change: what that line becomes; several lines are joined by a space.
-        source: of the whole module.
+        operator: name of cosmic-ray's operator.
+        line_number: line where the change begins, from 1.
+        line: that line of the source, stripped.
+        change: the changed line; several lines are joined by a space.
+        source: the changed source of the whole module.
     """
 
     operator: str
@@ -59,7 +59,7 @@ def create(path: pathlib.Path) -> list[Mutant]:
     """Make all mutants of a module, each once.
 
     Args:
-        path: of the module; it is not changed.
+        path: file of the module, which is not changed.
 
     Returns:
         The mutants that Python compiles, in the order of the lines.
@@ -79,7 +79,7 @@ def _get(operator: str) -> Any:
 
 
 def _occurrences(source: str, operator: str) -> Iterator[int]:
-    """Yield the occurrences, as cosmic-ray counts them, at which behaviour can change."""
+    """Yield the occurrences of an operator, as cosmic-ray counts them, that affect behaviour."""
     visitor = _Positions(_get(operator))
     visitor.walk(get_ast(source))
     return (i for i, counts in enumerate(visitor.counts) if counts)
@@ -97,7 +97,7 @@ class _Positions(Visitor):
 
 
 def _has_behaviour(node: Any) -> bool:
-    """Whether a change there is more than one of a type or of the words of an error."""
+    """Whether a change there affects more than a type or the words of an error."""
     if node.type == "operator" and node.parent.type in NO_OPERATORS:
         return False
     child = node

@@ -1,8 +1,9 @@
-"""Mutation testing: what share of small changes of a module its tests find.
+"""Mutation testing: measures the share of small changes of a module that its tests find.
 
-A mutant is a module with one operator or number changed; its tests find it (kill it) where one
-fails. One that no test can find, as it does the same, is equivalent: `equivalent_mutants.json`
-lists those with the reason, by hand. Needs cosmic-ray (extra `mutation`).
+A mutant is a module with one operator or number changed. The tests find (kill) it if one of them
+fails. A mutant that behaves like the original, so that no test can find it, is equivalent;
+`equivalent_mutants.json` lists such mutants with the reason, by hand. Needs cosmic-ray (extra
+`mutation`).
 """
 
 import argparse
@@ -20,8 +21,8 @@ from benchmarks import machine
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent_mutants.json")
 OUTPUT = pathlib.Path(__file__).parent / "results" / "mutation.json"
 
-# The tests of a module, where they are others than those of the one file named after it. Whole
-# programs are left out, for they run the module in another process, and what trains networks.
+# Tests of the modules that have other tests than the one file named after them. Tests of whole
+# programs are left out, because they run the module in another process; so are those that train.
 TESTS = {
     "noise2map_jax/method/losses.py": [
         "tests/method/test_losses.py",
@@ -37,19 +38,21 @@ TESTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--modules", nargs="+", required=True, help="paths of modules")
+    parser.add_argument("--modules", nargs="+", required=True, help="paths of the modules to test")
     parser.add_argument("--num_at_once", type=int, default=2, help="processes at a time")
-    parser.add_argument("--niceness", type=int, default=10, help="of these processes")
-    parser.add_argument("--times", type=float, default=5.0, help="time limit: times the tests' own")
+    parser.add_argument("--niceness", type=int, default=10, help="niceness of these processes")
+    parser.add_argument(
+        "--times", type=float, default=5.0, help="time limit, as a multiple of the tests' own time"
+    )
     parser.add_argument(
         "--survivors",
         action="store_true",
-        help="only those that survived in the results kept so far, after tests were added",
+        help="test only the mutants that survived in the results so far, after adding tests",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Test the mutants of each module and report; modules measured before are kept."""
+    """Test the mutants of each module and report; keep the results of other modules."""
     output = arguments.output or str(OUTPUT)
     kept = json.loads(pathlib.Path(output).read_text()) if pathlib.Path(output).exists() else {}
     result: dict[str, Any] = {
@@ -66,14 +69,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _mutants() -> Any:
-    """Import what needs cosmic-ray, which the other benchmarks do not."""
+    """Import `mutants`, which needs cosmic-ray, unlike the other benchmarks."""
     from benchmarks import mutants
 
     return mutants
 
 
 def tests_of(module: str) -> list[str]:
-    """Name the test files of a module."""
+    """Return the test files of a module."""
     path = pathlib.Path(module)
     rooms = path.parts[:-1] if path.parts[0] == "data_prep" else path.parts[1:-1]
     return TESTS.get(module, [str(pathlib.Path("tests", *rooms, f"test_{path.stem}.py"))])
@@ -120,7 +123,7 @@ def _sum_up(
     return {
         "num_mutants": len(outcomes),
         "num_killed": killed,
-        "num_out_of_time": outcomes.count("out of time"),  # among the killed
+        "num_out_of_time": outcomes.count("out of time"),  # counted among the killed
         "num_equivalent": len(same),
         "num_survived": len(missed),
         "killed_of_all": round(killed / len(outcomes), 4),
@@ -131,12 +134,12 @@ def _sum_up(
 
 
 def _key(entry: dict[str, Any]) -> tuple[str, ...]:
-    """What names a mutant when lines move."""
+    """Return a key of a mutant that stays when lines move."""
     return entry["operator"], entry["line"], entry["change"]
 
 
 def _test(job: dict[str, Any]) -> tuple[float, dict[int, str]]:
-    """Test the mutants of a job in a process of their own: this one has imported the modules."""
+    """Test the mutants of a job in another process, as this one has imported the modules."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.mutant_tests"],
         stdin=subprocess.PIPE,

@@ -1,9 +1,9 @@
-"""Forward pass and training step: images/s, TFLOP/s, share of the peak; PyTorch beside it.
+"""Measures forward pass and training step against PyTorch: images/s, TFLOP/s, share of the peak.
 
-The same U-Net, loss and Adam, in the same run; JAX's training step also scales the images and mixes
-the noise, PyTorch's is given what comes of that. On a CPU the peak memory is that of the process so
-far, of all that was measured before. The FLOP are those XLA counts in what it compiled;
-PyTorch's time is set against the same number.
+Both use the same U-Net, loss and Adam, in the same run. JAX's training step also scales the images
+and mixes the noise; PyTorch's step gets the result of that as its input. On a CPU the peak memory
+is that of the process so far, earlier measurements included. The FLOP are those that XLA counts in
+its compiled program; PyTorch's rate uses the same number.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from benchmarks import machine, network_jax
 from benchmarks.backbones import BACKBONES, Case
 
 KINDS = ("forward", "train")
-TORCH_MODES = ("eager", "channels_last", "compile")  # the last one compiles channels_last
+TORCH_MODES = ("eager", "channels_last", "compile")  # compile: channels_last, compiled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             from benchmarks import network_torch
         except ImportError as error:
-            print(f"PyTorch's side is left out: {error}")
+            print(f"PyTorch is left out: {error}")
             modes = []
     rows = []
     for batch_size in arguments.batch_sizes:
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _rate(row: dict[str, Any], peak: float) -> None:
-    """Add images/s and shares to each side, and how many times as fast as the best of PyTorch."""
+    """Add images/s and shares of the peak to each side, and PyTorch's best time over JAX's."""
     flop = row["jax"].get("flop")
     sides = [side for side in row.values() if isinstance(side, dict) and "seconds" in side]
     for side in sides:

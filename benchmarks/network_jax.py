@@ -1,4 +1,4 @@
-"""This project's side of the benchmark `network`: the forward pass, the training step."""
+"""JAX's side of the benchmark `network`: the forward pass, the training step."""
 
 import functools
 import time
@@ -23,7 +23,7 @@ from noise2map_jax.steps.train_step import train_step
 
 
 def measure(case: Case, kind: str) -> dict[str, Any]:
-    """Time one of the two.
+    """Time the forward pass or the training step.
 
     Args:
         case: what to measure.
@@ -31,7 +31,7 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
 
     Returns:
         Seconds to compile, seconds a call, FLOP a call as XLA counts them, peak memory in GiB; or
-        `error`, where the batch does not fit.
+        `error` if the batch does not fit into memory.
     """
     try:
         return _measure(case, kind)

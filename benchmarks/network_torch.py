@@ -14,16 +14,16 @@ def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
     """Time the forward pass or the training step in one of PyTorch's modes.
 
     Args:
-        case: what to measure; bfloat16 is by autocast.
+        case: what to measure; bfloat16 is done by autocast.
         kind: `forward` or `train`.
         mode: one of `network.TORCH_MODES`.
 
     Returns:
-        Seconds a call, or `error`, where the batch does not fit or no compiler is found.
+        Seconds a call, or `error` if the batch does not fit into memory or no compiler is found.
     """
     try:
         return {"seconds": machine.time_calls(_call(case, kind, mode), case.repeats)}
-    except RuntimeError as error:  # out of memory among them, and what torch.compile raises
+    except RuntimeError as error:  # includes out of memory and errors of torch.compile
         return {"error": str(error).splitlines()[0][:200]}
     finally:
         torch.compiler.reset()

@@ -1,7 +1,7 @@
-"""A study of 8 schedules x 3 seeds against 24 runs of `--mode=train`, one after another.
+"""Times a study of 8 schedules x 3 seeds against 24 runs of `--mode=train`, one after another.
 
-Wall time from the command to its end: start-up, compiling and data included. A run alone is
-trained and evaluated on the validation split as a member of the study is.
+Times are wall times of whole commands: start-up, compiling and data included. A single run is
+trained and evaluated on the validation split just like a member of the study.
 """
 
 import argparse
@@ -20,16 +20,25 @@ CONFIG = "benchmarks/study_config.py"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--data_dir", default="demo/data", help="holds demo_ss, see `make demo`")
+    parser.add_argument(
+        "--data_dir", default="demo/data", help="folder with demo_ss, see `make demo`"
+    )
     parser.add_argument("--workdir", default="runs/benchmark_study", help="an empty folder")
-    parser.add_argument("--num_schedules", type=int, default=len(SCHEDULES), help="the first ones")
+    parser.add_argument(
+        "--num_schedules", type=int, default=len(SCHEDULES), help="number of schedules in the study"
+    )
     parser.add_argument("--num_seeds", type=int, default=3)
     parser.add_argument("--num_steps", type=int, default=300)
     parser.add_argument(
-        "--executions", nargs="+", default=["auto"], help="auto, dispatch, vmap, devices"
+        "--executions",
+        nargs="+",
+        default=["auto"],
+        help="ways to run the study: auto, dispatch, vmap, devices",
     )
     parser.add_argument(
-        "--num_alone", type=int, help="runs alone that are timed; default all, else times all / N"
+        "--num_alone",
+        type=int,
+        help="single runs to time (default all); the time of fewer is scaled up to all",
     )
 
 
@@ -37,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Time both ways and report."""
     workdir = pathlib.Path(arguments.workdir)
     if workdir.exists() and any(workdir.iterdir()):
-        sys.exit(f"error: {workdir} is not empty; what is done in it would not be timed")
+        sys.exit(f"error: {workdir} is not empty: work done before would not be timed")
     schedules = list(SCHEDULES.values())[: arguments.num_schedules]
     members = [(text, seed) for seed in range(arguments.num_seeds) for text in schedules]
     num_alone = len(members) if arguments.num_alone is None else arguments.num_alone
@@ -48,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         "members": len(members),
         "study": {},
     }
-    # Spread over the schedules and seeds: every so many-th member.
+    # Every n-th member, so that schedules and seeds are covered evenly.
     chosen = members[:: max(1, len(members) // num_alone)][:num_alone]
     seconds = [
         _alone(text, seed, workdir / f"alone_{i}", arguments)

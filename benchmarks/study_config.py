@@ -1,4 +1,4 @@
-"""What `python -m benchmarks study` trains: eight schedules with a thin backbone, drawn scenes."""
+"""The study of `python -m benchmarks study`: eight schedules, a thin backbone, drawn scenes."""
 
 from ml_collections import ConfigDict
 

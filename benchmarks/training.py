@@ -1,8 +1,8 @@
-"""Training end to end: how long a step waits for its batch, and for a checkpoint.
+"""Measures training end to end: how long a step waits for its batch, and for a checkpoint.
 
-The trainer's own step, input pipeline and checkpoints, on a config and its data. A batch is asked
-for while the device computes the step before, as training does: what it then still waits is the
-stall.
+It runs the trainer's own step, input pipeline and checkpoints on a config and its data. As in
+training, a batch is requested while the device computes the previous step; the remaining wait is
+the stall.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from noise2map_jax.training.trainer import Run, Trainer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--config", default="demo_ss", help="a name in configs/")
-    parser.add_argument("--data_dir", default="demo/data", help="holds its dataset")
-    parser.add_argument("--batch_size", type=int, help="default: that of the config")
+    parser.add_argument("--config", default="demo_ss", help="name of a config in configs/")
+    parser.add_argument("--data_dir", default="demo/data", help="folder that holds its dataset")
+    parser.add_argument("--batch_size", type=int, help="rows of a batch (default: the config's)")
     parser.add_argument("--num_steps", type=int, default=60)
-    parser.add_argument("--repeats", type=int, default=5, help="checkpoints that are timed")
+    parser.add_argument("--repeats", type=int, default=5, help="number of checkpoints to time")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -71,11 +71,11 @@ class _Clock:
 def _steps(
     trainer: Trainer, runs: list[Run], state: Any, num_steps: int
 ) -> tuple[dict[str, Any], Any]:
-    """Train for some steps as the trainer does, with a clock at what it waits for."""
+    """Train for some steps as the trainer does, and time its waits."""
     keys, processes = trainer.root_keys(runs), trainer.processes(runs)
     batches, reading, placing, all_of_it = trainer.batches(runs, 0), _Clock(), _Clock(), _Clock()
     metrics = None
-    for i in range(num_steps + 5):  # the first ones compile, and fill the pipeline
+    for i in range(num_steps + 5):  # the first steps compile and fill the pipeline
         if i == 5:
             jax.block_until_ready(metrics)
             reading, placing, all_of_it = _Clock(), _Clock(), _Clock()
@@ -87,7 +87,7 @@ def _steps(
             previous = metrics
             state, metrics = trainer.step(state, batch, processes, keys)
             if previous is not None:
-                jax.device_get(previous)  # as the log does: one step late
+                jax.device_get(previous)  # one step late, as in the log
     whole = sum(all_of_it.seconds)
     return {
         "seconds_a_step": machine.median_and_spread(all_of_it.seconds),
@@ -100,7 +100,7 @@ def _steps(
 def _checkpoints(
     trainer: Trainer, state: Any, workdir: pathlib.Path, repeats: int
 ) -> dict[str, Any]:
-    """Save and restore the state: what training waits for, and what goes on beside it."""
+    """Time saving and restoring: the part that training waits for, and that in the background."""
     pause, whole, restore = _Clock(), _Clock(), _Clock()
     abstract = abstract_like(state, trainer.execution.state_sharding(state))
     with contextlib.closing(Checkpoints(workdir / "timed")) as checkpoints:

@@ -1,9 +1,10 @@
-"""What pretraining and sharing a backbone are worth: F1 over seeds, arm by arm.
+"""Measures the gain from pretraining and from sharing a backbone: F1 over seeds, arm by arm.
 
 Each arm is `configs/multitask_buildings.py` with the same number of steps: segmentation (ss),
-change detection (cd) or both, from random values or from a denoiser trained before. Runs that are
-finished are not run again; the seeds come round by round, so that a cut-off study is a smaller one.
-Arms are compared on validation; `--split=test` is for the final numbers, once, and trains nothing.
+change detection (cd) or both, from random values or from a pretrained denoiser. Finished runs are
+not repeated. All arms run with one seed before the next seed, so an interrupted study is a valid
+smaller one. Arms are compared on validation; `--split=test` gives the final numbers, once, and
+trains nothing.
 """
 
 import argparse
@@ -30,7 +31,7 @@ ARMS = {
     "both random": ("both", False),
     "both pretrained": ("both", True),
 }
-# By task, arms whose difference is asked for: the first less the second.
+# Task, and the two arms whose difference is reported: the first minus the second.
 COMPARED = (
     ("ss", "ss pretrained", "ss random"),
     ("cd", "cd pretrained", "cd random"),
@@ -43,15 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--pretrained", required=True, help="work folder of the denoiser")
     parser.add_argument("--data_dir", default="data")
-    parser.add_argument("--workdir", default="runs/transfer", help="a folder a run in it")
+    parser.add_argument(
+        "--workdir", default="runs/transfer", help="folder with a subfolder for each run"
+    )
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="of the scores")
+    parser.add_argument(
+        "--split", choices=("val", "test"), default="val", help="split of the scores"
+    )
     parser.add_argument("--num_seeds", type=int, default=3)
     parser.add_argument("--num_steps", type=int, default=300)
     parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--timestep_range", default="", help="first,last of t in training")
+    parser.add_argument("--timestep_range", default="", help="range of t in training: first,last")
     parser.add_argument("--inference_timestep", type=int, help="t of prediction")
-    parser.add_argument("--sample_size", type=int, default=64, help="what tiles are resampled to")
+    parser.add_argument(
+        "--sample_size", type=int, default=64, help="side in pixels that tiles are resampled to"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -123,7 +130,7 @@ def _main(*options: str) -> None:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds of each arm and task."""
+    """Return mean and standard deviation over the seeds, for each arm and task."""
     found: dict[str, list[float]] = {}
     for entry in runs:
         for task, f1 in entry["f1"].items():
@@ -139,10 +146,10 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def differences(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Differences between arms, of the seeds that both have.
+    """Return the differences between arms, over the seeds that both arms have.
 
-    Intervals are Student's over seeds alone, and hold together in 95 % of cases: with other places
-    the differences may be others. None with a single seed.
+    The intervals are Student's, over seeds alone; in 95 % of cases all of them hold at once. They
+    do not cover a change of places. With a single seed the interval is None.
     """
     by_arm = {(entry["arm"], entry["seed"]): entry["f1"] for entry in runs}
     pairs = []

@@ -3,8 +3,8 @@
     python -m noise2map_jax.main --config=configs/ablate_noise.py:ss --mode=ablate --workdir=runs/ss
     python -m noise2map_jax.main --config=configs/ablate_noise.py:cd --mode=ablate --workdir=runs/cd
 
-Data as for `ss_buildings.py` and `cd_levir.py`. A study of schedules or timesteps of the same task
-in the same --workdir uses the members again that both have.
+The data are those of `ss_buildings.py` and `cd_levir.py`. A study of schedules or timesteps of the
+same task may share the --workdir: members that both studies have are trained once.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +16,7 @@ VARIANTS = ("paper", "clean", "clean_timestep", "gaussian")
 
 def get_config(task: str = "ss") -> ConfigDict:
     """Return the study of a task, `ss` or `cd`."""
-    # Of a single image `self` is what the paper does; of a pair it is the control without exchange.
+    # For a single image, the paper's noise is `self` already; for a pair, `self` is the control
+    # without the exchange of dates.
     variants = VARIANTS if task == "ss" else (*VARIANTS, "self")
     return default.study(ablate_base.get_config(task), variants)

@@ -1,9 +1,9 @@
-"""Does pretraining help? Random values against a denoiser trained before, at late and early t.
+"""Does pretraining help? Random initial values against a pretrained denoiser, at late and early t.
 
     python -m noise2map_jax.main --config=configs/pretrain_unlabelled.py
     python -m noise2map_jax.main --config=configs/ablate_pretraining.py:ss --mode=ablate
 
-The pretrained run is in runs/pretrain_unlabelled; another one:
+The pretrained run is in runs/pretrain_unlabelled. To use another one:
 --config.study.variants="('paper', 'mine: init_from=runs/mine init_input=inflate')".
 """
 

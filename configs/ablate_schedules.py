@@ -1,8 +1,8 @@
-"""Which noise schedule? Six of them, and the control without noise.
+"""Which noise schedule? Six schedules, and the control without noise.
 
     python -m noise2map_jax.main --config=configs/ablate_schedules.py:cd --mode=ablate
 
-Parameters of a schedule by grid: `--config.study.grid="('noise.beta_end=0.005|0.01|0.04',)"`.
+To vary a schedule's parameters: `--config.study.grid="('noise.beta_end=0.005|0.01|0.04',)"`.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python -m noise2map_jax.main --config=configs/ablate_timesteps.py:cd --mode=ablate
 
-For pairs the two halves of the input are the same at t = 258 of the published schedule, and near it
-nearly so: there no change reaches the network.
+The blind zone: with the published schedule, the two halves of a pair's input are the same at
+t = 258 and nearly the same around it, so no change reaches the network.
 """
 
 from ml_collections import ConfigDict

@@ -7,7 +7,7 @@
 WHU_CHANGE holds the two mosaics and their change label, or crops {A,B,OUT}. Needs an accelerator.
 
 Published F1 of the building class (the authors' code, selected on test): 95.27. Not yet
-measured here; what differs from the authors' code stands in `paper_base.py`.
+measured here; `paper_base.py` says what differs from the authors' code.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """Every field of an experiment with its meaning; experiments start from here and change a few.
 
-Not an experiment by itself. Any field can be given on the command line:
+This file is no experiment by itself. Any field can be given on the command line:
 `--config.train.learning_rate=3e-4`, `--config.model.unet.block_out_channels=32,64,96`.
 """
 
@@ -13,54 +13,83 @@ from ml_collections.config_dict import create
 def get_config() -> ConfigDict:
     """Return the paper's setting for segmentation on tiles of 256 pixels."""
     return create(
-        task="ss",  # ss: image -> map; cd: pre, post -> change map; denoise: pretraining
-        init_from="",  # run, diffusers folder, .pth or hf:OWNER/REPO/FOLDER; "" = random values
-        init_parts="backbone",  # what is read from it: backbone, or all (the projections too)
-        init_input="",  # first convolution of another number of bands: inflate, average; "" = error
-        tasks=create(),  # sections of several tasks, see `multitask`; empty = the one task above
-        seed=0,  # of the initial values, the order of the data, timesteps, augmentation
+        # ss: image -> building map; cd: images before and after -> change map; denoise: pretraining
+        # without labels.
+        task="ss",
+        # Weights to start from: a run's folder, a diffusers folder, a .pth file or
+        # hf:OWNER/REPO/FOLDER; empty = random values.
+        init_from="",
+        # What is read from init_from: backbone, or all (the task's projections too).
+        init_parts="backbone",
+        # How the first convolution is fitted where init_from has another number of bands: inflate
+        # or average; empty = another number is an error.
+        init_input="",
+        tasks=create(),  # sections of several tasks, see `multitask`; empty = one task, `task`
+        seed=0,  # of the random initial values, the order of the data, timesteps and augmentation
         data=create(
             dataset="",  # name of a dataset that data_prep wrote
-            data_dir="data",  # the folder that holds it
+            data_dir="data",  # folder that holds the datasets
             tile_size=256,  # side of the records in pixels
-            num_bands=3,  # of one image
-            dtype="uint8",  # of the records: uint8 or uint16
-            scaling="value_range",  # as below; manifest: 1st and 99th percentile of each band
-            value_range=(0.0, 255.0),  # sensor values that become -1 and 1, of all bands
-            band_ranges=(),  # the same by band, ((low, high), ...); () = as `scaling` says
-            classes=("background", "building"),  # class k is pixel value k; 255 is ignored
+            num_bands=3,  # bands of one image
+            dtype="uint8",  # type of the images in the records: uint8 or uint16
+            # Which sensor values become -1 and 1: value_range = those of data.value_range;
+            # manifest = the 1st and 99th percentile of each band, from the dataset's manifest.
+            scaling="value_range",
+            value_range=(0.0, 255.0),  # sensor values that become -1 and 1, the same for all bands
+            # Sensor values that become -1 and 1 by band, ((low, high), ...); they go before
+            # data.scaling. Empty = as data.scaling says.
+            band_ranges=(),
+            # Names of the classes: class k is pixel value k of the mask; 255 is ignored.
+            classes=("background", "building"),
             num_threads=2,  # threads that decode records, in each process
             prefetch_size=32,  # records decoded ahead, in each process
         ),
         augment=create(
-            flips_and_turns=True,  # the eight symmetries of the square
+            flips_and_turns=True,  # draw one of the eight symmetries of the square for each tile
             crop_size=0,  # side in pixels of random crops; 0 = whole tiles
-            brightness=0.0,  # largest shift, in units of the scaled range [-1, 1]
-            contrast=0.0,  # largest relative change
-            exchange_dates=False,  # cd: swap pre and post of half of the pairs
+            brightness=0.0,  # largest shift, in units of the scaled range [-1, 1]; 0.0 = none
+            contrast=0.0,  # largest relative change of contrast, below 1; 0.0 = none
+            exchange_dates=False,  # task cd: swap pre and post of half of the pairs
         ),
         noise=create(
-            kind="structured",  # as below; clean: input and t left out; clean_timestep: t kept
-            schedule="linear",  # a name in noise2map_jax/method/schedules.py
-            num_train_timesteps=1000,  # T
-            beta_start=1e-4,  # of linear, scaled_linear, sigmoid, zero_terminal_snr
-            beta_end=0.02,  # of the same
-            max_beta=0.999,  # of squaredcos_cap_v2
-            sigma_min=0.002,  # of karras
-            sigma_max=80.0,  # of karras
-            rho=7.0,  # of karras
-            mix="default",  # image, swap, gaussian; default = the paper's for the task
-            prediction_type="epsilon",  # of denoise: epsilon, sample (clean image), v_prediction
-            timestep_range=(0, 0),  # t of training from [first, last); (0, 0) = [0, T)
-            min_contrast=0.0,  # least |signal - noise| / (signal + noise) of t of training
-            contrast_power=0.0,  # t of training as often as that to this power; 0.0 = uniform
-            inference_timesteps=(-1,),  # t of prediction, the mean over several; -1 = T - 1
-            use_timestep=True,  # whether t reaches the network
+            # structured: the noise that this section describes; clean: the network sees the clean
+            # input and no t; clean_timestep: the clean input and t.
+            kind="structured",
+            schedule="linear",  # a key of SCHEDULES in noise2map_jax/method/schedules.py
+            num_train_timesteps=1000,  # number of timesteps T; t runs from 0 to T - 1
+            # Least beta of the schedules linear, scaled_linear, sigmoid and zero_terminal_snr.
+            beta_start=1e-4,
+            # Greatest beta of the schedules linear, scaled_linear, sigmoid and zero_terminal_snr.
+            beta_end=0.02,
+            max_beta=0.999,  # largest beta of the schedule squaredcos_cap_v2
+            sigma_min=0.002,  # least sigma of the schedule karras, in units of the scaled image
+            sigma_max=80.0,  # greatest sigma of the schedule karras, in units of the scaled image
+            rho=7.0,  # exponent of the schedule karras: the larger, the more steps at low noise
+            # What the noise is: image (the input itself), swap (the pair with its dates
+            # exchanged), gaussian; default = the paper's for the task.
+            mix="default",
+            # Task denoise: what the network predicts: epsilon (the noise), sample (the clean image)
+            # or v_prediction.
+            prediction_type="epsilon",
+            timestep_range=(0, 0),  # training draws t from [first, last); (0, 0) = [0, T)
+            # Training leaves out t whose contrast |signal - noise| / (signal + noise) is below
+            # this, where signal and noise are the factors of the input and of its noise at t;
+            # 0.0 = leaves out none.
+            min_contrast=0.0,
+            # Training draws t in proportion to this power of its contrast, see
+            # noise.min_contrast; 0.0 = uniformly.
+            contrast_power=0.0,
+            # t of prediction; of several, the predictions are averaged. Negative values count from
+            # the end: -1 = T - 1.
+            inference_timesteps=(-1,),
+            use_timestep=True,  # whether the network is given t
         ),
         model=create(
-            sample_size=256,  # the backbone's tile side; others are resampled to it; 0 = never
-            dtype="float32",  # of convolutions and activations: float32 or bfloat16
-            # Of products of float32 numbers, in convolutions too, forward and backward:
+            # Side in pixels of what the backbone sees: tiles of another size are resampled to it
+            # and the map back; 0 = tiles are never resampled.
+            sample_size=256,
+            dtype="float32",  # type of convolutions and activations: float32 or bfloat16
+            # Precision of products of float32 numbers, in convolutions too, forward and backward:
             #            TPU                       GPU                  CPU
             #   default  of bfloat16               TF32, where it has   float32
             #   high     three of bfloat16         TF32, where it has   float32
@@ -68,60 +97,79 @@ def get_config() -> ConfigDict:
             # `default` is the fastest; `highest` is for comparing with other programs by digits.
             matmul_precision="default",
             unet=create(
-                in_channels=3,  # of the backbone, after the task's first projection
-                out_channels=3,  # of the backbone, before the task's last projection
-                block_out_channels=(128, 128, 256, 256, 512, 512),  # from full resolution down
+                # Input channels of the backbone: what the task's first projection gives.
+                in_channels=3,
+                # Output channels of the backbone: what the task's last projection takes.
+                out_channels=3,
+                # Channels of the levels, from full resolution down; each level halves the side.
+                block_out_channels=(128, 128, 256, 256, 512, 512),
                 layers_per_block=2,  # residual blocks of a down block; an up block has one more
-                attention_levels=(4,),  # down blocks with attention; the up blocks mirror them
-                attention_head_dim=0,  # channels of a head; 0 = one head of all channels
-                norm_num_groups=32,  # of every group normalisation
-                norm_eps=1e-6,  # added to the variance there
-                downsample_padding=0,  # 0: pad right and bottom by one; 1: all sides
-                flip_sin_to_cos=False,  # order within the timestep embedding
-                freq_shift=1.0,  # 1.0: the lowest frequency is 1/10000 exactly
+                attention_levels=(4,),  # down blocks with attention, from 0; up blocks mirror them
+                attention_head_dim=0,  # channels of an attention head; 0 = one head of all channels
+                norm_num_groups=32,  # groups of every group normalisation
+                norm_eps=1e-6,  # added to the variance in every group normalisation
+                # Padding before a convolution that halves the side: 0 = one pixel on the right and
+                # at the bottom; 1 = one pixel on all sides.
+                downsample_padding=0,
+                flip_sin_to_cos=False,  # timestep embedding: cosines first instead of sines
+                # Timestep embedding: 1.0 = the lowest frequency is 1/10000 exactly; 0.0 = the
+                # frequencies stop one before it.
+                freq_shift=1.0,
             ),
         ),
         mesh=create(
-            fsdp=1,  # devices that share one copy of parameters and optimiser; 1 = each its own
+            # Number of devices that share one copy of the parameters and of the optimiser's state;
+            # 1 = each device holds all of them.
+            fsdp=1,
         ),
         train=create(
             batch_size=8,  # rows of a global batch, over all devices
-            num_microbatches=1,  # the gradient is accumulated over this many parts of a batch
-            # What is computed again for the gradient, to need less memory: none; convolutions (all
-            # but what they give), blocks (all but what goes into a residual block or attention).
+            num_microbatches=1,  # parts of a batch whose gradients are accumulated to one update
+            # What the backward pass computes again instead of keeping it in memory: none,
+            # convolutions (all but what convolutions give), blocks (all but what goes into a
+            # residual block or attention).
             remat="none",
-            num_epochs=200.0,  # passes over the training split
-            num_steps=0,  # length in steps; 0 = from num_epochs
+            num_epochs=200.0,  # passes over the training split, where num_steps is 0
+            num_steps=0,  # length of training in steps; 0 = as num_epochs says
             optimizer="adam",  # adam or adamw
-            learning_rate=1e-4,  # the peak
-            warmup_steps=0,  # steps of linear rise
-            cosine=False,  # fall to 0 along half a cosine; else constant
-            weight_decay=0.0,  # adamw only, of kernels
-            backbone_learning_rate_factor=1.0,  # for the backbone alone; 0.0 freezes it
-            max_gradient_norm=0.0,  # clip the gradient to this norm; 0.0 = never
-            # Updates in a row that are left out where the gradient is not finite; then the run
-            # stops.
+            learning_rate=1e-4,  # the peak, after warm-up
+            warmup_steps=0,  # steps in which the learning rate rises linearly; 0 = no warm-up
+            cosine=False,  # the learning rate falls to 0 along half a cosine; False = constant
+            weight_decay=0.0,  # weight decay of kernels, for optimizer=adamw only; 0.0 = none
+            # The backbone's learning rate, as a multiple of learning_rate; 0.0 freezes it.
+            backbone_learning_rate_factor=1.0,
+            max_gradient_norm=0.0,  # the gradient is clipped to this norm; 0.0 = never
+            # An update whose gradient is not finite is left out, up to so many in a row; one more
+            # stops the run. 0 = the first one does.
             max_skipped_updates=0,
-            skip_above_gradient_norm=0.0,  # with it: also where its norm is above; 0.0 = never
-            ema_decay=0.0,  # of averaged weights, used for evaluation; 0.0 = none kept
-            class_weights=(1.0, 5.0),  # of each class in the loss
-            class_weights_from="config",  # config: those above; data: counted, balanced
+            # With max_skipped_updates: updates whose gradient has a norm above this are left out
+            # as well; 0.0 = no limit.
+            skip_above_gradient_norm=0.0,
+            # Decay per step of the averaged weights, which evaluation uses; 0.0 = no average is
+            # kept.
+            ema_decay=0.0,
+            class_weights=(1.0, 5.0),  # weight of each class in the loss
+            # config: the weights are class_weights; data: computed from the pixels of each class in
+            # the training split, so that all classes count the same.
+            class_weights_from="config",
             log_every_steps=50,  # steps between two losses in metrics.jsonl
-            eval_every_steps=0,  # evaluation on the validation split; 0 = once an epoch
-            checkpoint_every_steps=0,  # 0 = with every evaluation
-            write_report=True,  # at the end of training: pictures and a page in report/
+            eval_every_steps=0,  # steps between evaluations on validation; 0 = once an epoch
+            checkpoint_every_steps=0,  # steps between checkpoints; 0 = with every evaluation
+            write_report=True,  # write pictures and a page to report/ at the end of training
         ),
         eval=create(
-            split="test",  # what --mode=eval evaluates; a study has its own, see `study`
-            batch_size=8,  # rows of a global batch
-            # Maps by a process with Gaussian noise are the mean over so many draws of it; memory
-            # grows with their number.
+            split="test",  # split that --mode=eval scores; a study has its own rule, see `study`
+            batch_size=8,  # rows of a global batch, over all devices
+            # With Gaussian noise: a map is the mean over so many draws of the noise; memory grows
+            # with their number.
             num_noise_draws=4,
             num_pictures=8,  # rows of report/predictions.png
-            group_regex="",  # scores also by the first group of this pattern in the record id
-            num_timestep_bands=10,  # denoise: bands of t, over all of [0, T), told apart
-            num_samples=0,  # denoise: images sampled at every evaluation; 0 = none
-            num_sampling_steps=50,  # of DDIM
+            # Scores by group, too: tiles whose record ids have the same first group of this
+            # regular expression are one group; empty = no groups.
+            group_regex="",
+            num_timestep_bands=10,  # task denoise: [0, T) in so many bands, each scored apart
+            num_samples=0,  # task denoise: images sampled at every evaluation; 0 = none
+            num_sampling_steps=50,  # task denoise: DDIM steps of a sample
         ),
     )
 
@@ -130,18 +178,18 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
     """Train several tasks over one backbone.
 
     Args:
-        config: what is common to them: network, training, seed.
-        tasks: by name, experiments from which data, augmentation, noise and class weights of each
-            task are taken.
+        config: what the tasks share: network, training, seed.
+        tasks: experiments by task; data, augmentation, noise and class weights of each task are
+            taken from its experiment.
 
     Returns:
         The experiment, with a section for each task: --config.tasks.cd.weight=0.5,
-        --config.tasks.cd.data.dataset=mine. What the sections hold is nowhere else.
+        --config.tasks.cd.data.dataset=mine. Fields of these sections exist nowhere else in it.
     """
     config = config.copy_and_resolve_references()
     for name, own in tasks.items():
         config.tasks[name] = create(
-            weight=1.0,  # of this task's loss; 0.0 leaves the task and its head out
+            weight=1.0,  # weight of the task's loss; 0.0 leaves the task and its head out
             data=own.data,
             augment=own.augment,
             noise=own.noise,
@@ -166,7 +214,7 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         config: the experiment.
         variants: `NAME` of a control (paper, clean, clean_timestep, gaussian, self, swap), which
             sets the whole noise process, or `NAME: FIELD=VALUE FIELD=VALUE ...`.
-        reference: the variant that others are compared with.
+        reference: the variant that the others are compared with.
 
     Returns:
         The experiment, with a section `study`.
@@ -174,12 +222,15 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
     config = config.copy_and_resolve_references()
     config.study = create(
         variants=tuple(variants),
-        grid=(),  # more variants, all combinations: ("noise.beta_end=0.01|0.02", ...)
-        seeds=(0, 1, 2),  # each variant is trained with each
+        # Further variants, all combinations of the values given: ("noise.beta_end=0.01|0.02", ...);
+        # empty = none.
+        grid=(),
+        seeds=(0, 1, 2),  # every variant is trained once with each seed
         reference=reference,
-        execution="auto",  # dispatch, vmap, devices; auto = the fastest, measured at start
-        max_members=8,  # most networks that a device trains in one call
-        num_timesteps=11,  # of the sweep over inference timesteps on validation; 0 = none
-        num_scenes=6,  # places of which the page shows what is predicted of a tile
+        execution="auto",  # dispatch, vmap or devices; auto = the fastest, measured at the start
+        max_members=8,  # largest number of networks that a device trains in one call
+        # Timesteps of prediction at which every variant is scored on validation; 0 = no such sweep.
+        num_timesteps=11,
+        num_scenes=6,  # places on the page, with the predictions for one tile of each; 0 = none
     )
     return config

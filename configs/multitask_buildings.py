@@ -7,7 +7,7 @@
     python -m noise2map_jax.predict --workdir=runs/multitask_buildings --task=ss --image=A.tif ...
 
 Every step takes a batch of each task. `--config.tasks.cd.weight=0.0` trains segmentation alone on
-the same network, and `--config.init_from=runs/pretrain_unlabelled` begins with a denoiser.
+the same network, and `--config.init_from=runs/pretrain_unlabelled` starts from a denoiser.
 """
 
 from ml_collections import ConfigDict

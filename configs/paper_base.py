@@ -1,11 +1,11 @@
 """What the six settings of the paper share: the full backbone on tiles of 256 pixels.
 
-113,673,219 parameters, about 1.49 TFLOP a training image of 256 x 256: they need an accelerator.
-Published scores are of the authors' code; none is measured here yet. Unlike the authors' code, the
-best checkpoint is chosen on a validation split, at the timestep of prediction, and gradient
-accumulation uses every batch: two halves of a batch are one update.
+The backbone has 113,673,219 parameters and needs about 1.49 TFLOP a training image of 256 x 256,
+thus an accelerator. Published scores are those of the authors' code; none is measured here yet.
+Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep of
+prediction, and gradient accumulation uses every batch: two halves of a batch are one update.
 
-Not an experiment by itself; see `ss_spacenet7.py`.
+This file is no experiment by itself; see `ss_spacenet7.py`.
 """
 
 from ml_collections import ConfigDict
@@ -19,9 +19,9 @@ def get_config(task: str, dataset: str, *, positive_weight: float) -> ConfigDict
     """Return the setting of a task, `ss` or `cd`, on a dataset.
 
     Args:
-        task: of the network.
-        dataset: as data_prep builds it.
-        positive_weight: of buildings or of change in the loss, beside 1 of the background.
+        task: `ss` or `cd`.
+        dataset: name of the dataset that data_prep wrote.
+        positive_weight: weight of buildings or of change in the loss; the background weighs 1.
     """
     config = default.get_config()
     config.task = task

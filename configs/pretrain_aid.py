@@ -4,14 +4,14 @@
     python -m noise2map_jax.main --config=configs/pretrain_aid.py
     python -m noise2map_jax.main --config=configs/pretrain_aid.py --mode=eval
 
-AID is the folder of its 30 class folders. The network is the backbone alone, 3 channels to 3,
-113,673,219 parameters, as in the published weights: it needs an accelerator (1.49 TFLOP a training
-image). Then `--config.init_from=runs/pretrain_aid` in any of the paper's configs begins with it,
-and `python -m noise2map_jax.weights export` writes it for diffusers.
+AID is the folder that holds AID's 30 class folders. The network is the backbone alone, 3 channels
+to 3, 113,673,219 parameters, as in the published weights; it needs an accelerator (1.49 TFLOP a
+training image). Afterwards `--config.init_from=runs/pretrain_aid` starts any of the paper's configs
+from it, and `python -m noise2map_jax.weights export` writes it for diffusers.
 
-The paper states Gaussian noise, prediction of the noise and the mean squared error; it does not
-state the batch, the length or the averaging, which here are those of Ho et al. 2020 where they fit.
-Not yet measured here.
+The paper states Gaussian noise, prediction of the noise and the mean squared error. It does not
+state the batch size, the number of epochs or the averaging of weights: they are taken from Ho et
+al. 2020 where that fits. Not yet measured here.
 """
 
 from ml_collections import ConfigDict

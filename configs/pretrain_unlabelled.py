@@ -1,15 +1,15 @@
-r"""Denoising of real aerial images with a thin backbone: what `multitask_buildings` can begin with.
+r"""Denoising of real aerial images with a thin backbone, a start for `multitask_buildings`.
 
     python -m data_prep aid --source=UNLABELLED --name=unlabelled --tile_size=128 \
         --splits=0.96,0.02,0.02 --data_dir=data
     python -m noise2map_jax.main --config=configs/pretrain_unlabelled.py
     python -m noise2map_jax.main --config=configs/pretrain_unlabelled.py --mode=eval
 
-UNLABELLED is a folder of folders of images, each of at least 128 pixels a side, without masks:
-AID, or any other. On 7,104 tiles of 3,070 images the squared error fell to 4.6 % of that of
-predicting zero (17.5 % for t < 200, 0.6 % for t >= 800), in 25 minutes on two CPU cores beside
-other jobs; what fine-tuning made of it is in docs/transfer.md.
-`report/samples_<step>.png` shows images drawn from noise as training goes on.
+UNLABELLED holds folders of images without masks, each of at least 128 pixels a side: AID, or any
+other. On 7,104 tiles of 3,070 images the squared error fell to 4.6 % of that of predicting zero
+(17.5 % for t < 200, 0.6 % for t >= 800), in 25 minutes on two CPU cores that also ran other jobs.
+docs/transfer.md says what fine-tuning gained from it. `report/samples_<step>.png` shows images
+sampled from noise during training.
 """
 
 from ml_collections import ConfigDict

@@ -6,9 +6,9 @@ r"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin ba
     python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
 
 BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
-inria_256__austin1_10.tif: images of one are one place, in scores and in splits. The full backbone
-on an accelerator:
---config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, as in default.py.
+inria_256__austin1_10.tif: all images of a city or mosaic count as one place, in scores and in
+splits. For the full backbone, on an accelerator, take the fields of `model.unet` from default.py:
+--config.model.unet.block_out_channels=128,128,256,256,512,512 and so on.
 """
 
 from ml_collections import ConfigDict
@@ -40,5 +40,5 @@ def get_config() -> ConfigDict:
     config.train.ema_decay = 0.98
     config.train.class_weights = (1.0, 2.0)
     config.train.eval_every_steps = 100
-    config.eval.group_regex = r"([a-z0-9_]+?)__"  # the source, the first part of a file's name
+    config.eval.group_regex = r"([a-z0-9_]+?)__"  # the first part of a file's name: its source
     return config

@@ -7,7 +7,7 @@
 SPACENET7 is the folder that holds the owner's `train`. Needs an accelerator.
 
 Published F1 of the building class (the authors' code): 72.02. Not yet
-measured here; what differs from the authors' code stands in `paper_base.py`.
+measured here; `paper_base.py` says what differs from the authors' code.
 """
 
 from ml_collections import ConfigDict

@@ -5,12 +5,12 @@
     python -m noise2map_jax.main --config=configs/ss_whu.py --mode=eval
 
 WHU_TILES has {train,val,test}/{image,label}. Needs an accelerator.
-As in the paper the 512 pixel tiles are resized to 256 (masks by nearest neighbour). To keep their
-pixels, prepare with --resize=0 --tile_size=512 and train with --config.data.tile_size=512: the
+As in the paper, the tiles of 512 pixels are resized to 256 (masks by nearest neighbour). To keep
+all pixels, prepare with --resize=0 --tile_size=512 and train with --config.data.tile_size=512: the
 network then resamples to 256 and back on the device.
 
 Published F1 of the building class (the authors' code, selected on test): 95.69. Not yet
-measured here; what differs from the authors' code stands in `paper_base.py`.
+measured here; `paper_base.py` says what differs from the authors' code.
 """
 
 from ml_collections import ConfigDict

@@ -1,1 +1,1 @@
-"""Datasets as their owners distribute them -> ArrayRecord shards: `python -m data_prep`."""
+"""Turns datasets as their owners distribute them into ArrayRecord shards: `python -m data_prep`."""

@@ -1,4 +1,4 @@
-"""`python -m data_prep NAME ...`: a dataset as its owner distributes it -> ArrayRecord shards."""
+"""`python -m data_prep NAME ...`: turn a dataset as its owner distributes it into shards."""
 
 import argparse
 import os
@@ -56,25 +56,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             module.add_arguments(one)
             continue
         one.add_argument("--data_dir", type=Path, required=True, help="folder of all datasets")
-        one.add_argument("--name", help="name of the dataset, snake case")
-        one.add_argument("--tile_size", type=positive, default=256, help="side in pixels")
+        one.add_argument("--name", help="name of the dataset, in snake case")
+        one.add_argument(
+            "--tile_size", type=positive, default=256, help="side of the tiles in pixels"
+        )
         one.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
         one.add_argument(
-            "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"
+            "--num_workers", type=positive, default=os.cpu_count() or 1, help="number of processes"
         )
         beam.add_arguments(one)
-        module.add_arguments(one)  # Last, for it may set another default of the options above.
+        module.add_arguments(one)  # Last: it may change the defaults of the options above.
     return parser.parse_args(argv)
 
 
 def build(args: argparse.Namespace) -> None:
-    """Build the dataset that the arguments describe, or keep the whole one that is there.
+    """Build the dataset that the arguments describe; keep it if it is there and complete.
 
     Args:
       args: The parsed command line.
 
     Raises:
-      UserError: A mistake of the user's.
+      UserError: An option, the source or the dataset that is there is wrong.
     """
     builder = BUILDERS[args.command]
     name = args.name or builder.default_name(args)
@@ -89,8 +91,8 @@ def build(args: argparse.Namespace) -> None:
         if lost:
             raise UserError(f"{where}: {', '.join(lost)} is missing; --overwrite builds it again")
         print(
-            f"{where} is there already and whole, built from {_compared(existing, args, where)};"
-            " --overwrite builds it again, with files that came later"
+            f"{where} is there and complete, built from {_compared(existing, args, where)};"
+            " --overwrite builds it again and takes in files added to the source since"
         )
     else:
         existing = writer.write(
@@ -100,23 +102,23 @@ def build(args: argparse.Namespace) -> None:
 
 
 def _check_same(existing: dict[str, Any], options: dict[str, Any], where: Path) -> None:
-    """Refuse to pass a dataset of other options off as the one asked for."""
+    """Refuse to return a dataset that was built with other options than those asked for."""
     built_with = existing.get("options", {})
     for option in {**options, **built_with}:
         built, asked = built_with.get(option), options.get(option)
-        # What could not be used is in the manifest: how it was met does not change the records.
+        # on_error does not change the records; the manifest lists the files that were rejected.
         if option != "on_error" and built != asked:
             raise UserError(
-                f"{where} was built with {option}={built}, asked is {asked}: --overwrite replaces"
-                " it, --name keeps both"
+                f"{where} was built with {option}={built}, but {asked} was asked for: --overwrite"
+                " replaces it, --name keeps both"
             )
 
 
 def _compared(existing: dict[str, Any], args: argparse.Namespace, where: Path) -> str:
-    """Compare the source with what the dataset was built from; return in words what it is.
+    """Compare the source with the files that the dataset was built from; name these in words.
 
     Raises:
-      UserError: It holds other files.
+      UserError: The source holds other files.
     """
     source = getattr(args, "source", None)
     if source is None:

@@ -1,1 +1,1 @@
-"""One module a dataset: its options, and the plan of what is to be written."""
+"""The builders, one module a dataset: its options, and the plan of what to write."""

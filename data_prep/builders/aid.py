@@ -1,7 +1,7 @@
 """`python -m data_prep aid`: AID, 10,000 aerial images of 600 x 600 in 30 folders, for pretraining.
 
-A record is a whole image by default, so that training can draw 256 x 256 crops anywhere in it.
-Nothing is padded: tiles lie inside the images.
+By default a record is a whole image, so that training can draw 256 x 256 crops anywhere in it.
+Nothing is padded: all tiles lie inside the images.
 """
 
 import argparse
@@ -34,25 +34,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tile_size=600)
     parser.add_argument(
         "--resize",
-        type=seed,  # A whole number, 0 or above.
+        type=seed,  # Parses any whole number from 0.
         default=0,
-        help="side of the images in pixels, by the mean of areas (default 0: as they are)",
+        help="resize the images to this side in pixels, by area averaging (default 0: keep them)",
     )
     parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.9, 0.05, 0.05),
-        help="shares of train,val,test in every class folder (default 0.9,0.05,0.05)",
+        help="shares of train,val,test, the same in every class folder (default 0.9,0.05,0.05)",
     )
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none."""
+    """Return the name of the dataset if --name is not given."""
     return "aid"
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are."""
+    """Return the options that determine the records."""
     return {
         **plans.source_options(args),
         "resize": args.resize,
@@ -71,15 +71,15 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
       The dataset, ready to be written.
 
     Raises:
-      UserError: The options do not fit, the folder holds no images, or (--on_error=fail) files in
-        it cannot be used.
+      UserError: The options contradict each other, the folder holds no images, or
+        (--on_error=fail) files in it cannot be used.
     """
     if 0 < args.resize < args.tile_size:
         raise UserError(f"--resize={args.resize} is below --tile_size={args.tile_size}")
     found = layout.find(args.source, "denoise")
     if found.has_splits:
         raise UserError(
-            f"--source={args.source}: has split folders, AID has none (`folder --task=denoise`"
+            f"--source={args.source}: has split folders, but AID has none (`folder --task=denoise`"
             " keeps them)"
         )
     names = _names(found.candidates)
@@ -113,8 +113,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     notes = []
     if num_cut:
         notes.append(
-            f"{num_cut} of {num_pixels} pixels ({100 * num_cut / num_pixels:.1f} %) lie beside the"
-            f" tiles of {args.tile_size}, along the edges of the images, and are cut off"
+            f"{num_cut} of {num_pixels} pixels ({100 * num_cut / num_pixels:.1f} %) are cut off at"
+            f" the edges of the images, where no tile of {args.tile_size} fits"
         )
     return plans.make(
         args,
@@ -134,19 +134,19 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
 
 
 def measure(tile_size: int, resize: int, path: Path) -> tuple[int, int] | str:
-    """Return height and width of an image at the size it is used at, or why it cannot be used."""
+    """Return height and width of an image once resized, or why it cannot be used."""
     try:
         height, width = read_size(path)
     except ReadError as error:
         return str(error)
     if resize and height != width:
-        return f"has {width} x {height} pixels; --resize={resize} takes squares, 0 any size"
+        return f"has {width} x {height} pixels; --resize={resize} takes only squares, 0 any size"
     if resize:
         return resize, resize
     if min(height, width) < tile_size:
         return (
-            f"has {width} x {height} pixels, less than --tile_size={tile_size} (a smaller one takes"
-            " it, --resize enlarges it)"
+            f"has {width} x {height} pixels, fewer than --tile_size={tile_size} (choose smaller"
+            " tiles, or enlarge it by --resize)"
         )
     return height, width
 
@@ -155,11 +155,11 @@ def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
     """Read an image.
 
     Args:
-      resize: Its side in pixels; 0: as it is.
-      scene: What to read: a window of whole tiles.
+      resize: Side in pixels to resize it to; 0: keep its size.
+      scene: A window of whole tiles in the image.
 
     Returns:
-      {"image": [H, W, 3] uint8, "mask": [H, W, 1] of zeros: every pixel is image}.
+      {"image": [H, W, 3] uint8, "mask": [H, W, 1] of zeros, as every pixel is image}.
 
     Raises:
       Unusable: The file cannot be read.
@@ -169,9 +169,9 @@ def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
         image = read_image(path)
         bands, dtype = image.pixels.shape[-1], image.pixels.dtype
         if bands != 3 or dtype != np.uint8:
-            raise ReadError(f"has {bands} band(s) of {dtype}; three of uint8 are expected")
+            raise ReadError(f"has {bands} band(s) of {dtype}; expected three of uint8")
         if image.valid is not None:
-            raise ReadError("has pixels without data, which denoising cannot leave out")
+            raise ReadError("has pixels without data, which denoising cannot ignore")
     except ReadError as error:
         raise Unusable({path: str(error)}) from error
     pixels = resize_image(image.pixels, resize, resize) if resize else image.pixels
@@ -182,16 +182,16 @@ def load(resize: int, scene: Scene) -> dict[str, np.ndarray]:
 
 
 def _names(candidates: Sequence[Candidate]) -> list[str]:
-    """Return the names of the scenes, without the folders that all of them lie in."""
+    """Return the names of the scenes without the folders that all scenes share."""
     folders = [os.path.dirname(candidate.name) for candidate in candidates]
     shared = os.path.commonpath(folders) if folders else ""
     if shared and all(folder == shared for folder in folders):
-        shared = os.path.dirname(shared)  # One class folder alone keeps its name.
+        shared = os.path.dirname(shared)  # A single class folder keeps its name.
     return [os.path.relpath(c.name, shared) if shared else c.name for c in candidates]
 
 
 def _divide(names: Sequence[str], shares: Sequence[float], seed: int) -> tuple[dict[str, str], str]:
-    """Give each image its split, in every class folder by the same shares."""
+    """Divide the images of every class folder by the same shares; also return the rule."""
     classes: dict[str, list[str]] = defaultdict(list)
     for name in names:
         classes[os.path.dirname(name)].append(name)

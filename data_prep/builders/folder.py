@@ -1,4 +1,4 @@
-"""`python -m data_prep folder`: any folder of images, with masks or in pairs with masks."""
+"""`python -m data_prep folder`: any folder of images, images with masks, or pairs with masks."""
 
 import argparse
 import functools
@@ -33,32 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         choices=("auto", "ss", "cd", "denoise"),
         default="auto",
-        help="auto: cd where there are A, B and label, ss where image and mask, else denoise",
+        help="auto: cd if there are folders A, B and label, ss if image and mask, else denoise",
     )
     parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.7, 0.1, 0.2),
-        help="shares of train,val,test of the places where the source has no split folders (default"
-        " 0.7,0.1,0.2); where only val is missing, val/(train+val) of the places of train",
+        help="shares of train,val,test among the places if the source has no split folders (default"
+        " 0.7,0.1,0.2); if only val is missing, val/(train+val) of the places of train become val",
     )
     parser.add_argument(
         "--classes",
         type=class_names,
-        help="names in the order of the mask's values (default background,building;"
-        " no_change,change)",
+        help="names of the classes in the order of the mask values (default background,building for"
+        " ss, no_change,change for cd)",
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
     parser.add_argument("--dtype", choices=("uint8", "uint16"), default="uint8")
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none: the source folder's."""
+    """Return the name of the dataset if --name is not given: that of the source folder."""
     return snake_case(args.source.resolve().name)
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are."""
+    """Return the options that determine the records."""
     return {
         **plans.source_options(args),
         "task": args.task,
@@ -86,7 +86,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     found = layout.find(args.source, args.task)
     classes = args.classes or _CLASSES[found.task]
     if found.task == "denoise" and args.classes:
-        raise UserError("--classes: the task denoise has no mask")
+        raise UserError("--classes: the task denoise has no classes; leave the option out")
     inspected = inspection.inspect_all(found.candidates, args.num_workers)
     seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
     place = places.find(seen, named=place_names.given(args))
@@ -105,7 +105,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
     notes = inspection.notes(verdict, inspected)
     if found.num_unused:
-        notes.append(f"{found.num_unused} mask files are not needed for denoise")
+        notes.append(f"{found.num_unused} mask files are not used: denoise needs none")
     has_classes = found.task != "denoise"
     if has_classes:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
@@ -137,7 +137,7 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
 
     Returns:
       {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel, elsewhere the
-      class, or 0 where the scene has no mask file.
+      class, or 0 if the scene has no mask file.
 
     Raises:
       Unusable: A file can no longer be read.
@@ -155,7 +155,7 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
                 if image.valid is not None:
                     invalid |= ~image.valid[..., None]
         except ReadError as error:
-            raise Unusable({path: f"{error}, though it was read before"}) from error
+            raise Unusable({path: f"{error}, although it was readable before"}) from error
     arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
     return arrays
 
@@ -163,7 +163,7 @@ def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
 def _divide(
     found: layout.Layout, place: Places, shares: Sequence[float], seed: int
 ) -> tuple[dict[_Key, str], str]:
-    """Give each candidate its split; return the rule as a sentence, too."""
+    """Give each candidate its split; also return the rule as a sentence."""
     if not found.has_splits:
         split_of_place = splits.assign(place.of.values(), shares, seed)
         percent = splits.in_words(shares)

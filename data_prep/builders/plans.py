@@ -1,4 +1,4 @@
-"""What every builder that reads files has in common: its options, and how its plan ends."""
+"""The parts that all builders of files share: common options, and the end of the plan."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from data_prep.reading.places import Places
 
 
 def source_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of every builder that reads files, as entries of the manifest."""
+    """Return the options that all builders of files share, as entries of the manifest."""
     return {
         "source": args.source.resolve().name,
         "tile_size": args.tile_size,
@@ -46,14 +46,14 @@ def make(
       args: The parsed options; --source and --on_error are used.
       name: The dataset's name.
       records: The shape of every record.
-      scenes: In any order.
+      scenes: The scenes, in any order.
       load: See `Dataset`.
-      options: That decide what the records are.
-      layout: Of the source, in words.
-      mask_encoding: What the masks' values mean; None where there are no masks.
+      options: Options that determine the records.
+      layout: Layout of the source, in words.
+      mask_encoding: What the masks' values mean; None if there are no masks.
       split_rule: How the scenes were divided, as a clause.
-      places: Of the scenes.
-      notes: What a user may not expect, one sentence each.
+      places: Places of the scenes.
+      notes: Notes on what a user may not expect, one sentence each.
       rejected: Files that cannot be used.
       num_found: Number of files found.
       source: Folder that paths in the manifest are relative to; None: --source.

@@ -36,10 +36,10 @@ from data_prep.reading.places import Evidence, Places
 from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
-# What the paper's authors do: cloud-free months for segmentation, all months for pairs.
+# As the paper's authors choose: cloud-free months for segmentation, all months for pairs.
 _MONTHS = {"ss": "cloud_free", "cd": "all"}
 _MIN_GAP_DAYS = 180
-_SHARES = (0.5, 0.25, 0.25)  # As the paper's split of 30, 15 and 14 areas.
+_SHARES = (0.5, 0.25, 0.25)  # About the paper's split of 30, 15 and 14 areas.
 
 
 def _months(text: str) -> str:
@@ -52,58 +52,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this builder."""
     add_source_arguments(parser)
     parser.add_argument(
-        "--task", choices=("ss", "cd"), default="ss", help="ss: a month; cd: two (default ss)"
+        "--task", choices=("ss", "cd"), default="ss", help="ss: one month; cd: two (default ss)"
     )
     parser.add_argument(
         "--months",
         type=_months,
-        help="cloud_free (no UDM), all, last, every:N; default as the paper's authors: cloud_free"
-        " for ss, all for cd",
+        help="which months are used: cloud_free (no UDM), all, last, every:N (default as in the"
+        " paper: cloud_free for ss, all for cd)",
     )
     parser.add_argument(
         "--pairing",
         choices=("consecutive", "first_last", "gap"),
-        help="of cd: which of these months are compared (default consecutive)",
+        help="for cd: which of these months are compared (default consecutive)",
     )
     parser.add_argument(
         "--min_gap_days",
         type=positive,
-        help="of --pairing=gap: each month is compared with the next one at least so much later"
+        help="for --pairing=gap: each month is compared with the next at least so many days later"
         f" (default {_MIN_GAP_DAYS})",
     )
     parser.add_argument(
         "--change",
         choices=("xor", "new"),
-        help="of cd: footprints of either date alone, or of the later date alone (default xor)",
+        help="for cd: what counts as change: xor: footprints of one date only; new: footprints of"
+        " the later date only (default xor)",
     )
     parser.add_argument(
         "--split",
         choices=("paper", "seeded"),
         default="paper",
-        help="areas divided as by Hafner et al. 2023 (default), or by --splits and --seed",
+        help="paper: areas are divided as in Hafner et al. 2023 (default); seeded: by --splits and"
+        " --seed",
     )
     parser.add_argument(
-        "--splits", type=fractions, help="of --split=seeded: shares (default 0.5,0.25,0.25)"
+        "--splits", type=fractions, help="shares for --split=seeded (default 0.5,0.25,0.25)"
     )
     parser.add_argument(
         "--labels",
         choices=("auto", *LABEL_FOLDERS),
         default="auto",
-        help="folder of the labels (default auto: the first there is of"
+        help="folder of the labels (default auto: the first that exists of"
         f" {', '.join(LABEL_FOLDERS)})",
     )
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none."""
+    """Return the name of the dataset if --name is not given."""
     return f"spacenet7_{args.task}"
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are.
+    """Return the options that determine the records.
 
     Raises:
-      UserError: They do not fit together.
+      UserError: The options contradict each other.
     """
     _check_options(args)
     is_pair, is_seeded = args.task == "cd", args.split == "seeded"
@@ -139,8 +141,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     found = find(args.source, args.labels)
     if chosen["months"] == "cloud_free" and not found.knows_clouds:
         raise UserError(
-            f"--source={args.source}: neither metadata_train.json nor UDM_masks, so nothing says"
-            " which months are cloudy; --months=all takes every month"
+            f"--source={args.source}: has neither metadata_train.json nor UDM_masks, so nothing"
+            " says which months are cloudy; --months=all takes every month"
         )
     areas, notes = _areas(found, chosen)
     groups = [group for area in areas for group in _groups(found.areas[area], chosen)]
@@ -215,7 +217,7 @@ def _areas(found: Layout, chosen: Mapping[str, Any]) -> tuple[list[str], list[st
     if unknown:
         raise UserError(
             f"{len(unknown)} area(s) are not in the paper's split ({', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}): --split=seeded divides any areas"
+            f"{', ...' if len(unknown) > 5 else ''}); --split=seeded can divide any areas"
         )
     unused = [area for area in found.areas if known[area] == "unused"]
     notes = [f"the paper's split leaves out the area {area}" for area in unused]
@@ -225,12 +227,12 @@ def _areas(found: Layout, chosen: Mapping[str, Any]) -> tuple[list[str], list[st
 def _places(
     areas: Sequence[str], found: Layout, facts: Mapping[Month, MonthFacts | dict[Path, str]]
 ) -> Places:
-    """An area is a place; areas that touch are one."""
+    """Find the places: an area is a place, and areas that touch are one place."""
     seen = {}
     for area in areas:
         of_area = [facts.get(month) for month in found.areas[area]]
         grids = Counter(fact.grid for fact in of_area if isinstance(fact, MonthFacts))
-        # That of most months: one whose georeference is damaged may lie in another area.
+        # The grid of most months: a month with a damaged georeference may lie elsewhere.
         usual = [grid for grid, _ in grids.most_common(1) if georeference.is_on_earth(grid)]
         seen[area] = Evidence(area, area, tuple(usual))
     return places.find(seen, rule="an area is one place", can_be_named=False)
@@ -239,7 +241,7 @@ def _places(
 def _divide(
     areas: Sequence[str], place: Places, chosen: Mapping[str, Any]
 ) -> tuple[dict[str, str], str]:
-    """Give each area its split; return the rule as a sentence, too."""
+    """Give each area its split; also return the rule as a sentence."""
     if chosen["split"] == "seeded":
         shares, seed = chosen["splits"], chosen["seed"]
         split_of_place = splits.assign(place.of.values(), shares, seed)
@@ -249,7 +251,7 @@ def _divide(
     known = paper_split()
     split_of = {area: known[area] for area in areas}
     counts = ", ".join(f"{sum(s == n for s in split_of.values())} {n}" for n in SPLITS)
-    rule = f"by area as Hafner et al. 2023 (doi 10.3390/rs15215135), of which found: {counts}"
+    rule = f"by area as in Hafner et al. 2023 (doi 10.3390/rs15215135); areas found: {counts}"
     return split_of, rule
 
 
@@ -273,7 +275,7 @@ def _files(group: Sequence[Month], found: Layout) -> dict[str, Path]:
 def _notes(
     found: Layout, asked: Sequence[Month], facts: Mapping[Month, MonthFacts | dict[Path, str]]
 ) -> list[str]:
-    """Return what a user may not expect, one sentence each."""
+    """Return notes on what a user may not expect, one sentence each."""
     left_out: dict[str, int] = defaultdict(int)
     for months in found.areas.values():
         for month in set(months) - set(asked):
@@ -282,11 +284,11 @@ def _notes(
     lines = []
     if left_out:
         left = f"{left_out['months']} months ({left_out['files']} files)"
-        lines.append(f"{left} are not asked for by the options")
+        lines.append(f"{left} are left out by the options")
     good = [fact for fact in facts.values() if isinstance(fact, MonthFacts)]
     readings = sorted({fact.reading for fact in good if fact.reading})
     if readings:
-        lines.append(f"the coordinates of {found.labels} are {' and '.join(readings)}")
+        lines.append(f"the coordinates in {found.labels} were read as {' and '.join(readings)}")
     for count, what in (
         (sum(fact.num_repaired for fact in good), "footprints were invalid and repaired"),
         (sum(fact.num_empty for fact in good), "footprints cover no area and are left out"),

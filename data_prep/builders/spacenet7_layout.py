@@ -1,4 +1,4 @@
-"""The layout of SpaceNet7: which files belong to which month of which area."""
+"""Finds the layout of SpaceNet7: which files belong to which month of which area."""
 
 import datetime
 import itertools
@@ -14,7 +14,7 @@ from typing import Any
 from data_prep.ground.dataset import SPLITS
 from data_prep.ground.errors import UserError
 
-# The first that holds labels is read, unless the user names one.
+# The first folder that holds labels is read, unless the user names one.
 LABEL_FOLDERS = ("labels_match_pix", "labels_match", "labels", "labels_raster")
 _IMAGES, _CLOUDS, _METADATA = "images_masked", "UDM_masks", "metadata_train.json"
 _SUFFIX = {_IMAGES: ".tif", _CLOUDS: "_UDM.tif", "labels_raster": "_Buildings.tif"}
@@ -31,8 +31,8 @@ class Month:
       month: 1 to 12.
       files: Role -> path: image, label, and udm where there are clouds.
       is_cloudy: Whether the owner masked clouds in it.
-      is_labelled: Whether it has a label, as far as the metadata say.
-      problem: (path, reason) where one of its files is missing or misnamed.
+      is_labelled: Whether it has a label; True if no metadata say otherwise.
+      problem: (path, reason) if one of its files is missing or misnamed, else None.
     """
 
     area: str
@@ -60,12 +60,13 @@ class Layout:
 
     Attributes:
       source: The folder that paths in the manifest are relative to.
-      description: Which layout it is.
-      labels: The folder of the labels: one of LABEL_FOLDERS.
+      description: The layout in words.
+      labels: The folder of the labels, one of LABEL_FOLDERS.
       areas: Area -> its months in order.
-      knows_clouds: Whether it says anywhere which months have clouds.
-      metadata: The metadata file of the paper authors' layout; None in the owner's.
-      strays: Files in the folders of the roles whose names say no month of the area -> reason.
+      knows_clouds: Whether it is known which months have clouds.
+      metadata: The metadata file of the paper authors' layout; None in the owner's layout.
+      strays: File in a folder of images, labels or clouds whose name gives no month of the area ->
+        why it is rejected.
     """
 
     source: Path
@@ -96,7 +97,7 @@ def find(source: Path, labels: str) -> Layout:
     areas = sorted(path for path in train.iterdir() if (path / _IMAGES).is_dir())
     if not areas:
         raise UserError(
-            f"--source={source}: no folder of an area with {_IMAGES} in it, nor in train"
+            f"--source={source}: no area folder with {_IMAGES} in it, neither here nor in train"
         )
     held = [f for f in LABEL_FOLDERS if any(_listed(area / f, f) for area in areas)]
     if not held or (labels != "auto" and labels not in held):
@@ -111,7 +112,7 @@ def find(source: Path, labels: str) -> Layout:
     strays: dict[Path, str] = {}
     for area in sorted(path for path in train.iterdir() if path.is_dir() and path not in areas):
         for path in sorted(p for p in area.rglob("*") if p.suffix.lower() in (".tif", ".tiff")):
-            strays[path] = f"lies in an area without a folder {_IMAGES}"
+            strays[path] = f"lies in an area that has no folder {_IMAGES}"
     found = {area.name: _months(area, folder, listed, strays) for area in areas}
     owner = "the layout of the paper's authors" if folder == "labels_raster" else "the owner's"
     description = f"{owner}: train/<area>/{{{_IMAGES},{folder},{_CLOUDS}}}"
@@ -137,7 +138,7 @@ def select(months: Sequence[Month], rule: str) -> list[Month]:
     """Choose months of an area.
 
     Args:
-      months: In order.
+      months: Months of the area in order.
       rule: all, cloud_free, last, or every:N (the first, and each Nth after it).
     """
     labelled = [month for month in months if month.is_labelled]
@@ -152,10 +153,10 @@ def pair(months: Sequence[Month], rule: str, min_gap_days: int) -> list[tuple[Mo
     """Choose pairs of months of an area.
 
     Args:
-      months: In order.
-      rule: consecutive, first_last, or gap: each month with the next one that lies at least
+      months: Months of the area in order.
+      rule: consecutive, first_last, or gap: each month with the next one that is at least
         `min_gap_days` later.
-      min_gap_days: Days between the first days of the months.
+      min_gap_days: Least number of days between the first days of the two months.
     """
     if rule == "consecutive":
         return list(itertools.pairwise(months))
@@ -171,7 +172,7 @@ def pair(months: Sequence[Month], rule: str, min_gap_days: int) -> list[tuple[Mo
 
 
 def _listed(folder: Path, role: str) -> list[Path]:
-    """Return the files of a role; the folder may hold others (UDM polygons, system notes)."""
+    """Return the files of a role; the folder may hold others (UDM polygons, system files)."""
     if not folder.is_dir():
         return []
     suffix = _SUFFIX.get(role, "_Buildings.geojson")
@@ -179,7 +180,7 @@ def _listed(folder: Path, role: str) -> list[Path]:
 
 
 def _misnamed(folder: Path, suffix: str) -> dict[Path, str]:
-    """Return the rasters of a folder that its suffix passes over, such as one in capitals."""
+    """Return the rasters of a folder with another suffix, such as one in capitals."""
     if not folder.is_dir() or not suffix.endswith(".tif"):
         return {}
     return {
@@ -206,7 +207,7 @@ def _months(
             if not match or not 1 <= int(match[2]) <= 12 or not int(match[1]):
                 strays[path] = f"is not named global_monthly_<yyyy>_<mm>_mosaic_<area>{suffix}"
             elif match[3] != area.name:
-                strays[path] = f"is named after the area {match[3]}, but lies in {area.name}"
+                strays[path] = f"names the area {match[3]}, but lies in {area.name}"
             else:
                 files[int(match[1]), int(match[2])][role] = path
     months = []
@@ -218,7 +219,7 @@ def _months(
                 masked, is_labelled = listed[area.name, year, month]
                 is_cloudy |= masked
             else:
-                problem = (first, f"is of a month that {_METADATA} does not list")
+                problem = (first, f"belongs to a month that {_METADATA} does not list")
         if "image" not in of_month:
             problem = (first, f"has no image of the same month in {_IMAGES}")
         elif "label" not in of_month:
@@ -241,6 +242,6 @@ def _read_metadata(path: Path) -> dict[tuple[str, int, int], tuple[bool, bool]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{path}: not a list of {{year, month, mask, label}} for each area"
+            f"{path}: does not hold a list of {{year, month, mask, label}} for each area"
             f" ({type(error).__name__}: {error})"
         ) from error

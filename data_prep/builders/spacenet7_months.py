@@ -1,4 +1,4 @@
-"""The files of a SpaceNet7 month: what they hold, and how they become arrays."""
+"""Inspects the files of a SpaceNet7 month, and reads them as arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import Grid
 from data_prep.reading.readers import ReadError, read_image, read_mask
 
-_MAY_BE_PIXELS = "labels_match_pix"  # Its coordinates are pixels, whatever CRS the file names.
+_MAY_BE_PIXELS = "labels_match_pix"  # Coordinates may be pixels, whatever CRS a file names.
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class MonthFacts:
     """What the files of a month hold.
 
     Attributes:
-      grid: Of all its rasters: where one has fewer rows or columns, the common ones.
-      reading: What the label's coordinates are; None for a raster, and where there is no polygon.
-      num_outside: Footprints outside the image.
-      num_repaired: Invalid footprints that were repaired.
-      num_empty: Footprints that cover no area.
+      grid: Grid of all its rasters: the rows and columns that all of them have.
+      reading: How the label's coordinates were read; None for a raster or a label without polygons.
+      num_outside: Number of footprints outside the image.
+      num_repaired: Number of invalid footprints that were repaired.
+      num_empty: Number of footprints that cover no area.
     """
 
     grid: Grid
@@ -41,10 +41,10 @@ def inspect(labels: str, month: Month) -> MonthFacts | dict[Path, str]:
 
     Args:
       labels: The folder of the labels.
-      month: What to read.
+      month: The month.
 
     Returns:
-      Its facts, or each file at fault with its reason.
+      The month's facts, or each file at fault with its reason.
     """
     if month.problem:
         return {month.problem[0]: month.problem[1]}
@@ -61,10 +61,10 @@ def inspect(labels: str, month: Month) -> MonthFacts | dict[Path, str]:
         return reasons
     image = grids["image"]
     if image.crs is None:
-        return {month.files["image"]: "has no CRS: where its pixels lie is not known"}
+        return {month.files["image"]: "has no CRS, so nothing says where its pixels lie"}
     for role, grid in grids.items():
         if not geometry.same_origin(image, grid):
-            reasons[month.files[role]] = f"lies on another grid than {month.files['image'].name}"
+            reasons[month.files[role]] = f"has another grid than {month.files['image'].name}"
     if reasons:
         return reasons
     common = common_grid(grids.values())
@@ -87,7 +87,7 @@ def inspect(labels: str, month: Month) -> MonthFacts | dict[Path, str]:
 def reject_other_grids(
     months: Sequence[Month], facts: dict[Month, MonthFacts | dict[Path, str]]
 ) -> None:
-    """Reject the months of an area that do not lie on the grid of most of its months."""
+    """Reject the months of an area whose grid differs from that of most of its months."""
     alike: list[list[tuple[Month, Grid]]] = []
     for month in months:
         fact = facts.get(month)
@@ -101,7 +101,7 @@ def reject_other_grids(
     alike.sort(key=len, reverse=True)
     for group in alike[1:]:
         for month, _ in group:
-            reason = f"lies on another grid than {alike[0][0][0].name} of its area"
+            reason = f"has another grid than {alike[0][0][0].name} of its area"
             facts[month] = {month.files["image"]: reason}
 
 
@@ -123,11 +123,11 @@ def load_scene(task: str, labels: str, change: str | None, scene: Scene) -> dict
       task: ss or cd.
       labels: The folder of the labels.
       change: xor or new; None for ss.
-      scene: What to read.
+      scene: The scene.
 
     Returns:
-      {feature: [H, W, C] uint8}; the mask is 255 where a cloud, alpha 0 or no data hides either
-      date.
+      {feature: [H, W, C] uint8}; the mask is 255 where one of the dates is hidden by a cloud, alpha
+      0 or no data.
 
     Raises:
       Unusable: A file cannot be read.
@@ -144,7 +144,7 @@ def load_scene(task: str, labels: str, change: str | None, scene: Scene) -> dict
 
 
 def common_grid(grids: Iterable[Grid]) -> Grid:
-    """Return the grid of the rows and columns that all grids have."""
+    """Return a grid of the rows and columns that all grids have."""
     grids = list(grids)
     first = grids[0]
     height, width = min(g.height for g in grids), min(g.width for g in grids)
@@ -159,7 +159,7 @@ def _footprints(labels: str, path: Path, grid: Grid) -> geometry.Footprints:
 def _load_month(
     labels: str, scene: Scene, prefix: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read a date of a scene: image [H, W, 3], buildings [H, W] 0 or 1, what is hidden [H, W]."""
+    """Read a date of a scene: image [H, W, 3], buildings [H, W] 0 or 1, hidden [H, W] bool."""
     shape = (scene.height, scene.width)
     paths = {role: scene.files.get(prefix + role) for role in ("image", "label", "udm")}
     path = paths["image"]
@@ -173,7 +173,7 @@ def _load_month(
         if labels == "labels_raster":
             values = read_mask(path).values
             if not set(np.unique(values)) <= {0, 255} and not set(np.unique(values)) <= {0, 1}:
-                raise ReadError("holds other values than 0 and 255, or 0 and 1")
+                raise ReadError("holds other values than 0 and 255 or 0 and 1")
             buildings = (_crop(values, shape) > 0).astype(np.uint8)
         else:
             buildings = geometry.rasterise(_footprints(labels, path, grid), *shape)
@@ -187,15 +187,15 @@ def _load_month(
 
 
 def _load_image(path: Path, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Read red, green and blue, and where there is nothing: alpha 0 or no data."""
+    """Read red, green and blue, and which pixels are hidden: alpha 0 or no data."""
     image = read_image(path)
     pixels = image.pixels
     if pixels.dtype != np.uint8 or pixels.shape[-1] not in (3, 4):
         raise ReadError(
-            f"has {pixels.shape[-1]} bands of {pixels.dtype}; RGB or RGBA of uint8 is read"
+            f"has {pixels.shape[-1]} bands of {pixels.dtype}; expected RGB or RGBA of uint8"
         )
     hidden = np.zeros(pixels.shape[:2], bool) if image.valid is None else ~image.valid
-    if pixels.shape[-1] == 4:  # Alpha without the flag that says so.
+    if pixels.shape[-1] == 4:  # An alpha band that is not flagged as alpha.
         hidden, pixels = hidden | (pixels[..., 3] == 0), pixels[..., :3]
     if grid.nodata is not None:
         hidden = hidden | (pixels == grid.nodata).all(axis=-1)
@@ -205,5 +205,5 @@ def _load_image(path: Path, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 def _crop(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     cropped = array[: shape[0], : shape[1]]
     if cropped.shape[:2] != shape:
-        raise ReadError(f"has changed: {array.shape[1]} x {array.shape[0]} pixels")
+        raise ReadError(f"has changed since: {array.shape[1]} x {array.shape[0]} pixels")
     return cropped

@@ -11,7 +11,7 @@ from data_prep.drawing import scenes as drawing
 from data_prep.ground.dataset import SPLITS, Dataset, RecordFormat, Scene
 from data_prep.ground.options import counts, positive, seed
 
-_MOST_MERGED = 20  # Pixels of the drawing to one of a scene, along each axis.
+_MOST_MERGED = 20  # Most pixels of the drawing to a scene's pixel, along each axis.
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
 
 
@@ -21,25 +21,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_scenes", type=counts, default=(80, 10, 20), help="TRAIN,VAL,TEST (default 80,10,20)"
     )
-    parser.add_argument("--scene_size", type=positive, default=256, help="side in pixels")
+    parser.add_argument("--scene_size", type=positive, default=256, help="side of scenes in pixels")
     parser.add_argument(
         "--pixel_size",
         type=_pixel_size,
         default=drawing.PIXEL_SIZE,
         metavar="METRES",
-        help=f"of ground: {drawing.PIXEL_SIZE} (default), or a whole multiple of it up to "
-        f"{_MOST_MERGED * drawing.PIXEL_SIZE:g}; a pixel is the mean of what is drawn there",
+        help=f"metres of ground a pixel: {drawing.PIXEL_SIZE} (default), or a whole multiple up to "
+        f"{_MOST_MERGED * drawing.PIXEL_SIZE:g}; a pixel is then the mean of several drawn ones",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of all scenes")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of all scenes")
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none."""
+    """Return the name of the dataset if --name is not given."""
     return f"synthetic_{args.task}"
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are."""
+    """Return the options that determine the records."""
     found = {
         "task": args.task,
         "num_scenes": list(args.num_scenes),
@@ -47,7 +47,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "tile_size": args.tile_size,
         "seed": args.seed,
     }
-    # Datasets from before there was this option have not got it, and the same records.
+    # Left out at its default: datasets built before the option existed have the same records.
     return found | ({} if _factor(args.pixel_size) == 1 else {"pixel_size": args.pixel_size})
 
 
@@ -70,7 +70,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "layout": "drawn scenes",
         "mask_encoding": "index",
         "split_rule": "every scene is drawn for one split, from a seed of its own",
-        "place_rule": "every scene is drawn apart and is its own place",
+        "place_rule": "every scene is drawn apart and is a place of its own",
         "places_known": True,
         "notes": [],
     }
@@ -85,9 +85,9 @@ def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarra
     Args:
       task: ss or cd.
       seed: Seed of the dataset.
-      factor: How many of the drawing's pixels, along each axis, one of the scene's is the mean of.
-        A mask holds what covers at least half of the pixel.
-      scene: Which one; its split and index complete the seed, so it depends on nothing else.
+      factor: Number of drawn pixels, along each axis, that are averaged to one of the scene's. A
+        mask is 1 where at least half of the pixel is covered.
+      scene: The scene; it depends on the seed and on its split and index alone.
 
     Returns:
       {feature: [S, S, C] uint8}.
@@ -103,10 +103,10 @@ def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarra
 
 
 def _merge(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Return uint8 [S / factor, S / factor, C], the rounded means of pixels [S, S, C]."""
+    """Average pixels [S, S, C] to uint8 [S / factor, S / factor, C]."""
     size, _, channels = pixels.shape
     blocks = pixels.reshape(size // factor, factor, size // factor, factor, channels)
-    # The mean, halves rounded up: of a mask, 1 where half of the pixel is covered.
+    # Halves are rounded up: a mask is 1 where at least half of the pixel is covered.
     sums, number = blocks.sum(axis=(1, 3), dtype=np.uint32), factor**2
     return ((2 * sums + number) // (2 * number)).astype(np.uint8)
 
@@ -116,7 +116,7 @@ def _factor(pixel_size: float) -> int:
 
 
 def _pixel_size(text: str) -> float:
-    """Read metres that are a whole multiple of those of the drawing."""
+    """Parse --pixel_size: metres, a whole multiple of the drawing's."""
     try:
         metres = float(text)
     except ValueError:

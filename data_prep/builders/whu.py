@@ -9,7 +9,7 @@ from data_prep.ground.errors import UserError
 from data_prep.ground.options import add_source_arguments, fractions, seed
 from data_prep.reading import masks, place_names
 
-_RESIZE = 256  # As in the paper; the owner's tiles have 512 pixels a side.
+_RESIZE = 256  # Pixels, as in the paper; the owner's tiles have 512 a side.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,34 +20,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         choices=("ss", "cd"),
         required=True,
-        help="ss: buildings on tiles in {train,val,test}/{image,label}; cd: change between the"
-        " mosaics of 2012 and 2016, or crops of them in {A,B,OUT}",
+        help="ss: buildings on tiles in {train,val,test}/{image,label}; cd: changes between the"
+        " mosaics of 2012 and 2016, or between crops of them in {A,B,OUT}",
     )
     parser.add_argument(
         "--split",
         choices=("official", "seeded"),
         default="official",
-        help="official: the folders, or for mosaics the owner's cut by columns; seeded: all tiles"
-        " at random, for comparison with papers (neighbours may lie in different splits)",
+        help="official: the source's folders, or for mosaics the owner's cut by columns; seeded:"
+        " all tiles at random, to compare with papers (neighbours may lie in different splits)",
     )
     parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.8, 0.1, 0.1),
-        help="shares of train,val,test of --split=seeded (default 0.8,0.1,0.1); --split=official"
-        " cuts val/(train+val) of train where the source has no val",
+        help="shares of train,val,test for --split=seeded (default 0.8,0.1,0.1); with"
+        " --split=official, val/(train+val) of train become val if the source has no val",
     )
     parser.add_argument(
         "--resize",
-        type=seed,  # A whole number, 0 or above.
-        help="side of the tiles of ss in pixels, images by the mean of areas, masks by the nearest"
-        f" pixel (default {_RESIZE}, as in the paper); 0 keeps their pixels and cuts --tile_size",
+        type=seed,  # Parses any whole number from 0.
+        help="for ss: resize the tiles to this side in pixels, images by area averaging, masks by"
+        f" nearest neighbour (default {_RESIZE}, as in the paper); 0 keeps them, --tile_size cuts",
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none."""
+    """Return the name of the dataset if --name is not given."""
     return f"whu_{args.task}"
 
 
@@ -58,7 +58,7 @@ def _resize(args: argparse.Namespace) -> int:
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are."""
+    """Return the options that determine the records."""
     return {
         **plans.source_options(args),
         "task": args.task,
@@ -71,14 +71,14 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def plan(args: argparse.Namespace, name: str) -> Dataset:
-    """Find out which layout the source has, and plan the dataset.
+    """Find the layout of the source, and plan the dataset.
 
     Args:
       args: The parsed options.
       name: The dataset's name.
 
     Raises:
-      UserError: The options do not fit, the layout is none of the known ones, or
+      UserError: The options contradict each other, the layout is none of the known ones, or
         (--on_error=fail) files cannot be used.
     """
     if not args.source.is_dir():
@@ -92,7 +92,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             f"--resize={resize} is below --tile_size={args.tile_size}: every record would be padded"
         )
     if args.split == "official" and args.splits[0] == 0:
-        raise UserError("--splits: train has no share; --split=official cuts val from train")
+        raise UserError("--splits: train's share is 0; --split=official cuts val from train")
     if args.task == "cd" and (names := place_names.options(args)):
         raise UserError(f"--{next(iter(names))} is for --task=ss: the mosaics of cd show one place")
     root = whu_layout.find_root(args.source, args.task)

@@ -1,4 +1,4 @@
-"""The ground of the WHU mosaics: which columns belong to which split, and windows over them."""
+"""Divides the WHU mosaics: which columns belong to which split, and windows over them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,18 +11,18 @@ from data_prep.ground.errors import UserError
 from data_prep.reading.readers import ReadError, Window, read_image, read_mask
 from data_prep.shards import splits
 
-# The owner's whole mosaics have 32507 columns, the parts for train and test 21243 and 11265: one
-# more. Test keeps all of its columns, so train has the 21242 to its left.
+# The owner's whole mosaics have 32507 columns; the parts for train and test have 21243 and 11265,
+# one more in all. Test keeps all of its columns, so train has the 21242 to its left.
 OWNER_WIDTH, OWNER_TEST_COLUMN = 32507, 21242
-# Pixels of a window, 25 MB an image. Windows are one tile high: in a file of strips every strip is
-# then decoded for one window of each split, not for dozens.
+# Most pixels of a window, 25 MB an image. Windows are one tile high, so that in a file of strips
+# every strip is decoded for one window of each split, not for dozens.
 WINDOW_PIXELS = 2**23
 _MAX_SHARED = 16  # Columns that two parts may share.
-# Both mosaics and all crops of them show one city: nothing in them is another place.
+# Both mosaics and all crops of them show one city, which counts as one place.
 PLACE, PLACE_RULE = "christchurch", "the mosaics show one city, which is one place"
 SEEDED_NOTE = (
     "a seeded random split: neighbouring tiles may lie in different splits, so scores are higher"
-    " than on ground apart"
+    " than on separate ground"
 )
 
 
@@ -31,8 +31,8 @@ class Part:
     """Two mosaics and their change label, of equal size.
 
     Attributes:
-      name: mosaic (the whole of it), train or test.
-      files: pre, post and mask -> path.
+      name: mosaic (the whole mosaics), train or test.
+      files: Role (pre, post, mask) -> path.
       height: Rows.
       width: Columns.
     """
@@ -45,13 +45,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Area:
-    """A contiguous strip of columns of a part; rows are all of the part's.
+    """A contiguous strip of columns of a part, over all its rows.
 
     Attributes:
-      part: What it is cut from.
+      part: The part that it is cut from.
       first: First column.
       last: The column after the last one.
-      split: train, val or test; empty where windows are divided one by one.
+      split: train, val or test; empty if windows are divided one by one.
     """
 
     part: Part
@@ -65,8 +65,8 @@ class Ground:
     """The ground of all parts, each pixel once.
 
     Attributes:
-      areas: One for each part.
-      notes: What was left out, one sentence each.
+      areas: One area for each part.
+      notes: Notes on what was left out, one sentence each.
     """
 
     areas: tuple[Area, ...]
@@ -74,14 +74,14 @@ class Ground:
 
 
 def without_shared_columns(parts: Sequence[Part]) -> Ground:
-    """Take each part whole, but for columns of train that test shows, too.
+    """Take each part whole, except for columns of train that test shows as well.
 
     Args:
       parts: The whole mosaics, or their train and test parts.
 
     Returns:
-      The ground. Train ends before the columns in which all three files equal those that test
-      begins with, pixel by pixel.
+      The ground. Train ends before the columns in which all three files equal the first columns of
+      test, pixel by pixel.
     """
     by_name = {part.name: part for part in parts}
     if "mosaic" in by_name:
@@ -94,21 +94,21 @@ def without_shared_columns(parts: Sequence[Part]) -> Ground:
         return Ground(areas)
     note = (
         f"the last {shared} column(s) of the train part show the same pixels as the first of the"
-        " test part, and are left out of train"
+        " test part and are left out of train"
     )
     return Ground(areas, (note,))
 
 
 def shared_columns(left: Part, right: Part) -> int:
-    """Count the columns, 0 to 16, with which `left` ends and `right` begins.
+    """Count the columns, 0 to 16, that `left` ends with and `right` begins with.
 
     Args:
       left: A part.
       right: The part east of it.
 
     Returns:
-      The largest number for which the pixels of all three files agree. What cannot be read is
-      passed over: the loader rejects it.
+      The largest number of columns for which the pixels of all three files agree. Files that cannot
+      be read are skipped here: the loader rejects them.
     """
     widest = min(_MAX_SHARED, left.width, right.width)
     if left.height != right.height:
@@ -143,9 +143,9 @@ def by_columns(
     """Divide the ground as its owner does, and cut validation from the east of train.
 
     Args:
-      areas: One for each part.
+      areas: One area for each part.
       shares: Shares of train, val and test; val takes val / (train + val) of train's columns.
-      tile_size: Side of the tiles; train is a multiple of it wide.
+      tile_size: Side of the tiles; the width of train is a multiple of it.
 
     Returns:
       The areas of the splits, and the rule as a sentence. Val lies between train and test.
@@ -164,7 +164,7 @@ def by_columns(
     columns = train.last - train.first
     if columns <= tile_size or test.last == test.first:
         raise UserError(
-            f"{columns} columns of the mosaics are for training and validation: more than one tile"
+            f"the mosaics have {columns} columns for training and validation: more than one tile"
             f" of --tile_size={tile_size} is needed"
         )
     share = shares[1] / (shares[0] + shares[1])
@@ -183,7 +183,7 @@ def by_columns(
 
 
 def windows(area: Area, tile_size: int) -> Iterator[Scene]:
-    """Lay windows of whole tiles over an area; those at its edges are smaller."""
+    """Lay windows of whole tiles over an area; windows at its edges are smaller."""
     columns = max(1, WINDOW_PIXELS // tile_size**2) * tile_size
     return _scenes(area, tile_size, columns)
 

@@ -1,4 +1,4 @@
-"""What a folder of WHU Building holds: tiles, crops or mosaics, and what is what among these."""
+"""Finds what a folder of WHU Building holds: tiles, crops or mosaics, and the role of each file."""
 
 import os
 import re
@@ -24,30 +24,30 @@ _DATES = {
 _LABELS = {"label", "labels", "mask", "masks", "gt"}
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _UNUSED = {
-    "buildings": "masks of the buildings of one date, which are not needed for change detection",
-    "crops": "crops of the mosaics (splited_images), whose change is in the mosaics' label alone",
+    "buildings": "masks of the buildings of one date, which change detection does not need",
+    "crops": "crops of the mosaics (splited_images), which have no change labels of their own",
 }
 
 
 def find_root(source: Path, task: str) -> Path | None:
-    """Find the folder that holds {train,val,test}/{image,label} or {A,B,OUT}, or the latter alone.
+    """Find the folder that holds {train,val,test}/{image,label} or {A,B,OUT}, or these unsplit.
 
     Args:
-      source: That folder, or one at most three levels above it (the owner's archives have some).
+      source: That folder, or one at most three levels above it (as in the owner's archives).
       task: ss or cd.
 
     Returns:
-      The folder; None where there is none.
+      The folder; None if there is none.
 
     Raises:
-      UserError: There are several.
+      UserError: There are several such folders.
     """
     level = [source]
     for _ in range(_MAX_DEPTH + 1):
         roots = [folder for folder in level if _is_root(folder, task)]
         if len(roots) > 1:
             names = ", ".join(root.relative_to(source).as_posix() for root in roots)
-            raise UserError(f"--source={source}: {names} all hold tiles; --source is one of them")
+            raise UserError(f"--source={source}: {names} all hold tiles; choose one as --source")
         if roots:
             return roots[0]
         level = [below for folder in level for below in _folders(folder)]
@@ -61,7 +61,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_root(folder: Path, task: str) -> bool:
-    """Whether it holds folders of images and of masks, in or above split folders or without any."""
+    """Whether it holds folders of images and masks, inside or above split folders, or unsplit."""
     below = _folders(folder)
     in_splits = [p for s in below if s.name.lower() in SPLIT_FOLDERS for p in _folders(s)]
     roles = {ROLE_FOLDERS.get(p.name.lower()) for p in (*below, *in_splits)}
@@ -75,9 +75,9 @@ class Found:
     Attributes:
       parts: The whole mosaics, or their train and test parts.
       rejected: Files that cannot be used, with their partners.
-      num_found: Number of files of mosaics and labels, and of those rejected.
-      notes: What was left aside, one sentence each.
-      description: What was taken for what.
+      num_found: Number of files of mosaics and labels, rejected files included.
+      notes: Notes on files that are not used, one sentence each.
+      description: Which file was taken for which role.
     """
 
     parts: tuple[Part, ...]
@@ -88,14 +88,14 @@ class Found:
 
 
 def role_of(relative: Path) -> tuple[str | None, str]:
-    """Tell the role of a file, and the part of the mosaics it shows, from the words of its path.
+    """Find the role of a file and the part of the mosaics that it shows by the words in its path.
 
     Args:
       relative: The path below the source.
 
     Returns:
-      pre, post, mask (of change), buildings or crops (neither is used), or None: nothing of these;
-      and train, test or mosaic (the whole of it).
+      The role: pre, post, mask (of change), buildings or crops (both unused), or None if the path
+      names no role; and the part: train, test or mosaic (the whole mosaic).
     """
     dates, part, is_label, is_change = set(), "mosaic", False, False
     for component in relative.with_suffix("").parts:
@@ -121,10 +121,10 @@ def find(source: Path) -> Found:
     Args:
       source: The owner's folder, at any depth above the mosaics: either before/before.tif,
         after/after.tif and change label/change_label.tif, or {2012,2016}/whole_image/{train,test}
-        and change_label/{train,test}. Other names do where their words tell the same.
+        and change_label/{train,test}. Other names will do if they contain the same words.
 
     Raises:
-      UserError: A mosaic or label is missing or there twice.
+      UserError: A mosaic or label is missing, or there are two of it.
     """
     chosen: dict[str, dict[str, Path]] = {}
     rejected: list[Rejection] = []
@@ -148,7 +148,7 @@ def find(source: Path) -> Found:
     chosen = {part: chosen[part] for part in ("mosaic", "train", "test") if part in chosen}
     _check_complete(source, chosen)
     if twice:
-        raise UserError(f"--source={source}: {twice}; --source is the folder that holds one")
+        raise UserError(f"--source={source}: {twice}; choose a folder that holds one of them")
     num_found = len(ROLES) * len(chosen) + len(rejected)
     parts = []
     for name, files in chosen.items():
@@ -181,7 +181,7 @@ def is_one_of_each(root: Path) -> bool:
 
 
 def images(source: Path) -> list[Path]:
-    """List the image files at any depth, but for hidden ones."""
+    """List the image files at any depth, except hidden ones."""
     paths = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
     return sorted(
         path
@@ -196,7 +196,7 @@ def _check_complete(source: Path, chosen: Mapping[str, Mapping[str, Path]]) -> N
     if names not in ({"mosaic"}, {"train", "test"}):
         seen = " and ".join(sorted(names)) or "no mosaics"
         raise UserError(
-            f"--source={source}: found {seen}; needed are the whole mosaics (before, after, change"
+            f"--source={source}: found {seen}; expected the whole mosaics (before, after, change"
             " label), their train and test parts, or crops in A, B and OUT or label"
         )
     for name, files in chosen.items():
@@ -217,13 +217,13 @@ def _measured(source: Path, name: str, files: Mapping[str, Path]) -> Part | list
         except ReadError as error:
             reasons[path] = str(error)
     if not reasons and len(set(sizes.values())) > 1:
-        # The odd one out is at fault; where all three differ, those that differ from the first.
+        # The file that differs from two others is at fault; if all three differ, the last two are.
         usual = max(sizes.values(), key=list(sizes.values()).count)
         fitting = next(path for path in sizes if sizes[path] == usual).relative_to(source)
         for path, (height, width) in sizes.items():
             if (height, width) != usual:
                 reasons[path] = (
-                    f"has {width} x {height} pixels, {fitting.as_posix()} has {usual[1]} x"
+                    f"has {width} x {height} pixels, but {fitting.as_posix()} has {usual[1]} x"
                     f" {usual[0]}"
                 )
     if not reasons:

@@ -1,4 +1,4 @@
-"""The mosaics of WHU change detection: found by name, divided by columns, read by windows."""
+"""Builds WHU change detection from its mosaics: divided by columns, read by windows."""
 
 import argparse
 import functools
@@ -29,7 +29,7 @@ def plan(args: argparse.Namespace, name: str, options: Mapping[str, Any]) -> Dat
     Args:
       args: The parsed options of `whu`.
       name: The dataset's name.
-      options: What decides the records, for the manifest.
+      options: Options that determine the records, for the manifest.
 
     Raises:
       UserError: The mosaics are incomplete, or (--on_error=fail) cannot be used.
@@ -75,7 +75,7 @@ def _encoding_of_all(parts: Sequence[Part], encodings: Mapping[Path, str]) -> st
 def _divide(
     parts: Sequence[Part], args: argparse.Namespace
 ) -> tuple[list[Scene], str, tuple[str, ...]]:
-    """Lay windows over the mosaics and give each its split; say how."""
+    """Lay windows over the mosaics and give each its split; also return the rule and notes."""
     ground = whu_areas.without_shared_columns(parts)
     if args.split == "seeded":
         scenes = [s for area in ground.areas for s in whu_areas.tiles(area, args.tile_size)]
@@ -89,7 +89,7 @@ def _divide(
 
 
 def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarray]:
-    """Count the values of each label by bands of rows; what cannot be read is left out here."""
+    """Count the values of each label by bands of rows; unreadable windows are skipped here."""
     items = [
         (part.files["mask"], window)
         for part in parts
@@ -109,11 +109,11 @@ def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarra
 
 
 def label_histogram(item: tuple[Path, Window]) -> np.ndarray:
-    """Count the values of a window of a label, [256]; a one-bit or damaged one counts nothing."""
+    """Count the values in a window of a label, [256]; all 0 for one bit a pixel or damage."""
     path, window = item
     try:
         mask = read_mask(path, window)
-    except ReadError:  # The loader meets it again, and says so.
+    except ReadError:  # The loader will report it.
         return np.zeros(256, np.int64)
     if mask.is_boolean:
         return np.zeros(256, np.int64)
@@ -121,7 +121,7 @@ def label_histogram(item: tuple[Path, Window]) -> np.ndarray:
 
 
 def _histogram(values: np.ndarray) -> np.ndarray:
-    """Count the values of [H, W] uint8, row by row: bincount makes eight bytes of each."""
+    """Count the values of [H, W] uint8 row by row, as bincount takes eight bytes for each pixel."""
     histogram = np.zeros(256, np.int64)
     for row in values:
         histogram += np.bincount(row, minlength=256)
@@ -132,14 +132,14 @@ def load_window(encodings: Mapping[Path, str], scene: Scene) -> dict[str, np.nda
     """Read a window of the two mosaics and of their change label.
 
     Args:
-      encodings: Label -> how it is encoded.
-      scene: What to read.
+      encodings: Label -> its mask encoding.
+      scene: The window.
 
     Returns:
       {feature: [H, W, C]}; the mask is 255 wherever a mosaic has no valid pixel.
 
     Raises:
-      Unusable: A block of a file is damaged, or holds what WHU Building does not.
+      Unusable: A block of a file is damaged, or its values do not fit WHU Building.
     """
     assert scene.window is not None
     row, column = scene.window
@@ -158,7 +158,7 @@ def load_window(encodings: Mapping[Path, str], scene: Scene) -> dict[str, np.nda
                 num_bands = image.pixels.shape[-1]
                 if num_bands != 3 or image.pixels.dtype != np.uint8:
                     raise ReadError(
-                        f"has {num_bands} band(s) of {image.pixels.dtype}, not 3 of uint8"
+                        f"has {num_bands} band(s) of {image.pixels.dtype}; expected 3 of uint8"
                     )
                 arrays[role] = image.pixels
                 if image.valid is not None:

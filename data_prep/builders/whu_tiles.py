@@ -1,4 +1,4 @@
-"""The tiles of WHU segmentation and the crops of change detection: a file for each image."""
+"""Builds WHU from image files: the tiles of segmentation, the crops of change detection."""
 
 import argparse
 import functools
@@ -30,13 +30,13 @@ _FIRST_ROLES = {"ss": "image", "cd": "pre"}
 
 @dataclass(frozen=True)
 class Division:
-    """Which tile goes where.
+    """The division of the tiles into splits.
 
     Attributes:
       candidates: The tiles, with names that are unique in their splits.
       split_of: Key of a tile -> split.
-      rule: One sentence.
-      notes: What a user may not expect, one sentence each.
+      rule: The rule as a sentence.
+      notes: Notes on what a user may not expect, one sentence each.
     """
 
     candidates: tuple[Candidate, ...]
@@ -53,9 +53,9 @@ def plan(
     Args:
       args: The parsed options of `whu`.
       name: The dataset's name.
-      options: What decides the records, for the manifest.
+      options: Options that determine the records, for the manifest.
       root: The folder of the tiles, see `find_root`.
-      resize: Side that every tile is brought to, in pixels; 0 keeps them.
+      resize: Side in pixels that every tile is resized to; 0 keeps the tiles as they are.
 
     Raises:
       UserError: The folder's layout is wrong, or (--on_error=fail) files in it cannot be used.
@@ -91,8 +91,8 @@ def plan(
         )
         written = ", ".join(f"{width} x {height}" for width, height in sizes)
         notes.append(
-            f"tiles of {written} pixels became {resize} x {resize}: images by the mean of areas,"
-            " masks by the nearest pixel"
+            f"tiles of {written} pixels were resized to {resize} x {resize}: images by area"
+            " averaging, masks by nearest neighbour"
         )
     print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
     first = inspected[verdict.whole[0].files[_FIRST_ROLES[args.task]]]
@@ -118,12 +118,12 @@ def plan(
 def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namespace) -> Division:
     """Divide the tiles as their folders or names say, or by a seeded random split.
 
-    Crops of the mosaics show one place, so they are divided one by one.
+    Crops of the mosaics all show one place, so they are divided one by one.
 
     Args:
       candidates: The tiles.
-      place: Their places.
-      args: --task, --split, --splits and --seed.
+      place: The places of the tiles.
+      args: The parsed options; --task, --split, --splits and --seed are used.
 
     Raises:
       UserError: Neither folders nor names say train, val or test, or there are too few places.
@@ -134,7 +134,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
     unit_of = {c.key: place.of[_files(c)] if by_place else c.ground for c in candidates}
     if args.split == "seeded":
         assigned = splits.assign(unit_of.values(), args.splits, args.seed)
-        # One name may be in two of the source's folders, and both tiles in one split.
+        # Tiles of one name from two folders of the source may come into one split.
         renamed = tuple(
             replace(c, name=f"{c.split}_{c.name}" if c.split else c.name) for c in candidates
         )
@@ -150,8 +150,8 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
         split = candidate.split if by_folder else split_in_name(candidate.name)
         if split is None:
             raise UserError(
-                f"--source={args.source}: no split folders, and the name {candidate.name} does not"
-                " say train, val or test: --split=seeded divides the tiles at random"
+                f"--source={args.source}: has no split folders, and the name {candidate.name} does"
+                " not say train, val or test; --split=seeded divides the tiles at random"
             )
         split_of[candidate.key] = split
     rule = "the source's own split folders" if by_folder else "train, val or test in the names"
@@ -162,7 +162,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
 
 
 def _files(candidate: Candidate) -> frozenset[Path]:
-    """Return what names a tile whatever it is called."""
+    """Return the files of a tile, which identify it whatever its name."""
     return frozenset(candidate.files.values())
 
 
@@ -178,7 +178,7 @@ def _places(
 
 
 def split_in_name(name: str) -> str | None:
-    """Return the split that a crop's name begins with, as in train_12; None where it has none."""
+    """Return the split that a crop's name begins with, as in train_12; None if it names none."""
     first = name.rsplit("/", 1)[-1].replace("-", "_").split("_")[0].lower()
     return layout.SPLIT_FOLDERS.get(first)
 
@@ -190,8 +190,8 @@ def _resizable(fact: FileFacts | str, resize: int) -> FileFacts | str:
     if sides[0] == sides[1] and (sides[0] % resize == 0 or resize % sides[0] == 0):
         return fact
     return (
-        f"has {fact.width} x {fact.height} pixels; --resize={resize} takes squares whose side is a"
-        f" multiple or a divisor of {resize} (--resize=0 keeps the pixels)"
+        f"has {fact.width} x {fact.height} pixels; --resize={resize} takes only squares whose side"
+        f" is a multiple or a divisor of {resize} (--resize=0 keeps the pixels)"
     )
 
 
@@ -215,12 +215,12 @@ def _scenes(
 
 
 def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]:
-    """Read the files of a tile, and bring them to the side asked for.
+    """Read the files of a tile, and resize them.
 
     Args:
       encoding: The mask encoding of the dataset.
       resize: Side in pixels; 0 keeps the tile as it is.
-      scene: What to read.
+      scene: The tile.
 
     Returns:
       {feature: [H, W, C]}.
@@ -232,9 +232,9 @@ def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]
         return load_scene(encoding, scene)
     path = next(iter(scene.files.values()))
     try:
-        height, width = read_size(path)  # The scene's are those of its records.
+        height, width = read_size(path)  # The scene's size is that after resizing.
     except ReadError as error:
-        raise Unusable({path: f"{error}, though it was read before"}) from error
+        raise Unusable({path: f"{error}, although it was readable before"}) from error
     arrays = load_scene(encoding, replace(scene, height=height, width=width))
     return {
         role: (resize_mask if role == "mask" else resize_image)(array, resize, resize)

@@ -1,7 +1,7 @@
-"""xBD label JSON -> footprints in pixels with their damage, and what had to be mended.
+"""Reads xBD label JSON: footprints in pixels with their damage, and counts of repairs.
 
-The fields are those of the dataset's owner (Gupta et al. 2019, arXiv 1911.09296): WKT polygons in
-pixels under `features.xy`, `properties.subtype` the damage in the label of the post image.
+The fields are those of the dataset's owner (Gupta et al. 2019, arXiv 1911.09296): `features.xy`
+holds WKT polygons in pixels; in labels of post images `properties.subtype` is the damage.
 """
 
 import json
@@ -19,7 +19,7 @@ from data_prep.reading.polygons import repair
 from data_prep.reading.rasters import rasterise
 from data_prep.reading.readers import ReadError
 
-# properties.subtype -> level; the owner does not score buildings that nobody could classify.
+# properties.subtype -> level. The owner's score ignores buildings that nobody could classify.
 LEVELS = {
     "no-damage": 1,
     "minor-damage": 2,
@@ -27,8 +27,8 @@ LEVELS = {
     "destroyed": 4,
     "un-classified": IGNORE,
 }
-MAX_BYTES = 2**24  # Of one label; thousands of footprints stay well below it.
-MAX_COORDINATE = 2**20  # GDAL leaves out polygons that reach too far, without a word.
+MAX_BYTES = 2**24  # Largest label file; thousands of footprints need far less.
+MAX_COORDINATE = 2**20  # GDAL silently leaves out polygons that reach too far.
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,10 @@ class Label:
     """The footprints of one image.
 
     Attributes:
-      footprints: (polygon in pixels, level); level 1 is a building, too, where damage is not asked
-        for.
-      num_repaired: Polygons that crossed themselves.
-      num_without_area: Of these, those that cover nothing.
-      num_outside: Polygons beside the image, left out.
+      footprints: (polygon in pixels, level); without damage, every building has level 1.
+      num_repaired: Number of polygons that crossed themselves.
+      num_without_area: Number of those among them that cover no area.
+      num_outside: Number of polygons outside the image, which are left out.
     """
 
     footprints: tuple[tuple[shapely.Geometry, int], ...]
@@ -53,20 +52,20 @@ def read(path: Path, height: int, width: int, *, with_damage: bool) -> Label:
     """Read a label.
 
     Args:
-      path: The JSON.
+      path: The JSON file.
       height: Rows of its image.
       width: Columns of its image.
-      with_damage: Every building must have a known subtype.
+      with_damage: Whether every building must have a known subtype.
 
     Returns:
-      Its footprints.
+      The footprints.
 
     Raises:
-      ReadError: It is no xBD label, or not that of an image of this size.
+      ReadError: The file is no xBD label, or it is the label of an image of another size.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ReadError(f"has {path.stat().st_size} bytes, a label has at most {MAX_BYTES}")
+            raise ReadError(f"has {path.stat().st_size} bytes; a label has at most {MAX_BYTES}")
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split()).replace(str(path), "file")
@@ -80,7 +79,7 @@ def read(path: Path, height: int, width: int, *, with_damage: bool) -> Label:
         x, y = found[0].polygon.bounds[:2]
         raise ReadError(
             f"has all {len(found)} polygons outside the image of {width} x {height} pixels (one"
-            f" begins at x {x:g}, y {y:g}): pixels are expected"
+            f" begins at x {x:g}, y {y:g}); expected coordinates in pixels"
         )
     return Label(
         tuple((one.polygon, one.level) for one in inside if not one.polygon.is_empty),
@@ -93,7 +92,7 @@ def read(path: Path, height: int, width: int, *, with_damage: bool) -> Label:
 def draw(
     footprints: Sequence[tuple[shapely.Geometry, int]], height: int, width: int, scale: float
 ) -> np.ndarray:
-    """Rasterise footprints by pixel centres on a grid of any size, so no mask is interpolated.
+    """Rasterise footprints by pixel centres on a grid of any size; no mask is interpolated.
 
     Args:
       footprints: (polygon in pixels of the image, level).
@@ -102,8 +101,8 @@ def draw(
       scale: Pixels of the image per pixel of the grid.
 
     Returns:
-      [height, width] uint8 levels, 0 = no building. Where buildings overlap the worse damage
-      counts, and any level more than un-classified.
+      [height, width] uint8 levels, 0 = no building. Where buildings overlap, the worse damage
+      counts, and any level counts more than un-classified.
     """
     ordered = sorted(footprints, key=lambda one: one[1] % IGNORE)
     return rasterise(ordered, height, width, Affine.scale(scale))
@@ -127,7 +126,7 @@ def _check_size(metadata: Mapping[str, Any], height: int, width: int) -> None:
     for name, size in (("width", width), ("height", height)):
         stated = metadata.get(name)
         if isinstance(stated, int) and stated > 0 and stated != size:
-            raise ReadError(f"is of an image of {name} {stated}, its image has {size}")
+            raise ReadError(f"is for an image of {name} {stated}, but its image has {size}")
 
 
 def _footprint(where: str, feature: Any, with_damage: bool) -> _Footprint:
@@ -135,7 +134,7 @@ def _footprint(where: str, feature: Any, with_damage: bool) -> _Footprint:
     properties = _entry(feature, "properties", dict, {})
     kind, subtype = properties.get("feature_type", "building"), properties.get("subtype")
     if kind != "building":
-        raise ReadError(f"{where}: feature_type is {str(kind)[:40]!r}, building is read")
+        raise ReadError(f"{where}: feature_type is {str(kind)[:40]!r}; expected building")
     if with_damage and (not isinstance(subtype, str) or subtype not in LEVELS):
         known = ", ".join(LEVELS)
         raise ReadError(f"{where}: subtype is {str(subtype)[:40]!r}, not one of {known}")
@@ -145,16 +144,16 @@ def _footprint(where: str, feature: Any, with_damage: bool) -> _Footprint:
 
 def _polygon(where: str, text: str) -> tuple[shapely.Geometry, bool]:
     try:
-        with np.errstate(over="ignore"):  # Of numbers too large for a double: refused below.
+        with np.errstate(over="ignore"):  # Numbers too large for a double are refused below.
             polygon = shapely.force_2d(shapely.from_wkt(text))
     except (shapely.errors.ShapelyError, ValueError) as error:
         raise ReadError(f"{where}: {text[:40]!r} is no WKT ({str(error)[:80]})") from error
     if polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
         article = "an empty" if polygon.is_empty else "a"
-        raise ReadError(f"{where}: is {article} {polygon.geom_type}, a polygon is read")
-    # Written so that a NaN is refused, too.
+        raise ReadError(f"{where}: is {article} {polygon.geom_type}; expected a polygon")
+    # Written so that NaN is refused as well.
     if not (np.abs(shapely.get_coordinates(polygon)) < MAX_COORDINATE).all():
-        raise ReadError(f"{where}: has coordinates that are no numbers below {MAX_COORDINATE}")
+        raise ReadError(f"{where}: has coordinates that are not numbers below {MAX_COORDINATE}")
     if polygon.is_valid:
         return polygon, False
     try:

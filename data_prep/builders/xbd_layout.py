@@ -1,4 +1,4 @@
-"""The layouts of xBD: which files belong to which pair of images of which disaster and split."""
+"""Finds the layout of xBD: which files belong to which pair, disaster and split."""
 
 import os
 import re
@@ -21,8 +21,8 @@ SPLIT_FOLDERS = {
     "test": "test",
 }
 TARGETS = ("buildings", "damage", "damage_levels")
-# What a scene needs: role -> (folder, date); `truth` is labels or masks. The masks of the paper's
-# authors bear the name of the pre image, whatever the task.
+# Role of an image -> its date. The masks of the paper's authors bear the name of the pre image,
+# whatever the task.
 _ROLES = {"buildings": {"image": "pre"}, "damage": {"pre": "pre", "post": "post"}}
 _NAME = re.compile(r"(?P<pair>(?P<disaster>.+)_\d+)_(?P<date>pre|post)_disaster")
 _CHALLENGE = re.compile(r"test_(pre|post)_\d+")  # The challenge's test images, without labels.
@@ -37,17 +37,17 @@ _SUFFIXES = {"images": ".png", "labels": ".json", "masks": ".png"}
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder in a layout of xBD holds of the disasters asked for.
+    """What a folder in a layout of xBD holds for the chosen disasters.
 
     Attributes:
       description: The folders found, in words.
       truth: labels or masks: where the records' masks come from.
-      disasters: Names of those asked for.
+      disasters: Names of the chosen disasters.
       has_splits: Whether there are split folders.
       candidates: Scenes with all their files, by name.
-      rejected: Files that belong to no whole scene.
-      num_found: Files of the roles that the target uses.
-      notes: What else lies there and is not used, one sentence each.
+      rejected: Files that belong to no complete scene.
+      num_found: Number of files of the roles that the target uses.
+      notes: Notes on files that are not used, one sentence each.
     """
 
     description: str
@@ -81,15 +81,15 @@ def find(
         (the paper's authors'), with or without SPLIT.
       disasters: Names, or "all" alone.
       target: One of TARGETS.
-      truth: labels, masks, or auto: labels where there are any.
-      needs_mask: A scene without a mask file is rejected; False: it has no buildings.
+      truth: labels, masks, or auto: labels if there are any.
+      needs_mask: Whether a scene without a mask file is rejected; False: it has no buildings.
 
     Returns:
       The layout. No file has been opened.
 
     Raises:
-      UserError: The folder is missing or in no such layout, a disaster is not there, or a pair of
-        images lies in two places.
+      UserError: The folder is missing or has another layout, a disaster is missing, or a pair of
+        images lies in two folders.
     """
     scan = _Scan(source)
     chosen = _choose(source, {file.disaster for file in scan.files}, disasters)
@@ -104,11 +104,11 @@ def find(
     for file in scan.files:
         role = wanted.get((file.folder, file.date))
         if file.disaster not in chosen:
-            unused["files of disasters that are not asked for"] += 1
+            unused["files of disasters that --disasters leaves out"] += 1
         elif role is None:
             unused[f"{file.date} {file.folder} that --target={target} from {truth} leaves out"] += 1
         elif other := used[file.split, file.pair].get(role):
-            raise UserError(f"{file.relative} and {other.relative} are of one name")
+            raise UserError(f"{file.relative} and {other.relative} have the same name")
         else:
             used[file.split, file.pair][role] = file
     _check_unique(used)
@@ -127,13 +127,13 @@ def find(
 
 
 class _Scan:
-    """The files that lie in a layout of xBD.
+    """Collects the files of a folder in a layout of xBD.
 
     Attributes:
-      files: Those with the names of the owner.
-      misnamed: (folder, rejection) of the others.
-      unused: What else lies there -> number of files.
-      forms: (split folder, form of the path below it, folders there) of every place.
+      files: Files named as the owner names them.
+      misnamed: (folder, rejection) of the other files.
+      unused: Kind of file that is not used -> number of files.
+      forms: (split folder, form of the path below it, folders there) of every place with files.
     """
 
     def __init__(self, source: Path) -> None:
@@ -153,12 +153,12 @@ class _Scan:
                         self._add(source, split, folder, path)
         if not any(file.folder == "images" for file in self.files):
             raise UserError(
-                f"--source={source}: no SPLIT/images/DISASTER_ID_pre_disaster.png and no"
-                " SPLIT/xBD/DISASTER/images with such files in it"
+                f"--source={source}: holds no SPLIT/images/DISASTER_ID_pre_disaster.png, nor such"
+                " files in SPLIT/xBD/DISASTER/images"
             )
         outside = [file for file in self.files if not file.split]
         if outside and len(outside) < len(self.files):
-            raise UserError(f"{outside[0].relative} lies in no split folder, other images do")
+            raise UserError(f"{outside[0].relative} lies in no split folder, but other images do")
 
     def _add(self, source: Path, split: str | None, folder: str, path: Path) -> None:
         if folder == "targets":
@@ -172,17 +172,17 @@ class _Scan:
             self.unused["images of the challenge's test set, which has no labels"] += 1
         else:
             name = f"DISASTER_ID_pre_disaster{_SUFFIXES[folder]}"
-            reason = f"is named neither {name} nor the same with post"
+            reason = f"is not named {name} (or so with post instead of pre)"
             self.misnamed.append((folder, Rejection(relative, reason)))
 
 
 def _places(source: Path) -> Iterator[tuple[tuple[str, ...], Path, list[str]]]:
-    """Yield each folder that holds images, labels, masks or targets: its path, and which."""
+    """Yield each folder that holds images, labels, masks or targets: its path and these names."""
     known = (*_SUFFIXES, "targets")
     for folder, subfolders, _ in os.walk(source, onerror=_refuse, followlinks=True):
         parts = Path(folder).relative_to(source).parts
         found = sorted(name for name in subfolders if name in known)
-        # Deeper folders are of no layout; a link to a folder above would never end.
+        # No layout has deeper folders, and following a link to a folder above would never end.
         subfolders[:] = sorted(
             name
             for name in subfolders
@@ -197,15 +197,15 @@ def _refuse(error: OSError) -> None:
 
 
 def _place(source: Path, parts: tuple[str, ...]) -> tuple[str | None, str]:
-    """Return the split of a folder (as the source names it) and the form of its path below it."""
+    """Return the split folder of a path (as the source names it) and the form of the rest."""
     split = parts[0] if parts and parts[0].lower() in SPLIT_FOLDERS else None
     rest = parts[1:] if split else parts
     is_nested = bool(rest) and rest[0].lower() == "xbd"
     below = rest[1:] if is_nested else rest
     if len(below) > 1:
         raise UserError(
-            f"{'/'.join(parts)}: images or labels lie here, where SPLIT/images or"
-            f" SPLIT/xBD/DISASTER/images is expected; is --source={source} the folder of the splits"
+            f"{'/'.join(parts)}: holds images or labels, but they are expected in SPLIT/images or"
+            f" SPLIT/xBD/DISASTER/images; is --source={source} the folder that holds the splits"
             f" ({', '.join(SPLIT_FOLDERS)})?"
         )
     form = "/".join([*(["xBD"] if is_nested else []), *(["DISASTER"] if below else [])])
@@ -235,13 +235,13 @@ def _decide_truth(source: Path, truth: str, folders: set[str]) -> str:
 
 
 def _check_unique(used: Iterable[tuple[str | None, str]]) -> None:
-    """Refuse ground that lies in two folders: it would be in two splits, or twice in one."""
+    """Refuse a pair that lies in two folders: it would be in two splits, or twice in one."""
     split_of: dict[str, str | None] = {}
     for split, pair in used:
         if pair in split_of:
             raise UserError(
                 f"{pair} lies in {split or 'no split folder'} and in"
-                f" {split_of[pair] or 'no split folder'}: no pair may be in two"
+                f" {split_of[pair] or 'no split folder'}: keep the pair in one of them"
             )
         split_of[pair] = split
 

@@ -1,4 +1,4 @@
-"""The files of one xBD scene -> what they hold, and the arrays of its records."""
+"""Inspects the files of an xBD scene, and reads them as arrays."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from data_prep.reading.rasters import resize_image, resize_mask
 from data_prep.reading.readers import ReadError, read_image, read_mask, read_size
 
 NUM_LEVELS = 5  # 0 = no building, then the levels of xbd_labels.
-# target -> what masks may be said to tell; for buildings it makes no difference.
+# target -> allowed values of --mask_values besides auto; for buildings they make no difference.
 _MASK_VALUES = {"buildings": (), "damage": ("levels", "change"), "damage_levels": ("levels",)}
 POLYGONS = "polygons"  # The encoding of labels; those of masks are masks.ENCODINGS.
 
@@ -29,10 +29,10 @@ class Facts:
     Attributes:
       height: Rows of its images.
       width: Columns.
-      reasons: Files that cannot be used -> why.
+      reasons: File that cannot be used -> why.
       has_truth: Whether there is a label or a mask.
-      counts: Polygons of the label, in all and by what a user may want to know of them.
-      histogram: Pixels of each value of a mask that has more than one bit a pixel, [256].
+      counts: Number of polygons in the label: all, and those of each kind that a note mentions.
+      histogram: Number of pixels of each value, [256], of a mask with more than one bit a pixel.
     """
 
     height: int
@@ -50,8 +50,9 @@ class Reading:
     Attributes:
       encoding: POLYGONS, or the encoding of masks.
       with_damage: Whether a label must give every building's damage.
-      is_binary: Masks know two values, no levels.
-      classes: Level, or 0 and 1 where it is binary -> class; 255 may become one, too. [256] uint8.
+      is_binary: Whether masks have two values instead of levels.
+      classes: [256] uint8: level, or 0 and 1 if masks are binary -> class. 255 may become a class,
+        too.
     """
 
     encoding: str
@@ -60,14 +61,14 @@ class Reading:
     classes: np.ndarray
 
     def complaints(self, candidate: Candidate, facts: Facts) -> dict[Path, str]:
-        """Return the files of a scene that cannot be used, with the reasons."""
+        """Return the files of a scene that cannot be used -> why."""
         reasons = dict(facts.reasons)
         if facts.histogram is not None and "mask" in candidate.files:
             number = 2 if self.is_binary else NUM_LEVELS
             if wrong := masks.wrong_values(facts.histogram, number, self.encoding):
                 values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
                 reasons[candidate.files["mask"]] = (
-                    f"holds value(s) {values}; the masks hold 0 to {number - 1} and 255 = ignore"
+                    f"holds value(s) {values}; expected 0 to {number - 1} and 255 = ignore"
                     " (see --mask_encoding)"
                 )
         return reasons
@@ -85,7 +86,7 @@ def inspect(with_damage: bool, resize: int, candidate: Candidate) -> Facts:
 
     Args:
       with_damage: Whether a label must give every building's damage.
-      resize: Side of the scene; 0: that of its images.
+      resize: Side in pixels to resize the scene to; 0: keep its size.
       candidate: The scene.
     """
     reasons: dict[Path, str] = {}
@@ -103,12 +104,13 @@ def inspect(with_damage: bool, resize: int, candidate: Candidate) -> Facts:
             other, (height, width) = next(iter(sizes.items()))
             if sizes[path] != (height, width):
                 reasons[path] = (
-                    f"has {sizes[path][1]} x {sizes[path][0]} pixels, {other.name} has"
+                    f"has {sizes[path][1]} x {sizes[path][0]} pixels, but {other.name} has"
                     f" {width} x {height}"
                 )
             elif resize and height != width:
                 reasons[path] = (
-                    f"has {width} x {height} pixels; --resize={resize} takes squares, 0 any size"
+                    f"has {width} x {height} pixels; --resize={resize} takes only squares, 0 any"
+                    " size"
                 )
             elif role == "mask":
                 mask = read_mask(path)
@@ -143,17 +145,17 @@ def decide(
     """Decide how labels or masks are read, the same way for all scenes.
 
     Args:
-      facts: Of all scenes.
+      facts: Facts of all scenes.
       truth: labels or masks.
       target: buildings, damage or damage_levels.
       mask_encoding: auto, index or binary255.
-      mask_values: What the masks tell: levels, change (of two values), or auto: levels where any
+      mask_values: What the mask values mean: levels, change (two values), or auto: levels if any
         mask holds 2 to 4.
       class_of_level: Class of each of the levels 0 to 4.
 
     Raises:
-      UserError: The masks' encoding or what they tell is ambiguous, or they do not hold what the
-        target needs.
+      UserError: The encoding or the meaning of the masks is ambiguous, or the masks do not hold
+        what the target needs.
     """
     classes = np.full(256, IGNORE, np.uint8)
     classes[:NUM_LEVELS] = class_of_level
@@ -163,7 +165,7 @@ def decide(
         raise UserError(f"--mask_values={mask_values}: --target={target} takes {known}")
     if truth == "labels":
         if mask_values != "auto":
-            raise UserError(f"--mask_values={mask_values} is for masks, the source has labels")
+            raise UserError(f"--mask_values={mask_values} is for masks, but the source has labels")
         return Reading(POLYGONS, with_damage, False, classes)
     histogram = np.zeros(256, np.int64)
     for one in facts:
@@ -176,15 +178,15 @@ def decide(
     has_levels = encoding != "binary255" and bool(histogram[2:NUM_LEVELS].any())
     if target == "damage" and mask_values == "auto" and not has_levels:
         raise UserError(
-            f"--target=damage: the masks hold {_told(histogram, encoding)} alone, which may mark"
-            " all buildings or those that changed: --mask_values=change takes them as change,"
-            " levels as intact buildings"
+            f"--target=damage: the masks hold only {_told(histogram, encoding)}, which may mark all"
+            " buildings or only the damaged ones: --mask_values=change takes them as change,"
+            " --mask_values=levels as intact buildings"
         )
     if mask_values == "levels" and encoding == "binary255":
         raise UserError("--mask_values=levels: the masks hold 0 and 255, not levels 0 to 4")
     if target == "damage_levels" and mask_values == "auto" and not has_levels:
         raise UserError(
-            "--target=damage_levels: the masks hold two values, no levels 0 to 4; labels do"
+            "--target=damage_levels: the masks hold two values, not levels 0 to 4; use labels"
         )
     is_binary = mask_values == "change" or (mask_values == "auto" and not has_levels)
     if is_binary:
@@ -199,11 +201,11 @@ def _told(histogram: np.ndarray, encoding: str) -> str:
 
 
 def load(reading: Reading, scene: Scene) -> dict[str, np.ndarray]:
-    """Read the files of a scene, at its size.
+    """Read the files of a scene, and resize them to its size.
 
     Args:
       reading: How its label or mask is read.
-      scene: What to read; its height and width may differ from those of its files.
+      scene: The scene; its height and width may differ from those of its files.
 
     Returns:
       {feature: [H, W, C] uint8}; the mask is 255 where an image has no data.
@@ -213,7 +215,7 @@ def load(reading: Reading, scene: Scene) -> dict[str, np.ndarray]:
     """
     height, width = scene.height, scene.width
     arrays: dict[str, np.ndarray] = {}
-    levels = np.zeros((height, width), np.uint8)  # What has no mask file has no buildings.
+    levels = np.zeros((height, width), np.uint8)  # A scene without a mask file has no buildings.
     invalid = np.zeros((height, width), bool)
     rows = columns = 0
     for role, path in scene.files.items():
@@ -222,7 +224,7 @@ def load(reading: Reading, scene: Scene) -> dict[str, np.ndarray]:
                 image = read_image(path)
                 if image.pixels.shape[-1] != 3 or image.pixels.dtype != np.uint8:
                     kind = f"{image.pixels.shape[-1]} band(s) of {image.pixels.dtype}"
-                    raise ReadError(f"has {kind}; three of uint8 are expected")
+                    raise ReadError(f"has {kind}; expected three of uint8")
                 rows, columns = image.pixels.shape[:2]
                 arrays[role] = resize_image(image.pixels, height, width)
                 if image.valid is not None:

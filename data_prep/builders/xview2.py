@@ -1,4 +1,4 @@
-"""`python -m data_prep xview2`: xView2 / xBD, buildings before a disaster or their damage."""
+"""`python -m data_prep xview2`: xView2 / xBD, buildings before a disaster, or their damage."""
 
 import argparse
 import functools
@@ -26,7 +26,7 @@ _TARGETS = {
 }
 
 _PLACE_RULE = "the pairs of a disaster lie near each other: a disaster is one place"
-# The first class that is damage; those before it stand as they stood.
+# target -> the first class that is damage; buildings of earlier classes are intact.
 _FIRST_DAMAGE = {"buildings": 1, "damage": 1, "damage_levels": 2}
 
 
@@ -38,52 +38,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disasters",
         type=_names,
         default=("santa-rosa-wildfire",),
-        help="names, comma between, or all (default santa-rosa-wildfire, as in the paper)",
+        help="names with commas between, or all (default santa-rosa-wildfire, as in the paper)",
     )
     parser.add_argument(
         "--target",
         choices=tuple(_TARGETS),
         default="buildings",
-        help="buildings (task ss): footprints on the image before; damage (cd): minor, major or"
-        " destroyed is change; damage_levels (cd): a class for each level. Un-classified buildings"
-        " are ignored in both (default buildings)",
+        help="buildings (task ss): footprints on the pre image; damage (cd): minor, major and"
+        " destroyed are change; damage_levels (cd): a class for each level. Un-classified buildings"
+        " are ignored in both cd targets (default buildings)",
     )
     parser.add_argument(
         "--resize",
-        type=seed,  # A whole number, 0 or above.
+        type=seed,  # Parses any whole number from 0.
         default=256,
-        help="side of the scenes in pixels: images by the mean of areas, polygons drawn on the"
-        " smaller grid (default 256, as in the paper); 0 keeps the pixels and cuts --tile_size",
+        help="resize the scenes to this side in pixels: images by area averaging, polygons drawn on"
+        " the smaller grid (default 256, as in the paper); 0 keeps them, --tile_size cuts them",
     )
     parser.add_argument(
         "--truth",
         choices=("auto", "labels", "masks"),
         default="auto",
         help="labels: the owner's polygons; masks: rasters beside the images, as the paper's"
-        " authors have them; auto: labels where there are any",
+        " authors have them; auto: labels if there are any",
     )
     parser.add_argument(
         "--no_mask",
         choices=("reject", "background"),
         default="reject",
-        help="images without a mask file (the owner's preparation writes none where there is no"
-        " building): reject, or take them as background",
+        help="what to do about images without a mask file (the owner's preparation writes none for"
+        " images without buildings): reject them, or take them as background",
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
     parser.add_argument(
         "--mask_values",
         choices=("auto", "levels", "change"),
         default="auto",
-        help="of --target=damage from masks: levels: 0 to 4, where 1 is an intact building; change:"
-        " two values, what is not 0 has changed (as the paper's authors take them); auto: levels"
-        " where any mask holds 2 to 4, else an error (default auto)",
+        help="meaning of masks for --target=damage: levels: 0 to 4, where 1 is an intact building;"
+        " change: any value but 0 is change (as the paper's authors take them); auto: levels if any"
+        " mask holds 2 to 4, else an error (default auto)",
     )
     parser.add_argument(
         "--splits",
         type=fractions,
         default=(0.7, 0.1, 0.2),
-        help="shares of train,val,test where the source has train alone, or no split folders"
-        " (default 0.7,0.1,0.2); where only val is missing, val/(train+val) of the train scenes",
+        help="shares of train,val,test if the source has train alone or no split folders (default"
+        " 0.7,0.1,0.2); if only val is missing, val/(train+val) of the train scenes become val",
     )
 
 
@@ -96,12 +96,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def default_name(args: argparse.Namespace) -> str:
-    """Return the name of a dataset whose user gave none."""
+    """Return the name of the dataset if --name is not given."""
     return _TARGETS[args.target][1]
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that decide what the records are."""
+    """Return the options that determine the records."""
     return {
         **plans.source_options(args),
         "disasters": list(args.disasters),
@@ -127,7 +127,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
       The dataset, ready to be written.
 
     Raises:
-      UserError: The options do not fit, the layout is none of the known ones, or
+      UserError: The options contradict each other, the layout is none of the known ones, or
         (--on_error=fail) files cannot be used.
     """
     if 0 < args.resize < args.tile_size:
@@ -203,13 +203,13 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
 def _divide(
     found: xbd_layout.Layout, place: Places, shares: Sequence[float], seed: int
 ) -> tuple[dict[str, str], str]:
-    """Give each pair its split; return the rule as a sentence, too.
+    """Give each pair its split; also return the rule as a sentence.
 
-    By place where the disasters are enough; the pairs of one alone can only be divided themselves.
+    Disasters are divided if there are enough of them, else the pairs.
     """
     split_of = {c.name: c.split for c in found.candidates if c.split}
     present = set(split_of.values())
-    if not found.candidates:  # All files are rejected, and listed.
+    if not found.candidates:  # All files are rejected; the caller lists them.
         return {}, ""
     is_whole = not present or present == {"train"}
     divided = [c.name for c in found.candidates if is_whole or c.split == "train"]
@@ -217,7 +217,7 @@ def _divide(
     by_place = len({place.of[name] for name in divided}) >= needed
     unit_of = place.of if by_place else {name: name for name in place.of}
     if is_whole:
-        what = "place" if by_place else "pair, for there are fewer places than splits"
+        what = "place" if by_place else "pair, as there are fewer places than splits"
         rule = (
             f"the source has one split: by {what}, {splits.in_words(shares)}, in the order of a"
             f" hash of seed {seed} and the name"
@@ -233,7 +233,7 @@ def _divide(
 def _notes(
     args: argparse.Namespace, facts: Sequence[xbd_scenes.Facts], reading: xbd_scenes.Reading
 ) -> Iterator[str]:
-    """Say what was done to pixels that a user may not expect."""
+    """Yield notes on what a user may not expect, one sentence each."""
     counts = sum((one.counts for one in facts), Counter())
     if reading.encoding == xbd_scenes.POLYGONS:
         yield f"{counts['polygons']} footprints in {len(facts)} labels"
@@ -241,7 +241,7 @@ def _notes(
         ("crossed themselves", "and were repaired"),
         ("have no area", "and cover no pixel"),
         ("lie outside their image", "and are left out"),
-        ("are un-classified", "and 255 (ignore)"),
+        ("are un-classified", "and are 255 (ignore)"),
     ):
         if counts[what] and not (what == "are un-classified" and args.target == "buildings"):
             yield f"{counts[what]} polygons {what} {consequence}"
@@ -251,6 +251,7 @@ def _notes(
         yield f"{empty} scenes have no mask file and were taken as background"
     if args.target == "damage" and reading.is_binary:
         yield (
-            "what the masks mark is taken as change (--mask_values=change), as the paper's authors"
-            " do; the owner's preparation of this layout draws all buildings there, damaged or not"
+            "all that the masks mark is taken as change (--mask_values=change), as the paper's"
+            " authors do; but the owner's preparation of this layout marks all buildings, damaged"
+            " or not"
         )

@@ -1,1 +1,1 @@
-"""Looking at datasets that are built: verify, describe, contact sheets."""
+"""Checks of datasets that are built: verify, describe, contact sheets."""

@@ -1,4 +1,4 @@
-"""A contact sheet: tiles of each split with the outlines of their masks, to look at."""
+"""Draws a contact sheet: tiles of each split with the outlines of their masks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 from data_prep.ground.dataset import IGNORE
 from data_prep.shards.prepared import Prepared, Shard
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; of classes 1, 2, ...
+# Colours of classes 1, 2, ...: Okabe and Ito's, which differ for every kind of colour vision.
 COLOURS = ((240, 228, 66), (86, 180, 233), (213, 94, 0), (204, 121, 167), (0, 158, 115))
 _PANEL = 192  # Side of a picture on the sheet, pixels.
 _WIDTH = 8  # Pictures in a row; a pair takes two.
 _BETWEEN = 2  # Pixels between the two pictures of a pair.
 _GAP, _CAPTION, _HEADING = 6, 16, 30
-_PERCENTILES = (1.0, 99.0)  # What a stretch makes black and white.
+_PERCENTILES = (1.0, 99.0)  # A stretch makes these values black and white.
 
 
 def draw(
@@ -24,14 +24,14 @@ def draw(
     """Draw tiles of every split and save the sheet as PNG.
 
     Args:
-      dataset: Where they are.
-      foreground: Shard -> indices of its records with a class above 0; half of the tiles are some
-        of them where there are enough, for most tiles of change detection show none.
-      number: Tiles of each split.
-      output: The file; its folder is made.
+      dataset: The dataset.
+      foreground: Shard -> indices of its records with a class above 0. Half of the tiles are drawn
+        from these if there are enough, because most tiles of change detection show no change.
+      number: Number of tiles of each split.
+      output: The PNG file; its folder is made.
 
     Returns:
-      The number of tiles drawn; where it is 0 there is no sheet.
+      The number of tiles drawn; if it is 0, no sheet is written.
     """
     strips = []
     total = 0
@@ -71,13 +71,13 @@ def _spread(records: Sequence[tuple[Shard, int]], number: int) -> list[tuple[Sha
 
 
 def _read(dataset: Prepared, chosen: Sequence[tuple[Shard, int]]) -> list[Mapping[str, np.ndarray]]:
-    """Read the records that can be drawn; what is wrong with the others is told elsewhere."""
+    """Read the records that can be drawn; `record_checks` reports what is wrong with others."""
     sources = {shard: dataset.records(shard) for shard, _ in chosen}
     tiles: list[Mapping[str, np.ndarray]] = []
     for shard, index in chosen:
         try:
             record = sources[shard][index]
-        except Exception:  # Whatever a decoder raises on a damaged shard.
+        except Exception:  # Decoders raise nearly any exception type on a damaged shard.
             continue
         names = (*dataset.images, "mask")
         arrays = [record.get(name) for name in names]
@@ -113,7 +113,7 @@ def _strip(dataset: Prepared, split: str, tiles: Sequence[Mapping[str, np.ndarra
 
 
 def _head(pen: ImageDraw.ImageDraw, dataset: Prepared, text: str, as_stored: bool) -> None:
-    """Write what is shown, and the colours of the classes."""
+    """Write what the sheet shows, and the colours of the classes."""
     about = dataset.manifest
     parts = [
         f"{about['name']} {about['task']}",
@@ -135,7 +135,7 @@ def _head(pen: ImageDraw.ImageDraw, dataset: Prepared, text: str, as_stored: boo
 
 
 def _caption(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int) -> None:
-    """Write an id; of one that is too long the middle is left out."""
+    """Write an id; leave out the middle of a long one."""
     font = ImageFont.load_default(size=10)
     head, tail = text, ""
     while head and pen.textlength(head + tail, font) > width:
@@ -147,7 +147,7 @@ def _caption(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: in
 def _stretch(
     dataset: Prepared, tiles: Sequence[Mapping[str, np.ndarray]]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return black and white of each band shown; None for what a screen shows as it is stored."""
+    """Return the values that become black and white in each band; None for no stretch."""
     about = dataset.manifest
     if about["dtype"] == "uint8" and about["num_bands"] in (1, 3):
         return None, None
@@ -156,7 +156,7 @@ def _stretch(
         for name in dataset.images:
             image = _shown_bands(record[name])
             valid = record["mask"][..., 0] != IGNORE
-            # Of a large tile every few pixels are enough for two percentiles.
+            # Every few pixels of a large tile are enough for two percentiles.
             shown.append((image[valid] if valid.shape == image.shape[:2] else image)[::7])
     pixels = np.concatenate([part.reshape(-1, shown[0].shape[-1]) for part in shown])
     if not pixels.size:
@@ -166,12 +166,12 @@ def _stretch(
 
 
 def _shown_bands(image: np.ndarray) -> np.ndarray:
-    """The first three bands, or the first of one or two: [H, W, C] -> [H, W, 3 or 1]."""
+    """Return the first three bands, or the first of one or two: [H, W, C] -> [H, W, 3 or 1]."""
     return image[..., :3] if image.shape[-1] >= 3 else image[..., :1]
 
 
 def _panel(image: np.ndarray, low: np.ndarray | None, high: np.ndarray | None) -> np.ndarray:
-    """[H, W, C] -> [_PANEL, _PANEL, 3] uint8."""
+    """Stretch and resize an image [H, W, C] to a panel [_PANEL, _PANEL, 3] uint8."""
     image = _shown_bands(image)
     if low is not None and high is not None:
         scaled = (image.astype(np.float64) - low) / (high - low)
@@ -186,7 +186,7 @@ def _panel(image: np.ndarray, low: np.ndarray | None, high: np.ndarray | None) -
 
 
 def _outlined(panel: np.ndarray, mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """Draw the inner edge of each class on a panel, and hatch what is ignored."""
+    """Draw the inner edge of each class on a panel, and hatch ignored pixels."""
     rows = np.arange(_PANEL) * mask.shape[0] // _PANEL
     columns = np.arange(_PANEL) * mask.shape[1] // _PANEL
     large = mask[np.ix_(rows, columns)]
@@ -196,7 +196,7 @@ def _outlined(panel: np.ndarray, mask: np.ndarray, num_classes: int) -> np.ndarr
     padded = np.pad(large, 1, mode="edge")
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     edge = np.any([neighbour != large for neighbour in neighbours], axis=0)
-    # A dark line outside the light one: seen on bright ground and on dark.
+    # A dark line outside the light one makes it visible on bright and on dark ground.
     outlined[edge & ~_foreground(large, num_classes)] = (
         outlined[edge & ~_foreground(large, num_classes)] // 3
     )

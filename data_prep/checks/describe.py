@@ -1,4 +1,4 @@
-"""`python -m data_prep describe DIR`: counts, class fractions, statistics of bands, sizes."""
+"""`python -m data_prep describe DIR`: print counts, class fractions, band statistics and sizes."""
 
 import argparse
 import functools
@@ -22,13 +22,13 @@ _STATISTICS = {"mean": "mean", "std": "standard deviation", "low": "low", "high"
 
 @dataclass
 class Sums:
-    """What the records of one shard, or of many, add up to.
+    """Sums over the records of one shard, or of many.
 
     Attributes:
-      num_records: Records.
-      num_with_change: Records that say `has_change`.
-      histogram: Pixels of each mask value, [256].
-      band_counts: Image feature -> pixels of each value of its bands, see `histograms`.
+      num_records: Number of records.
+      num_with_change: Number of records whose `has_change` is True.
+      histogram: Number of pixels of each mask value, [256].
+      band_counts: Image feature -> number of pixels of each value of its bands, see `histograms`.
     """
 
     num_records: int = 0
@@ -37,7 +37,7 @@ class Sums:
     band_counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, other: "Sums") -> None:
-        """Add what another holds."""
+        """Add the sums of another object."""
         self.num_records += other.num_records
         self.num_with_change += other.num_with_change
         self.histogram += other.histogram
@@ -45,7 +45,7 @@ class Sums:
             self.add_bands(name, counts)
 
     def add_bands(self, name: str, counts: np.ndarray) -> None:
-        """Add pixels of an image feature."""
+        """Add the band counts of an image feature."""
         if name in self.band_counts:
             self.band_counts[name] += counts
         else:
@@ -60,12 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="write it as JSON, too (default describe.json beside the manifest)",
+        help="write the description as JSON, too (default describe.json beside the manifest)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read every record, print a table, and write JSON where asked for.
+    """Read every record, print a table, and write JSON if asked for.
 
     Args:
       args: The parsed options.
@@ -89,11 +89,11 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
 
     Args:
       dataset: The dataset.
-      num_workers: Number of processes that read; what they add up to does not depend on it.
+      num_workers: Number of processes that read; the result does not depend on it.
 
     Returns:
-      What `describe.json` holds. Means, standard deviations and percentiles are exact. Pixels whose
-      mask is 255 (padding, no data) count in none of them.
+      The content of `describe.json`. Means, standard deviations and percentiles are exact; pixels
+      whose mask is 255 (padding, no data) count in none of them.
 
     Raises:
       UserError: A record cannot be read.
@@ -129,17 +129,17 @@ def describe(dataset: Prepared, *, num_workers: int) -> dict[str, Any]:
 
 
 def sum_shard(dataset: Prepared, shard: Shard) -> Sums:
-    """Add up the records of one shard, one at a time.
+    """Add up the records of one shard, one record at a time.
 
     Raises:
-      UserError: One cannot be read.
+      UserError: A record cannot be read.
     """
     sums = Sums()
     records = dataset.records(shard)
     for index in range(len(records)):
         try:
             record = records[index]
-        # ArrayRecord, protobuf, zlib and Pillow meet damage with nearly any exception type.
+        # On damaged data ArrayRecord, protobuf, zlib and Pillow raise nearly any exception type.
         except Exception as error:
             message = " ".join(str(error).split())
             raise UserError(
@@ -165,7 +165,7 @@ def _of_bands(counts: np.ndarray) -> dict[str, Any]:
 
 
 def _entry(dataset: Prepared, split: str, sums: Sums) -> dict[str, Any]:
-    """Sum up a split."""
+    """Describe a split."""
     about = dataset.manifest
     stored = sum(
         dataset.path(Shard(split, i)).stat().st_size for i in range(len(dataset.shards[split]))
@@ -222,7 +222,7 @@ def table(description: Mapping[str, Any]) -> str:
         rows.append(row)
     lines += _aligned(rows)
     if description["classes"]:
-        lines.append("  (fractions of classes are of the pixels that are not ignored)")
+        lines.append("  (class fractions are shares of the pixels that are not ignored)")
     rows = [["split", "images", *(f"{_STATISTICS[key]} of each band" for key in _STATISTICS)]]
     for split, entry in description["splits"].items():
         for name in ("images", "pre", "post"):
@@ -233,7 +233,7 @@ def table(description: Mapping[str, Any]) -> str:
     lines.append(description["statistics"])
     if "use" in description:
         told = (f"{what} {_numbers(description['use'][k])}" for k, what in _STATISTICS.items())
-        lines.append(f"to use (train alone): {'; '.join(told)}")
+        lines.append(f"for scaling (train only): {'; '.join(told)}")
     return "\n".join(lines)
 
 

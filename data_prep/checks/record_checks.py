@@ -1,4 +1,4 @@
-"""One shard of a prepared dataset: its records re-read and checked."""
+"""Reads the records of one shard of a prepared dataset, and checks them."""
 
 import re
 from collections import Counter
@@ -22,16 +22,16 @@ class Report:
     """What the records of one shard hold.
 
     Attributes:
-      findings: What is not as it must be, a sentence each.
-      scenes: Their names in order.
-      scene_records: Number of records of each of them.
-      num_unreadable: Records that cannot be read; the counts are of the others.
+      findings: The faults, one sentence each.
+      scenes: Names of the scenes in order.
+      scene_records: Number of records of each scene.
+      num_unreadable: Number of records that cannot be read; the counts below leave them out.
       foreground: Indices of the records with a pixel of a class above 0.
-      class_pixels: Pixels of each class, [K].
-      ignore_pixels: Pixels with the ignore value.
-      num_with_change: Records that say `has_change`.
-      band_counts: Pixels of each value of the bands that are not ignored, see `histograms`.
-      pictures: What is remembered of the images of each whole scene.
+      class_pixels: Number of pixels of each class, [K].
+      ignore_pixels: Number of pixels with the ignore value.
+      num_with_change: Number of records whose `has_change` is True.
+      band_counts: Number of pixels of each band value, ignored pixels left out; see `histograms`.
+      pictures: Features of the images of each complete scene, see `look_alikes`.
     """
 
     findings: list[str] = field(default_factory=list)
@@ -51,10 +51,10 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
 
     Args:
       dataset: The dataset.
-      shard: Which one.
+      shard: The shard.
 
     Returns:
-      What it holds and what is wrong with it.
+      What the shard holds, and its faults.
     """
     about = dataset.manifest
     report = Report(band_counts=histograms.zeros(about["num_bands"], about["dtype"]))
@@ -77,7 +77,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
     for index in range(len(records)):
         try:
             record = records[index]
-        # ArrayRecord, protobuf, zlib and Pillow meet damage with nearly any exception type.
+        # On damaged data ArrayRecord, protobuf, zlib and Pillow raise nearly any exception type.
         except Exception as error:
             report.num_unreadable += 1
             reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -94,7 +94,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
             report.findings.append(f"{where}: its id is not {shard.split}/SCENE/rROW_cCOLUMN")
             continue
         if key == previous:
-            report.findings.append(f"{where}: is there twice")
+            report.findings.append(f"{where}: the record exists twice")
         previous = key
         if match[2] != scene:
             end_scene()
@@ -111,7 +111,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
         place = _text(record.get("place"))
         if place != place_of.get(scene, place):
             report.findings.append(
-                f"{where}: its place is {place!r}, the manifest says {place_of[scene]!r}"
+                f"{where}: its place is {place!r}, but the manifest says {place_of[scene]!r}"
             )
     end_scene()
     if report.num_unreadable:
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int) -> Iterator[str]:
-    """The tiles of a scene cover it once, row by row."""
+    """Yield a finding unless the tiles of a scene cover it once, row by row."""
     rows, columns = zip(*positions, strict=True)
     expected = [
         (r, c)
@@ -143,7 +143,7 @@ def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int
     for found, what in ((lost, "is missing"), (many, "is there twice"), (other, "is off the grid")):
         yield from (f"{scene}: tile r{r:05d}_c{c:05d} {what}" for r, c in found)
     if not (lost or many or other):
-        yield f"{scene}: its tiles are not in the order of rows and columns"
+        yield f"{scene}: its tiles are not ordered by rows and columns"
 
 
 def _assembled(
@@ -151,7 +151,7 @@ def _assembled(
     tiles: Sequence[Mapping[str, np.ndarray]],
     images: Sequence[str],
 ) -> Iterator[np.ndarray]:
-    """Put the tiles of a scene together; yield its images [H, W, C] without the padding."""
+    """Join the tiles of a scene; yield its images [H, W, C] without the padding."""
     size = tiles[0]["mask"].shape[0]
     rows, columns = (max(position) + size for position in zip(*positions, strict=True))
 
@@ -183,14 +183,14 @@ def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]
     wrong = [int(v) for v in values if v >= max(num_classes, 1) and v != IGNORE]
     if wrong:
         known = f"{num_classes} classes" if num_classes else "0"
-        yield f"mask holds {', '.join(map(str, wrong))}; {known} and 255 are known"
+        yield f"mask holds {', '.join(map(str, wrong))}; expected {known} and 255"
     if about["task"] == "cd":
         first = about.get("first_change_class", 1)
         has_change = bool(((values >= first) & (values < num_classes)).any())
         if "has_change" not in record:
-            yield "has no has_change"
+            yield "has no feature has_change"
         elif bool(record["has_change"]) != has_change:
-            yield f"has_change is {bool(record['has_change'])}, its mask says {has_change}"
+            yield f"has_change is {bool(record['has_change'])}, but its mask says {has_change}"
 
 
 def _check_array(
@@ -198,7 +198,7 @@ def _check_array(
 ) -> Iterator[str]:
     array = record.get(name)
     if not isinstance(array, np.ndarray):
-        yield f"has no {name}"
+        yield f"has no feature {name}"
     elif array.shape != shape or str(array.dtype) != dtype:
         yield f"{name} is {array.dtype} {list(array.shape)}, not {dtype} {list(shape)}"
 

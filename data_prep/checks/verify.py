@@ -1,4 +1,4 @@
-"""`python -m data_prep verify DIR`: re-read every record and check it against the manifest."""
+"""`python -m data_prep verify DIR`: read every record again and check it against the manifest."""
 
 import argparse
 import functools
@@ -18,36 +18,36 @@ from data_prep.ground.parallel import ordered_map
 from data_prep.shards import checksums, histograms, prepared, sources
 from data_prep.shards.prepared import Prepared
 
-_MOST_TOLD = 10  # Pairs of scenes that look alike.
+_MOST_TOLD = 10  # Most pairs of look-alike scenes that are printed.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     prepared.add_arguments(parser)
-    parser.add_argument("--source", type=Path, help="check the source files in this folder, too")
+    parser.add_argument("--source", type=Path, help="also check the source files in this folder")
     parser.add_argument(
         "--output", type=Path, help="the contact sheet (default DIR/1.0.0/contact_sheet.png)"
     )
     parser.add_argument(
-        "--num_tiles", type=positive, default=16, help="of each split on the sheet (default 16)"
+        "--num_tiles", type=positive, default=16, help="tiles of a split on the sheet (default 16)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the dataset, draw its contact sheet, name everything that is wrong or looks alike.
+    """Check the dataset, draw its contact sheet, list faults and scenes that look alike.
 
     Args:
       args: The parsed options.
 
     Raises:
-      UserError: There is no dataset, or it is not as its manifest says: the message lists how.
+      UserError: There is no dataset, or it differs from its manifest; the message lists how.
     """
     dataset = prepared.open_prepared(args.directory)
     findings = [*_check_shard_files(dataset, args.num_workers), *_check_account(dataset.manifest)]
     if args.source is not None:
         findings += _check_sources(dataset, args.source, args.num_workers)
     shards = dataset.every_shard()
-    # Without the list of files, which may be long and is sent to the workers with every shard.
+    # The list of files is left out: it may be long, and each shard's worker would be sent it.
     light = replace(dataset, manifest={**dataset.manifest, "files": {}, "rejected": []})
     reports = ordered_map(
         functools.partial(check_shard, light),
@@ -73,11 +73,11 @@ def run(args: argparse.Namespace) -> None:
     records = sum(sum(sizes) for sizes in dataset.shards.values())
     print(f"{dataset.folder}: {records} records in {len(shards)} shards are as the manifest says")
     if args.source is not None:
-        print(f"{args.source}: {len(dataset.manifest['files'])} files are those it was built from")
+        print(f"{args.source}: all {len(dataset.manifest['files'])} source files are unchanged")
 
 
 def _tell(pairs: Sequence[str], what: str) -> None:
-    """Print what may be a coincidence, and is no error."""
+    """Print pairs that look alike: a warning, for it may be a coincidence."""
     if pairs:
         print(f"warning: {len(pairs)} pairs of scenes of different splits look {what}:")
         for pair in pairs[:_MOST_TOLD]:
@@ -90,30 +90,30 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
     """Compare the sums over the shards of a split with the manifest."""
     entry = dataset.manifest["splits"].get(split)
     if not isinstance(entry, dict):
-        yield f"{split}: the shards have this split, the manifest has not"
+        yield f"{split}: the shards have this split, but the manifest does not"
         return
     if split not in dataset.shards:
-        yield f"{split}: the manifest has this split, the shards have not"
+        yield f"{split}: the manifest has this split, but the shards do not"
         return
     yield from (finding for report in reports for finding in report.findings)
     number = sum(dataset.shards[split])
     if number != entry.get("num_records"):
-        yield f"{split}: {number} records, the manifest says {entry.get('num_records')}"
+        yield f"{split}: has {number} records, but the manifest says {entry.get('num_records')}"
     for key in ("scenes", "places"):
         if entry[f"num_{key}"] != len(set(entry[key])):
             yield (
-                f"{split}: the manifest says {entry[f'num_{key}']} {key} and lists"
+                f"{split}: the manifest says {entry[f'num_{key}']} {key} but lists"
                 f" {len(set(entry[key]))}"
             )
     if sum(report.num_unreadable for report in reports):
-        return  # Sums over the rest would only repeat that.
+        return  # Sums that leave out unreadable records would only repeat the finding.
     scenes = [scene for report in reports for scene in report.scenes]
     yield from _check_scenes(split, scenes, entry["scenes"])
     if scenes == entry["scenes"]:
         found_records = [n for report in reports for n in report.scene_records]
         for scene, n, listed in zip(scenes, found_records, entry["scene_records"], strict=True):
             if n != listed:
-                yield f"{split}: scene {scene} has {n} records, the manifest says {listed}"
+                yield f"{split}: scene {scene} has {n} records, but the manifest says {listed}"
     found: dict[str, Any] = {}
     if dataset.has_classes:
         pixels = sum((report.class_pixels for report in reports), np.zeros(256, np.int64))
@@ -123,7 +123,7 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
         found["num_with_change"] = sum(report.num_with_change for report in reports)
     for key, value in found.items():
         if value != entry.get(key):
-            yield f"{split}: {key} is {value}, the manifest says {entry.get(key)}"
+            yield f"{split}: {key} is {value}, but the manifest says {entry.get(key)}"
     if reports:
         counts = np.sum([report.band_counts for report in reports], axis=0)
         bands = histograms.statistics(counts)
@@ -132,11 +132,11 @@ def _check_split(dataset: Prepared, split: str, reports: Sequence[Report]) -> It
 
 def _check_bands(split: str, found: Sequence[Mapping[str, Any]], listed: Any) -> Iterator[str]:
     if not isinstance(listed, list) or len(listed) != len(found):
-        yield f"{split}: the manifest lists no bands, the records have {len(found)}"
+        yield f"{split}: the manifest lists no bands, but the records have {len(found)}"
         return
     for index, (band, entry) in enumerate(zip(found, listed, strict=True)):
         if band != entry:
-            yield f"{split}: band {index} has {_told(band)}, the manifest says {_told(entry)}"
+            yield f"{split}: band {index} has {_told(band)}, but the manifest says {_told(entry)}"
 
 
 def _told(statistics: Any) -> str:
@@ -150,7 +150,7 @@ def _check_scenes(split: str, found: Sequence[str], listed: Sequence[str]) -> It
     lost = [scene for scene in listed if scene not in counts]
     twice = [scene for scene, number in counts.items() if number > 1]
     yield from (f"{split}: scene {scene} has no record" for scene in lost)
-    yield from (f"{split}: the records of scene {scene} are in two places" for scene in twice)
+    yield from (f"{split}: the records of scene {scene} are not together" for scene in twice)
     if not lost and not twice and set(found) == set(listed) and list(found) != list(listed):
         yield f"{split}: the scenes are not in the order of the manifest"
 
@@ -163,7 +163,7 @@ def _check_shard_files(dataset: Prepared, num_workers: int) -> Iterator[str]:
         if name not in listed:
             yield f"{name}: the manifest does not list this shard"
         if name not in expected:
-            yield f"{name}: TFDS's description does not know this shard"
+            yield f"{name}: TFDS's description does not list this shard"
     yield from _compare_digests(dataset.folder, listed, num_workers)
 
 
@@ -184,11 +184,11 @@ def _compare_digests(folder: Path, listed: Mapping[str, str], num_workers: int) 
         if reason:
             yield f"{name}: {reason}"
         elif digest != listed[name]:
-            yield f"{name}: its SHA-256 is {digest}, the manifest says {listed[name]}"
+            yield f"{name}: its SHA-256 is {digest}, but the manifest says {listed[name]}"
 
 
 def _check_account(about: Mapping[str, Any]) -> Iterator[str]:
-    """Every file that was found is used or rejected."""
+    """Yield a finding unless every file that was found is used or rejected."""
     used, rejected = about["used"], {entry["path"] for entry in about["rejected"]}
     if used + len(about["rejected"]) != about["found"]:
         yield (
@@ -196,4 +196,7 @@ def _check_account(about: Mapping[str, Any]) -> Iterator[str]:
             f" {about['found']} found"
         )
     if used != len(about["files"].keys() - rejected):
-        yield f"manifest: {used} files used, {len(about['files'].keys() - rejected)} have a SHA-256"
+        yield (
+            f"manifest: {used} files used, but {len(about['files'].keys() - rejected)} have a"
+            " SHA-256"
+        )

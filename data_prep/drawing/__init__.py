@@ -1,1 +1,1 @@
-"""Drawing of synthetic aerial scenes: a site plan, its buildings and clutter, light, a picture."""
+"""Draws synthetic aerial scenes: a site plan, its buildings and clutter, light, a picture."""

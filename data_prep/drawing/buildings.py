@@ -1,4 +1,4 @@
-"""Which buildings stand on a lot: houses, terraces, halls and tanks, drawn at random."""
+"""Draws the buildings of lots at random: houses, terraces, halls and tanks."""
 
 import math
 
@@ -39,10 +39,10 @@ def _with_wings(
     """Draw a plan of a core with up to two wings: I, L, T, U and their mirror images.
 
     Args:
-        rng: draws the plan.
-        width: of the ground it may cover, in pixels.
-        depth: of the ground it may cover, in pixels.
-        least: depth of the core and of a wing's reach, in pixels, at the least.
+        rng: random generator of the plan.
+        width: width of the ground that it may cover, in pixels.
+        depth: depth of the ground that it may cover, in pixels.
+        least: least depth of the core and least reach of a wing, in pixels.
     """
     rectangle = (Part(0.0, 0.0, width / 2, depth / 2),)
     if depth < 2 * least or width < 2.2 * least or rng.random() < 0.45:
@@ -52,7 +52,7 @@ def _with_wings(
     wing = rng.uniform(0.5 * least, min(0.32 * width, 0.75 * core))
     side = 1.0 if rng.random() < 0.5 else -1.0
     v_core = -side * reach / 2
-    # A wing starts in the middle of the core, so that its ridge meets the core's.
+    # A wing starts at the middle of the core, so that its ridge meets the core's ridge.
     wing_half, v_wing = (reach + core / 2) / 2, v_core + side * (reach + core / 2) / 2
     parts = [Part(0.0, v_core, width / 2, core / 2)]
     plan = rng.random()
@@ -153,7 +153,7 @@ def draw_tank(rng: np.random.Generator, x: float, y: float, radius: float) -> Bu
 
 
 def rebuild(rng: np.random.Generator, building: Building) -> Building:
-    """Draw another, smaller building in the place of one, with a roof of another colour."""
+    """Replace a building by a smaller one, with a roof of another colour."""
     parts = building.parts
     width = max(abs(p.u) + p.a for p in parts) * 2 * rng.uniform(0.75, 0.95)
     depth = max(abs(p.v) + p.b for p in parts) * 2 * rng.uniform(0.75, 0.95)

@@ -1,8 +1,8 @@
-"""A 2.5-D canvas: what the ground is made of and how high it stands, on a supersampled grid.
+"""A 2.5-D canvas: the material and the height of every sample, on a supersampled grid.
 
-Objects paint material, height and slope; `light.expose` turns these into a picture. Arrays meet
-only +, -, *, / and square roots, which are exactly rounded: the bytes do not depend on vector
-units or on the number of threads.
+Objects paint material, height and slope; `light.expose` turns these into a picture. Arithmetic is
+limited to +, -, *, / and square roots, which are exactly rounded: the bytes depend neither on
+vector units nor on the number of threads.
 """
 
 import math
@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 SUPERSAMPLING = 2
-MARGIN = 8  # Pixels around the tile: what stands there still casts its shadow into it.
+MARGIN = 8  # Pixels around the tile: objects there cast shadows into it.
 
 
 class Material(NamedTuple):
-    """A surface: linear albedo, its drift with the middle noise, and the strength of its grain."""
+    """A surface: linear albedo, its drift with the middle noise, the strength of its grain."""
 
     albedo: tuple[float, float, float]
     drift: tuple[float, float, float]
@@ -24,7 +24,7 @@ class Material(NamedTuple):
 
 
 def linear(red: float, green: float, blue: float) -> tuple[float, float, float]:
-    """Turn grey levels of the picture (0 to 255) into albedo: `light.expose` takes the root."""
+    """Turn grey levels (0 to 255) into albedo; `light.expose` takes the root again."""
     return (red / 255) ** 2, (green / 255) ** 2, (blue / 255) ** 2
 
 
@@ -43,7 +43,7 @@ class Window(NamedTuple):
 
 
 class Canvas:
-    """The scene as the sensor's supersampled grid meets it."""
+    """The scene on the sensor's supersampled grid."""
 
     def __init__(self, size: int, shift: tuple[float, float] = (0.0, 0.0)):
         """Make an empty, flat canvas of material 0.
@@ -71,7 +71,7 @@ class Canvas:
         return len(self.materials) - 1
 
     def window(self, x: float, y: float, radius: float) -> Window | None:
-        """Return the samples at most `radius` pixels from (x, y), or None where there are none."""
+        """Return the samples at most `radius` pixels from (x, y); None if there are none."""
         columns = self._span(x - self.shift[0], radius)
         rows = self._span(y - self.shift[1], radius)
         if columns.start >= columns.stop or rows.start >= rows.stop:
@@ -111,7 +111,7 @@ class Canvas:
 
 
 class Noise(NamedTuple):
-    """Smooth noise fixed to the ground, so that two dates and two registrations share it."""
+    """Smooth noise, fixed to the ground: all dates and registrations share it."""
 
     grid: np.ndarray  # [n, n] float32, unit variance.
     spacing: float  # Pixels between grid points.
@@ -124,7 +124,7 @@ class Noise(NamedTuple):
 
     def sample(self, canvas: Canvas) -> np.ndarray:
         """Interpolate the noise at the canvas' samples: [samples, samples] float32."""
-        # Two grid points leave room for the cubic kernel, one pixel for the shift.
+        # Two grid points of room for the cubic kernel, one pixel for the shift.
         left, upper = ((shift + 1) / self.spacing + 2 for shift in canvas.shift)
         extent = canvas.samples / SUPERSAMPLING / self.spacing
         box = (left, upper, left + extent, upper + extent)

@@ -1,4 +1,4 @@
-"""What stands about: trees and cars, painted all at once."""
+"""Trees and cars, painted all at once."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from data_prep.drawing.canvas import SUPERSAMPLING, Canvas, Material, linear
 
 SPECIES = 4
-# Foliage from spring to drought, one row a species, and what bare twigs look like.
+# Colours of foliage from spring to drought, one row a species, and of bare twigs.
 _FOLIAGE = (
     ((52, 82, 40), (70, 84, 46)),
     ((66, 98, 48), (104, 104, 58)),
@@ -33,9 +33,9 @@ class Trees(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
-    radius: np.ndarray  # Of the crown, in pixels.
+    radius: np.ndarray  # Radius of the crown, in pixels.
     height: np.ndarray  # In pixels.
-    tone: np.ndarray  # Brightness beside its kind.
+    tone: np.ndarray  # Brightness relative to its species.
     species: np.ndarray  # 0 .. SPECIES - 1.
 
     def keep(self, chosen: np.ndarray) -> "Trees":
@@ -58,7 +58,7 @@ class Cars(NamedTuple):
 
 
 def draw_foliage(rng: np.random.Generator, dryness: float) -> list[Material]:
-    """Draw the colours of the species on one date; see `ground.draw_palette`."""
+    """Draw the colours of all species on one date; see `ground.draw_palette`."""
     foliage = []
     for spring, drought in _FOLIAGE:
         share = min(max(dryness + rng.uniform(-0.3, 0.3), 0.0), 1.0)
@@ -72,13 +72,13 @@ def draw_foliage(rng: np.random.Generator, dryness: float) -> list[Material]:
 def paint_trees(
     canvas: Canvas, trees: Trees, foliage: list[Material], bare: bool, fine: np.ndarray
 ) -> None:
-    """Paint trees; the highest crown, or the roof above it, shows.
+    """Paint trees; the highest crown, or a roof above it, is what shows.
 
     Args:
-        canvas: to paint on.
-        trees: to paint.
+        canvas: the canvas to paint on.
+        trees: the trees.
         foliage: a material for each species.
-        bare: whether the trees that shed their leaves have shed them.
+        bare: whether deciduous trees have shed their leaves.
         fine: [samples, samples] noise that frays the crowns.
     """
     first = len(canvas.materials)
@@ -87,7 +87,7 @@ def paint_trees(
         canvas.add_material(twigs if bare and number != _EVERGREEN else material)
     if not len(trees.x):
         return
-    # Repeated indices keep the last value: low crowns first.
+    # Of repeated indices the last value stays, so low crowns come first.
     trees = trees.keep(np.argsort(trees.height, kind="stable"))
     reach = math.ceil((float(trees.radius.max()) * 1.2) * SUPERSAMPLING)
     flat, dx, dy, valid = canvas.indices(trees.x, trees.y, reach)

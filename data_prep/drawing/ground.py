@@ -1,4 +1,4 @@
-"""What lies flat: kinds of cover, their colours by season, patches and streets."""
+"""The flat ground: kinds of cover, their colours by season, patches and streets."""
 
 import enum
 import math
@@ -23,7 +23,7 @@ class Cover(enum.IntEnum):
     WATER = 8
 
 
-# Each cover from its one extreme (lush, wet, new) to its other (dry, worn), in grey levels.
+# Each cover from one extreme (lush, wet, new) to the other (dry, worn), in grey levels.
 _RANGE = {
     Cover.LAWN: ((80, 112, 58), (160, 146, 104)),
     Cover.MEADOW: ((104, 122, 70), (174, 156, 112)),
@@ -36,25 +36,25 @@ _CROPS = ((66, 108, 50), (96, 126, 62), (190, 168, 108), (124, 102, 78), (168, 1
 _CROP_COVERS = (Cover.CROP_A, Cover.CROP_B, Cover.CROP_C)
 _GRAIN = {Cover.LAWN: 0.13, Cover.MEADOW: 0.17, Cover.PAVED: 0.12, Cover.WATER: 0.04}
 _DRIFT = {Cover.LAWN: 0.16, Cover.MEADOW: 0.22, Cover.WATER: 0.04, Cover.SOIL: 0.16}
-# Which covers bare and worn blobs spread on.
+# The covers on which bare and worn blobs spread.
 _GROWS = np.array([c not in (Cover.PAVED, Cover.ASPHALT, Cover.WATER) for c in Cover])
 
 
 def draw_palette(rng: np.random.Generator) -> list[Material]:
-    """Draw what the covers of a site look like in spring: a material for each `Cover`, in order."""
+    """Draw the look of a site's covers in spring: a material for each `Cover`, in order."""
     return [_material(cover, rng.random()) for cover in Cover]
 
 
 def season(
     rng: np.random.Generator, palette: list[Material], dryness: float, sown: float
 ) -> list[Material]:
-    """Draw what the covers of a site look like on one date.
+    """Draw the look of a site's covers on one date.
 
     Args:
-        rng: draws the crops and the weather.
-        palette: of the site; what is paved keeps its colour.
+        rng: random generator of the crops and the weather.
+        palette: the site's materials in spring; paved covers keep them.
         dryness: 0 is a wet spring, 1 the end of a dry summer.
-        sown: the share of crops that differ from the site's palette.
+        sown: share of crops that differ from the site's palette.
 
     Returns:
         A material for each `Cover`, in order.
@@ -69,7 +69,7 @@ def season(
 
 
 def _material(cover: Cover, share: float) -> Material:
-    """Make the material that is `share` (0 to 1, clipped) of the way along a cover's range."""
+    """Make the material at `share` (0 to 1, clipped) of a cover's range."""
     share = min(max(share, 0.0), 1.0)
     if cover in _CROP_COVERS:
         first = second = _CROPS[min(int(share * len(_CROPS)), len(_CROPS) - 1)]
@@ -77,13 +77,13 @@ def _material(cover: Cover, share: float) -> Material:
         first, second = _RANGE[cover]
     red, green, blue = linear(*(a + share * (b - a) for a, b in zip(first, second, strict=True)))
     drift = _DRIFT.get(cover, 0.12)
-    # Drift is redder than the cover itself: it yellows as it brightens.
+    # Drift is redder than the cover: covers turn yellow as they brighten.
     drifts = (1.15 * drift * red, drift * green, 0.7 * drift * blue)
     return Material((red, green, blue), drifts, _GRAIN.get(cover, 0.10))
 
 
 class Patch(NamedTuple):
-    """A rectangle, or with `ragged` a blob, of one cover; lengths in pixels."""
+    """A rectangle of one cover, or a blob if `ragged`; lengths in pixels."""
 
     x: float
     y: float
@@ -91,14 +91,14 @@ class Patch(NamedTuple):
     a: float  # Half-sides.
     b: float
     cover: Cover
-    tone: float = 1.0  # Brightness beside the same cover elsewhere.
-    stripe: float = 0.0  # Pixels from furrow to furrow or from bay to bay, 0 for none.
-    contrast: float = 0.0  # Of the stripes.
+    tone: float = 1.0  # Brightness relative to the same cover elsewhere.
+    stripe: float = 0.0  # Pixels from furrow to furrow or from bay to bay; 0 for no stripes.
+    contrast: float = 0.0  # Contrast of the stripes.
     ragged: bool = False
 
 
 def paint_patch(canvas: Canvas, patch: Patch, middle: np.ndarray) -> None:
-    """Paint a patch; `middle` [samples, samples] is the noise that frays a ragged one."""
+    """Paint a patch; `middle` [samples, samples] is noise that frays ragged patches."""
     window = canvas.window(patch.x, patch.y, math.hypot(patch.a, patch.b))
     if window is None:
         return
@@ -120,9 +120,9 @@ def paint_patch(canvas: Canvas, patch: Patch, middle: np.ndarray) -> None:
 
 
 class Streets(NamedTuple):
-    """A grid of streets, turned and a little bent, that the lots follow; lengths in pixels.
+    """A grid of streets, turned and slightly bent, which the lots follow; lengths in pixels.
 
-    In the street frame (u, v) the streets run along u at every multiple of `period`, the cross
+    In the street frame (u, v) the streets run along u at every multiple of `period`, and the cross
     streets along v at every multiple of `cross_period`.
     """
 
@@ -182,7 +182,7 @@ def _to_nearest(a: np.ndarray, period: float) -> np.ndarray:
 
 
 def paint_streets(canvas: Canvas, streets: Streets) -> None:
-    """Paint the streets over whatever lies on the canvas."""
+    """Paint the streets over the canvas."""
     centre = canvas.size / 2
     window = canvas.window(centre, centre, 2 * (centre + MARGIN))
     assert window is not None

@@ -13,13 +13,13 @@ _TURN = 8  # Shadows run along slopes of n / 8: whole samples after 8, 16 and 32
 class Light(NamedTuple):
     """Sun, air and sensor of one date."""
 
-    azimuth: float  # Where the sun stands: radians from +x (right) towards +y (down).
-    elevation: float  # Radians above the horizon.
-    sky: tuple[float, float, float]  # The share of the light that reaches the shadows too.
+    azimuth: float  # Direction of the sun: radians from +x (right) towards +y (down).
+    elevation: float  # Of the sun, in radians above the horizon.
+    sky: tuple[float, float, float]  # Share of the light that also reaches the shadows.
     gain: tuple[float, float, float]  # Exposure and tint.
     haze: float  # Radiance added by the air.
     blur: float  # 0 is sharp, 1 a 3 x 3 binomial filter.
-    noise: float  # Standard deviation, in grey levels.
+    noise: float  # Standard deviation of the sensor's noise, in grey levels.
 
 
 def draw_light(rng: np.random.Generator) -> Light:
@@ -49,19 +49,19 @@ def _raise_to(ceiling: np.ndarray, ground: np.ndarray, dx: int, dy: int, drop: f
 
 
 def shadows(height: np.ndarray, azimuth: float, elevation: float) -> np.ndarray:
-    """Find the samples from which something higher hides the sun.
+    """Find the samples in shadow: those for which something higher hides the sun.
 
     Args:
         height: [h, w], in pixels.
-        azimuth: of the sun, in radians from +x towards +y.
-        elevation: of the sun, in radians above the horizon.
+        azimuth: direction of the sun, in radians from +x towards +y.
+        elevation: elevation of the sun, in radians above the horizon.
 
     Returns:
         [h, w] bool; a shadow is at most 63 samples long.
     """
     x, y = math.cos(azimuth), math.sin(azimuth)
     major = max(abs(x), abs(y))
-    x, y = round(x / major * _TURN), round(y / major * _TURN)  # The way of 8 steps, in samples.
+    x, y = round(x / major * _TURN), round(y / major * _TURN)  # The length of 8 steps, in samples.
     drop = math.hypot(x, y) / _TURN / SUPERSAMPLING * math.tan(elevation)  # Pixels a step.
     ceiling = height.copy()
     for k in range(1, _TURN):
@@ -82,10 +82,10 @@ def expose(
 
     Args:
         canvas: the painted scene.
-        light: of the date.
+        light: light of the date.
         fine: [samples, samples] noise for the grain of the materials.
-        middle: [samples, samples] noise for their drift.
-        rng: draws the sensor's noise.
+        middle: [samples, samples] noise for the drift of the materials.
+        rng: random generator of the sensor's noise.
 
     Returns:
         [size, size, 3] uint8.

@@ -12,7 +12,7 @@ _SEAM = np.float32(0.12)  # Contrast of seams and parapets.
 
 
 class Part(NamedTuple):
-    """A rectangle of half-sides a, b about (u, v), or with `round` the disc of radius a."""
+    """A rectangle of half-sides a, b about (u, v), or a disc of radius a if `round`."""
 
     u: float
     v: float
@@ -30,7 +30,7 @@ class Fixture(NamedTuple):
 
 
 class Building(NamedTuple):
-    """A building; lengths in pixels, `parts` and `fixtures` in the frame turned by `angle`."""
+    """A building; lengths in pixels. `parts` and `fixtures` are in a frame turned by `angle`."""
 
     x: float
     y: float
@@ -45,7 +45,7 @@ class Building(NamedTuple):
 
     @property
     def radius(self) -> float:
-        """Distance from (x, y) that no corner exceeds."""
+        """An upper limit of the corners' distance from (x, y)."""
         return max(math.hypot(abs(p.u) + p.a, abs(p.v) + p.b) for p in self.parts)
 
 
@@ -71,7 +71,7 @@ def _edge_distance(du: np.ndarray, dv: np.ndarray, part: Part) -> np.ndarray:
     return np.minimum(part.a - abs(du), part.b - abs(dv))
 
 
-# The rise over the eave, and its slopes along u and v, for pitch 1.
+# The rise above the eave, and its slopes along u and v, for pitch 1.
 _Surface = tuple[np.ndarray, np.ndarray | float, np.ndarray | float]
 
 
@@ -145,7 +145,7 @@ def paint(canvas: Canvas, building: Building) -> None:
 
 
 def _rim(u: np.ndarray, v: np.ndarray, parts: tuple[Part, ...]) -> np.ndarray:
-    """Return what lies within 0.9 pixels of the outline of the union of the parts: bool."""
+    """Return bool, True within 0.9 pixels of the outline of the union of the parts."""
     edge = _edge_distance(u - parts[0].u, v - parts[0].v, parts[0])
     for part in parts[1:]:
         edge = np.maximum(edge, _edge_distance(u - part.u, v - part.v, part))

@@ -1,8 +1,8 @@
 """Synthetic aerial scenes with exact masks: one date, two with their change, or a series of dates.
 
-A pixel is about `PIXEL_SIZE` of ground. A mask is 1 where its centre lies in a footprint; the
-picture is rendered from the same geometry. A scene is a function of the generator's state and
-the size.
+A pixel covers about `PIXEL_SIZE` of ground. The mask is 1 where the centre of a pixel lies in a
+footprint; the picture is rendered from the same geometry. A scene depends only on the generator's
+state and the size.
 """
 
 from typing import NamedTuple
@@ -18,14 +18,14 @@ from data_prep.drawing.roofs import Building, mark_footprint, paint
 from data_prep.drawing.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
 
 PIXEL_SIZE = 0.8  # Metres.
-SHARE = (0.06, 0.14)  # Least and most of a pair's pixels to change.
-_NO_CHANGE = 1 / 12  # The share of pairs in which no building changes.
-_SOWN = 0.4  # The share of crops that differ from date to date.
-_SHIFT = 0.4  # Pixels, at most, between two dates along each axis.
+SHARE = (0.06, 0.14)  # Least and largest share of a pair's pixels that change.
+_NO_CHANGE = 1 / 12  # Share of pairs in which no building changes.
+_SOWN = 0.4  # Share of crops that differ from date to date.
+_SHIFT = 0.4  # Largest shift between two dates, in pixels along each axis.
 
 
 class _Ground(NamedTuple):
-    """What a site keeps from date to date besides its plan."""
+    """The properties of a site, besides its plan, that stay from date to date."""
 
     palette: list[Material]
     base: Cover  # Between the lots.
@@ -41,7 +41,7 @@ class _Ground(NamedTuple):
 
 
 class _Date(NamedTuple):
-    """What stands on a site on one day, and the season."""
+    """The objects on a site on one day, and the season."""
 
     patches: tuple[Patch, ...]
     buildings: tuple[Building, ...]
@@ -55,7 +55,7 @@ def segmentation_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray,
     """Draw an image and the footprints of its buildings.
 
     Args:
-        rng: all that is random comes from here.
+        rng: the only source of randomness.
         size: side of the tile, in pixels.
 
     Returns:
@@ -78,12 +78,12 @@ def change_scene(
 
     A pixel has changed where a building is new, gone or rebuilt (both footprints), or where a
     wing was added to a building or taken from it. Light, season, cars, trees, crops, bare ground,
-    sensor and registration differ too, and are no change.
+    sensor and registration differ as well, but count as no change.
 
     Args:
-        rng: all that is random comes from here.
+        rng: the only source of randomness.
         size: side of the tile, in pixels.
-        share: least and most of the tile that is to change, as far as its buildings allow. By
+        share: least and largest share of the tile that changes, as far as its buildings allow. By
             default `SHARE`, and no change at all in one pair of twelve.
 
     Returns:
@@ -105,16 +105,16 @@ def change_scene(
 def series(
     rng: np.random.Generator, size: int, num_dates: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Draw a site at several dates, over which it is built up.
+    """Draw a site that is built up over several dates.
 
-    About a fifth of the buildings stand from the first date to the last, most of the others are
-    built at one of the dates, and a few are pulled down. What else differs between dates is as in
-    `change_scene`.
+    About a fifth of the buildings stand from the first date to the last; most of the others are
+    built at one of the dates, and a few are pulled down. Everything else differs between dates as
+    in `change_scene`.
 
     Args:
-        rng: all that is random comes from here.
+        rng: the only source of randomness.
         size: side of the tile, in pixels.
-        num_dates: how many dates.
+        num_dates: number of dates.
 
     Returns:
         For each date: image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
@@ -148,7 +148,7 @@ def _revisit(
     dryness: float,
     shift: tuple[float, float],
 ) -> np.ndarray:
-    """Picture one date of a site of several: what comes and goes is drawn anew."""
+    """Picture one of several dates of a site; draw everything that comes and goes anew."""
     cleared = _cleared(rng, site.buildings, buildings)
     patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
     patches += draw_blobs(rng, site.size) + cleared
@@ -170,7 +170,7 @@ def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:
 def _alter(
     rng: np.random.Generator, site: Site, target: float
 ) -> tuple[tuple[Building, ...], tuple[Building, ...], np.ndarray]:
-    """Let buildings come, go and change until `target` of the tile has changed."""
+    """Add, remove and change buildings until the share `target` of the tile has changed."""
     pre: dict[int, Building] = dict(enumerate(site.buildings))
     post = dict(pre)
     mask = np.zeros((site.size, site.size), bool)
@@ -195,7 +195,7 @@ def _alter(
 
 
 def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:
-    """Let some of the green be dug up, grow over or dry out."""
+    """Let some green patches be dug up, grow over or dry out."""
     natural = (Cover.LAWN, Cover.MEADOW, Cover.SOIL)
     worn = []
     for patch in patches:
@@ -206,7 +206,7 @@ def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, 
 
 
 def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
-    """Fell the trees on streets and in buildings; a few of those left overhang a roof."""
+    """Remove the trees on streets and in buildings; a few of the others overhang a roof."""
     x, y = trees.x, trees.y
     free = site.streets.clearance(x, y) > 0.2 * trees.radius
     for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
@@ -222,7 +222,7 @@ def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
 def _cleared(
     rng: np.random.Generator, buildings: tuple[Building, ...], standing: tuple[Building, ...]
 ) -> tuple[Patch, ...]:
-    """Lay soil or green where a building is not yet, or no more."""
+    """Lay soil or green where a building stands no more or not yet."""
     places = {(building.x, building.y) for building in standing}
     patches = []
     for building in buildings:

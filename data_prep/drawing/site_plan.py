@@ -1,4 +1,4 @@
-"""A place: streets, blocks of one use each, lots, and the buildings that may stand on them."""
+"""Draws the plan of a site: streets, blocks of one use each, lots, buildings that may stand."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from data_prep.drawing.clutter import CAR_PAINTS, SPECIES, Cars, Trees
 from data_prep.drawing.ground import Cover, Patch, Streets, draw_streets
 from data_prep.drawing.roofs import Building
 
-# How often a block has each of `_USES`: in a suburb, a trading estate, a village.
+# Frequency of each of `_USES` among the blocks of a suburb, a trading estate and a village.
 _KINDS = (
     (0.72, 0.08, 0.06, 0.02, 0.07, 0.05),
     (0.16, 0.16, 0.44, 0.04, 0.06, 0.14),
@@ -23,7 +23,7 @@ _PAD = 1.5  # Pixels between the street and a lot.
 
 
 class Site(NamedTuple):
-    """What a tile shows apart from season, light and the things that move."""
+    """The content of a tile, apart from season, light and moving things."""
 
     size: int
     streets: Streets
@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
 
 class _Plan:
-    """A site on the drawing board."""
+    """A site while it is being drawn."""
 
     def __init__(self, rng: np.random.Generator, size: int, streets: Streets):
         self.rng, self.size, self.streets = rng, size, streets
@@ -45,7 +45,7 @@ class _Plan:
         self.bays: list[tuple[float, float, float]] = []
 
     def outside(self, u: float, v: float, reach: float) -> bool:
-        """Say whether what lies within `reach` pixels of (u, v) misses the canvas."""
+        """Return whether a circle of `reach` pixels around (u, v) misses the canvas."""
         x, y, _ = self.streets.place(u, v)
         low, high = -MARGIN - reach, self.size + MARGIN + reach
         return not (low < x < high and low < y < high)
@@ -95,7 +95,7 @@ class _Plan:
             half = math.pi if rng.random() < 0.5 else 0.0
             self.buildings.append(draw_house(rng, x, y, angle + turn + half, wide, deep))
         side = rng.choice((-1.0, 1.0)) * 0.3 * wide
-        if rng.random() < 0.7:  # A drive from the street, under the house's edge.
+        if rng.random() < 0.7:  # A drive from the street to under the house's edge.
             v_drive = v - front * (depth - setback) / 2
             cover = Cover.PAVED if rng.random() < 0.7 else Cover.SOIL
             self.patch(u + side, v_drive, 1.3, setback / 2 + _PAD, cover)
@@ -125,7 +125,7 @@ class _Plan:
                 u += width + rng.uniform(4.0, 8.0)
 
     def halls(self, u0: float, u1: float, v0: float, v1: float) -> None:
-        """Fill a block with yards, each with a hall or with tanks, and cars beside them."""
+        """Fill a block with yards, each with a hall or tanks, and cars beside."""
         rng, depth, v = self.rng, v1 - v0, (v0 + v1) / 2
         u = u0
         while u + 24 < u1:
@@ -162,7 +162,7 @@ class _Plan:
             self.bays.append((x, y, angle + math.pi / 2))
 
     def field(self, u0: float, u1: float, v0: float, v1: float) -> None:
-        """Plough a block or leave it to grow; sometimes in two strips."""
+        """Make a block a field, ploughed or green, sometimes in two strips."""
         rng, v = self.rng, (v0 + v1) / 2
         cut = rng.uniform(0.3, 0.7) * (u1 - u0) + u0 if rng.random() < 0.5 else u1
         for left, right in ((u0, cut), (cut, u1)):
@@ -203,7 +203,7 @@ _USES = (_Plan.houses, _Plan.terraces, _Plan.halls, _Plan.field, _Plan.park, _Pl
 
 
 def draw_site(rng: np.random.Generator, size: int) -> Site:
-    """Draw a place for a tile of `size` pixels, with all the buildings it may hold."""
+    """Draw a site for a tile of `size` pixels, with all the buildings that it may hold."""
     streets = draw_streets(rng, size)
     plan = _Plan(rng, size, streets)
     shares = _KINDS[rng.choice(3, p=(0.5, 0.25, 0.25))]
@@ -233,7 +233,7 @@ def draw_site(rng: np.random.Generator, size: int) -> Site:
 
 
 def draw_blobs(rng: np.random.Generator, size: int) -> tuple[Patch, ...]:
-    """Draw bare and worn patches of ground, as they come and go from date to date."""
+    """Draw bare and worn patches of ground, which come and go from date to date."""
     blobs = []
     for _ in range(rng.poisson(3.0 * (size / 128) ** 2)):
         a, b = rng.uniform(3.0, 11.0), rng.uniform(3.0, 8.0)
@@ -244,7 +244,7 @@ def draw_blobs(rng: np.random.Generator, size: int) -> tuple[Patch, ...]:
 
 
 def draw_trees(rng: np.random.Generator, site: Site) -> Trees:
-    """Draw trees along the lots and in the groves; some will stand where they cannot."""
+    """Draw trees along the lots and in the groves; some stand on streets or in buildings."""
     size = site.size
     density = rng.uniform(8.0, 45.0)
     free = rng.poisson(density * (size / 128) ** 2)
@@ -266,7 +266,7 @@ def draw_trees(rng: np.random.Generator, site: Site) -> Trees:
 
 
 def draw_cars(rng: np.random.Generator, site: Site) -> Cars:
-    """Draw the cars of one date: some bays are taken, some cars are on the streets."""
+    """Draw the cars of one date, in some of the bays and on the streets."""
     streets, size = site.streets, site.size
     fill = rng.uniform(0.1, 0.7)
     places = [bay for bay in site.bays if rng.random() < fill]

@@ -1,1 +1,1 @@
-"""What every room goes by: datasets, scenes, errors, options."""
+"""The common ground of all rooms: datasets, scenes, errors, options."""

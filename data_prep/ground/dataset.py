@@ -1,4 +1,4 @@
-"""What a builder hands to the writer: scenes, and how to load one."""
+"""What a builder hands to the writer: the scenes, and how to load a scene."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ TASKS = {"ss": ("image",), "cd": ("pre", "post"), "denoise": ("image",)}  # Imag
 
 @dataclass(frozen=True)
 class Scene:
-    """A piece of ground, or a pair of pictures of it: what is read at once and never divided.
+    """One picture of a piece of ground, or a pair of them: read at once, never divided.
 
     Attributes:
       name: Unique in its split; appears in the id of each record.
@@ -25,8 +25,9 @@ class Scene:
       height: Rows in pixels.
       width: Columns in pixels.
       files: Role (image, pre, post, mask, ...) -> path; empty for scenes that are drawn.
-      window: (row, column) of its top-left pixel in its files; None: it is all of them.
-      ground: Name of the place that it shows, see `places`; None: no other scene is known to.
+      window: (row, column) of its top-left pixel in its files; None: the scene is the whole files.
+      ground: Name of the place that it shows, see `reading/places.py`; None: no other scene is
+        known to show the same place.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Scene:
 
     @property
     def place(self) -> str:
-        """Name of its place: scenes of one place are no independent samples."""
+        """Name of its place. Scenes of one place are no independent samples."""
         return self.ground or f"{self.split}/{self.name}"
 
 
@@ -52,9 +53,9 @@ class RecordFormat:
       task: ss, cd or denoise.
       tile_size: Side of the tiles in pixels.
       num_bands: Bands of each image.
-      dtype: uint8 or uint16, of the images.
+      dtype: Type of the images, uint8 or uint16.
       classes: Names of the classes; empty for denoise.
-      first_change_class: Of cd: this class and those after it are change, those before it are not.
+      first_change_class: For cd: this class and those after it are change, those before it are not.
     """
 
     task: str
@@ -71,7 +72,7 @@ class RecordFormat:
 
     @property
     def has_classes(self) -> bool:
-        """Whether masks hold classes; else they say where there is image (0) or none (255)."""
+        """Whether masks hold classes; else they are 0 where there is image and 255 elsewhere."""
         return self.task != "denoise"
 
 
@@ -82,15 +83,15 @@ class Dataset:
     Attributes:
       name: Snake case; the folder's name and the TFDS name.
       format: The shape of every record.
-      scenes: In the order in which they are written, split by split.
-      load: Scene -> {feature: [H, W, C]}; `mask` holds class indices (0 where there are none) and
-        255 where there is no image or nobody knows. Raises `Unusable` where a file of the scene
-        turns out to be damaged. Must be picklable.
-      about: Further entries of the manifest; `places_known` and `place_rule` are among them.
-      source: Folder that paths in the manifest are relative to; None: nothing is read.
+      scenes: All scenes in the order in which they are written, split by split.
+      load: Scene -> {feature: [H, W, C]}; `mask` holds class indices (0 if there are no classes)
+        and 255 where there is no image or the class is unknown. Raises `Unusable` if a file of the
+        scene turns out to be damaged. Must be picklable.
+      about: Further entries of the manifest, `places_known` and `place_rule` among them.
+      source: Folder that paths in the manifest are relative to; None: no files are read.
       num_found: Number of source files found.
-      rejected: Those that are known not to be used before anything is loaded.
-      on_error: fail or skip: what happens where files cannot be used.
+      rejected: Source files that are rejected before any scene is loaded.
+      on_error: fail or skip: what to do if files cannot be used.
     """
 
     name: str

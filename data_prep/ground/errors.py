@@ -1,5 +1,5 @@
-"""The one exception for mistakes a user can mend: the command prints one line, exits with 2."""
+"""The exception for mistakes that a user can mend: the command prints its line and exits with 2."""
 
 
 class UserError(ValueError):
-    """A wrong path, file or option; the message names it and says what was expected."""
+    """A path, file or option is wrong; the message names it and says what was expected."""

@@ -12,12 +12,13 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every builder that reads files: --source, --seed and --on_error."""
     parser.add_argument("--source", type=Path, required=True, help="the folder to read")
-    parser.add_argument("--seed", type=seed, default=0, help="of a division into splits")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the division into splits")
     parser.add_argument(
         "--on_error",
         choices=("fail", "skip"),
         default="fail",
-        help="files that cannot be used: list them and stop, or list them in the manifest",
+        help="what to do about files that cannot be used: fail: list them and stop; skip: go on"
+        " without them and list them in the manifest",
     )
 
 
@@ -30,7 +31,9 @@ def fractions(text: str) -> tuple[float, float, float]:
         raise argparse.ArgumentTypeError(message) from error
     shares = (train, val, test)
     if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise argparse.ArgumentTypeError(f"{text!r}: shares between 0 and 1 whose sum is 1")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the shares must lie between 0 and 1, and their sum must be 1"
+        )
     return shares
 
 
@@ -43,7 +46,7 @@ def counts(text: str) -> tuple[int, int, int]:
         raise argparse.ArgumentTypeError(message) from error
     if min(train, val, test) < 0 or train + val + test == 0:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: numbers of scenes, at least one of them above 0"
+            f"{text!r}: the numbers of scenes must be 0 or above, at least one of them above 0"
         )
     return train, val, test
 
@@ -89,10 +92,10 @@ def check_name(name: str) -> None:
     """Refuse a dataset name that TFDS cannot load.
 
     Raises:
-      UserError: It is not snake case.
+      UserError: The name is not in snake case.
     """
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"--name={name}: lower-case letters, digits and _ are allowed, a letter first (such as"
-            f" {snake_case(name)})"
+            f"--name={name}: write a lower-case letter, then lower-case letters, digits and _ (such"
+            f" as {snake_case(name)})"
         )

@@ -1,4 +1,4 @@
-"""Files that are not used, each with its reason: nothing is dropped unseen."""
+"""Files that are not used, each with its reason: no file is dropped silently."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Rejection:
     """A file that is not used.
 
     Attributes:
-      path: Relative to the source.
-      reason: Why.
-      is_cause: False where only its partner is at fault.
+      path: Path of the file, relative to the source.
+      reason: Why it is not used.
+      is_cause: Whether this file is at fault; False: only another file of its scene is.
     """
 
     path: str
@@ -23,10 +23,10 @@ class Rejection:
 
 
 class Unusable(Exception):
-    """A loader's way to say that a scene cannot be used.
+    """Raised by a loader for a scene that cannot be used.
 
     Attributes:
-      reasons: Each file at fault with its reason; the scene's other files are merely its partners.
+      reasons: Each file at fault with its reason; the scene's other files are its partners.
     """
 
     def __init__(self, reasons: Mapping[Path, str]) -> None:
@@ -37,12 +37,12 @@ class Unusable(Exception):
 def of_scene(
     source: Path, files: Iterable[Path], reasons: Mapping[Path, str]
 ) -> tuple[Rejection, ...]:
-    """Reject all files of a scene, some of which are at fault.
+    """Reject all files of a scene because some are at fault.
 
     Args:
-      source: What paths are relative to.
-      files: Its files.
-      reasons: Those at fault -> why; at least one.
+      source: Folder that paths are relative to.
+      files: The files of the scene.
+      reasons: File at fault -> why; at least one.
     """
     cause = next(iter(reasons))
     return account(source, reasons, dict.fromkeys(files, cause), ())
@@ -54,13 +54,13 @@ def account(
     partners: Mapping[Path, Path],
     used: Container[Path],
 ) -> tuple[Rejection, ...]:
-    """Reject the files at fault, and their partners that no other scene uses.
+    """Reject files at fault, and those partners of theirs that no other scene uses.
 
     Args:
-      source: What paths are relative to.
-      reasons: Files at fault -> why.
-      partners: Files of the scenes they belong to -> the file at fault.
-      used: Files of other scenes.
+      source: Folder that paths are relative to.
+      reasons: File at fault -> why.
+      partners: Other file of a scene -> the file at fault in that scene.
+      used: Files that other scenes use.
     """
 
     def name(path: Path) -> str:
@@ -76,12 +76,12 @@ def account(
 
 
 def partner(path: str, cause: str) -> Rejection:
-    """Reject a file for another one of its scene."""
+    """Reject a file because another file of its scene is rejected."""
     return Rejection(path, f"its partner {cause} is rejected", is_cause=False)
 
 
 def check(rejections: Sequence[Rejection], num_found: int, on_error: str) -> None:
-    """Refuse to go on where files cannot be used, unless the user said to skip them.
+    """Stop if files cannot be used, unless the user said to skip them.
 
     Args:
       rejections: All files that are not used.
@@ -89,7 +89,7 @@ def check(rejections: Sequence[Rejection], num_found: int, on_error: str) -> Non
       on_error: fail or skip.
 
     Raises:
-      UserError: on_error is fail and there are any; the message lists them.
+      UserError: on_error is fail and a file is rejected; the message lists all rejected files.
     """
     causes = sum(rejection.is_cause for rejection in rejections)
     if on_error == "fail" and causes:
@@ -105,7 +105,7 @@ def check_usable(
     wanted: Iterable[str],
     left: Iterable[str],
 ) -> None:
-    """Refuse to go on as `check` and `check_left` do, whose arguments these are."""
+    """Stop as `check` and `check_left` do; the arguments are theirs."""
     check(rejections, num_found, on_error)
     check_left(wanted, left, rejections, num_found)
 
@@ -113,16 +113,16 @@ def check_usable(
 def check_left(
     wanted: Iterable[str], left: Iterable[str], rejections: Sequence[Rejection], num_found: int
 ) -> None:
-    """Refuse to go on where a split has lost all its scenes.
+    """Stop if a split has lost all its scenes.
 
     Args:
-      wanted: Splits that scenes were found for.
+      wanted: Splits of all scenes that were found.
       left: Splits of the scenes that can be used.
       rejections: All files that are not used.
       num_found: Number of files found.
 
     Raises:
-      UserError: A split is empty, or all are; the message lists why.
+      UserError: A split is empty, or all are; the message lists the rejected files.
     """
     there = set(left)
     emptied = sorted(set(wanted) - there)
@@ -132,7 +132,7 @@ def check_left(
 
 
 def listing(rejections: Sequence[Rejection], num_found: int, hint: str = "") -> str:
-    """Return the list of the files at fault, one a line under a heading that ends in the hint."""
+    """List the files at fault, one a line, under a heading that ends in the hint."""
     lines = [f"{r.path}: {r.reason}" for r in rejections if r.is_cause]
     if len(lines) == 1:
         return f"{lines[0]}{hint}"

@@ -8,8 +8,8 @@ import numpy as np
 def offsets(height: int, width: int, tile_size: int) -> Iterator[tuple[int, int]]:
     """Yield the (row, column) of the top-left pixel of each tile, row by row.
 
-    Every pixel of the scene lies in exactly one tile; tiles at the lower and right edge may reach
-    over it.
+    Every pixel of the scene lies in exactly one tile; tiles at the lower and right edges may reach
+    beyond the scene.
     """
     for row in range(0, height, tile_size):
         for column in range(0, width, tile_size):
@@ -22,7 +22,7 @@ def count(height: int, width: int, tile_size: int) -> int:
 
 
 def cut(array: np.ndarray, row: int, column: int, tile_size: int, fill: int) -> np.ndarray:
-    """Cut one tile out of a scene; what lies outside the scene is `fill`.
+    """Cut one tile out of a scene; pixels outside the scene get the value `fill`.
 
     Args:
       array: The scene, [H, W, C].

@@ -1,1 +1,1 @@
-"""Small generated datasets in the exact layouts of the owners, for trials and tests."""
+"""Small generated datasets in the exact layouts of the real ones, for trials and tests."""

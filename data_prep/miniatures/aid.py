@@ -1,4 +1,4 @@
-"""AID in small: JPEGs in class folders."""
+"""Writes a small generated AID: JPEGs in class folders."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
 
     Args:
       output: An empty folder.
-      seed: Of all scenes.
+      seed: Seed of all scenes.
       size: Side of an image in pixels; the owner's have 600.
     """
     for index, name in enumerate(CLASSES):

@@ -1,4 +1,4 @@
-"""`python -m data_prep miniature NAME`: a small generated dataset in its owner's exact layout."""
+"""`python -m data_prep miniature NAME`: write a small generated dataset in its owner's layout."""
 
 import argparse
 import shlex
@@ -9,14 +9,14 @@ from data_prep.ground.errors import UserError
 from data_prep.ground.options import positive, seed
 from data_prep.miniatures import aid, spacenet7, whu, xview2
 
-# NAME -> a module with write(output, *, seed, size): it fills a folder that is there and empty.
+# NAME -> a module with write(output, *, seed, size), which fills an empty folder.
 MINIATURES: dict[str, ModuleType] = {
     "aid": aid,
     "spacenet7": spacenet7,
     "whu": whu,
     "xview2": xview2,
 }
-# NAME -> a source within the miniature, and options, that its builder takes.
+# NAME -> the subfolder of the miniature to give as --source, and further options of the builder.
 _BUILD = {
     "aid": (".", ""),
     "spacenet7": (".", ""),
@@ -27,9 +27,9 @@ _BUILD = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("dataset", choices=sorted(MINIATURES), help="whose layout")
-    parser.add_argument("--output", type=Path, required=True, help="a folder, new or empty")
-    parser.add_argument("--seed", type=seed, default=0, help="of all scenes")
+    parser.add_argument("dataset", choices=sorted(MINIATURES), help="dataset whose layout to write")
+    parser.add_argument("--output", type=Path, required=True, help="a new or empty folder")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of all scenes")
     parser.add_argument(
         "--size", type=positive, default=128, help="side of an image in pixels (default 128)"
     )

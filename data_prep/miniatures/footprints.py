@@ -1,4 +1,4 @@
-"""A drawn mask -> the polygons of its buildings."""
+"""Turns a drawn mask into polygons."""
 
 import numpy as np
 import rasterio.features
@@ -13,7 +13,7 @@ def polygons(mask: np.ndarray) -> list[shapely.Polygon]:
 
     Returns:
       Polygons in pixel coordinates (x = column, y = row, (0, 0) is the outer corner of the first
-      pixel), holes included. Rasterised by pixel centres they give the mask again.
+      pixel), with holes. Rasterised by pixel centres, they give the mask again.
     """
     shapes = rasterio.features.shapes(mask[..., 0], mask=mask[..., 0] > 0, connectivity=4)
     return [shapely.geometry.shape(geometry) for geometry, _ in shapes]

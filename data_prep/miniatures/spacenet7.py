@@ -1,4 +1,4 @@
-"""A generated SpaceNet7 in its owner's layout, and in that of the paper's authors."""
+"""Writes a small generated SpaceNet7, in its owner's layout or that of the paper's authors."""
 
 import json
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from rasterio.warp import transform as reproject
 from data_prep.drawing.scenes import series
 from data_prep.miniatures.footprints import polygons
 
-# Areas of each split; the third is one row smaller than the others, as a few of the owner's are.
+# Areas of each split. The third has one row less than the others, as a few of the owner's have.
 AREAS = (
     ("train", "L15-0331E-1257N_1327_3160_13", 0),
     ("val", "L15-0357E-1223N_1429_3296_13", 0),
     ("train", "L15-1669E-1160N_6679_3549_13", 1),
     ("test", "L15-1848E-0793N_7394_5018_13", 0),
 )
-DATES = ((2018, 11), (2018, 12), (2019, 1), (2019, 4))  # Months are missing at the owner's, too.
-# An area is a tile of the web's zoom level 13, x and y of which are in its name.
+DATES = ((2018, 11), (2018, 12), (2019, 1), (2019, 4))  # The owner's data lack months, too.
+# An area is a web map tile of zoom level 13, whose x and y are in its name.
 _HALF_WORLD = 20037508.342789244  # m
 PIXEL = 2 * _HALF_WORLD / 2**13 / 1024  # m, 4.777
 _MERCATOR, _WGS84 = CRS.from_epsg(3857), CRS.from_epsg(4326)
@@ -37,11 +37,11 @@ class Truth:
 
     Attributes:
       split: train, val or test in the paper's split.
-      area: Its name.
+      area: Name of the area.
       date: Year and month.
       image: [H, W, 3] uint8.
       mask: [H, W, 1] uint8, 1 = building, also under the cloud.
-      cloud: [H, W] bool; None in months without.
+      cloud: [H, W] bool; None in months without a cloud.
     """
 
     split: str
@@ -53,7 +53,7 @@ class Truth:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with."""
+        """The common start of the names of its files."""
         return f"global_monthly_{self.date[0]}_{self.date[1]:02d}_mosaic_{self.area}"
 
 
@@ -61,8 +61,8 @@ def draw(seed: int, size: int) -> Iterator[Truth]:
     """Draw all areas, month by month.
 
     Args:
-      seed: Of everything; each area depends on nothing else.
-      size: Columns, and rows of most images.
+      seed: Seed of everything; each area depends on nothing else.
+      size: Columns, and rows of most images, in pixels.
     """
     for index, (split, area, missing_rows) in enumerate(AREAS):
         rng = np.random.default_rng([seed, index])
@@ -81,7 +81,7 @@ def draw(seed: int, size: int) -> Iterator[Truth]:
 
 
 def origin(area: str) -> rasterio.Affine:
-    """Return the transform of an area: the tile that its name says, in EPSG:3857."""
+    """Return the transform of an area, the tile that its name gives, in EPSG:3857."""
     x, y = (int(number) for number in area.split("_")[1:3])
     tile = 1024 * PIXEL
     return rasterio.Affine(PIXEL, 0, x * tile - _HALF_WORLD, 0, -PIXEL, _HALF_WORLD - y * tile)
@@ -92,7 +92,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
 
     Args:
       output: An empty folder; `train` is made in it.
-      seed: Of all areas.
+      seed: Seed of all areas.
       size: Columns, and rows of most images, in pixels.
     """
     for truth in draw(seed, size):
@@ -104,7 +104,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
         for name, shapes, crs in (
             ("labels", degrees, "urn:ogc:def:crs:OGC:1.3:CRS84"),
             ("labels_match", placed, "urn:ogc:def:crs:EPSG::3857"),
-            # The owner's pixel coordinates; tools declare WGS84 where they know no better.
+            # The owner's pixel coordinates; tools declare WGS84 if they know no CRS.
             ("labels_match_pix", outlines, "urn:ogc:def:crs:OGC:1.3:CRS84"),
         ):
             path = folder / name / f"{truth.stem}_Buildings.geojson"
@@ -113,11 +113,11 @@ def write(output: Path, *, seed: int, size: int) -> None:
 
 
 def write_authors(output: Path, *, seed: int, size: int) -> None:
-    """Write the layout of the paper's authors: rasters of the labels, and which months are cloudy.
+    """Write the layout of the paper's authors: label rasters, and metadata of cloudy months.
 
     Args:
       output: An empty folder.
-      seed: Of all areas.
+      seed: Seed of all areas.
       size: Columns, and rows of most images, in pixels.
     """
     metadata: dict[str, list[dict[str, Any]]] = {}
@@ -180,7 +180,7 @@ def _write_raster(path: Path, bands: np.ndarray, area: str) -> None:
 
 
 def _collection(shapes: Any, crs: str) -> dict[str, Any]:
-    """Return a FeatureCollection; every third polygon has heights, as some of the owner's have."""
+    """Return a FeatureCollection; every third polygon has heights, like some of the owner's."""
     features = []
     for number, shape in enumerate(shapes):
         polygon = shapely.force_3d(shape) if number % 3 == 2 else shape

@@ -1,13 +1,13 @@
-"""WHU Building in miniature: tiles for segmentation, mosaics and crops for change detection.
+"""Writes a small generated WHU Building: tiles for segmentation, mosaics and crops for change.
 
-Five sources, each a subfolder with the folder and file names of its owner:
+It has five sources, each a subfolder with the folder and file names of its owner:
 
 - `3. The cropped image tiles and raster labels`: {train,val,test}/{image,label}, labels 0/255.
 - `Building change detection dataset`: the whole mosaics before.tif and after.tif with world files,
   their buildings, and the change label with one bit a pixel.
 - `Building change detection dataset_add`: the same mosaics in a train and a test part that share
-  one column (as the owner's do: 21243 + 11265 columns of 32507), change labels of 0/1, and crops of
-  one date with their buildings, which are no change labels.
+  one column (like the owner's: 21243 + 11265 columns of 32507), change labels of 0/1, and crops of
+  one date with building masks, which are no change labels.
 - `WHU` and `whu-cd`: the layouts of the paper's authors, {train,test}/{Image,Mask} and
   {train,test}/{A,B,OUT}, labels 0/255.
 """
@@ -26,13 +26,13 @@ WHOLE = "Building change detection dataset"
 PARTS = "Building change detection dataset_add"
 AUTHORS_TILES = "WHU"
 AUTHORS_CROPS = "whu-cd"
-NUM_TILES = {"train": 6, "val": 2, "test": 3}  # Of the owner's 4736, 1036 and 2416.
+NUM_TILES = {"train": 6, "val": 2, "test": 3}  # The owner has 4736, 1036 and 2416.
 _IMAGES = "1. The two-period image data"
-_GRID = (2, 4)  # Drawn squares of ground below and beside each other.
+_GRID = (2, 4)  # Rows and columns of drawn squares of ground.
 
 
 class Mosaics(NamedTuple):
-    """The ground of change detection; sizes are no multiples of anything.
+    """The ground of change detection; its sizes are no multiples of a tile's.
 
     Attributes:
       pre: [H, W, 3] uint8.
@@ -82,7 +82,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
 
     Args:
       output: An empty folder.
-      seed: Of all scenes.
+      seed: Seed of all scenes.
       size: Side of the tiles in pixels; the mosaics are about 2 x 4 times as large.
     """
     for (split, name), (image, mask) in tiles(seed=seed, size=size).items():
@@ -126,7 +126,7 @@ def _write_parts(folder: Path, ground: Mosaics, size: int) -> None:
 
 
 def _write_crops(folder: Path, ground: Mosaics, size: int) -> None:
-    """Cut the mosaics into crops; those that reach over the edge or the cut are left out."""
+    """Cut the mosaics into crops; crops that reach over the edge or the cut are left out."""
     height, width = ground.change.shape
     for row, column in offsets(height - size + 1, width - size + 1, size):
         split = "test" if column >= ground.test_column else "train"
@@ -140,7 +140,7 @@ def _write_crops(folder: Path, ground: Mosaics, size: int) -> None:
 
 
 def _buildings(image: np.ndarray) -> np.ndarray:
-    """Return a mask of the size of an image that is certainly not its change."""
+    """Return a mask of the size of an image that differs from its change label."""
     return (image[..., 0] > 128).astype(np.uint8) * 255
 
 
@@ -150,6 +150,6 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _save_world(path: Path, column: int) -> None:
-    """Write a world file: 0.2 m a pixel, the centre of the first pixel; it names no CRS."""
+    """Write a world file (0.2 m a pixel, centre of the first pixel), which names no CRS."""
     east = 1571000.1 + 0.2 * column
     path.write_text(f"0.2\n0.0\n0.0\n-0.2\n{east:.1f}\n5180999.9\n", encoding="ascii")

@@ -1,4 +1,4 @@
-"""xView2 / xBD in small: pairs of two disasters in the owner's splits, with labels in WKT."""
+"""Writes a small generated xView2 / xBD: pairs of two disasters in the owner's splits."""
 
 import json
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from data_prep.drawing.scenes import segmentation_scene
 from data_prep.ground.dataset import IGNORE
 from data_prep.miniatures.footprints import polygons
 
-# disaster -> type, longitude and latitude of its first pair.
+# Disaster -> type, longitude and latitude of its first pair.
 DISASTERS = {
     "santa-rosa-wildfire": ("fire", -122.74, 38.47),
     "hurricane-harvey": ("flooding", -95.56, 29.77),
 }
-# Pairs of each disaster in the owner's splits.
+# Split of the owner -> number of pairs of each disaster.
 NUM_PAIRS = {"train": (5, 2), "hold": (2, 1), "test": (2, 1)}
 _SUBTYPES = ("no-damage", "minor-damage", "major-damage", "destroyed", "un-classified")
 _VALUES = (1, 2, 3, 4, IGNORE)
-_DEGREES = 4.5e-6  # Of latitude in a pixel of 0.5 m.
+_DEGREES = 4.5e-6  # Degrees of latitude in a pixel of 0.5 m.
 
 
 @dataclass(frozen=True)
 class Building:
-    """A building and what became of it.
+    """A building and its damage.
 
     Attributes:
       polygon: Its footprint in pixels.
@@ -45,13 +45,13 @@ class Pair:
 
     Attributes:
       split: The owner's name of the split.
-      disaster: Its name.
+      disaster: Name of the disaster.
       number: Unique among the pairs of the disaster.
       pre: [S, S, 3] uint8.
       post: [S, S, 3] uint8.
       levels: [S, S] uint8: 0 = no building, 1 = no damage, 2 = minor, 3 = major, 4 = destroyed,
         255 = un-classified.
-      buildings: The same as polygons.
+      buildings: The same buildings as polygons.
     """
 
     split: str
@@ -72,7 +72,7 @@ def draw(seed: int, size: int) -> list[Pair]:
     """Draw all pairs.
 
     Args:
-      seed: Of all of them.
+      seed: Seed of all pairs.
       size: Side of an image in pixels.
     """
     pairs = []
@@ -91,7 +91,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
 
     Args:
       output: An empty folder.
-      seed: Of all scenes.
+      seed: Seed of all scenes.
       size: Side of an image in pixels; the owner's have 1024.
     """
     for pair in draw(seed, size):
@@ -106,12 +106,12 @@ def write(output: Path, *, seed: int, size: int) -> None:
 def write_authors(output: Path, *, seed: int, size: int) -> None:
     """Write the layout of the paper's authors: {train,test}/xBD/santa-rosa-wildfire/{images,masks}.
 
-    As the owner's preparation leaves them, masks are footprints on the image before, 0 and 255 in
-    three equal bands under the name of that image.
+    As from the owner's preparation, masks are the footprints on the pre image, 0 and 255 in three
+    equal bands, under the name of that image.
 
     Args:
       output: An empty folder.
-      seed: Of all scenes.
+      seed: Seed of all scenes.
       size: Side of an image in pixels; the owner's have 1024.
     """
     for pair in draw(seed, size):
@@ -132,13 +132,13 @@ def _save(pixels: np.ndarray, path: Path) -> None:
 def _pair(rng: np.random.Generator, split: str, disaster: str, number: int, size: int) -> Pair:
     pre, mask = segmentation_scene(rng, size)
     found = polygons(mask)
-    # Every kind of damage comes up wherever there are buildings enough.
+    # With enough buildings, every kind of damage occurs.
     kinds = rng.permutation(np.resize(rng.permutation(len(_SUBTYPES)), len(found)))
     buildings = tuple(
         Building(polygon, _SUBTYPES[kind]) for polygon, kind in zip(found, kinds, strict=True)
     )
     levels = np.zeros((size, size), np.uint8)
-    areas, _ = ndimage.label(mask[..., 0])  # Joined at the edges of pixels, as polygons() does.
+    areas, _ = ndimage.label(mask[..., 0])  # Joins pixels at their edges, as polygons() does.
     for polygon, kind in zip(found, kinds, strict=True):
         inside = polygon.representative_point()
         levels[areas == areas[int(inside.y), int(inside.x)]] = _VALUES[kind]
@@ -146,7 +146,7 @@ def _pair(rng: np.random.Generator, split: str, disaster: str, number: int, size
 
 
 def _after(rng: np.random.Generator, pre: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Let another day's light fall on the ground, and rubble and ash cover what is damaged."""
+    """Picture the ground in another day's light, with rubble and ash on damaged buildings."""
     post = pre * rng.uniform(0.9, 1.1, 3) + rng.normal(0, 3, pre.shape)
     rubble = 70 + 40 * ndimage.gaussian_filter(rng.normal(0, 1, levels.shape), 0.8)[..., None]
     share = np.select([levels == 2, levels == 3, levels == 4], [0.25, 0.6, 1.0], 0.0)
@@ -157,7 +157,7 @@ def _after(rng: np.random.Generator, pre: np.ndarray, levels: np.ndarray) -> np.
 def _label(pair: Pair, date: str) -> dict[str, Any]:
     kind, longitude, latitude = DISASTERS[pair.disaster]
     size = pair.levels.shape[0]
-    longitude += 2 * pair.number * size * _DEGREES  # Pairs lie apart.
+    longitude += 2 * pair.number * size * _DEGREES  # Keeps the pairs apart.
     features: dict[str, list[dict[str, Any]]] = {"lng_lat": [], "xy": []}
     for index, building in enumerate(pair.buildings):
         properties = {"feature_type": "building", "uid": f"{pair.name}-{index:04d}"}

@@ -1,1 +1,1 @@
-"""Protocols of datasets: facts that say how their scenes are divided."""
+"""Protocols of datasets: published divisions of their scenes into splits."""

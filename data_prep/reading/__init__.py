@@ -1,1 +1,1 @@
-"""From files to arrays on a grid, where they lie, and which belong together."""
+"""Reads image and label files: their pixels, where they lie, and which belong together."""

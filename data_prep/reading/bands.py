@@ -1,4 +1,4 @@
-"""Bands as decoded -> an image or a mask (pure)."""
+"""Turns decoded bands into an image or a mask (pure)."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class ReadError(Exception):
-    """This file cannot be used; the message is the reason."""
+    """A file cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class ImageRaster:
 
     Attributes:
       pixels: [H, W, C] uint8 or uint16.
-      valid: [H, W] bool, False where alpha is 0, no-data or masked; None: everywhere valid.
-      alpha_levels: Number of values of the alpha band other than 0 and its maximum; None: there is
-        none. Many of them hint at a spectral band that is declared alpha by mistake.
+      valid: [H, W] bool, False where alpha is 0, no-data or masked; None: all pixels are valid.
+      alpha_levels: Number of values in the alpha band other than 0 and its maximum; None: the image
+        has no alpha band. A large number hints at a spectral band declared as alpha by mistake.
     """
 
     pixels: np.ndarray
@@ -31,7 +31,8 @@ class MaskRaster:
 
     Attributes:
       values: [H, W] uint8.
-      is_boolean: The file has one bit a pixel: 1 is class 1, whatever the others' encoding.
+      is_boolean: Whether the file has one bit a pixel; 1 is then class 1, whatever the encoding of
+        the other masks.
     """
 
     values: np.ndarray
@@ -39,7 +40,7 @@ class MaskRaster:
 
 
 def split_alpha(bands: np.ndarray) -> ImageRaster:
-    """[H, W, C + 1] with alpha last -> image and valid pixels."""
+    """Split [H, W, C + 1] with alpha last into an image and its valid pixels."""
     alpha = bands[..., -1]
     levels = np.unique(alpha)
     valid = alpha > 0
@@ -49,7 +50,7 @@ def split_alpha(bands: np.ndarray) -> ImageRaster:
 
 
 def palette_mask(indices: np.ndarray, colours: np.ndarray, one_bit: bool) -> MaskRaster:
-    """Palette indices are classes; one bit of black and white is what it looks like."""
+    """Take palette indices as classes; in a black and white file of one bit, white is class 1."""
     if one_bit and np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all():
         white = (colours[:, 0] == 255).astype(np.uint8)
         return MaskRaster(white[indices], is_boolean=True)
@@ -57,14 +58,14 @@ def palette_mask(indices: np.ndarray, colours: np.ndarray, one_bit: bool) -> Mas
 
 
 def grey_mask(bands: np.ndarray, has_alpha: bool) -> MaskRaster:
-    """[H, W, C] of equal bands, the last one alpha or not -> one value a pixel.
+    """Reduce [H, W, C] of equal bands, the last perhaps alpha, to one value a pixel.
 
     Raises:
       ReadError: The bands differ, alpha is not opaque, or values lie outside 0 to 255.
     """
     if has_alpha:
         if not (bands[..., -1] == np.iinfo(bands.dtype).max).all():
-            raise ReadError("is a mask with transparent pixels, whose meaning is not known")
+            raise ReadError("is a mask with transparent pixels, whose meaning is unknown")
         bands = bands[..., :-1]
     first = bands[..., 0]
     if bands.shape[-1] not in (1, 3):
@@ -73,11 +74,11 @@ def grey_mask(bands: np.ndarray, has_alpha: bool) -> MaskRaster:
         row, column = np.argwhere((bands != first[..., None]).any(-1))[0]
         colour = tuple(bands[row, column].tolist())
         raise ReadError(
-            f"is a mask of colours (row {row}, column {column} holds {colour}); one value a pixel"
-            " is read"
+            f"is a mask of colours (row {row}, column {column} holds {colour}); expected one value"
+            " a pixel"
         )
     values = first.astype(np.uint8)
     if first.dtype != np.uint8 and (values != first).any():
         wrong = first[values != first].ravel()[0]
-        raise ReadError(f"is a mask that holds {wrong}; values 0 to 255 are read")
+        raise ReadError(f"is a mask that holds {wrong}; expected values 0 to 255")
     return MaskRaster(values)

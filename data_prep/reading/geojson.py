@@ -1,4 +1,4 @@
-"""GeoJSON file -> the corners of its polygons, as they are in it."""
+"""Reads the corners of the polygons of a GeoJSON file, in the coordinates of the file."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from rasterio.errors import CRSError
 
 from data_prep.reading.readers import ReadError
 
-# Bytes of a file. Parsed, brackets may take twenty times their text in memory.
+# Largest file in bytes. Once parsed, brackets may take twenty times their text in memory.
 MAX_BYTES = 48 * 2**20
-MAX_CORNERS = 20_000  # Of a ring. Footprints have tens; checking much more takes minutes.
+MAX_CORNERS = 20_000  # Most in a ring. Footprints have tens; checking far more takes minutes.
 _URI = r"(?:urn:ogc:def:crs:|https?://www\.opengis\.net/def/crs/)?"
 _EPSG = re.compile(_URI + r"EPSG[:/](?:[^:/]*[:/])?(\d{1,9})")
 _CRS84 = re.compile(_URI + r"OGC[:/](?:[^:/]*[:/])?CRS84h?")
@@ -24,15 +24,15 @@ _WGS84 = CRS.from_epsg(4326)
 
 @dataclass(frozen=True)
 class Vectors:
-    """The polygons of a file, as they are in it.
+    """The polygons of a file, in the coordinates of the file.
 
     Attributes:
       points: [N, 2] float64, corners of all rings, one ring after the other.
       ring_ends: [R] where each ring ends in `points`.
       polygon_ends: [P] where the rings of each polygon end in `ring_ends`; its first ring is the
         outline, the others are holes.
-      crs: Of the coordinates.
-      num_empty: Features without a geometry, and polygons without an outline.
+      crs: CRS of the coordinates.
+      num_empty: Number of features without a geometry and of polygons without an outline.
     """
 
     points: np.ndarray
@@ -47,13 +47,13 @@ def read_geojson(path: Path) -> Vectors:
 
     Args:
       path: A FeatureCollection of Polygons and MultiPolygons; it may be empty. Its `crs` member
-        counts, without one it is WGS84; x comes first whatever the authority's order of axes.
+        gives the CRS, else it is WGS84. x comes first, whatever the order of axes of the CRS.
 
     Returns:
-      Its polygons, heights left out.
+      The polygons without heights.
 
     Raises:
-      ReadError: It is damaged or holds something else.
+      ReadError: The file is damaged or holds something else.
     """
     try:
         size = path.stat().st_size
@@ -96,7 +96,7 @@ def _crs(member: Any) -> CRS:
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
         raise ReadError("has a crs member without a name")
-    # The name is not handed to PROJ as it is: it would open files and addresses of that name.
+    # PROJ never gets the raw name: it would open files and addresses of that name.
     if _CRS84.fullmatch(name):
         return _WGS84
     match = _EPSG.fullmatch(name)
@@ -117,7 +117,7 @@ def _polygons(feature: Any, what: str) -> Iterator[list[Any]]:
         return
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
-        raise ReadError(f"{what} is a {str(kind)[:40]}; Polygon and MultiPolygon are read")
+        raise ReadError(f"{what} is a {str(kind)[:40]}; expected Polygon or MultiPolygon")
     polygons = geometry.get("coordinates")
     if kind == "Polygon":
         polygons = [polygons]
@@ -141,7 +141,7 @@ def _ring(ring: Any, what: str) -> np.ndarray:
     try:
         points = np.array(numbers, np.float64).reshape(-1, 2)
     except OverflowError as error:
-        raise ReadError(f"{what} has a coordinate beyond all bounds") from error
+        raise ReadError(f"{what} has a coordinate too large for a float") from error
     if not np.isfinite(points).all():
         raise ReadError(f"{what} has a coordinate that is not finite")
     # The last point repeats the first one.

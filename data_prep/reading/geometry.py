@@ -1,8 +1,8 @@
-"""Polygons -> a mask on the grid of an image.
+"""Draws polygons as a mask on the grid of an image.
 
 A polygon is reprojected from its CRS to the image's, then turned into pixel coordinates
-(x = column, y = row, (0, 0) is the outer corner of the first pixel). A pixel belongs to it where
-its centre does.
+(x = column, y = row, (0, 0) is the outer corner of the first pixel). A pixel belongs to the polygon
+if its centre does.
 """
 
 import math
@@ -22,11 +22,11 @@ from data_prep.reading import polygons, rasters
 from data_prep.reading.geojson import Vectors
 from data_prep.reading.readers import MAX_PIXELS, ReadError
 
-# Farther off, a corner of a polygon that meets the image is damage, not a building.
-_FARTHEST = 1e6  # Pixels.
-# No building is wider in degrees (11 km), and hardly one is narrower in pixels.
+# Pixels. If a polygon meets the image and has a corner farther off, the polygon is damaged.
+_FARTHEST = 1e6
+# No building is wider than this in degrees (11 km), and hardly any is narrower in pixels.
 _WIDEST_IN_DEGREES = 0.1
-_ALIGNED = 0.01  # Pixels that two grids may be apart: far less than what is seen in an image.
+_ALIGNED = 0.01  # Pixels that two equal grids may be apart: far too little to be seen in an image.
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Grid:
       height: Rows.
       width: Columns.
       transform: (column, row) -> coordinates.
-      crs: What the coordinates mean; None where the file does not say.
-      nodata: Value of pixels without data; None where the file declares none.
+      crs: CRS of the coordinates; None if the file does not say.
+      nodata: Value of pixels without data; None if the file declares none.
     """
 
     height: int
@@ -54,10 +54,10 @@ class Footprints:
 
     Attributes:
       polygons: Valid polygons in pixel coordinates that meet the grid.
-      reading: What the coordinates of the file turned out to be: its CRS, or "pixels".
-      num_outside: Polygons that do not meet the grid.
-      num_repaired: Invalid polygons that were repaired.
-      num_empty: Features and polygons that cover no area.
+      reading: How the coordinates of the file were read: its CRS, or "pixels".
+      num_outside: Number of polygons that do not meet the grid.
+      num_repaired: Number of invalid polygons that were repaired.
+      num_empty: Number of features and polygons that cover no area.
     """
 
     polygons: tuple[shapely.Polygon | shapely.MultiPolygon, ...]
@@ -74,11 +74,11 @@ def read_grid(path: Path) -> Grid:
       path: A GeoTIFF.
 
     Raises:
-      ReadError: It is none, or its georeference is degenerate.
+      ReadError: The file is no GeoTIFF, or its georeference is degenerate.
     """
     try:
         with warnings.catch_warnings():
-            # Who asks is told by the grid, which then has no CRS.
+            # A grid without a georeference has no CRS, which tells the caller.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             source = rasterio.open(path, driver="GTiff")
         with source:
@@ -110,17 +110,17 @@ def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footp
 
     Args:
       vectors: The polygons.
-      grid: Of the image.
-      may_be_pixels: Whether the coordinates may be pixels though the file names degrees, or no
-        CRS, which means degrees. They are where polygons are too wide to be buildings in degrees.
-        A projected CRS that the file names counts.
+      grid: Grid of the image.
+      may_be_pixels: Whether the coordinates may be pixels although the file names degrees, or names
+        no CRS, which means degrees. They are taken as pixels if, as degrees, the polygons are too
+        wide for buildings. A projected CRS in the file is always believed.
 
     Returns:
-      Those that meet the grid, repaired where they were invalid, and counts of the others.
+      The polygons that meet the grid, repaired if they were invalid, and counts of the others.
 
     Raises:
-      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, there are
-        polygons and none of them meets the grid, or they meet it as degrees and as pixels.
+      ReadError: The image has no CRS, a polygon cannot be reprojected or repaired, no polygon of
+        several meets the grid, or polygons meet the grid both as degrees and as pixels.
     """
     num_polygons = len(vectors.polygon_ends)
     if grid.crs is None:
@@ -129,7 +129,7 @@ def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footp
     meets = _meets(points, vectors, grid)
     if may_be_pixels and _too_wide_for_degrees(vectors):
         meets_as_pixels = _meets(vectors.points, vectors, grid)
-        if 0 < meets_as_pixels.sum() <= meets.sum():  # A single wide one may do so by chance.
+        if 0 < meets_as_pixels.sum() <= meets.sum():  # One wide polygon may meet it by chance.
             raise ReadError(
                 f"is ambiguous: {meets.sum()} of its {num_polygons} polygons meet the image as"
                 f" {reading} and {meets_as_pixels.sum()} as pixels"
@@ -154,10 +154,10 @@ def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footp
 
 
 def rasterise(footprints: Footprints, height: int, width: int) -> np.ndarray:
-    """Draw footprints.
+    """Draw footprints as a mask.
 
     Args:
-      footprints: What to draw.
+      footprints: The footprints.
       height: Rows of the grid.
       width: Columns of the grid.
 
@@ -173,38 +173,38 @@ def reprojected(points: np.ndarray, crs: CRS, to: CRS) -> np.ndarray:
 
     Args:
       points: [N, 2].
-      crs: What they are in.
-      to: What they shall be in.
+      crs: CRS of the points.
+      to: CRS of the result.
 
     Returns:
-      [N, 2]; NaN where a point is nowhere in either.
+      [N, 2]; NaN for a point that does not exist in one of the two.
     """
     x, y = points.T
     if crs != to and len(x):
         good = np.ones(len(x), bool)
-        if crs.is_geographic:  # PROJ refuses all corners for one that is nowhere.
+        if crs.is_geographic:  # For one bad corner PROJ refuses all of them.
             good = (abs(x) <= 360) & (abs(y) <= 90)
         x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
         try:
             x[good], y[good] = reproject(crs, to, x[good], y[good])
-        except Exception:  # The errors of PROJ and GDAL have no public class in common.
+        except Exception:  # Errors of PROJ and GDAL share no public class.
             x[:], y[:] = np.nan, np.nan
     return np.stack([x, y], axis=1)
 
 
 def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
-    """Reproject the corners and return their pixel coordinates; what fails is NaN."""
+    """Reproject the corners and return their pixel coordinates; corners that fail are NaN."""
     assert grid.crs is not None
     columns, rows = ~grid.transform * reprojected(vectors.points, vectors.crs, grid.crs).T
     return np.stack([columns, rows], axis=1)
 
 
 def _too_wide_for_degrees(vectors: Vectors) -> bool:
-    """Whether the coordinates are said to be degrees, in which most polygons are no buildings."""
+    """Whether the file names degrees, and most polygons are too wide for buildings in degrees."""
     if not vectors.crs.is_geographic or not len(vectors.polygon_ends):
         return False
     low, high = _boxes(vectors.points, vectors)
-    # The median, for a damaged corner may widen a polygon, or a cut at the edge narrow one.
+    # The median: a damaged corner may widen one polygon, and a cut at the edge may narrow one.
     return bool(np.median((high - low).max(axis=1)) > _WIDEST_IN_DEGREES)
 
 

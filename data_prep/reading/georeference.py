@@ -1,4 +1,4 @@
-"""Where images lie on Earth, and which of them touch."""
+"""Finds where images lie on Earth, and which images touch."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from data_prep.reading.geometry import Grid
 from data_prep.reading.readers import ReadError
 
 _WGS84 = CRS.from_epsg(4326)
-_TOLERANCE = 1.0  # Pixels of the coarser image: crops of one mosaic may be apart by rounding.
-_POINTS_A_SIDE = 21  # Straight edges are curves in another CRS.
+_TOLERANCE = 1.0  # Pixels of the coarser image: rounding may part crops of one mosaic.
+_POINTS_A_SIDE = 21  # A straight edge in one CRS is a curve in another.
 
 
 def read(path: Path) -> Grid | None:
@@ -23,14 +23,14 @@ def read(path: Path) -> Grid | None:
       path: A PNG, JPEG or TIFF.
 
     Returns:
-      Its grid; None where the file does not say: no GeoTIFF, no CRS, no transform, or a CRS that
+      The grid; None if the file does not give one: no GeoTIFF, no CRS, no transform, or a CRS that
       does not lead to Earth's surface.
     """
     try:
         if not readers.is_tiff(path):
             return None
         grid = geometry.read_grid(path)
-    except (ReadError, OSError):  # Reading its pixels says what is wrong with it.
+    except (ReadError, OSError):  # Reading its pixels will report what is wrong.
         return None
     return grid if is_on_earth(grid) else None
 
@@ -46,11 +46,11 @@ def touching(grids: Sequence[Grid]) -> Iterator[tuple[int, int]]:
     """Find the images that touch or overlap.
 
     Args:
-      grids: Where they lie, each on Earth, see `is_on_earth`; of any CRS.
+      grids: Grids of the images in any CRS; `is_on_earth` holds for each.
 
     Yields:
-      Pairs of indices (i < j), each once: the gap between the two, in the coordinates of either, is
-      at most one pixel of the coarser one.
+      Pairs of indices (i < j), each once. The gap between the two images, in the coordinates of
+      either, is at most one pixel of the coarser image.
     """
     boxes, owners = [], []
     for index, grid in enumerate(grids):
@@ -67,7 +67,7 @@ def touching(grids: Sequence[Grid]) -> Iterator[tuple[int, int]]:
 
 
 def _outline(grid: Grid, crs: CRS) -> np.ndarray:
-    """Return points along the border of a grid in a CRS, [N, 2]; what fails is NaN."""
+    """Return points along the border of a grid in a CRS, [N, 2]; points that fail are NaN."""
     assert grid.crs is not None
     along = np.linspace(0, 1, _POINTS_A_SIDE)[:-1]
     zeros, ones = np.zeros_like(along), np.ones_like(along)
@@ -78,9 +78,9 @@ def _outline(grid: Grid, crs: CRS) -> np.ndarray:
 
 
 def _boxes(grid: Grid) -> list[shapely.Polygon]:
-    """Return boxes of longitude and latitude in which a grid lies with a margin of its pixels.
+    """Return boxes of longitude and latitude that hold a grid and a margin of its pixels.
 
-    One at the antimeridian has several, a turn of the Earth apart.
+    A grid at the antimeridian has several boxes, 360 degrees apart.
     """
     longitude, latitude = _outline(grid, _WGS84).T
     if np.ptp(longitude) >= 180:  # Across the antimeridian, around a pole, or around the Earth.
@@ -96,10 +96,10 @@ def _boxes(grid: Grid) -> list[shapely.Polygon]:
 
 
 def _gap(first: Grid, second: Grid) -> float:
-    """Return the distance between two images in pixels of the first; infinite where none is."""
+    """Return the distance between two images in pixels of the first; infinite if it has none."""
     assert first.crs is not None
     points = _outline(second, first.crs)
-    if first.crs.is_geographic:  # Longitudes of 181 and -179 degrees are one.
+    if first.crs.is_geographic:  # Longitudes of 181 and -179 degrees are the same.
         middle = (first.transform * (first.width / 2, first.height / 2))[0]
         points[:, 0] += 360 * np.round((middle - points[:, 0].mean()) / 360)
     if not np.isfinite(points).all():

@@ -1,4 +1,4 @@
-"""What the files of a folder hold, and which of them can be used."""
+"""Reads every file of a folder once, and decides which scenes can be used."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,13 +26,13 @@ class FileFacts:
     Attributes:
       height: Rows.
       width: Columns.
-      num_bands: Bands without alpha; 1 for masks.
+      num_bands: Number of bands without alpha; 1 for masks.
       dtype: uint8 or uint16.
-      has_invalid: Some pixels are no-data.
-      alpha_levels: See `readers.ImageRaster`; None where there is no alpha band.
-      histogram: Pixels of each mask value, [256]; None for images.
-      is_boolean: See `readers.MaskRaster`.
-      grid: Where an image lies on Earth; None where it does not say, and for masks.
+      has_invalid: Whether some pixels are no-data.
+      alpha_levels: See `bands.ImageRaster`; None if there is no alpha band.
+      histogram: Number of pixels of each mask value, [256]; None for images.
+      is_boolean: See `bands.MaskRaster`.
+      grid: Where an image lies on Earth; None if it does not say, and for masks.
     """
 
     height: int
@@ -54,11 +54,11 @@ class Verdict:
     """Which scenes can be used.
 
     Attributes:
-      whole: Scenes whose files all can be used and fit together.
-      rejected: The files of the others.
+      whole: Scenes whose files can all be used and fit together.
+      rejected: The files of the other scenes.
       encoding: The mask encoding of the dataset.
-      histogram: Pixels of each value over the masks of all readable scenes, [256], one-bit masks
-        left out.
+      histogram: Number of pixels of each value over all readable masks, [256], masks of one bit a
+        pixel left out.
     """
 
     whole: tuple[Candidate, ...]
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def inspect(item: tuple[str, Path]) -> FileFacts | str:
-    """Read a file of a role; return its facts, or the reason why it cannot be used."""
+    """Read a (role, file); return its facts, or the reason why it cannot be used."""
     role, path = item
     try:
         if role == "mask":
@@ -104,7 +104,7 @@ def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path,
 
 
 def evidence(candidate: Candidate, inspected: Mapping[Path, FileFacts | str]) -> Evidence:
-    """Return what is known of where a scene lies."""
+    """Return what is known about where a scene lies."""
     facts = (inspected[path] for path in candidate.files.values())
     grids = tuple(fact.grid for fact in facts if isinstance(fact, FileFacts) and fact.grid)
     return Evidence(candidate.name, candidate.ground, grids)
@@ -124,7 +124,7 @@ def judge(
     Args:
       candidates: The scenes.
       inspected: Path -> facts, or the reason why the file cannot be read.
-      source: What rejected paths are relative to.
+      source: Folder that rejected paths are relative to.
       dtype: The configured type of the images.
       num_classes: Number of classes.
       mask_encoding: auto, index or binary255.
@@ -133,7 +133,7 @@ def judge(
       The verdict. Every file of a candidate is either in a whole scene or rejected.
 
     Raises:
-      UserError: The mask encoding is ambiguous, or asked for and wrong.
+      UserError: The mask encoding is ambiguous, or the one asked for does not fit.
     """
     facts = {path: fact for path, fact in inspected.items() if isinstance(fact, FileFacts)}
     bands = Counter(f.num_bands for f in facts.values() if f.histogram is None)
@@ -177,11 +177,11 @@ def _complaint(
     if fact.histogram is None:
         if fact.dtype != dtype:
             return (
-                f"has {fact.dtype} pixels where --dtype={dtype} is configured"
+                f"has {fact.dtype} pixels, but --dtype={dtype} is configured"
                 f" (--dtype={fact.dtype} takes them)"
             )
         if fact.num_bands != usual_bands:
-            return f"has {fact.num_bands} band(s), most images have {usual_bands}"
+            return f"has {fact.num_bands} band(s), but most images have {usual_bands}"
         return None
     if fact.is_boolean:
         return None
@@ -199,13 +199,13 @@ def _size_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str 
     if (fact.height, fact.width) == (first.height, first.width):
         return None
     return (
-        f"has {fact.width} x {fact.height} pixels, {first_path.as_posix()} has"
+        f"has {fact.width} x {fact.height} pixels, but {first_path.as_posix()} has"
         f" {first.width} x {first.height}"
     )
 
 
 def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
-    """Return what was done to pixels that a user may not expect, one sentence each."""
+    """Return notes on changes of pixels that a user may not expect, one sentence each."""
     used = [
         (path, fact)
         for candidate in verdict.whole
@@ -216,8 +216,8 @@ def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
     alpha = [(path, fact) for path, fact in used if fact.alpha_levels is not None]
     if alpha:
         lines.append(
-            f"{len(alpha)} of {len(used)} images have an alpha band, dropped; where it is 0 the"
-            " mask is 255 (ignore)"
+            f"{len(alpha)} of {len(used)} images have an alpha band, which is dropped; where it is"
+            " 0, the mask is 255 (ignore)"
         )
     doubtful = [path.name for path, fact in alpha if (fact.alpha_levels or 0) > _MANY_ALPHA_LEVELS]
     if doubtful:

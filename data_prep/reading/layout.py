@@ -1,4 +1,4 @@
-"""The layout of a folder: which image file plays which role in which scene of which split."""
+"""Finds the layout of a folder: the role, the scene and the split of each image file."""
 
 import os
 from collections import defaultdict
@@ -12,7 +12,7 @@ from data_prep.ground.rejection import Rejection
 from data_prep.reading.matching import ROLE_FOLDERS, Candidate, Entry, by_file, by_stem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-# Rasters that are not read: they are counted and rejected by name, not passed over.
+# Kinds of rasters that are not read: such files are rejected by name, not silently ignored.
 OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".jp2", ".img", ".npy", ".vrt", ".hdf", ".nc", ".ecw")
 SPLIT_FOLDERS = {
     "train": "train",
@@ -35,9 +35,9 @@ class Layout:
       description: The folders found, for the manifest.
       has_splits: Whether the source has split folders.
       candidates: Scenes with all their files, by name.
-      rejected: Files that belong to no whole scene.
-      num_found: Image files, those of roles that the task does not use left out.
-      num_unused: Image files of such roles.
+      rejected: Files that belong to no complete scene.
+      num_found: Number of image files whose role the task uses.
+      num_unused: Number of image files whose role the task does not use.
     """
 
     task: str
@@ -55,7 +55,7 @@ def find(source: Path, task: str) -> Layout:
     Args:
       source: A folder with {train,val,test}/{A,B,label} or {image,mask}, the same without split
         folders, or images at any depth. Names are matched without regard to case.
-      task: ss, cd, denoise, or auto: what the folders' names say.
+      task: ss, cd, denoise, or auto: decided by the names of the folders.
 
     Returns:
       The layout. No file has been opened.
@@ -70,7 +70,7 @@ def find(source: Path, task: str) -> Layout:
     if not entries:
         seen = sorted({path.suffix for path in files if path.suffix})
         raise UserError(
-            f"--source={source}: no PNG, JPEG or TIFF in it"
+            f"--source={source}: holds no PNG, JPEG or TIFF"
             + (f" (found {', '.join(seen)})" if seen else "")
         )
     rejected = [
@@ -124,12 +124,12 @@ def _files(source: Path) -> Iterator[Path]:
     seen: set[str] = set()
     for folder, subfolders, names in os.walk(source, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # A link to a folder above would never end.
+        if real in seen:  # Following a link to a folder above would never end.
             subfolders.clear()
             continue
         seen.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        # Dot files are an operating system's notes ("._a.png" is not a PNG).
+        # Names that start with a dot are files of the operating system ("._a.png" is not a PNG).
         yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
@@ -209,8 +209,8 @@ def _decide_task(source: Path, task: str, entries: list[Entry]) -> str:
                 known = ROLE_FOLDERS.get(folder.lower()) == "mask"
                 if known or folder.lower() in SPLIT_FOLDERS:
                     raise UserError(
-                        f"{entry.relative}: a folder named {folder} lies below the source; --source"
-                        " is the folder that holds the split folders, or image and mask"
+                        f"{entry.relative}: the folder {folder} lies too deep; --source must be the"
+                        " folder that holds the split folders, or image and mask"
                     )
     return task
 

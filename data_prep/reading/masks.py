@@ -1,4 +1,4 @@
-"""Mask values -> class indices (pure)."""
+"""Turns mask values into class indices (pure)."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from data_prep.ground.errors import UserError
 
 ENCODINGS = ("index", "binary255")
 THRESHOLD = 127  # binary255: values above it are the foreground.
-_NEAR = 16  # Values this close to 0 or 255 are noise of one of the two.
-_MAX_BETWEEN = 0.01  # Share of pixels between them that a blurred or compressed mask may have.
-_MIN_FOREGROUND = 0.01  # Small values against 255: below it, they are slips rather than classes.
+_NEAR = 16  # Values this close to 0 or 255 count as a noisy 0 or 255.
+_MAX_BETWEEN = 0.01  # Largest share of other values in a blurred or compressed mask.
+_MIN_FOREGROUND = 0.01  # With fewer small values per 255, they are slips rather than classes.
 
 
 def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
     """Decide how all masks of a dataset are encoded.
 
     Args:
-      histogram: Pixels of each value over all masks, [256] (one-bit masks left out).
+      histogram: Number of pixels of each value over all masks, [256] (one-bit masks left out).
       num_classes: Number of classes.
 
     Returns:
@@ -26,21 +26,21 @@ def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
       0 and 255, threshold above 127).
 
     Raises:
-      UserError: The values fit both.
+      UserError: The values fit both encodings.
     """
     present = set(np.flatnonzero(histogram).tolist())
     if num_classes != 2 or present <= {0, 1}:
         return "index"
     background = int(histogram[: _NEAR + 1].sum()) - int(histogram[0])
     foreground = int(histogram[IGNORE - _NEAR :].sum())
-    # Blur and compression leave values near 255, too: beside 255 alone, small ones are classes.
+    # Blur and compression leave values near 255 as well; without these, small values are classes.
     if background and present <= {*range(_NEAR + 1), IGNORE}:
         small = sorted(present - {0, IGNORE})
         if background < _MIN_FOREGROUND * histogram[IGNORE]:
             raise UserError(
                 f"the masks hold {background} pixels of {', '.join(map(str, small))} and"
-                f" {histogram[IGNORE]} of 255: 255 may be the foreground or ignore; say"
-                " --mask_encoding=binary255 or index"
+                f" {histogram[IGNORE]} of 255: 255 may mean foreground or ignore; choose"
+                " --mask_encoding=binary255 or --mask_encoding=index"
             )
         return "index"
     between = int(histogram[_NEAR + 1 : IGNORE - _NEAR].sum())
@@ -49,15 +49,15 @@ def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
 
 
 def wrong_values(histogram: np.ndarray, num_classes: int, encoding: str) -> list[int]:
-    """Return the values of one mask that the dataset's encoding does not know.
+    """Return the values of a mask that the dataset's encoding does not allow.
 
     Args:
-      histogram: Pixels of each value, [256].
+      histogram: Number of pixels of each value, [256].
       num_classes: Number of classes.
       encoding: The encoding of the dataset.
 
     Returns:
-      The values, ascending; empty where the mask is right.
+      The values, ascending; empty if the mask is right.
     """
     if encoding == "binary255":
         return []
@@ -66,11 +66,11 @@ def wrong_values(histogram: np.ndarray, num_classes: int, encoding: str) -> list
 
 
 def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> None:
-    """Refuse a binary255 encoding asked for that the values contradict.
+    """Refuse the encoding binary255 if the values contradict it.
 
     Args:
-      encoding: What the user asked for.
-      histogram: Pixels of each value over all masks, [256].
+      encoding: The encoding that the user asked for.
+      histogram: Number of pixels of each value over all masks, [256].
       num_classes: Number of classes.
 
     Raises:
@@ -79,12 +79,14 @@ def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> No
     if encoding != "binary255":
         return
     if num_classes != 2:
-        raise UserError(f"--mask_encoding=binary255 has two classes, --classes names {num_classes}")
+        raise UserError(
+            f"--mask_encoding=binary255 has two classes, but --classes names {num_classes}"
+        )
     if histogram[1 : THRESHOLD + 1].any() and not histogram[THRESHOLD + 1 :].any():
         largest = np.flatnonzero(histogram)[-1]
         raise UserError(
-            f"--mask_encoding=binary255 takes values above {THRESHOLD} as foreground, the largest"
-            f" value of the masks is {largest}: use --mask_encoding=index"
+            f"--mask_encoding=binary255 takes values above {THRESHOLD} as foreground, but the"
+            f" largest value of the masks is {largest}: use --mask_encoding=index"
         )
 
 
@@ -94,7 +96,7 @@ def to_index(values: np.ndarray, encoding: str, is_boolean: bool) -> np.ndarray:
     Args:
       values: [H, W] uint8 as stored.
       encoding: The encoding of the dataset.
-      is_boolean: The file has one bit a pixel, so its values are classes already.
+      is_boolean: Whether the file has one bit a pixel; its values are classes already.
 
     Returns:
       [H, W, 1] uint8, class indices and 255 = ignore.
@@ -105,7 +107,7 @@ def to_index(values: np.ndarray, encoding: str, is_boolean: bool) -> np.ndarray:
 
 
 def describe(histogram: np.ndarray, encoding: str, classes: Sequence[str]) -> str:
-    """Return what was found, for the user to see."""
+    """Say in words how the masks are encoded."""
     if encoding == "index":
         return f"index (0 to {len(classes) - 1}, 255 = ignore)"
     strays = int(histogram.sum() - histogram[0] - histogram[IGNORE])

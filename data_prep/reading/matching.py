@@ -1,4 +1,4 @@
-"""Image files -> scenes: which files belong together (pure)."""
+"""Matches image files to scenes: which files belong together (pure)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -30,8 +30,8 @@ class Candidate:
 
     Attributes:
       name: Path of the scene in its split, without suffix.
-      ground: What the layout knows of its place: scenes of one ground show one place.
-      split: The source's split; None where it has no split folders.
+      ground: Name of its ground, given by the layout: scenes of one ground show one place.
+      split: Split in the source; None if the source has no split folders.
       files: Role -> path.
     """
 
@@ -42,20 +42,20 @@ class Candidate:
 
     @property
     def key(self) -> tuple[str | None, str]:
-        """What no other scene of the source has."""
+        """Split and name: unique in the source."""
         return self.split, self.name
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file, and its place as the names of its folders tell it.
+    """One image file, and what the names of its folders say about it.
 
     Attributes:
-      path: Where it is.
-      relative: The same, relative to the source.
-      split: The split of its folder; None where there is none.
-      role_folder: The folder that tells its role; None where there is none.
-      key: What is left of the path, without suffix.
+      path: Path of the file.
+      relative: The path relative to the source.
+      split: The split that a folder names; None if no folder does.
+      role_folder: The folder that names its role; None if no folder does.
+      key: The remaining parts of the path, without suffix.
     """
 
     path: Path
@@ -66,12 +66,12 @@ class Entry:
 
     @property
     def role(self) -> str | None:
-        """What it is to its scene: image, pre, post or mask."""
+        """Its role in the scene: image, pre, post or mask."""
         return ROLE_FOLDERS[self.role_folder.lower()] if self.role_folder else None
 
 
 def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
-    """Every file is a scene; files of one stem in A and B show the same ground."""
+    """Make every file a scene; files of one stem in A and B show the same ground."""
     by_name: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         prefix = (entry.role_folder,) if entry.role in ("pre", "post") else ()
@@ -83,7 +83,7 @@ def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
             rejected += _duplicates(same)
             continue
         entry = same[0]
-        # Stems are often numbers, which mean another place in another split.
+        # Stems are often numbers, and the same number in another split is another place.
         ground = "/".join(part for part in (entry.split, *entry.key) if part)
         candidates.append(Candidate(name, ground, entry.split, {"image": entry.path}))
     return candidates, rejected
@@ -92,7 +92,7 @@ def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
 def by_stem(
     entries: list[Entry], roles: tuple[str, ...]
 ) -> tuple[list[Candidate], list[Rejection]]:
-    """Match the roles of each scene by the stem."""
+    """Match the files of each scene by their common stem."""
     by_name: dict[tuple[str, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         by_name[entry.split or "", "/".join(entry.key)][entry.role or ""].append(entry)

@@ -1,4 +1,4 @@
-"""What users say about which scenes show one place: a pattern or a table of names."""
+"""The user's rule for which scenes show one place: a pattern or a table of names."""
 
 import argparse
 import csv
@@ -15,12 +15,12 @@ _COLUMNS = ("scene", "place")
 
 @dataclass(frozen=True)
 class PlaceNames:
-    """Which place a scene's name stands for.
+    """Finds the place of a scene by the scene's name.
 
     Attributes:
       option: The option as it was given, for messages: --places=towns.csv.
       rule: Which scenes are one place, as a clause.
-      place_of: The name of a scene -> its place; empty where nothing is said of it.
+      place_of: Name of a scene -> its place; empty if the rule says nothing about the scene.
     """
 
     option: str
@@ -29,21 +29,22 @@ class PlaceNames:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of builders whose scenes may be named by place."""
+    """Add the options that name the places of scenes."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--group_regex",
         type=pattern,
         metavar="PATTERN",
-        help="scenes of one place: searched in their names, the first group names the place, such"
-        r" as '(.+)_\d+$' for crops numbered within a mosaic; splits never divide a place",
+        help="which scenes show one place: a regular expression, searched in the names of scenes,"
+        r" whose first group names the place, such as '(.+)_\d+$' for crops numbered within a"
+        " mosaic; splits never divide a place",
     )
     how.add_argument(
         "--places",
         type=Path,
         metavar="FILE.csv",
-        help="scenes of one place: a table with the columns scene and place, a row a scene, with"
-        " the names of images (with or without suffix); splits never divide a place",
+        help="which scenes show one place: a table with the columns scene (name of an image, with"
+        " or without suffix) and place, one row a scene; splits never divide a place",
     )
 
 
@@ -52,21 +53,21 @@ def pattern(text: str) -> str:
     try:
         num_groups = re.compile(text).groups
     except re.error as error:
-        message = f"{text!r} is no regular expression ({error})"
+        message = f"{text!r} is not a regular expression ({error})"
         raise argparse.ArgumentTypeError(message) from error
     if not num_groups:
-        raise argparse.ArgumentTypeError(f"{text!r} has no group (...), which names the place")
+        raise argparse.ArgumentTypeError(f"{text!r} has no group (...) that names the place")
     return text
 
 
 def options(args: argparse.Namespace) -> dict[str, str]:
-    """Return what was given as entries of the manifest's options."""
+    """Return the options that were given, as entries of the manifest."""
     given = {"group_regex": args.group_regex, "places": args.places and args.places.name}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def given(args: argparse.Namespace) -> PlaceNames | None:
-    """Return what the options say; None where none was given.
+    """Return the rule that the options give; None if no option was given.
 
     Raises:
       UserError: The table cannot be read, lacks a column, or contradicts itself.
@@ -79,7 +80,7 @@ def given(args: argparse.Namespace) -> PlaceNames | None:
 def by_pattern(text: str) -> PlaceNames:
     """Name places by the first group of a pattern's first match in a scene's name."""
     option = f"--group_regex={text}"
-    rule = f"names with the same first group of {option} are one"
+    rule = f"scenes whose names have the same first group of {option} are one place"
 
     def place_of(name: str) -> str:
         match = re.search(text, name)
@@ -92,7 +93,7 @@ def by_table(path: Path) -> PlaceNames:
     """Name places by a table: CSV in UTF-8 with the columns scene and place.
 
     Raises:
-      UserError: It cannot be read, lacks a column or a value, or gives a scene two places.
+      UserError: The table cannot be read, lacks a column or a value, or gives a scene two places.
     """
     option = f"--places={path}"
     try:
@@ -100,8 +101,8 @@ def by_table(path: Path) -> PlaceNames:
             rows = csv.DictReader(file, strict=True)
             if missing := set(_COLUMNS) - set(rows.fieldnames or ()):
                 raise UserError(
-                    f"{option}: no column {', '.join(sorted(missing))} in its first line, which is"
-                    f" {','.join(rows.fieldnames or ())}; write scene,place"
+                    f"{option}: no column {', '.join(sorted(missing))} in the first line,"
+                    f" '{','.join(rows.fieldnames or ())}'; expected scene,place"
                 )
             table: dict[str, str] = {}
             for row in rows:
@@ -110,8 +111,8 @@ def by_table(path: Path) -> PlaceNames:
                     raise UserError(f"{option}: line {rows.line_num} has no scene or no place")
                 if table.setdefault(scene, place) != place:
                     raise UserError(
-                        f"{option}: line {rows.line_num} says that {scene} lies in {place}, a line"
-                        f" before it in {table[scene]}"
+                        f"{option}: line {rows.line_num} says that {scene} lies in {place}, but an"
+                        f" earlier line says {table[scene]}"
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{option}: cannot be read ({error})") from error
@@ -125,4 +126,4 @@ def by_table(path: Path) -> PlaceNames:
         for name, at in files.items()
         if name.suffix.lower() in SUFFIXES
     }
-    return PlaceNames(option, f"scenes are as in {option}", place_of)
+    return PlaceNames(option, f"places of scenes are as in {option}", place_of)

@@ -1,8 +1,8 @@
-"""Which scenes show the same place (pure).
+"""Finds the scenes that show the same place (pure).
 
 Scenes of one place are no independent samples: crops of one mosaic, dates of one ground, tiles that
-touch. A split that divides a place measures what was memorised, and an interval over its scenes is
-too narrow.
+touch. If a split divides a place, scores measure what was memorised; an interval that counts the
+scenes of a place as independent is too narrow.
 """
 
 from collections import defaultdict
@@ -22,18 +22,18 @@ from data_prep.reading.place_names import PlaceNames
 
 Key = TypeVar("Key", bound=Hashable)
 
-_MOST_NAMED = 3  # Places that lie in several splits, in a warning.
+_MOST_NAMED = 3  # Most places that a warning names.
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of where a scene lies.
+    """What is known about where a scene lies.
 
     Attributes:
-      name: What users know it by: --group_regex is searched in it, --places has it in a column.
-      ground: What the builder knows: scenes of one ground show one place. A name of its own where
-        it knows nothing.
-      grids: Where its images lie on Earth, as far as they say.
+      name: Name of the scene for users, in which --group_regex searches and which --places lists.
+      ground: Name of the ground, given by the builder: scenes of one ground show one place. It is
+        unique to the scene if the builder knows nothing.
+      grids: Where its images lie on Earth; images without a georeference are left out.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Places:
 
     Attributes:
       of: Scene -> the name of its place.
-      rule: How they are known, or that they are not, as a clause.
-      known: Whether anything says for each scene which place it shows.
-      notes: What a user may not expect, one sentence each.
+      rule: How the places are known, or that they are unknown, as a clause.
+      known: Whether the place of every scene is known.
+      notes: Notes on what a user may not expect, one sentence each.
     """
 
     of: Mapping[Any, str]
@@ -67,18 +67,17 @@ def find(
 ) -> Places:
     """Find the places that scenes show.
 
-    Two scenes show one place where they have the same ground, where the user names one place for
-    both, where their footprints touch or overlap, or where a chain of such scenes leads from one to
-    the other.
+    Two scenes show one place if they have the same ground, if the user names one place for both, if
+    their footprints touch or overlap, or if a chain of such scenes leads from one to the other.
 
     Args:
-      evidence: Scene -> what is known of it.
-      rule: How the builder knows grounds, as a clause; empty: it does not.
-      named: What the user says of places.
+      evidence: Scene -> what is known about it.
+      rule: How the builder knows the grounds, as a clause; empty: it does not know them.
+      named: The user's rule for places; None: there is none.
       can_be_named: Whether the builder has the options --group_regex and --places.
 
     Returns:
-      The places. One has the name that the user gave, else that of its first ground.
+      The places. A place has the name that the user gave, else the name of its first ground.
 
     Raises:
       UserError: The user names no place for any of the scenes.
@@ -88,7 +87,7 @@ def find(
     if named and unnamed == len(groups):
         first = next((one.name for one in evidence.values()), "")
         raise UserError(
-            f"{named.option}: gives none of {len(groups)} names a place, such as {first}"
+            f"{named.option}: gives a place to none of {len(groups)} scenes, such as {first}"
         )
     numbers: dict[tuple[str, str] | Grid, int] = {}
     edges: list[tuple[int, int]] = []
@@ -111,10 +110,10 @@ def find(
     known = bool(rule) or all(groups[key] or one.grids for key, one in evidence.items())
     clauses, notes = [rule] if rule else [], []
     if not known:
-        clauses.append("places are not known: a scene counts as a place of its own")
+        clauses.append("places are not known: each scene counts as a place of its own")
         unplaced = sum(not (groups[key] or one.grids) for key, one in evidence.items())
         lacks = "no georeference" + (" and no place by their name" if named else "")
-        how = "--group_regex=PATTERN or --places=FILE.csv says which belong together"
+        how = "--group_regex=PATTERN or --places=FILE.csv says which scenes belong together"
         notes.append(
             f"places are not known: {unplaced} of {len(evidence)} scenes have {lacks} and count as"
             " places of their own, though they may show the same ground"
@@ -124,11 +123,11 @@ def find(
         clauses.append(named.rule)
         if unnamed:
             notes.append(
-                f"{named.option} gives {unnamed} of {len(groups)} names no place: each is a place"
-                " of its own, unless it touches another"
+                f"{named.option} gives no place to {unnamed} of {len(groups)} scenes: each of these"
+                " is a place of its own unless it touches another scene"
             )
     if grids:
-        clauses.append("scenes whose footprints touch are one")
+        clauses.append("scenes whose footprints touch are one place")
     of = {key: name_of[index] for key, index in place.items()}
     return Places(of, "; ".join(clauses), known, tuple(notes))
 
@@ -137,10 +136,10 @@ def shared(splits: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Say which places lie in more than one split.
 
     Args:
-      splits: The entries of the manifest, with the place of each scene under `places`.
+      splits: The manifest's `splits`, with the place of each scene under `places`.
 
     Returns:
-      A sentence; None where there are none.
+      A sentence; None if there is no such place.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for split in SPLITS:
@@ -154,12 +153,12 @@ def shared(splits: Mapping[str, Mapping[str, Any]]) -> str | None:
     number = "1 place lies" if len(several) == 1 else f"{len(several)} places lie"
     return (
         f"{number} in more than one split ({'; '.join(named)}{more}): scores there say nothing"
-        " about other places"
+        " about places that training has not seen"
     )
 
 
 def _distinct(names: Mapping[int, tuple[bool, str]]) -> dict[int, str]:
-    """Name each place; one whose scene is called as another place is has quotes around its name."""
+    """Name each place; quote a scene's name that is also the name of another place."""
     taken, found = {name for is_ground, name in names.values() if not is_ground}, {}
     for index, (is_ground, name) in names.items():
         while is_ground and name in taken:

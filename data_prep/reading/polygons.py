@@ -1,11 +1,11 @@
-"""Polygons as people draw them -> valid ones."""
+"""Repairs invalid polygons, as people draw them."""
 
 import shapely
 
 from data_prep.reading.readers import ReadError
 
-# Real footprints have tens of corners. What has more is damage, whose repair may take minutes: time
-# grows with the crossings, whose number may grow with the corners squared.
+# Real footprints have tens of corners. A polygon with more is damaged, and its repair may take
+# minutes: time grows with the crossings, and these may grow with the square of the corners.
 MAX_CORNERS_REPAIRED = 500
 
 
@@ -16,18 +16,18 @@ def repair(polygon: shapely.Geometry) -> shapely.MultiPolygon:
       polygon: A polygon or multipolygon that crosses itself.
 
     Returns:
-      Its parts that have an area; there may be none.
+      The parts that have an area; there may be none.
 
     Raises:
-      ReadError: It has too many corners.
+      ReadError: The polygon has too many corners.
     """
     corners = shapely.get_num_coordinates(polygon)
     if corners > MAX_CORNERS_REPAIRED:
         raise ReadError(
-            f"has an invalid polygon of {corners} corners; up to {MAX_CORNERS_REPAIRED} are"
-            " repaired"
+            f"has an invalid polygon of {corners} corners; only polygons of up to"
+            f" {MAX_CORNERS_REPAIRED} are repaired"
         )
-    # "structure" takes loops of the outline as area and holes out of it; the other method also
-    # takes minutes for damage of two hundred corners.
+    # "structure" counts loops of the outline as area and cuts holes out of it. The other method
+    # takes minutes even for a damaged polygon of two hundred corners.
     valid = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
     return shapely.MultiPolygon([part for part in shapely.get_parts(valid) if part.area > 0])

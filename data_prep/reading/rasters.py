@@ -1,4 +1,4 @@
-"""Polygons -> pixels, and images and masks at another size."""
+"""Rasterises polygons, and resizes images and masks."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,10 @@ import shapely
 from PIL import Image
 from rasterio import Affine
 
-# Pixels by which the sampled points lie beside the pixel centres. GDAL burns a pixel more along
-# edges that run exactly through centres, as edges at whole pixels do at half the size; beside them
-# an edge belongs to the pixel right of it or below it, as in any half-open interval.
+# Pixels by which the sampled points are moved off the pixel centres. GDAL burns one pixel too many
+# along edges that run exactly through centres, as edges at whole pixels do at half the size. With
+# the points moved, an edge belongs to the pixel right of it or below it, as in any half-open
+# interval.
 _NUDGE = 1e-6
 
 
@@ -20,7 +21,7 @@ def rasterise(
     """Rasterise polygons by pixel centres.
 
     Args:
-      shapes: (polygon or multipolygon, value); where they overlap, the last one counts.
+      shapes: (polygon or multipolygon, value); where shapes overlap, the last one counts.
       height: Rows of the result.
       width: Columns of the result.
       transform: (column, row) of the result -> (x, y) of the polygons.
@@ -38,9 +39,9 @@ def rasterise(
 def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize an image by averaging the pixels that make up each new one.
 
-    The mean neither aliases, as bilinear sampling does when it shrinks, nor overshoots at the edges
-    of roofs, as Lanczos does. It is exact, halves up, where the factors are whole numbers; where
-    they are not, a pixel counts for the new one that holds its centre.
+    Unlike bilinear sampling, the mean does not alias when it shrinks an image; unlike Lanczos, it
+    does not overshoot at the edges of roofs. For whole factors it is exact, with halves rounded up;
+    for others, a pixel counts for the new pixel that holds its centre.
 
     Args:
       pixels: [H, W, C] uint8.
@@ -63,10 +64,10 @@ def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _mean(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Average blocks of rows x columns pixels (Pillow's `reduce` rounds down one mean of nine)."""
+    """Average blocks of rows x columns pixels (Pillow's `reduce` rounds one mean in nine down)."""
     height, width, num_bands = pixels.shape
     by_row = pixels.reshape(height // rows, rows, width * num_bands)
-    # A loop over the few rows of a block, for `sum` over a short axis takes twice as long.
+    # Loops over the few rows of a block: `sum` over a short axis takes twice as long.
     sums = np.zeros((height // rows, width * num_bands), np.uint32)
     for row in range(rows):
         sums += by_row[:, row]
@@ -79,7 +80,7 @@ def _mean(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def resize_mask(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a mask: each new pixel takes the value under its centre, so none is made up.
+    """Resize a mask: each new pixel takes the value under its centre, so no value is invented.
 
     Args:
       values: [H, W] or [H, W, C].
@@ -87,8 +88,8 @@ def resize_mask(values: np.ndarray, height: int, width: int) -> np.ndarray:
       width: Columns of the result.
 
     Returns:
-      [height, width] or [height, width, C]. Where the centre lies between pixels, the lower right
-      one is taken.
+      [height, width] or [height, width, C]. If a centre lies between pixels, the lower right one is
+      taken.
     """
     rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)

@@ -1,8 +1,8 @@
-"""Image files -> arrays: TIFF through rasterio, PNG and JPEG through Pillow.
+"""Reads image files as arrays: TIFF through rasterio, PNG and JPEG through Pillow.
 
-The kind of a file is read from its first bytes, for names lie. Whatever stops a file from being
-used is a `ReadError` with the reason; the caller lists it. Of a TIFF that is read by windows only
-the blocks that a window touches are decoded, so a mosaic of any size needs little memory.
+The first bytes of a file decide its kind, because names can be wrong. A file that cannot be used
+raises a `ReadError` with the reason, and the caller lists it. In a TIFF that is read by windows,
+only the blocks that a window touches are decoded, so a mosaic of any size needs little memory.
 """
 
 import functools
@@ -28,7 +28,7 @@ from data_prep.reading.bands import (
     split_alpha,
 )
 
-# A damaged header may claim any size; read whole, this many pixels of three bands stay under
+# A damaged header may claim any size. An image of this many pixels with three bands takes less than
 # 2 GiB with all copies.
 MAX_PIXELS = 2**27
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 
 def _reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Turn whatever a decoder raises on a damaged file into a ReadError."""
+    """Turn any exception of a decoder into a ReadError."""
 
     @functools.wraps(read)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -49,8 +49,8 @@ def _reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result
             return read(*args, **kwargs)
         except ReadError:
             raise
-        # Decoders meet damage with nearly any exception type (OSError, SyntaxError, struct.error,
-        # zlib.error, IndexError, ...), and none of them may end the build.
+        # On damaged files decoders raise nearly any exception type (OSError, SyntaxError,
+        # struct.error, zlib.error, IndexError, ...), and none of them may end the build.
         except Exception as error:
             text = " ".join(str(error).split()) or type(error).__name__
             path = str(args[0])
@@ -65,10 +65,10 @@ def read_size(path: Path, *, by_windows: bool = False) -> tuple[int, int]:
 
     Args:
       path: A PNG, JPEG or TIFF.
-      by_windows: It will be read by windows: a TIFF may then have any size.
+      by_windows: Whether the file will be read by windows; a TIFF may then have any size.
 
     Raises:
-      ReadError: The header is damaged or of a kind that is not read.
+      ReadError: The header is damaged, or the file is of a kind that is not read.
     """
     if _needs_rasterio(path):
         with _opened_raster(path, by_windows=by_windows) as source:
@@ -86,7 +86,7 @@ def read_image(path: Path, window: Window | None = None) -> ImageRaster:
       window: (row, column, height, width) of what to read; None: all of it.
 
     Returns:
-      Its pixels as stored, alpha apart.
+      The pixels as stored, without alpha.
 
     Raises:
       ReadError: The file is damaged or of a kind that is not read.
@@ -107,10 +107,10 @@ def read_mask(path: Path, window: Window | None = None) -> MaskRaster:
       window: (row, column, height, width) of what to read; None: all of it.
 
     Returns:
-      Its values; palette indices where it has a palette.
+      The values; palette indices if the file has a palette.
 
     Raises:
-      ReadError: The file is damaged or holds no single value a pixel between 0 and 255.
+      ReadError: The file is damaged, or its pixels are not single values from 0 to 255.
     """
     if _needs_rasterio(path):
         with _opened_raster(path, by_windows=window is not None) as source:
@@ -138,7 +138,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def _needs_rasterio(path: Path) -> bool:
-    # Pillow reads a 16-bit colour PNG as 8 bits without a word.
+    # Pillow silently reads a 16-bit colour PNG as 8 bits.
     return is_tiff(path) or _png_bit_depth(path) == 16
 
 
@@ -154,10 +154,10 @@ def _check_window(window: Window, height: int, width: int) -> None:
     if rows * columns > MAX_PIXELS:
         raise ReadError(f"is read by {columns} x {rows} pixels, more than {MAX_PIXELS}")
     inside = 0 <= row < row + rows <= height and 0 <= column < column + columns <= width
-    if not inside:  # rasterio and Pillow would answer with another shape, or with zeros.
+    if not inside:  # rasterio and Pillow would return another shape, or zeros.
         raise ReadError(
-            f"has {width} x {height} pixels; the {columns} x {rows} at row {row}, column {column}"
-            " are not among them"
+            f"has {width} x {height} pixels; the window of {columns} x {rows} at row {row}, column"
+            f" {column} reaches beyond them"
         )
 
 
@@ -170,7 +170,7 @@ def _window_of(source: Any, window: Window | None) -> rasterio.windows.Window | 
 
 
 def _cropped(picture: Image.Image, window: Window | None) -> Image.Image:
-    """Cut a window out of a picture; Pillow decodes all of it, its size is checked."""
+    """Cut a window out of a picture; Pillow decodes the whole picture, whose size is checked."""
     if window is None:
         return picture
     _check_window(window, picture.height, picture.width)
@@ -181,14 +181,14 @@ def _cropped(picture: Image.Image, window: Window | None) -> Image.Image:
 @contextmanager
 def _opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
     with warnings.catch_warnings():
-        # Training needs no coordinates, so a plain TIFF is as good as a GeoTIFF.
+        # Training needs no coordinates, so a plain TIFF will do.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         source = rasterio.open(path, driver="GTiff" if is_tiff(path) else "PNG")
     with source:
         if not by_windows:
             _check_size(source.width, source.height)
         for height, width in source.block_shapes:
-            if height * width > MAX_PIXELS:  # Decoded at once, however little of it is wanted.
+            if height * width > MAX_PIXELS:  # A block is decoded whole, however small the window.
                 raise ReadError(f"has blocks of {width} x {height} pixels, more than {MAX_PIXELS}")
         yield source
 
@@ -196,12 +196,12 @@ def _opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
 @contextmanager
 def _opened_picture(path: Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
-        # Our own limit, checked before any pixel is decoded, stands in for Pillow's.
+        # MAX_PIXELS, checked before any pixel is decoded, replaces Pillow's limit.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if _png_bit_depth(path) is not None:
             with Image.open(path) as picture:
                 _check_size(*picture.size)
-                picture.verify()  # The checksums of all chunks, which decoding does not look at.
+                picture.verify()  # Checks the checksums of all chunks, which decoding does not.
         with Image.open(path) as picture:
             if picture.format not in ("PNG", "JPEG", "MPO"):
                 raise ReadError(f"is {picture.format}, not PNG, JPEG or TIFF")
@@ -213,7 +213,7 @@ def _image_from_pillow(picture: Image.Image) -> ImageRaster:
     has_alpha = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
     if picture.mode not in ("L", "RGB", "P", "LA", "RGBA", "PA"):
         raise ReadError(
-            f"has pixels of mode {picture.mode}; grey, RGB or either with alpha is read"
+            f"has pixels of mode {picture.mode}; expected grey or RGB, with or without alpha"
         )
     mode = "L" if picture.mode in ("L", "LA") else "RGB"
     if has_alpha:
@@ -225,7 +225,7 @@ def _image_from_pillow(picture: Image.Image) -> ImageRaster:
 def _image_from_rasterio(source: Any, window: rasterio.windows.Window | None) -> ImageRaster:
     dtypes = set(source.dtypes)
     if dtypes - {"uint8", "uint16"} or len(dtypes) > 1:
-        raise ReadError(f"has pixels of type {', '.join(sorted(dtypes))}; uint8 or uint16 is read")
+        raise ReadError(f"has pixels of type {', '.join(sorted(dtypes))}; expected uint8 or uint16")
     bands = np.moveaxis(source.read(window=window), 0, -1)
     if source.colorinterp[0] == ColorInterp.palette:
         table = np.zeros((256, 4), np.uint8)
@@ -248,7 +248,7 @@ def _mask_from_pillow(picture: Image.Image, bit_depth: int | None) -> MaskRaster
         colours = np.array(picture.getpalette("RGB")).reshape(-1, 3)
         return palette_mask(indices, colours, bit_depth == 1)
     if picture.mode == "L" and bit_depth in (2, 4):
-        # Pillow spreads 2 and 4 bits over 0..255, which is right for pictures, not for indices.
+        # Pillow spreads 2 and 4 bits over 0..255: right for pictures, wrong for class indices.
         return MaskRaster(np.array(picture) // (255 // (2**bit_depth - 1)))
     if picture.mode not in ("L", "RGB", "LA", "RGBA"):
         raise ReadError(f"has pixels of mode {picture.mode}, which is not read as a mask")
@@ -263,6 +263,6 @@ def _mask_from_rasterio(source: Any, window: rasterio.windows.Window | None) -> 
         table = source.colormap(1)
         colours = np.array([table.get(index, (0, 0, 0, 0))[:3] for index in range(256)])
         return palette_mask(bands[..., 0], colours[: 2 if one_bit else 256], one_bit)
-    # No-data is not looked at: tools declare 0, 1 or 255 as no-data of masks with no such meaning.
+    # No-data is ignored: tools declare 0, 1 or 255 as no-data of masks without meaning it.
     mask = grey_mask(bands, source.colorinterp[-1] == ColorInterp.alpha and bands.shape[-1] > 1)
     return MaskRaster(mask.values, is_boolean=one_bit)

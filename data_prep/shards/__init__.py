@@ -1,1 +1,1 @@
-"""From scenes to ArrayRecord shards, and what is known of them afterwards."""
+"""Writes scenes as ArrayRecord shards with a manifest, and reads them back."""

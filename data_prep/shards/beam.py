@@ -1,4 +1,4 @@
-"""Work spread by Apache Beam, where one machine does not do; results in order."""
+"""Spreads work over machines by Apache Beam and yields the results in order."""
 
 import argparse
 import functools
@@ -23,11 +23,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Runner:
-    """Who runs a pipeline.
+    """A Beam runner and its options.
 
     Attributes:
       name: Name of a Beam runner, such as DirectRunner.
-      flags: Beam's own options, such as --direct_num_workers=4.
+      flags: The runner's own options, such as --direct_num_workers=4.
     """
 
     name: str
@@ -35,33 +35,33 @@ class Runner:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say who runs a pipeline."""
+    """Add the options that choose a Beam runner."""
     parser.add_argument(
         "--beam_runner",
         metavar="RUNNER",
-        help="let Apache Beam write the shards, for instance DirectRunner; its machines must see"
-        " the source and --data_dir under the same paths",
+        help="write the shards with this runner of Apache Beam, for instance DirectRunner; its"
+        " machines must see the source and --data_dir under the same paths",
     )
     parser.add_argument(
         "--beam_options",
         metavar="FLAGS",
-        help="Beam's own options in one string, such as"
+        help="the runner's own options in one string, such as"
         ' --beam_options="--direct_num_workers=4 --direct_running_mode=multi_processing"',
     )
 
 
 def runner(name: str | None, options: str | None) -> Runner | None:
-    """Make a runner of what the user said.
+    """Make a runner from the user's options.
 
     Args:
       name: --beam_runner; None: Beam is not used.
       options: --beam_options, flags as in a shell.
 
     Returns:
-      The runner; None where Beam is not used.
+      The runner; None if Beam is not used.
 
     Raises:
-      UserError: Beam is not installed, there is no such runner, or options are for none.
+      UserError: Beam is not installed, there is no such runner, or options are given without one.
     """
     if name is None:
         if options is not None:
@@ -100,21 +100,21 @@ def ordered_results(
     description: str,
     unit: str,
 ) -> Iterator[Any]:
-    """Yield function(item) for each item, in order, once all are done; under a progress bar.
+    """Yield function(item) for each item, in order, once all items are done; show a progress bar.
 
     Args:
       function: Picklable; its result can be written as JSON.
       items: What to work on.
-      runner: Who runs the pipeline.
-      folder: A folder that all machines see; each result is left there and removed at the end.
+      runner: Runs the pipeline.
+      folder: A folder that all machines see; each result is stored there and removed at the end.
       description: What the progress bar says is being done.
       unit: What the progress bar counts.
 
     Yields:
-      The results, as they come back from JSON; one is held at a time.
+      The results as read back from JSON, one at a time in memory.
 
     Raises:
-      UserError: The function raised one, or the pipeline failed.
+      UserError: The function raised a `UserError`, or the pipeline failed.
     """
     with _quiet():
         import apache_beam
@@ -131,7 +131,7 @@ def ordered_results(
             _ = (
                 pipeline
                 | apache_beam.Create(list(zip(parts, items, strict=True)))
-                | apache_beam.Reshuffle()  # Else runners fuse the items into one piece of work.
+                | apache_beam.Reshuffle()  # Keeps runners from fusing all items into one task.
                 | apache_beam.Map(work)
             )
     except Exception as error:  # Runners fail with nearly any type: no connection, no memory, ...
@@ -147,12 +147,15 @@ def ordered_results(
 
 
 def _leave_result(function: Callable[[Item], Any], element: tuple[Path, Item]) -> None:
-    """Run on some machine; a result appears whole or not at all, however often it is tried."""
+    """Work on one item, on any machine; its result file appears complete or not at all.
+
+    Runners may try an item several times.
+    """
     part, item = element
     try:
         result = {"value": function(item)}
     except (UserError, OSError) as error:
-        # The user's mistakes and full disks: another attempt would not help.
+        # A mistake of the user or a full disk: another attempt would not help.
         result = {"error": str(error)}
     attempt = part.with_name(f"{part.name}.{uuid.uuid4().hex}")
     attempt.write_text(json.dumps(result), encoding="utf-8")
@@ -161,7 +164,7 @@ def _leave_result(function: Callable[[Item], Any], element: tuple[Path, Item]) -
 
 @contextmanager
 def _progress(parts: Sequence[Path], description: str, unit: str) -> Iterator[None]:
-    """Count the results that are there: runners have no other way to tell in common."""
+    """Show progress by counting the result files: runners share no other report of progress."""
     finished = threading.Event()
 
     def watch() -> None:
@@ -183,7 +186,7 @@ def _progress(parts: Sequence[Path], description: str, unit: str) -> Iterator[No
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide warnings of Beam about its own use of Python, which nobody here can mend."""
+    """Hide warnings about Beam's own use of Python: neither the user nor we can mend it."""
     with warnings.catch_warnings():
         for category in (DeprecationWarning, FutureWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)

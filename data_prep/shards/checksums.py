@@ -1,4 +1,4 @@
-"""SHA-256 of files: of the sources, so that a split can be rebuilt, and of the shards."""
+"""SHA-256 of files: of the source files, so that a split can be rebuilt, and of the shards."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ def of_file(path: Path) -> str:
 
 
 def of_files(paths: Iterable[Path], *, num_workers: int) -> dict[Path, tuple[str, str]]:
-    """Return the SHA-256 of each file, sorted by path, or the reason why there is none."""
+    """Return (SHA-256, "") of each file, or ("", the reason why it cannot be read), by path."""
     ordered = sorted(set(paths))
     digests = ordered_map(
         _try_file,

@@ -1,7 +1,7 @@
-"""Values of the bands of images -> exact counts, and what is told by them (pure).
+"""Counts of the values of image bands, and statistics of these counts (pure).
 
-Counts are whole numbers, so they add up to the same whatever the order and the number of workers;
-an array of them is as large for one tile as for a continent.
+Counts are whole numbers, so their sum does not depend on the order or the number of workers, and
+the array of counts is as large for one tile as for a continent.
 """
 
 import math
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-LOW, HIGH = 1, 99  # Percentiles: what lies beyond them is glint, sensor noise or a single roof.
+LOW, HIGH = 1, 99  # Percentiles: values beyond them are glint, sensor noise or a single roof.
 
 
 def zeros(num_bands: int, dtype: str) -> np.ndarray:
-    """Return the counts of no pixel, [C, V] int64, V the number of values of uint8 or uint16."""
+    """Return counts of zero, [C, V] int64; V is the number of values of uint8 or uint16."""
     return np.zeros((num_bands, np.iinfo(dtype).max + 1), np.int64)
 
 
@@ -31,13 +31,13 @@ def count(image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """
     pixels = image.reshape(-1, image.shape[-1])
     if valid is not None and not valid.all():
-        pixels = pixels.take(np.flatnonzero(valid), axis=0)  # A quarter of the time of `[valid]`.
+        pixels = pixels.take(np.flatnonzero(valid), axis=0)  # Four times as fast as `[valid]`.
     num_values = np.iinfo(image.dtype).max + 1
     return np.stack([np.bincount(band, minlength=num_values) for band in pixels.T])
 
 
 def to_json(counts: np.ndarray) -> list[list[list[int]]]:
-    """Return, for each band, the values that occur and the number of pixels of each."""
+    """Return, for each band, the values that occur and the number of pixels with each value."""
     occurring = [np.flatnonzero(band) for band in counts]
     return [
         [values.tolist(), band[values].tolist()]
@@ -46,13 +46,13 @@ def to_json(counts: np.ndarray) -> list[list[list[int]]]:
 
 
 def add_json(counts: np.ndarray, part: Sequence[Sequence[Sequence[int]]]) -> None:
-    """Add what `to_json` gave to [C, V] counts, in place."""
+    """Add the result of `to_json` to [C, V] counts, in place."""
     for band, (values, numbers) in zip(counts, part, strict=True):
         band[np.array(values, np.int64)] += np.array(numbers, np.int64)
 
 
 def statistics(counts: np.ndarray) -> list[dict[str, Any]]:
-    """Return what each band's counts say, in the units of the sensor.
+    """Return statistics of each band, in the units of the sensor.
 
     Args:
       counts: [C, V] int64.
@@ -60,7 +60,7 @@ def statistics(counts: np.ndarray) -> list[dict[str, Any]]:
     Returns:
       For each band `mean` and `std` (of the population; whole numbers are added and divided once),
       and `low` and `high`: the smallest values that at least 1 % and 99 % of the pixels do not
-      exceed ("inverted_cdf" of NumPy), which are values that occur. All None where no pixel counts.
+      exceed (NumPy's "inverted_cdf"), so both occur. All are None if no pixel counts.
     """
     return [_of_band(band) for band in counts]
 
@@ -70,7 +70,7 @@ def _of_band(band: np.ndarray) -> dict[str, Any]:
     if not number:
         return dict.fromkeys(("mean", "std", "low", "high"))
     values = np.flatnonzero(band)
-    # Python's integers: the sum of squares of 2^41 pixels of uint16 exceeds 64 bits.
+    # Python's integers, for the sum of squares of 2^41 pixels of uint16 exceeds 64 bits.
     pairs = list(zip(values.tolist(), band[values].tolist(), strict=True))
     mean = Fraction(sum(value * times for value, times in pairs), number)
     square = Fraction(sum(value * value * times for value, times in pairs), number)

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a dataset holds, where it comes from, and what was rejected and why."""
+"""`manifest.json`: what a dataset holds, where it comes from, and which files were rejected."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,12 +11,12 @@ from data_prep.reading import places
 from data_prep.shards.tally import Tally
 
 VERSION = "1.0.0"
-# Of the manifest and of the records. 1 had no places, and no mask without classes.
+# Version of the manifest and of the records. Format 1 had no places, and no mask without classes.
 FORMAT = 2
 FILE_NAME = "manifest.json"
 
-# What must be in a manifest for it to be read, and as which type: a list of one, an object of any
-# keys ("*") or of these; those with a question mark may be missing.
+# The entries that a manifest must have, and their types. A list of one element means a list of any
+# length, "*" any key; a key that ends in a question mark may be missing.
 _SPLIT: dict[str, Any] = {
     "num_scenes": int,
     "num_places": int,
@@ -57,13 +57,13 @@ def make(
     """Compose the manifest of a dataset that was written.
 
     Args:
-      dataset: Its plan.
-      tally: What was written and what was rejected.
+      dataset: The plan of the dataset.
+      tally: Counts of what was written and what was rejected.
       sources: Source file, relative -> SHA-256.
       shards: Shard file -> SHA-256.
 
     Returns:
-      The manifest. Every file that was found is either used or listed as rejected.
+      The manifest. Every file found is either used or listed as rejected.
     """
     layout, source = dataset.format, dataset.source
     sizes = {name: (source / name).stat().st_size for name in sources} if source else {}
@@ -100,7 +100,7 @@ def version_dir(data_dir: Path, name: str) -> Path:
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write the manifest into a folder that is not yet in its place."""
+    """Write the manifest into the folder in which a version is being built."""
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
 
@@ -109,14 +109,13 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a version folder.
 
     Args:
-      folder: SHARDS/NAME/1.0.0.
+      folder: DATA_DIR/NAME/1.0.0.
 
     Returns:
-      The manifest; None where there is none, so where there is no whole dataset.
+      The manifest; None if there is no manifest, thus no complete dataset.
 
     Raises:
-      UserError: The file is no manifest or of another format, or something in it has the wrong
-        type.
+      UserError: The file is no manifest or of another format, or an entry has the wrong type.
     """
     path = folder / FILE_NAME
     try:
@@ -129,7 +128,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: not a manifest; --overwrite builds again")
     if manifest.get("format", 1) != FORMAT:
         raise UserError(
-            f"{path}: written in format {manifest.get('format', 1)}, this version reads format"
+            f"{path}: written in format {manifest.get('format', 1)}, but this version reads format"
             f" {FORMAT} (1 has no places); --overwrite builds again"
         )
     if mistake := _mistake(manifest, _CONTENT) or _wrong_value(manifest):
@@ -157,16 +156,16 @@ def _wrong_value(manifest: Mapping[str, Any]) -> str | None:
 
 
 def _mistake(value: Any, kind: Any, where: str = "") -> str | None:
-    """Say what is not of its kind, and where; None where all is right."""
+    """Say which entry has the wrong type; None if all types are right."""
     wanted: type = kind if isinstance(kind, type) else type(kind)
-    # To Python, true and false are whole numbers.
+    # In Python, True and False are ints as well.
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         return f"{where} is {repr(value)[:60]}, not {wanted.__name__}"
     return next(filter(None, (_mistake(*inner) for inner in _inside(value, kind, where))), None)
 
 
 def _inside(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]:
-    """Yield what a list or an object holds: each value, its kind and where it is."""
+    """Yield each value of a list or an object with its kind and its path."""
     dot = f"{where}." if where else ""
     if isinstance(kind, list):
         yield from ((one, kind[0], f"{where}[{index}]") for index, one in enumerate(value))

@@ -15,7 +15,7 @@ from data_prep.shards.shard_file import tfds
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of records: the `index`-th of its split."""
+    """One file of records, number `index` of its split."""
 
     split: str
     index: int
@@ -23,12 +23,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset that was written whole.
+    """A complete dataset on disk.
 
     Attributes:
       folder: DATA_DIR/NAME/1.0.0.
-      manifest: What the manifest says.
-      shards: Number of records of each split's shards, as TFDS has them.
+      manifest: The content of the manifest.
+      shards: Split -> number of records of each of its shards, as TFDS states them.
     """
 
     folder: Path
@@ -42,11 +42,11 @@ class Prepared:
 
     @property
     def has_classes(self) -> bool:
-        """Whether masks hold classes; else they say where there is image (0) or none (255)."""
+        """Whether masks hold classes; else they are 0 where there is image and 255 elsewhere."""
         return bool(self.manifest["task"] != "denoise")
 
     def every_shard(self) -> list[Shard]:
-        """Return the shards in their order."""
+        """Return all shards in order."""
         return [
             Shard(split, index)
             for split, sizes in self.shards.items()
@@ -69,7 +69,7 @@ class Prepared:
 
 
 class Records:
-    """The records of one shard by index, through TFDS as any reader does."""
+    """The records of one shard by index, read through TFDS as training reads them."""
 
     def __init__(self, prepared: Prepared, shard: Shard) -> None:
         sizes = prepared.shards[shard.split]
@@ -104,7 +104,7 @@ def open_prepared(directory: Path) -> Prepared:
       The dataset; no shard has been opened.
 
     Raises:
-      UserError: There is no whole dataset, or its manifest or TFDS's description is damaged.
+      UserError: There is no complete dataset, or its manifest or TFDS's description is damaged.
     """
     for folder in (directory, directory / manifest.VERSION):
         content = manifest.read(folder)
@@ -112,26 +112,26 @@ def open_prepared(directory: Path) -> Prepared:
             break
     else:
         raise UserError(
-            f"{directory}: holds no whole dataset (no {manifest.FILE_NAME} in it or in its"
+            f"{directory}: holds no complete dataset (no {manifest.FILE_NAME} in it or in its"
             f" {manifest.VERSION}); give DATA_DIR/NAME"
         )
     try:
         info = tfds.builder_from_directory(folder).info
         sizes = {split: tuple(info.splits[split].shard_lengths) for split in info.splits}
-    # TFDS meets a damaged JSON file with nearly any exception type.
+    # For a damaged JSON file TFDS raises nearly any exception type.
     except Exception as error:
         message = " ".join(str(error).split())
         raise UserError(
             f"{folder}: TFDS cannot open it ({type(error).__name__}: {message}); build it again"
         ) from error
-    # TFDS sorts the splits by name; the manifest has them in their order.
+    # TFDS sorts the splits by name; the manifest has train, val, test.
     order = [*content["splits"], *sorted(sizes.keys() - content["splits"].keys())]
     shards = {split: sizes[split] for split in order if split in sizes}
     return Prepared(folder, content, shards)
 
 
 def add_arguments(parser: Any) -> None:
-    """Add what every command on a prepared dataset takes."""
+    """Add the arguments of every command on a prepared dataset."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="DATA_DIR/NAME")
     parser.add_argument(
         "--num_workers", type=positive, default=os.cpu_count() or 1, help="processes"

@@ -1,4 +1,4 @@
-"""Scene -> records: tiles with an id and the counts that the manifest sums up."""
+"""Cuts a scene into records: tiles with an id, and the counts that the manifest sums up."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ class SceneRecords:
     """The records of one scene.
 
     Attributes:
-      scene: Where they come from.
+      scene: The scene that they were cut from.
       records: (id, {feature: array or value}).
-      class_pixels: Pixels of each class, [K].
-      ignore_pixels: Pixels with the ignore value, padding included.
-      num_with_change: Records with at least one pixel of a class that is a change.
-      band_counts: See `histograms`, [C, V]: of the pixels whose mask is not the ignore value, those
-        of both dates together.
-      reasons: Files that cannot be used -> why; empty where the scene is good. Then there are no
-        records.
+      class_pixels: Number of pixels of each class, [K].
+      ignore_pixels: Number of pixels with the ignore value, padding included.
+      num_with_change: Number of records with at least one pixel of a class that is a change.
+      band_counts: [C, V], see `histograms`: counts of the pixels whose mask is not the ignore
+        value, both dates added up.
+      reasons: File that cannot be used -> why; empty if the scene is good. A scene with reasons has
+        no records.
     """
 
     scene: Scene
@@ -50,8 +50,8 @@ def scene_records(
       scene: The scene to load.
 
     Returns:
-      Its records and counts. The id of a record is "split/scene/rROW_cCOLUMN" with the position
-      of its top-left pixel in the scene. A scene that cannot be used has reasons instead.
+      The scene's records and counts. The id of a record is "split/scene/rROW_cCOLUMN" with the
+      position of its top-left pixel in the scene. A scene that cannot be used has reasons instead.
     """
     size, num_classes = layout.tile_size, len(layout.classes)
     band_counts = histograms.zeros(layout.num_bands, layout.dtype)
@@ -92,11 +92,11 @@ def scene_records(
 
 
 def _check_classes(scene: Scene, histogram: np.ndarray, num_classes: int) -> None:
-    """Refuse labels that are no class, whichever builder let them pass."""
+    """Refuse labels that are no class, for every builder."""
     outside = np.flatnonzero(histogram[:IGNORE]).tolist()
     outside = [value for value in outside if value >= max(num_classes, 1)]
     if outside:
         raise UserError(
-            f"{scene.split}/{scene.name}: its mask holds {', '.join(map(str, outside[:5]))};"
-            f" {num_classes} classes and 255 = ignore are known (--classes names more)"
+            f"{scene.split}/{scene.name}: its mask holds {', '.join(map(str, outside[:5]))}; the"
+            f" dataset has {num_classes} classes and 255 = ignore (--classes names more)"
         )

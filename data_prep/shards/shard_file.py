@@ -1,4 +1,4 @@
-"""One shard: records -> an ArrayRecord file that TFDS reads, the same bytes every time."""
+"""Writes one shard, an ArrayRecord file that TFDS reads; the same records give the same bytes."""
 
 import functools
 import os
@@ -16,8 +16,8 @@ from data_prep.shards.records import SceneRecords, scene_records
 from data_prep.shards.tally import Tally
 
 with warnings.catch_warnings():
-    # Libraries below TFDS use what the standard library or NumPy have deprecated; neither the
-    # user nor we can mend it. This is the only place where data_prep imports TFDS.
+    # Libraries below TFDS use deprecated parts of the standard library and NumPy; neither the user
+    # nor we can mend that. This is the only place where data_prep imports TFDS.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", FutureWarning)
     import tensorflow_datasets as tfds
@@ -32,8 +32,8 @@ def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
     """Return the TFDS features of a dataset's records."""
     side = layout.tile_size
 
-    # As plain bytes: a reader takes them five times as fast as PNG (`python -m benchmarks
-    # data_prep`), and the compression of ArrayRecord keeps files within 30 % of PNG's size.
+    # Plain bytes are read five times as fast as PNG (`python -m benchmarks data_prep`), and
+    # ArrayRecord's compression keeps the files within 30 % of PNG's size.
     def array(bands: int, dtype: str) -> tfds.features.Tensor:
         return tfds.features.Tensor(
             shape=(side, side, bands), dtype=np.dtype(dtype), encoding=tfds.features.Encoding.BYTES
@@ -48,7 +48,7 @@ def features(layout: RecordFormat) -> tfds.features.FeaturesDict:
 
 
 def examples(results: Iterable[SceneRecords], tally: Tally) -> Records:
-    """Yield the records of scenes as TFDS takes them, and count them."""
+    """Yield the records of scenes in the form that TFDS takes, and count them."""
     for result in results:
         tally.add(result)
         yield from result.records
@@ -57,8 +57,8 @@ def examples(results: Iterable[SceneRecords], tally: Tally) -> Records:
 class DeterministicWriter(tfds_writer.ExampleWriter):
     """Writes the same bytes for the same records.
 
-    A record is a protobuf map, whose entries TFDS serialises in an order that changes from process
-    to process; here they are sorted.
+    A record is a protobuf map. TFDS serialises its entries in an order that changes from process to
+    process; here they are sorted.
     """
 
     def write(self, path: Any, examples: Any) -> Any:
@@ -72,7 +72,7 @@ class DeterministicWriter(tfds_writer.ExampleWriter):
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One file of records, for some machine to write."""
+    """One file of records to write, on any machine."""
 
     path: Path
     scenes: tuple[Scene, ...]
@@ -81,7 +81,7 @@ class ShardFile:
 def write_shard(
     load: Callable[[Scene], Mapping[str, np.ndarray]], layout: RecordFormat, shard: ShardFile
 ) -> dict[str, Any]:
-    """Write one shard; return the number of its records and what its tally counted."""
+    """Write one shard; return the number of its records and its tally, as JSON can hold it."""
     tally = Tally(layout)
     specification = features(layout)
     writer = tfds_writer.ShardWriter(
@@ -92,7 +92,7 @@ def write_shard(
         ),
     )
     results = map(functools.partial(scene_records, load, layout), shard.scenes)
-    # Runners may try a piece of work twice, even at the same time.
+    # Runners may work on a shard twice, even at the same time.
     attempt = shard.path.with_name(f"attempt-{uuid.uuid4().hex}")
     number = writer.write(path=attempt, examples=examples(results, tally))
     os.replace(attempt, shard.path)

@@ -1,4 +1,4 @@
-"""The files that a dataset was built from: found again in a folder, and compared with it."""
+"""Finds the source files of a dataset in a folder, and compares the two."""
 
 import itertools
 from collections.abc import Mapping
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from data_prep.shards import checksums
 
-# Files whose content is compared where nobody asked for all: another dataset differs in each.
+# Number of files whose content is compared. Two different datasets differ in every file.
 _NUM_SAMPLES = 16
 
 
 def root(source: Path, first: str) -> Path:
-    """Find what the manifest's paths are relative to.
+    """Find the folder that the manifest's paths are relative to.
 
     Args:
       source: The folder that the user names.
       first: One of the paths.
 
     Returns:
-      The source, its parent, or a folder in it; the source where none holds the file.
+      The source, its parent, or a folder in it; the source if none of them holds the file.
     """
     below = (path for path in sorted(source.rglob("*")) if path.is_dir())
     places = itertools.chain((source, source.parent), below)
@@ -26,18 +26,18 @@ def root(source: Path, first: str) -> Path:
 
 
 def difference(source: Path, digests: Mapping[str, str], sizes: Mapping[str, int]) -> str | None:
-    """Tell how a folder differs from the files that a dataset was built from.
+    """Say how a folder differs from the files that a dataset was built from.
 
-    Names and sizes of all of them are compared, and the content of some: `verify --source` reads
-    them all. Files that came later are not looked for.
+    Names and sizes of all files are compared, and the content of some; `verify --source` compares
+    the content of all. Files added to the folder since are not noticed.
 
     Args:
       source: The folder.
-      digests: File, as in the manifest -> SHA-256.
-      sizes: File -> bytes.
+      digests: Path of a file as in the manifest -> SHA-256.
+      sizes: Path of a file -> bytes.
 
     Returns:
-      The first difference as a clause; None where there is none.
+      The first difference as a clause; None if there is none.
     """
     names = sorted(digests)
     if not names:
@@ -47,10 +47,10 @@ def difference(source: Path, digests: Mapping[str, str], sizes: Mapping[str, int
         try:
             size = (folder / name).stat().st_size
         except OSError:
-            return f"{name} is not in it"
+            return f"{name} is missing"
         if size != sizes.get(name, size):
-            return f"{name} has {size} bytes in it and had {sizes[name]}"
+            return f"{name} has {size} bytes and had {sizes[name]}"
     for name in names[:: max(1, len(names) // _NUM_SAMPLES)]:
         if (digest := checksums.of_file(folder / name)) != digests[name]:
-            return f"{name} has the SHA-256 {digest} in it and had {digests[name]}"
+            return f"{name} has the SHA-256 {digest} and had {digests[name]}"
     return None

@@ -1,4 +1,4 @@
-"""Which scene belongs to which split (pure). Places are the unit: what shows one stays together."""
+"""Divides scenes among splits (pure). Scenes of one place always stay together."""
 
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -13,8 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 def shuffled(groups: Iterable[str], seed: int) -> list[str]:
     """Return the groups in an order that depends on the seed and on each name alone.
 
-    Ordering by a hash (and not by a shuffle of the list) leaves the others in their order when a
-    place is added, so a grown dataset keeps nearly all its places in their splits.
+    The order is by a hash, not a shuffle of the list: when a place is added, the others keep their
+    order, so a grown dataset keeps nearly all its places in their splits.
     """
     return sorted(
         set(groups), key=lambda name: (hashlib.sha256(f"{seed}/{name}".encode()).digest(), name)
@@ -25,7 +25,7 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     """Divide groups of scenes among train, val and test.
 
     Args:
-      groups: Names of what must stay together: places.
+      groups: Names of the groups that must stay together, which are places.
       fractions: Shares of train, val and test; their sum is 1.
       seed: Seed of the order.
 
@@ -46,7 +46,7 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
         name: max(1, round(share * len(order))) if share > 0 else 0
         for name, share in zip(SPLITS, fractions, strict=True)
     }
-    # The largest split absorbs the rounding, so the small ones keep their minimum of one.
+    # The largest split absorbs the rounding, so that small splits keep at least one group.
     largest = max(wanted, key=lambda name: counts[name])
     counts[largest] += len(order) - sum(counts.values())
     names = [name for name in SPLITS for _ in range(counts[name])]
@@ -65,17 +65,17 @@ def with_validation(
     seed: int,
     what: str,
 ) -> tuple[dict[Key, str], str]:
-    """Cut val from train where the source has train, but no val; test stays as it is.
+    """Cut val from train if the source has train but no val; test stays as it is.
 
     Args:
-      split_of: Scene -> split, as the source has them.
-      group_of: Scene -> what must stay in one split.
+      split_of: Scene -> split, as in the source.
+      group_of: Scene -> its group, which must stay in one split.
       fractions: Shares of train, val and test.
       seed: Seed of the order.
-      what: What the groups are called.
+      what: Word for the groups, in the plural.
 
     Returns:
-      Scene -> split, and the rule as a clause; empty where nothing was cut.
+      Scene -> split, and the rule as a clause; the rule is empty if nothing was cut.
 
     Raises:
       UserError: Train cannot be divided.
@@ -90,14 +90,14 @@ def with_validation(
         for scene, split in split_of.items()
     }
     rule = (
-        f"; there is no val: {len(val)} of {len(train)} train {what} became val, in the order of a"
-        f" hash of seed {seed} and the name"
+        f"; the source has no val: {len(val)} of {len(train)} train {what} became val, in the order"
+        f" of a hash of seed {seed} and the name"
     )
     return cut, rule
 
 
 def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) -> set[str]:
-    """Choose the groups of train that become val, where the source has no val folder.
+    """Choose the groups of train that become val, for a source without a val folder.
 
     Args:
       train: Groups of the source's train folder.
@@ -108,18 +108,18 @@ def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) 
       The chosen groups: at least one, never all.
 
     Raises:
-      UserError: Train has fewer than two groups, or no share.
+      UserError: Train has fewer than two groups, or its share is 0.
     """
     order = shuffled(train, seed)
     if len(order) < 2:
         raise UserError(
-            f"no val folder, and train has {len(order)} place(s): at least 2 are needed to cut a"
-            " val split from it"
+            f"the source has no val folder, and train has {len(order)} place(s): at least 2 are"
+            " needed to cut a val split from train"
         )
     if not fractions[0]:
         raise UserError(
-            f"no val folder, and --splits={','.join(f'{s:g}' for s in fractions)} leaves nothing to"
-            " train: val is cut from train by val/(train+val)"
+            f"the source has no val folder, and --splits={','.join(f'{s:g}' for s in fractions)}"
+            " leaves nothing to train: the share val/(train+val) of train becomes val"
         )
     share = fractions[1] / (fractions[0] + fractions[1])
     number = min(len(order) - 1, max(1, round(share * len(order))))

@@ -1,4 +1,4 @@
-"""What was written, split by split, and which files were used or not: summed while scenes pass."""
+"""Counts what is written, split by split, and which files are used, scene after scene."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ class Tally:
 
     Attributes:
       used: Files of the scenes that were written.
-      reasons: Files at fault -> why.
-      partners: The other files of the scenes they belong to -> the file at fault.
+      reasons: File at fault -> why.
+      partners: Other file of a rejected scene -> the file at fault in that scene.
     """
 
     def __init__(self, layout: RecordFormat) -> None:
@@ -42,7 +42,7 @@ class Tally:
         )
 
     def add(self, result: SceneRecords) -> None:
-        """Count one scene, or note why it is left out."""
+        """Count a scene, or note why it is left out."""
         split, files = result.scene.split, result.scene.files.values()
         if result.reasons:
             self._rejected_scenes[split].append(result.scene.name)
@@ -62,7 +62,7 @@ class Tally:
         self._band_counts[split] += result.band_counts
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything that was counted, as what JSON can hold."""
+        """Return all counts in a form that JSON can hold."""
         return {
             "used": sorted(map(str, self.used)),
             "reasons": {str(path): reason for path, reason in self.reasons.items()},
@@ -78,9 +78,9 @@ class Tally:
         }
 
     def merge(self, part: Mapping[str, Any]) -> None:
-        """Add what another tally counted, as its `to_json` gave it.
+        """Add the counts of another tally, given by its `to_json`.
 
-        Merged in the order of their scenes, parts give what one tally of all scenes holds.
+        Tallies merged in the order of their scenes equal one tally of all scenes.
         """
         self.used.update(map(Path, part["used"]))
         for path, reason in part["reasons"].items():
@@ -128,12 +128,12 @@ class Tally:
         return entries
 
     def num_used(self) -> int:
-        """Number of files that were used; one that is at fault in any scene is not one of them."""
+        """Number of files that were used; a file that is at fault in any scene does not count."""
         return len(self.used - self.reasons.keys())
 
     def rejections(self, dataset: Dataset) -> tuple[Rejection, ...]:
-        """Return all files that were not used, those known before the writing first."""
-        if dataset.source is None:  # Then there are no files.
+        """Return all files that were not used, first those rejected before writing began."""
+        if dataset.source is None:  # The scenes have no files.
             return dataset.rejected
         of_scenes = rejection.account(dataset.source, self.reasons, self.partners, self.used)
         return (*dataset.rejected, *of_scenes)

@@ -1,4 +1,4 @@
-"""The same image in two splits: a score on one of them would know what was trained on (pure)."""
+"""Finds the same image in two splits: a score on it would measure what was memorised (pure)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,18 +12,18 @@ _NOT_IMAGES = ("mask", "label", "udm", "metadata")  # Last words of roles.
 
 
 def without_twins(dataset: Dataset, digests: Mapping[Path, str]) -> Dataset:
-    """Leave scenes out so that no image lies in two splits, byte for byte.
+    """Leave out scenes so that no image, compared byte for byte, lies in two splits.
 
-    Test keeps its images, so that scores on it stay comparable, and val keeps its own against
-    train.
+    Of two splits with the same image the later one keeps it: test keeps all its images, so that
+    scores on test stay comparable.
 
     Args:
       dataset: The dataset.
       digests: Checksum of each file.
 
     Returns:
-      The dataset without the scenes that show an image of a later split; their files are rejected,
-      but for those that other scenes use.
+      The dataset without the scenes that show an image of a later split. Files of these scenes are
+      rejected unless other scenes use them.
     """
     twins = find(dataset.scenes, digests)
     if not twins:
@@ -59,8 +59,8 @@ def find(
       digests: Checksum of each file.
 
     Returns:
-      (split, image) -> (later split that shows the same, an image there), of train, val, test.
-      Masks may well be the same. A file that is divided among splits by windows is no twin of
+      (split, image) -> (later split with the same image, its path there); the order is train, val,
+      test. Masks may be the same. A file that is divided among splits by windows is no twin of
       itself.
     """
     places: dict[str, dict[str, dict[Path, None]]] = defaultdict(lambda: defaultdict(dict))

@@ -1,4 +1,4 @@
-"""Dataset -> ArrayRecord shards described by TFDS, without TensorFlow."""
+"""Writes a dataset as ArrayRecord shards described by TFDS, without TensorFlow."""
 
 import contextlib
 import fcntl
@@ -29,8 +29,8 @@ from data_prep.shards.shard_file import (
 )
 from data_prep.shards.tally import Tally
 
-# Raw pixels per shard. A shard is held in memory while it is written (compressed, about three
-# quarters of it), and a dataset of the paper's size still has tens of shards, not thousands.
+# Bytes of raw pixels in a shard. A shard is held in memory while it is written (compressed, to
+# about three quarters), and a dataset of the paper's size has tens of shards, not thousands.
 SHARD_BYTES = 128 * 2**20
 
 
@@ -60,16 +60,16 @@ def shard_plan(dataset: Dataset) -> dict[str, list[list[Scene]]]:
 
 
 class _Info(tfds.core.DatasetInfo):
-    """A dataset that only its owner knows."""
+    """The description of a dataset that is not public."""
 
     def initialize_from_bucket(self) -> None:
-        """Do not look it up among the public ones (TFDS leaves a temporary folder at each look)."""
+        """Do not look it up among the public ones (TFDS leaves a temporary folder each time)."""
 
 
-# Not tfds.core.GeneratorBasedBuilder: its shuffling writer spills to disk through TensorFlow once
-# a split exceeds 1 GB. This one streams shard by shard and keeps the order of the scenes.
+# Why not tfds.core.GeneratorBasedBuilder: its shuffling writer spills to disk through TensorFlow
+# once a split exceeds 1 GB. This builder streams shard by shard and keeps the order of the scenes.
 class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes one dataset; its name, features and scenes are those of `dataset`."""
+    """Writes `dataset`: its name, features and scenes are taken from there."""
 
     VERSION = tfds.core.Version(manifest.VERSION)
 
@@ -97,7 +97,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
         return DeterministicWriter(file_format=self.info.file_format)
 
     def _log_download_bytes(self) -> None:
-        """Say nothing: nothing is downloaded, and the summary says where the dataset lies."""
+        """Print nothing: nothing is downloaded, and the summary says where the dataset lies."""
 
     _log_download_done = _log_download_bytes
 
@@ -113,9 +113,9 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
         yield from examples(itertools.islice(self._results, num_scenes), self._tally)
 
     def _write_with_beam(self, runner: beam.Runner) -> None:
-        # Not TFDS's own Beam path (4.9.10): it sorts the lengths of the shards as text, so that
-        # from the eleventh shard on records are looked up in the wrong file, writes the first of
-        # three splits three times, and leaves its notes in the folder.
+        # TFDS's own Beam path (4.9.10) has faults: it sorts the lengths of the shards as text, so
+        # that from the eleventh shard on records are looked up in the wrong file; it writes the
+        # first of three splits three times; and it leaves its notes in the folder.
         shards = {
             split: [
                 ShardFile(Path(path), tuple(scenes))
@@ -150,7 +150,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
                     filename_template=self._get_filename_template(split),
                 )
             )
-        for leftover in Path(self.data_dir).glob("attempt-*"):  # Of an attempt that was given up.
+        for leftover in Path(self.data_dir).glob("attempt-*"):  # Abandoned attempts.
             leftover.unlink()
         self.info.set_splits(tfds.core.SplitDict(infos))
 
@@ -173,8 +173,8 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
             for path in sorted(tally.used):
                 name = path.relative_to(dataset.source).as_posix()
                 sources[name] = self._digests.get(path) or checksums.of_file(path)
-        # TFDS works in a temporary folder and renames it at the end: with the manifest inside, the
-        # shards and the manifest appear together or not at all.
+        # TFDS works in a temporary folder and renames it at the end. The manifest is written there,
+        # so shards and manifest appear together or not at all.
         folder = Path(self.data_dir)
         written = {
             path.name: checksums.of_file(path) for path in sorted(folder.glob("*.array_record*"))
@@ -186,21 +186,22 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
 def write(
     dataset: Dataset, data_dir: Path, *, num_workers: int, runner: beam.Runner | None = None
 ) -> dict[str, Any]:
-    """Write a dataset to DATA_DIR/NAME/1.0.0, replacing what is there.
+    """Write a dataset to DATA_DIR/NAME/1.0.0, replacing the one that is there.
 
     Args:
       dataset: What to write.
       data_dir: Folder of all datasets.
       num_workers: Number of processes that load and encode; the bytes do not depend on it.
-      runner: Apache Beam's, which then loads and encodes in their place; the bytes do not depend
-        on it either. All its machines must see the source and `data_dir` under the same paths.
+      runner: A runner of Apache Beam that loads and encodes in place of these processes; the bytes
+        do not depend on it either. All its machines must see the source and `data_dir` under the
+        same paths.
 
     Returns:
       The manifest.
 
     Raises:
       UserError: Another process is writing the same dataset, the folder holds something else, or
-        files cannot be used and the dataset's `on_error` is fail: they are listed at the end.
+        files cannot be used and the dataset's `on_error` is fail; all such files are listed.
     """
     folder = manifest.version_dir(data_dir, dataset.name)
     with _locked(folder.parent):
@@ -216,8 +217,8 @@ def write(
         )
         with (
             contextlib.closing(results),  # Ends the bar's line before an error is printed.
-            # Beside the old version, which stays until the new one is whole; named so that
-            # `_clear` finds it after a kill.
+            # The folder lies beside the old version, which stays until the new one is complete;
+            # `_clear` finds it by its name after a kill.
             tempfile.TemporaryDirectory(
                 prefix="incomplete.", suffix=f"_{folder.name}", dir=folder.parent
             ) as new,
@@ -225,18 +226,18 @@ def write(
             builder = _Builder(dataset, digests, Path(new), results, runner)
             # TFDS insists on a folder for downloads.
             builder.download_and_prepare(file_format="array_record", download_dir=f"{new}/unused")
-            # Every scene is written; this also ends the bar.
+            # Every scene must have been written; next() also ends the bar.
             assert runner is not None or next(results, None) is None
             _put(manifest.version_dir(Path(new), dataset.name), folder)
     return builder.manifest
 
 
 def _without_twins(dataset: Dataset, num_workers: int) -> tuple[Dataset, dict[Path, str]]:
-    """Leave out images of a later split, or refuse them; return the checksums of all files, too."""
+    """Leave out images that a later split has, or refuse them; also return all checksums."""
     if dataset.source is None:
         return dataset, {}
     files = {path for scene in dataset.scenes for path in scene.files.values()}
-    # What cannot be read has none: the loader meets it, and says so.
+    # A file that cannot be read has no checksum; the loader will report it.
     digests = {
         path: digest
         for path, (digest, _) in checksums.of_files(files, num_workers=num_workers).items()
@@ -250,7 +251,7 @@ def _without_twins(dataset: Dataset, num_workers: int) -> tuple[Dataset, dict[Pa
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the dataset's folder; the lock ends with the process, however that ends."""
+    """Lock the dataset's folder; the lock ends with the process, however the process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
@@ -261,21 +262,21 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def clear(data_dir: Path, name: str) -> None:
-    """Remove what a build left that was killed when its dataset was already in its place.
+    """Remove the leftovers of a build that was killed after its dataset was complete.
 
     Args:
       data_dir: Folder of all datasets.
-      name: Of the dataset, which stays as it is.
+      name: Name of the dataset, which stays as it is.
     """
     folder = manifest.version_dir(data_dir, name)
     if any(_leftovers(folder)):
-        # Else another build is on, or the folder is not ours to write: it does no harm there.
+        # If another build is running or the folder is read-only, the leftovers stay: no harm done.
         with contextlib.suppress(UserError, OSError), _locked(folder.parent):
             _clear(folder)
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a killed build left; the lock says that nobody is writing it."""
+    """Remove the leftovers of a killed build; the caller holds the lock, so no build is running."""
     replaced = _replaced(folder)
     if replaced.exists() and not folder.exists():  # Killed between the two steps of `_put`.
         replaced.rename(folder)
@@ -283,7 +284,7 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(leftover)
     known = any((folder / name).exists() for name in (manifest.FILE_NAME, "dataset_info.json"))
     if folder.exists() and not known and any(folder.iterdir()):
-        raise UserError(f"{folder}: exists and holds no dataset; remove it or choose --name")
+        raise UserError(f"{folder}: exists but holds no dataset; remove it or change --name")
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -291,7 +292,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _put(built: Path, folder: Path) -> None:
-    """Put a whole version in its place; each step is one that cannot be cut in two."""
+    """Move a complete version to its place, in steps that are atomic each."""
     if folder.exists():
         folder.rename(_replaced(folder))
     built.rename(folder)

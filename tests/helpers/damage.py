@@ -1,4 +1,4 @@
-"""Ways to damage a file, by its kind; each is a function of the file's bytes and a generator."""
+"""Ways to damage a file, by its kind: functions of its bytes, a generator and another file."""
 
 import json
 import struct
@@ -56,7 +56,7 @@ def noise(data, rng, _other):
 
 
 def huge_png(data, rng, _other):
-    """A header of enormous size with its right checksum."""
+    """State an enormous size in the header, with the right checksum."""
     sizes = rng.choice(((2**31 - 1, 2**31 - 1), (60000, 60000), (2**31 - 1, 1), (1, 2**20)))
     head = b"IHDR" + struct.pack(">II", *sizes) + data[24:29]
     return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
@@ -70,7 +70,7 @@ def huge_jpeg(data, rng, _other):
 
 
 def huge_tiff(data, rng, _other):
-    """Other values in some of the first tags: size, bits, compression, offsets, counts."""
+    """Change values in some of the first tags: size, bits, compression, offsets, counts."""
     order = "<" if data[:2] == b"II" else ">"
     (start,) = struct.unpack_from(order + "I", data, 4)
     (number,) = struct.unpack_from(order + "H", data, start)
@@ -97,17 +97,17 @@ def _nodes(value, path=()):
 
 
 def wrong_json(data, rng, _other):
-    """One node of another type."""
+    """Give one node another type."""
     return _replaced(data, rng, lambda path, old: True, NONSENSE)
 
 
 def wrong_wkt(data, rng, _other):
-    """One WKT, or any text where there is none, that is nonsense."""
+    """Replace one WKT, or any text if there is none, by nonsense."""
     return _replaced(data, rng, lambda path, old: isinstance(old, str), WKT)
 
 
 def wrong_number(data, rng, _other):
-    """One coordinate that is enormous, or none at all."""
+    """Make one coordinate enormous, or no number at all."""
     numbers = [1e308, -1e9, 0, "NaN", None, [1, 2]]
     return _replaced(data, rng, lambda path, old: isinstance(old, int | float), numbers)
 
@@ -124,7 +124,7 @@ def _replaced(data, rng, chosen, values):
     paths = [path for path in _nodes(tree) if path and chosen(path, at(path))]
     if not paths:
         return b"[]"
-    # By depth first, for most nodes are coordinates.
+    # The depth is drawn first, because most nodes are coordinates.
     depth = rng.choice(sorted({len(path) for path in paths}))
     path = rng.choice([path for path in paths if len(path) == depth])
     at(path[:-1])[path[-1]] = rng.choice(values)
@@ -142,5 +142,5 @@ OF_KIND = {
 
 
 def ways(suffix):
-    """Every way to damage a file of this suffix."""
+    """Return every way to damage a file with this suffix."""
     return (*GENERAL, *OF_KIND.get(suffix, ()))

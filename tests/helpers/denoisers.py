@@ -1,4 +1,4 @@
-"""Denoisers and the noise process they are for, whose images are known."""
+"""Denoisers whose sampled images are known, and the noise process for them."""
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,12 @@ def gaussian_process(alphas_cumprod=None):
 
 
 def denoiser_that_says(values):
-    """A denoiser of pixel values that are given by timestep."""
+    """Return a denoiser whose output is given for each timestep."""
     return lambda x_t, t: jnp.full_like(x_t, values[int(t[0])])
 
 
 def exact_denoiser(process, mean, std, prediction_type):
-    """The best denoiser there is for images whose pixels are drawn from N(mean, std**2)."""
+    """Return the optimal denoiser for images whose pixels are drawn from N(mean, std**2)."""
 
     def denoise(x_t, t):
         signal = process.signal[t][:, None, None, None]

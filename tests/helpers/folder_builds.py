@@ -1,4 +1,4 @@
-"""Building any folder in tests: its files, the command, what came out."""
+"""Builds of `data_prep folder` in tests: writes the files, runs the command, loads the result."""
 
 import json
 import zlib
@@ -14,13 +14,13 @@ GRID = {"crs": "EPSG:32616", "transform": rasterio.Affine(0.5, 0, 100, 0, -0.5, 
 
 
 def grid_of(stem):
-    """A grid far from that of any other stem, so that scenes are places of their own."""
+    """Return a grid far from that of any other stem, so that each scene is its own place."""
     north = rasterio.Affine.translation(0, 1000 * (zlib.crc32(stem.encode()) % 9000))
     return GRID | {"transform": north * GRID["transform"]}
 
 
 def save(path, array, grid=None):
-    """Save [H, W] or [H, W, C] as what the suffix says; a TIFF on a grid of its stem's own."""
+    """Save [H, W] or [H, W, C] in the format of the suffix; a TIFF has the grid of its stem."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".tif":
         bands = array[..., None] if array.ndim == 2 else array
@@ -46,7 +46,7 @@ def square(height=40, width=40, value=255):
 
 
 def roofs(folder):
-    """Write eight scenes of image and mask without split folders; return their folder."""
+    """Write eight scenes with image and mask, without split folders; return their folder."""
     for i in range(8):
         save(folder / f"My-Roofs/image/{i}.png", picture(i))
         save(folder / f"My-Roofs/mask/{i}.png", square())
@@ -66,7 +66,7 @@ def load(source, name="my_roofs"):
 
 
 def error(capsys):
-    """The error lines, without the progress bar."""
+    """Return the lines of the error, without the progress bar."""
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("data_prep: error: "))
     return [lines[start].removeprefix("data_prep: error: "), *lines[start + 1 :]]

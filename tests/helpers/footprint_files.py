@@ -1,4 +1,4 @@
-"""GeoJSON files of footprints in tests, and the masks drawn from them."""
+"""GeoJSON files of footprints for tests, and the masks drawn from them."""
 
 import json
 
@@ -18,7 +18,7 @@ GRID = Grid(48, 64, rasterio.Affine(PIXEL, 0, -13556570.0, 0, -PIXEL, 4579425.8)
 
 
 def square(x, y, side=8.0):
-    """A ring in pixel coordinates."""
+    """Return a square ring in pixel coordinates."""
     return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
 
 
@@ -36,7 +36,7 @@ def collection(*features, crs=None):
 
 
 def georeferenced(ring, crs, grid=GRID):
-    """Pixel coordinates -> coordinates of a CRS."""
+    """Turn pixel coordinates into coordinates of a CRS."""
     x, y = grid.transform * np.array(ring, float).T
     if crs != grid.crs:
         x, y = reproject(grid.crs, crs, x, y)

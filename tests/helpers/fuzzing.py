@@ -1,7 +1,7 @@
 """Damage sources, build, check: `fuzzing.py WORKDIR SEED ROUNDS NAME SUBFOLDER [OPTION ...]`.
 
-One process for many builds, for starting one takes longer than building a miniature. Prints one
-JSON object a build. Memory is limited, and a build that hangs is ended by an alarm.
+One process runs many builds, because starting a process takes longer than building a miniature. It
+prints one JSON object a build. Memory is limited, and an alarm ends a build that hangs.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from data_prep.miniatures.command import MINIATURES
 from data_prep.shards import prepared
 
 MEMORY = 2 * 2**30
-SECONDS = 60  # Of a build that takes a tenth of one; the machine may be busy.
-DAMAGED = 6  # Files of a build.
+SECONDS = 60  # Limit of a build that takes a tenth of a second; the machine may be busy.
+DAMAGED = 6  # Number of damaged files in a build.
 
 
 def write_folder(source, task):
-    """Scenes of every kind of file for `data_prep folder`."""
+    """Write scenes with every kind of file for `data_prep folder`."""
     rng = np.random.default_rng(0)
     suffixes = (".png", ".jpg", ".tif")
     for split, number in (("train", 6), ("val", 3), ("test", 3)):
@@ -50,7 +50,7 @@ def write_folder(source, task):
 
 
 def records_by_scene(folder):
-    """(split, scene) -> a digest of its records, their split apart."""
+    """Return (split, scene) -> a digest of its records that leaves out the split."""
     dataset = prepared.open_prepared(folder)
     digests = {}
     for shard in dataset.every_shard():
@@ -64,13 +64,13 @@ def records_by_scene(folder):
 
 
 def peak_memory():
-    """Most bytes this process has held; `ru_maxrss` begins with those of its parent."""
+    """Return the peak memory of this process in bytes; `ru_maxrss` would include its parent's."""
     status = pathlib.Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def quiet_main(command):
-    """Run a command; return its exit code and what it said of errors."""
+    """Run a command; return its exit code and its error message."""
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         code = main(command)
@@ -79,7 +79,7 @@ def quiet_main(command):
 
 
 def damaged_copy(pristine, source, used, rng, counts):
-    """Copy a source and damage some of the files that are used, a way after the other."""
+    """Copy a source and damage some of its used files, each in another way."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(pristine, source)
     chosen = rng.sample(used, min(DAMAGED, len(used)))
@@ -97,7 +97,7 @@ def damaged_copy(pristine, source, used, rng, counts):
 
 
 def check(folder, reference, files_of_scene, damaged, source):
-    """Return what is wrong with a build that went to its end."""
+    """Return the faults of a finished build, and its rejected files with their reasons."""
     wrong = []
     manifest = json.loads((folder / "manifest.json").read_text())
     rejected = {entry["path"]: entry["reason"] for entry in manifest["rejected"]}
@@ -113,10 +113,10 @@ def check(folder, reference, files_of_scene, damaged, source):
     for scene, files in files_of_scene.items():
         if files & damaged.keys() or any(_is_twin(rejected.get(f, ""), damaged) for f in files):
             continue
-        # In whichever split: a val split cut from the others changes where some of them are gone.
+        # The split may differ: a val split that is cut from train changes when scenes are lost.
         same = [digest for (_, name), digest in found.items() if name == scene[1]]
         if reference[scene] not in same:
-            wrong.append(f"scene {scene} is gone or changed, none of its files was damaged")
+            wrong.append(f"scene {scene} is gone or changed, but none of its files was damaged")
     sheet = folder.parent / "sheet.png"
     code, said = quiet_main(
         ["verify", str(folder), f"--source={source}", f"--output={sheet}", "--num_workers=1"]
@@ -125,7 +125,7 @@ def check(folder, reference, files_of_scene, damaged, source):
 
 
 def _is_twin(reason, damaged):
-    """Whether a file was left out because a damaged one became the same image in a later split."""
+    """Whether a file was left out because it equals a damaged file of a later split."""
     return reason.startswith("is the same image") and any(name in reason for name in damaged)
 
 
@@ -148,7 +148,7 @@ def fuzz(workdir, seed, rounds, name, subfolder, options):
     args = parse([*command, f"--source={pristine}"])
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         plan = BUILDERS[builder].plan(args, "fuzz")
-    pristine = plan.source  # A builder may look for the folder that it wants below.
+    pristine = plan.source  # A builder may choose a folder inside the source.
     files_of_scene = {
         (scene.split, scene.name): {
             path.relative_to(pristine).as_posix() for path in scene.files.values()
@@ -164,7 +164,7 @@ def fuzz(workdir, seed, rounds, name, subfolder, options):
     rng, counts = random.Random(seed), {}
     signal.signal(signal.SIGALRM, hang)
     for _ in range(rounds):
-        # One scene of each split stays whole, for a split without any is an error of its own.
+        # One scene of each split stays undamaged, because an empty split is another error.
         kept = {scene.split: scene for scene in rng.sample(plan.scenes, len(plan.scenes))}
         whole = {
             name for scene in kept.values() for name in files_of_scene[scene.split, scene.name]

@@ -1,4 +1,4 @@
-"""A small hub on this machine: `hub_server.serve(files, commit)`; answers as the real one does."""
+"""A small local hub, `hub_server.serve(files, commit)`, that answers like the real one."""
 
 import contextlib
 import hashlib
@@ -54,7 +54,7 @@ def _sha(data):
 
 @contextlib.contextmanager
 def serve(files, commit):
-    """Serve files of `owner/repo`; yields the server's address and the list of what was asked."""
+    """Serve files of `owner/repo`; yield the server's address and the list of requests."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.files, server.commit, server.asked = files, commit, []
     thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""Problems whose network is linear, so that what a step makes of them can be worked by hand."""
+"""Problems with a linear network, so that the result of a step can be computed by hand."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ from noise2map_jax.method.tasks import get_task
 
 
 class Linear:
-    """Each pixel times the backbone's matrix, times the task's."""
+    """A network that multiplies each pixel by the backbone's matrix, then by the task's."""
 
     def __init__(self):
         self.seen = []
@@ -20,13 +20,13 @@ class Linear:
 
 
 def linear_problem(task="ss", prediction_type="epsilon", **fields):
-    """Values 0 and 2 of the sensor are -1 and 1; classes weigh 1 and 3."""
+    """Return a problem in which sensor values 0 and 2 are -1 and 1, and classes weigh 1 and 3."""
     fields = {"class_weights": (1.0, 3.0)} | fields
     return Problem(Linear(), get_task(task, prediction_type), (0.0, 2.0), **fields)
 
 
 def linear_params(**heads):
-    """A backbone of two channels that doubles them, and the matrices of tasks."""
+    """Return parameters: a backbone that doubles its two channels, and the matrices of tasks."""
     heads = heads or {"ss": [[1.0, -1.0], [0.5, 0.25]]}
     return {"unet": {"kernel": 2 * jnp.eye(2)}} | {
         f"{task}_output_conv": {"kernel": jnp.asarray(kernel)} for task, kernel in heads.items()
@@ -34,7 +34,7 @@ def linear_params(**heads):
 
 
 def pixels(values, labels):
-    """A batch of images of one pixel: values [B, 2] in {0, 1, 2}, labels [B]."""
+    """Return a batch of images of one pixel: values [B, 2] in {0, 1, 2}, labels [B]."""
     return {
         "image": np.asarray(values, np.uint8)[:, None, None],
         "mask": np.asarray(labels, np.uint8)[:, None, None, None],
@@ -42,7 +42,7 @@ def pixels(values, labels):
 
 
 def cross_entropy_by_hand(values, labels, backbone, head, weights=(1.0, 3.0)):
-    """Numerator, denominator, and the numerator's gradients, in float64 (PyTorch's definition)."""
+    """Return numerator, denominator and gradients of the numerator, in float64, as PyTorch does."""
     x = np.asarray(values, np.float64) - 1
     keep = np.asarray(labels) != 255
     x, y = x[keep], np.asarray(labels)[keep]

@@ -1,4 +1,4 @@
-"""Segmentation and change detection over one backbone of a few thousand parameters."""
+"""A config of segmentation and change detection over one backbone of a few thousand parameters."""
 
 import thin_config
 

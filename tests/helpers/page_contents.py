@@ -1,4 +1,4 @@
-"""Small contents of pages, for their tests."""
+"""Small contents of pages, for tests of the pages."""
 
 import dataclasses
 
@@ -78,13 +78,13 @@ def a_ranking(sample=SAMPLE, shift=0.0):
 
 
 def a_study(**fields):
-    """A study of three variants with every part; `fields` replace some."""
+    """Return the content of a study of three variants, with every part; `fields` replace some."""
     timesteps = np.array([0, 250, 500, 999])
     contrast = np.abs(np.linspace(1, -1, 1000))
     study = StudyPage(
         title="A study",
         protocol="320 tiles of 80 scenes",
-        command="python -m noise2map_jax.study.study --seeds=0,1,2",
+        command="python -m noise2map_jax.main --mode=ablate --config.study.seeds=0,1,2",
         config="noise:\n  kind: swap",
         reference="paper",
         ranking=a_ranking(),
@@ -105,7 +105,7 @@ def a_study(**fields):
 
 
 def a_hostile_study():
-    """A study whose names are long, of rare signs, and markup of several languages."""
+    """Return a study whose names are long and hold rare characters and markup."""
     study = a_study()
     first, second, _ = study.ranking.variants
 
@@ -137,7 +137,7 @@ def a_hostile_study():
 
 
 def a_run(**fields):
-    """A run with every part; `fields` replace some."""
+    """Return the content of a run, with every part; `fields` replace some."""
     run = RunPage(
         title="A run",
         protocol="11 tiles",

@@ -1,4 +1,4 @@
-"""Small datasets written whole, for tests of what reads them."""
+"""Small complete datasets, for tests of readers."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ ABOUT |= {"place_rule": "toy", "places_known": True}
 
 
 def draw(task, num_bands, dtype, scene):
-    """Random pictures with a square mask that leaves one tile of each scene without foreground."""
+    """Draw random pictures with a square mask; one tile of each scene has no foreground."""
     rng = np.random.default_rng([scene.index, len(scene.split)])
     shape = (scene.height, scene.width)
     names = {"ss": ("image",), "cd": ("pre", "post"), "denoise": ("image",)}[task]
@@ -37,7 +37,7 @@ class Draw:
 
 
 def plan(task="ss", num_bands=3, dtype="uint8", source=None, counts=(5, 2)):
-    """Scenes of 30 x 20 + i pixels: four tiles each."""
+    """Plan scenes of 30 x 20 + i pixels, which have four tiles each."""
 
     def files(split, i):
         return {} if source is None else {"image": source / f"{split}_{i}.png"}
@@ -56,7 +56,7 @@ def plan(task="ss", num_bands=3, dtype="uint8", source=None, counts=(5, 2)):
 
 
 def write(folder, monkeypatch, **options):
-    """Write a dataset with two scenes a shard; return its plan and its folder."""
+    """Write a dataset with two scenes in a shard; return its plan and its folder."""
     dataset = plan(**options)
     layout = dataset.format
     scene_bytes = 4 * SIZE**2 * layout.num_bands * np.dtype(layout.dtype).itemsize
@@ -66,5 +66,5 @@ def write(folder, monkeypatch, **options):
 
 
 def first_record(data):
-    """Position of a byte within the first record of a shard: of its id."""
+    """Return the position of a byte in the first record of a shard, within its id."""
     return data.index(b"train/s" if b"train/s" in data else b"test/s")

@@ -1,4 +1,4 @@
-"""A tiny problem that tests of the machinery share."""
+"""A tiny problem that many tests share."""
 
 import functools
 
@@ -24,13 +24,16 @@ UNET = UNetConfig(
 
 
 def tiny_head(task):
-    """Projections for images of three bands and two classes."""
+    """Return the head of a task for images of three bands and two classes."""
     num_inputs = 3 * len(TASKS[task].image_keys)
     return Head(task, num_inputs, TASKS[task].num_outputs(3, 2))
 
 
 def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="default", **fields):
-    """A network of a few thousand parameters for tiles of 16 pixels; `heads`: further tasks."""
+    """Return a problem with a few thousand parameters and tiles of 16 pixels.
+
+    `heads` are those of further tasks.
+    """
     names = dict.fromkeys((task, *heads))
     model = Noise2Map(
         unet=UNET,
@@ -44,18 +47,18 @@ def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="defau
 
 @functools.cache
 def jitted_params(model, tile_size=16):
-    """The network's initial values; jitted, for op by op they take a minute."""
+    """Return the network's initial values; jitted, because op by op they take a minute."""
     return jax.jit(init_params, static_argnums=(0, 2))(model, jax.random.key(0), tile_size)
 
 
 def tiny_process(task="ss", **options):
-    """The paper's noise for a task."""
+    """Return the paper's noise process for a task."""
     mix = {TASKS[task].default_mix: 1.0}
     return noise.create_noise_process(schedules.linear(1000), **(mix | options))
 
 
 def tiny_batch(task="ss", num=8, seed=0):
-    """Random tiles whose bright pixels are the foreground, a few of them ignored."""
+    """Return random tiles whose bright pixels are the foreground, a few of them ignored."""
     rng = np.random.default_rng(seed)
     keys = TASKS[task].image_keys
     batch = {key: rng.integers(0, 256, (num, 16, 16, 3)).astype(np.uint8) for key in keys}
@@ -68,7 +71,7 @@ ONE_DRAW = np.zeros(1, np.int32)
 
 
 def tiny_tiles(task="ss", num=8, seed=0):
-    """A batch as evaluation has it: all rows count, each of another scene."""
+    """Return a batch as in evaluation: all rows count, and each is of another scene."""
     return tiny_batch(task, num, seed) | {
         "valid": np.ones(num, bool),
         "scene": np.arange(num, dtype=np.uint32),

@@ -1,4 +1,4 @@
-"""Running whole programs by their command line."""
+"""Runs whole programs by their command line."""
 
 import concurrent.futures
 import importlib.util
@@ -16,8 +16,8 @@ needs_libtpu = pytest.mark.skipif(
 )
 ROOT = pathlib.Path(__file__).parents[2]
 HELPERS = ROOT / "tests" / "helpers"
-SHARED = ROOT.parent / "shared"  # beside the checkout of developers: imagery, golden values
-# Options that make a denoiser of the thin config.
+SHARED = ROOT.parent / "shared"  # beside a developer's checkout: imagery, golden values
+# Options that turn the thin config into a denoiser.
 DENOISE = (
     "--config.task=denoise",
     "--config.data.classes=()",
@@ -28,12 +28,12 @@ DENOISE = (
 )
 
 
-# Programs here run for seconds: compiling them quickly counts for more than what comes out.
+# Programs run for seconds here, so fast compiling matters more than fast programs.
 COMPILE_FAST = "--xla_backend_optimization_level=0"
 
 
 def environment(cache, num_devices=1):
-    """What programs under test run in; compiled steps are shared between them."""
+    """Return the environment of programs under test, which share their compiled steps."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -51,7 +51,7 @@ def command(*arguments):
 
 
 def run(arguments, env, expect=0):
-    """Run the main program to its end, and return what it printed."""
+    """Run the main program to its end, and return its output."""
     done = subprocess.run(
         command(*arguments), cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
     )
@@ -62,7 +62,7 @@ def run(arguments, env, expect=0):
 def start_together(arguments, env, num_processes, of_the_last=()):
     """Start the processes of one run, which find each other over loopback.
 
-    `of_the_last` are more options of the last one.
+    `of_the_last` are further options of the last process.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,16 +87,16 @@ def start_together(arguments, env, num_processes, of_the_last=()):
 
 
 def read_together(processes, timeout=300):
-    """Wait for processes to end, and return what each printed.
+    """Wait for processes to end, and return the output of each.
 
-    All are read at once: one whose pipe is full stands still, and others that wait for it as well.
+    All pipes are read at once: a process with a full pipe stops, and so do those that wait for it.
     """
     with concurrent.futures.ThreadPoolExecutor(len(processes)) as pool:
         return list(pool.map(lambda one: one.communicate(timeout=timeout)[0], processes))
 
 
 def run_together(arguments, env, num_processes):
-    """Run several processes to their end, and return what each printed."""
+    """Run several processes to their end, and return the output of each."""
     processes = start_together(arguments, env, num_processes)
     outputs = read_together(processes)
     codes = [process.returncode for process in processes]
@@ -111,6 +111,6 @@ def data_prep(*arguments):
 
 
 def metrics(workdir, name="train/loss"):
-    """Values of a metric by step."""
+    """Return the values of a metric by step."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return {line["step"]: line[name] for line in lines if name in line}

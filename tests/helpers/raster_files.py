@@ -1,4 +1,4 @@
-"""GeoTIFFs that tests write."""
+"""Writes GeoTIFFs for tests."""
 
 import numpy as np
 import rasterio

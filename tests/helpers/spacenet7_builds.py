@@ -1,4 +1,4 @@
-"""What the tests of `data_prep spacenet7` share: a build, what it wrote, what it must be."""
+"""Builds of `data_prep spacenet7` in tests: runs the command, loads the result, expected masks."""
 
 import json
 
@@ -14,7 +14,7 @@ TRAIN, VAL, SMALL, TEST = (area for _, area, _ in miniature.AREAS)
 
 
 def drawn():
-    """What the miniature shows: (area, month) -> truth."""
+    """Return what the miniature shows: (area, month) -> truth."""
     return {(t.area, f"{t.date[0]}_{t.date[1]:02d}"): t for t in miniature.draw(SEED, SIZE)}
 
 
@@ -44,7 +44,7 @@ def built(source, tmp_path, *options):
 
 
 def scenes_of(records):
-    """Put the tiles of each scene together again: 128 x 128, padding included."""
+    """Join the tiles of each scene: 128 x 128, padding included."""
     scenes = {}
     for record in records:
         scene, _, place = record["id"].decode().partition("/")[2].rpartition("/")
@@ -59,7 +59,7 @@ def scenes_of(records):
 
 
 def expected_mask(*months, change=None):
-    """What the mask of a month, or of a pair, must be: 128 x 128 with padding."""
+    """Return the correct mask of a month or of a pair: 128 x 128, padding included."""
     masks = [month.mask[..., 0] for month in months]
     mask = masks[0].copy()
     if change == "xor":

@@ -1,4 +1,4 @@
-"""Files as torch.save writes them, made by hand: also such as it would never write."""
+"""Files like those of torch.save, made by hand, so that they can also be malformed."""
 
 import struct
 import zipfile
@@ -29,7 +29,7 @@ def mapping(items):
 
 
 def tensor(key="0", numel=6, offset=0, shape=(2, 3), strides=(3, 1), kind="FloatStorage"):
-    """The opcodes that torch writes for a tensor."""
+    """Return the opcodes that torch writes for a tensor."""
     storage = sequence(text("storage"), name("torch", kind), text(key), text("cpu"), integer(numel))
     arguments = sequence(
         storage + b"Q",
@@ -43,7 +43,7 @@ def tensor(key="0", numel=6, offset=0, shape=(2, 3), strides=(3, 1), kind="Float
 
 
 def save(path, opcodes, storages=None, *, compression=zipfile.ZIP_STORED, **more):
-    """Write an archive; by default with one storage of six floats."""
+    """Write an archive, by default with one storage of six floats."""
     if storages is None:
         storages = {"0": np.arange(6, dtype=np.float32).tobytes()}
     entries = {"data.pkl": b"\x80\x02" + opcodes + b".", "byteorder": b"little"}

@@ -1,4 +1,4 @@
-"""What the tests of `data_prep whu` share: a build, what it wrote, and its comparison."""
+"""Builds of `data_prep whu` in tests: runs the command, loads the result, compares it."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def written(folder):
 
 
 def copier(source, folder):
-    """Return what copies a part of the miniature, so that it may be damaged."""
+    """Return a function that copies a part of the miniature, so that the copy can be damaged."""
     return lambda name: shutil.copytree(source / name, folder / name)
 
 
@@ -42,13 +42,13 @@ def load(data_dir, name="whu_cd"):
 
 
 def error(capsys):
-    """The error lines, without the progress bar."""
+    """Return the lines of the error, without the progress bar."""
     text = capsys.readouterr().err.split("data_prep: error: ")[1]
     return [line for line in text.splitlines() if "scenes/s]" not in line and line]
 
 
 def places(records):
-    """Yield (split, part, row, column in the part, record) of records of mosaics."""
+    """Yield (split, part, row, column in the part, record) for records of mosaics."""
     for split, of_split in records.items():
         for key, record in of_split.items():
             _, scene, tile = key.split("/")
@@ -62,8 +62,8 @@ def check_against(ground, records, first_column, ends):
 
     Args:
       ground: The truth.
-      records: Of all splits.
-      first_column: Part -> column of the ground where it begins.
+      records: The records of all splits.
+      first_column: Part -> column of the ground where the part begins.
       ends: (split, part) -> column of the part where the area of the split ends.
     """
     height, width = ground.change.shape
@@ -83,7 +83,7 @@ def check_against(ground, records, first_column, ends):
         assert (record["mask"][outside] == 255).all()
         assert not record["pre"][outside].any()
         assert bool(record["has_change"]) == bool(ground.change[rows, columns].any())
-        assert (owner[rows, columns] == "").all()  # No pixel in two tiles.
+        assert (owner[rows, columns] == "").all()  # No pixel is in two tiles.
         owner[rows, columns] = split
     return owner
 

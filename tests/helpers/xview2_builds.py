@@ -1,4 +1,4 @@
-"""Building xView2 in tests, and damaging its files."""
+"""Builds of `data_prep xview2` in tests, and ways to damage its files."""
 
 import json
 
@@ -9,7 +9,7 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.miniatures import xview2 as miniature
 
-SIZE = 64  # Of the miniatures.
+SIZE = 64  # Pixels a side of the miniatures.
 WILDFIRE = "santa-rosa-wildfire"
 CLASS_OF_LEVEL = {  # Levels 0 to 4, and un-classified.
     "buildings": (0, 1, 1, 1, 1, 1),
@@ -27,7 +27,7 @@ def write_layouts(folder):
 
 
 def drawn():
-    """What the miniatures show: name of a pair -> truth."""
+    """Return what the miniatures show: name of a pair -> truth."""
     return {pair.name: pair for pair in miniature.draw(0, SIZE)}
 
 
@@ -49,7 +49,7 @@ def run(source, data_dir, *options, resize=0, tile_size=SIZE):
 
 
 def build(source, tmp_path, *options, **sizes):
-    """Build; return the manifest and the records by id."""
+    """Build the dataset; return the manifest and the records by id."""
     assert run(source, tmp_path / "shards", "--overwrite", *options, **sizes) == 0
     folder = tmp_path / "shards/x/1.0.0"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -60,7 +60,7 @@ def build(source, tmp_path, *options, **sizes):
 
 
 def refuse(source, tmp_path, capsys, *options, **sizes):
-    """Fail to build; return the lines of the error."""
+    """Run a build that must fail; return the lines of its error."""
     capsys.readouterr()
     assert run(source, tmp_path / "shards", *options, **sizes) == 2
     return capsys.readouterr().err.split("data_prep: error: ")[1].splitlines()

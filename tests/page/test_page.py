@@ -99,7 +99,7 @@ def test_a_study_states_where_it_comes_from(study):
     for part in (
         "A study",
         "320 tiles of 80 scenes in 23 places of the split val",
-        "--seeds=0,1,2",
+        "study.seeds=0,1,2",
         "kind: swap",
         "not finite",
     ):

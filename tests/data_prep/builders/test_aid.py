@@ -116,8 +116,8 @@ def test_tiles_lie_inside_and_what_is_cut_off_is_counted(original, tmp_path):
         np.testing.assert_array_equal(tile, whole[row : row + 20, column : column + 20])
     cut, total = 12 * (48 * 48 - 40 * 40), 12 * 48 * 48
     assert manifest["notes"][:-1] == [
-        f"{cut} of {total} pixels ({100 * cut / total:.1f} %) lie beside the tiles of 20, along"
-        " the edges of the images, and are cut off"
+        f"{cut} of {total} pixels ({100 * cut / total:.1f} %) are cut off at the edges of"
+        " the images, where no tile of 20 fits"
     ]
 
 
@@ -149,8 +149,8 @@ def test_a_flat_folder(source, tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "cannot be read"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("no picture"), "cannot be read"),
-        (lambda path: Image.new("RGB", (48, 47)).save(path), "has 48 x 47 pixels, less than"),
-        (lambda path: Image.new("L", (48, 48)).save(path), "has 1 band(s) of uint8; three"),
+        (lambda path: Image.new("RGB", (48, 47)).save(path), "has 48 x 47 pixels, fewer than"),
+        (lambda path: Image.new("L", (48, 48)).save(path), "has 1 band(s) of uint8; expected"),
         (lambda path: Image.new("CMYK", (48, 48)).save(path), "mode CMYK"),
         (lambda path: Image.new("RGBA", (48, 48)).save(path, "PNG"), "has pixels without data"),
         (lambda path: path.rename(path.with_suffix(".webp")), ".webp files are not read"),
@@ -168,7 +168,7 @@ def test_damage_is_listed(source, tmp_path, capsys, damage, reason):
 
 def test_split_folders_are_another_dataset(source, tmp_path, capsys):
     (source / "AID").rename(source / "train")
-    assert "has split folders, AID has none" in refuse(source, tmp_path, capsys)[0]
+    assert "has split folders, but AID has none" in refuse(source, tmp_path, capsys)[0]
 
 
 @pytest.mark.skipif(not UNLABELLED.is_dir(), reason=f"no real imagery at {UNLABELLED}")

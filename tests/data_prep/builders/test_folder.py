@@ -157,7 +157,7 @@ BAD = {
     ),
     "mask of another size": (
         lambda s: save(s / "mask/3.png", square(40, 39)),
-        "mask/3.png: has 39 x 40 pixels, image/3.png has 40 x 40",
+        "mask/3.png: has 39 x 40 pixels, but image/3.png has 40 x 40",
     ),
     "cut PNG": (lambda s: truncate(s / "image/3.png"), "image/3.png: cannot be read ("),
     "empty mask file": (lambda s: (s / "mask/3.png").write_bytes(b""), "mask/3.png: is empty"),
@@ -170,11 +170,11 @@ BAD = {
             (s / "image/3.png").unlink(),
             save(s / "image/3.tif", picture(3, dtype=np.uint16)),
         ],
-        "image/3.tif: has uint16 pixels where --dtype=uint8 is configured",
+        "image/3.tif: has uint16 pixels, but --dtype=uint8 is configured",
     ),
     "other bands": (
         lambda s: save(s / "image/3.png", picture(3)[..., 0]),
-        "image/3.png: has 1 band(s), most images have 3",
+        "image/3.png: has 1 band(s), but most images have 3",
     ),
     "same stem twice": (
         lambda s: save(s / "image/3.jpg", picture(3)),
@@ -223,13 +223,13 @@ def test_cut_tiff_and_pair_of_different_sizes(tmp_path, capsys):
     head, first, second = error(capsys)
     assert head == "2 of 12 files cannot be used (--on_error=skip goes on without them)"
     assert first.startswith("A/1.tif: cannot be read (")
-    assert second == "B/2.tif: has 24 x 40 pixels, A/2.tif has 40 x 40"
+    assert second == "B/2.tif: has 24 x 40 pixels, but A/2.tif has 40 x 40"
 
 
 def test_8_bits_where_16_are_configured(source, capsys):
     assert run(source, "--dtype=uint16") == 2
     assert error(capsys)[1].endswith(
-        "has uint8 pixels where --dtype=uint16 is configured (--dtype=uint8 takes them)"
+        "has uint8 pixels, but --dtype=uint16 is configured (--dtype=uint8 takes them)"
     )
 
 

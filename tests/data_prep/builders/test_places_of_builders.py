@@ -89,7 +89,7 @@ def test_a_disaster_is_a_place_and_is_divided_only_where_it_is_alone(tmp_path):
     for entry in manifest["splits"].values():
         assert set(entry["places"]) == {scene.rsplit("_", 1)[0] for scene in entry["scenes"]}
     manifest, _ = xview2_builds.build(owner, tmp_path, "--splits=0.5,0.2,0.3")
-    assert "by pair, for there are fewer places than splits" in manifest["split_rule"]
+    assert "by pair, as there are fewer places than splits" in manifest["split_rule"]
     assert shared(manifest)
 
 
@@ -123,4 +123,4 @@ def test_tiles_of_whu_are_divided_by_the_place_in_their_names(tmp_path):
         entry = manifest["splits"][split]
         assert entry["places"] == [scene.split("_")[0] for scene in entry["scenes"]]
         assert entry["num_places"] == 2
-    assert "gives 3 of 11 names no place" in manifest["notes"][-1]
+    assert "gives no place to 3 of 11 scenes" in manifest["notes"][-1]

@@ -66,7 +66,7 @@ def test_masks_are_the_truth_in_all_coordinates(owners, truth, tmp_path, labels,
             check_month(scene, truth[area, date])
             seen[area, date] = split
     assert seen.keys() == truth.keys()
-    assert any(f"are {reading}" in note for note in manifest["notes"])
+    assert any(f"read as {reading}" in note for note in manifest["notes"])
     assert manifest["layout"].startswith("the owner's")
     assert manifest["found"] == manifest["used"] == 16 * 2 + 4
     assert {s: e["num_scenes"] for s, e in manifest["splits"].items()} == {
@@ -104,7 +104,7 @@ def test_cloudy_months_are_left_out_for_segmentation(owners, truth, tmp_path):
     names = {tuple(name.split("/")) for scenes in splits.values() for name in scenes}
     assert names == {key for key, month in truth.items() if month.cloud is None}
     assert manifest["options"]["months"] == "cloud_free"
-    assert "4 months (12 files) are not asked for by the options" in manifest["notes"]
+    assert "4 months (12 files) are left out by the options" in manifest["notes"]
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_metadata_of_the_authors(tmp_path, capsys):
     del metadata[TRAIN][3]
     path.write_text(json.dumps(metadata))
     assert run(tmp_path, tmp_path / "data", "--months=all") == 2
-    assert "is of a month that metadata_train.json does not list" in capsys.readouterr().err
+    assert "belongs to a month that metadata_train.json does not list" in capsys.readouterr().err
     manifest, splits = built(tmp_path, tmp_path, "--months=all", "--on_error=skip")
     assert f"{TEST}/2018_11" not in splits["test"]
     assert f"{TRAIN}/2019_04" not in splits["train"]
     assert len(manifest["rejected"]) == 2
     path.write_text("[1, 2]")
     assert run(tmp_path, tmp_path / "data", name="b") == 2
-    assert "not a list of {year, month, mask, label}" in capsys.readouterr().err
+    assert "does not hold a list of {year, month, mask, label}" in capsys.readouterr().err
     path.unlink()
     assert run(tmp_path, tmp_path / "data", name="b") == 2
     assert "which months are cloudy; --months=all" in capsys.readouterr().err
@@ -261,7 +261,7 @@ def test_wrong_sources(tmp_path, capsys):
     assert run(tmp_path / "none", tmp_path / "data") == 2
     assert "not found" in capsys.readouterr().err
     assert run(tmp_path, tmp_path / "data") == 2
-    assert "no folder of an area with images_masked" in capsys.readouterr().err
+    assert "no area folder with images_masked" in capsys.readouterr().err
 
 
 def test_train_folder_itself_and_workers(owners, tmp_path):

@@ -86,7 +86,7 @@ def test_files_that_the_names_pass_over_are_listed(copy, tmp_path, capsys):
     assert run(copy, tmp_path / "data") == 2
     said = capsys.readouterr().err
     assert f"{udm.with_suffix('.TIF').name}: does not end in _UDM.tif" in said
-    assert "images/a.tif: lies in an area without a folder images_masked" in said
+    assert "images/a.tif: lies in an area that has no folder images_masked" in said
 
 
 def test_months_of_different_size_are_cropped_to_the_common_grid(copy, truth, tmp_path):
@@ -121,7 +121,7 @@ DAMAGE = {
         lambda s: rewrite(image_of(s), lambda p, b: b[:3].astype(np.uint16)),
         "bands of uint16",
     ),
-    "moved": (lambda s: rewrite(image_of(s), _moved), "lies on another grid than"),
+    "moved": (lambda s: rewrite(image_of(s), _moved), "has another grid than"),
     "label_missing": (lambda s: label_of(s).unlink(), "has no label of the same month"),
     "image_missing": (lambda s: image_of(s).unlink(), "has no image of the same month"),
     "label_cut": (lambda s: label_of(s).write_text('{"type": '), "is no JSON"),
@@ -131,7 +131,7 @@ DAMAGE = {
     ),
     "label_of_another_name": (
         lambda s: label_of(s).rename(label_of(s).with_name(label_of(s, TRAIN).name)),
-        "is named after the area",
+        "names the area",
     ),
     "image_name": (
         lambda s: image_of(s).rename(image_of(s).with_name("april.tif")),
@@ -143,7 +143,7 @@ DAMAGE = {
     ),
     "udm_moved": (
         lambda s: rewrite(next((s / "train" / TEST / "UDM_masks").iterdir()), _moved),
-        "lies on another grid than",
+        "has another grid than",
     ),
 }
 

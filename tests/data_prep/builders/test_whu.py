@@ -179,10 +179,12 @@ def test_crops_without_split_folders(original, tmp_path, capsys):
             shutil.copy(path, target)
     assert run(plain, tmp_path / "out") == 2
     (line,) = error(capsys)
-    assert "does not say train, val or test: --split=seeded" in line
+    assert "does not say train, val or test; --split=seeded" in line
     assert run(named, tmp_path / "out") == 0
     manifest, _ = load(tmp_path / "out")
-    assert manifest["split_rule"].startswith("train, val or test in the names; there is no val")
+    assert manifest["split_rule"].startswith(
+        "train, val or test in the names; the source has no val"
+    )
     assert all(name.startswith("test-") for name in manifest["splits"]["test"]["scenes"])
     assert not any("test" in name for name in manifest["splits"]["train"]["scenes"])
     assert run(plain, tmp_path / "out", "--split=seeded", "--name=seeded") == 0

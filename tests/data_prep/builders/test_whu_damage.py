@@ -114,7 +114,7 @@ DAMAGE = {
     ),
     "one band": (
         lambda path: save(path, np.array(Image.open(path).convert("L"))), "after/after.tif",
-        r"rows 0 to 31, columns 0 to \d+: has 1 band\(s\) of uint8, not 3",
+        r"rows 0 to 31, columns 0 to \d+: has 1 band\(s\) of uint8; expected 3",
     ),
     "a value that is no class": (
         lambda path: save(path, np.array(Image.open(path)).astype(np.uint8) * 3),
@@ -157,8 +157,8 @@ def test_damaged_tiles_are_listed_and_can_be_skipped(copied, tmp_path, capsys):
     assert head.startswith("3 of 21 files cannot be used")
     assert sorted(lines) == [
         "test/image/2.tif: has no mask file of the same stem",
-        "train/image/1.tif: has 60 x 60 pixels; --resize=32 takes squares whose side is a multiple"
-        " or a divisor of 32 (--resize=0 keeps the pixels)",
+        "train/image/1.tif: has 60 x 60 pixels; --resize=32 takes only squares whose side is"
+        " a multiple or a divisor of 32 (--resize=0 keeps the pixels)",
         "train/label/4.tif: is empty",
     ]
     assert run(source, tmp_path / "out", "--resize=32", "--on_error=skip", task="ss") == 0
@@ -170,10 +170,10 @@ def test_damaged_tiles_are_listed_and_can_be_skipped(copied, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        (miniature.TILES, ("--task=cd",), "found mosaic and test and train; needed are the"),
-        (miniature.PARTS, ("--task=ss",), "all hold tiles; --source is one of them"),
+        (miniature.TILES, ("--task=cd",), "found mosaic and test and train; expected the"),
+        (miniature.PARTS, ("--task=ss",), "all hold tiles; choose one as --source"),
         (miniature.WHOLE, ("--task=cd", "--resize=64"), "--resize=64: only --task=ss is resized"),
-        (miniature.WHOLE, ("--task=cd", "--splits=0,0.5,0.5"), "--splits: train has no share"),
+        (miniature.WHOLE, ("--task=cd", "--splits=0,0.5,0.5"), "--splits: train's share is 0"),
         (
             miniature.WHOLE,
             ("--task=cd", "--tile_size=512"),

@@ -34,7 +34,7 @@ def test_tiles_are_resized_exactly(original, drawn_tiles, tmp_path):
     assert manifest["layout"] == f"{{train,val,test}}/{{image,label}} in {miniature.TILES}"
     assert manifest["notes"][0].startswith("1 image files lie outside 3. The cropped")
     assert manifest["split_rule"] == "the source's own split folders"
-    assert any("tiles of 64 x 64 pixels became 32 x 32" in note for note in manifest["notes"])
+    assert any("64 x 64 pixels were resized to 32 x 32" in note for note in manifest["notes"])
     numbers = {split: len(of_split) for split, of_split in records.items()}
     assert numbers == miniature.NUM_TILES
     for (split, name), (image, mask) in drawn_tiles.items():
@@ -99,7 +99,7 @@ def test_real_tiles_are_resized_exactly(tmp_path):
     assert run(tmp_path / "source", tmp_path, "--tile_size=256", task="ss") == 0
     manifest, records = load(tmp_path, "whu_ss")
     assert manifest["mask_encoding"] == "binary255"
-    assert any("512 x 512 pixels became 256 x 256" in note for note in manifest["notes"])
+    assert any("512 x 512 pixels were resized to 256 x 256" in note for note in manifest["notes"])
     assert sum(map(len, records.values())) == len(truth) > 10
     for of_split in records.values():
         for key, record in of_split.items():

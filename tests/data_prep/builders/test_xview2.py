@@ -114,7 +114,7 @@ def test_the_default_is_the_papers(originals, tmp_path):
     every = [name for names in scenes(manifest).values() for name in names]
     assert len(every) == 9
     assert all(name.startswith(WILDFIRE) for name in every)
-    assert "not used: 16 files of disasters that are not asked for" in manifest["notes"]
+    assert "not used: 16 files of disasters that --disasters leaves out" in manifest["notes"]
     assert main([*command, "--target=damage"]) == 0
     assert (data_dir / "xview2_cd/1.0.0/manifest.json").exists()
     with pytest.raises(SystemExit):
@@ -159,7 +159,7 @@ def test_val_is_cut_from_train_and_test_stays(owner, tmp_path):
     assert (len(found["train"]), len(found["val"])) == (4, 1)
     assert set(found["test"]) == test
     assert not set(found["train"]) & set(found["val"])
-    assert "there is no val: 1 of 5 train pairs became val" in manifest["split_rule"]
+    assert "the source has no val: 1 of 5 train pairs became val" in manifest["split_rule"]
     chosen = {
         build(owner, tmp_path, f"--seed={seed}")[0]["splits"]["val"]["scenes"][0]
         for seed in range(3)
@@ -176,7 +176,7 @@ def test_no_split_folders(owner, tmp_path, capsys):
     assert [len(names) for names in scenes(manifest).values()] == [3, 1, 1]
     assert manifest["layout"] == "{images,labels} (the owner's layout)"
     line = refuse(owner.parent, tmp_path, capsys, "--name=y")[0]
-    assert "images or labels lie here, where SPLIT/images" in line
+    assert "holds images or labels, but they are expected in SPLIT/images" in line
     for folder in ("images", "labels"):
         shutil.copytree(owner / "test" / folder, owner / folder)
     assert "lies in no split folder" in refuse(owner, tmp_path, capsys, "--name=y")[0]
@@ -266,7 +266,7 @@ def test_resizing_takes_squares(owner, tmp_path, capsys):
         resave(lambda picture: picture.resize((64, 48)))(path)
     lines = refuse(owner, tmp_path, capsys, resize=32, tile_size=32)
     assert len(lines) == 3
-    assert lines[1].endswith("has 64 x 48 pixels; --resize=32 takes squares, 0 any size")
+    assert lines[1].endswith("has 64 x 48 pixels; --resize=32 takes only squares, 0 any size")
 
 
 def test_the_miniature_is_in_the_owners_form(originals, pairs):

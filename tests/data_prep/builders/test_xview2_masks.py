@@ -115,8 +115,8 @@ def test_what_the_values_of_masks_tell(authors, tmp_path, values, option, expect
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        ((1,), ["--target=damage"], "the masks hold 0 and 1 alone, which may mark all buildings"),
-        ((255,), ["--target=damage"], "the masks hold 0 and 255 alone, which may mark"),
+        ((1,), ["--target=damage"], "the masks hold only 0 and 1, which may mark all buildings"),
+        ((255,), ["--target=damage"], "the masks hold only 0 and 255, which may mark"),
         (
             (255,),
             ["--target=damage", "--mask_values=levels"],
@@ -131,7 +131,7 @@ def test_what_the_values_of_masks_tell(authors, tmp_path, values, option, expect
         (
             (1, 3),
             ["--target=damage", "--mask_values=change"],
-            "holds value(s) 3; the masks hold 0 to 1",
+            "holds value(s) 3; expected 0 to 1",
         ),
     ],
 )
@@ -146,13 +146,13 @@ def test_masks_of_one_bit_cannot_tell_either(authors, tmp_path, capsys):
     for path in authors.glob("*/xBD/*/masks/*.png"):
         Image.open(path).convert("1").save(path)
     (line,) = refuse(authors, tmp_path, capsys, "--target=damage")
-    assert "the masks hold one bit a pixel alone, which may mark" in line
+    assert "the masks hold only one bit a pixel, which may mark" in line
 
 
 def test_mask_values_are_not_for_labels(owner, tmp_path, capsys):
     options = ("--target=damage", "--mask_values=levels")
     (line,) = refuse(owner, tmp_path, capsys, *options)
-    assert line == "--mask_values=levels is for masks, the source has labels"
+    assert line == "--mask_values=levels is for masks, but the source has labels"
 
 
 def test_labels_come_before_masks(authors, originals, tmp_path, pairs):
@@ -195,7 +195,7 @@ def test_masks_of_wrong_values_and_sizes_are_rejected(authors, tmp_path, capsys)
     text = "\n".join(lines)
     assert "has 32 x 32 pixels" in text
     assert f"{second.name}: cannot be read" in text
-    assert "holds value(s) 7; the masks hold 0 to 1 and 255" in text
+    assert "holds value(s) 7; expected 0 to 1 and 255" in text
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no real imagery at {FIXTURES}")

@@ -87,7 +87,7 @@ def test_the_table_says_what_to_use(tmp_path, monkeypatch, capsys):
     output = capsys.readouterr().out
     use = json.loads((tmp_path / "a.json").read_text())["use"]
     mean = ", ".join(f"{value:.4f}" for value in use["mean"])
-    assert f"to use (train alone): mean {mean}; standard deviation" in output
+    assert f"for scaling (train only): mean {mean}; standard deviation" in output
     low, high = (", ".join(map(str, use[key])) for key in ("low", "high"))
     assert f"; low {low}; high {high}\n" in output
     assert [line.split() for line in output.splitlines()][2][:4] == ["train", "5", "5", "20"]

@@ -54,27 +54,27 @@ def test_a_right_dataset_passes_by_either_folder(
     [
         (
             lambda m: m["splits"]["train"]["class_pixels"].__setitem__(1, 174),
-            "train: class_pixels is [3100, 175], the manifest says [3100, 174]",
+            "train: class_pixels is [3100, 175], but the manifest says [3100, 174]",
         ),
         (
             lambda m: m["splits"]["test"].update(ignore_pixels=0),
-            "test: ignore_pixels is 828, the manifest says 0",
+            "test: ignore_pixels is 828, but the manifest says 0",
         ),
         (
             lambda m: m["splits"]["train"].update(num_with_change=20),
-            "train: num_with_change is 5, the manifest says 20",
+            "train: num_with_change is 5, but the manifest says 20",
         ),
         (
             lambda m: m["splits"]["train"]["bands"][1].update(mean=1, std=2, low=3, high=4),
-            "train: band 1 has {}, the manifest says mean 1, std 2, low 3, high 4",
+            "train: band 1 has {}, but the manifest says mean 1, std 2, low 3, high 4",
         ),
         (
             lambda m: m["splits"]["test"].pop("bands"),
-            "test: the manifest lists no bands, the records have 3",
+            "test: the manifest lists no bands, but the records have 3",
         ),
         (
             lambda m: m["splits"]["test"].update(num_records=9),
-            "test: 8 records, the manifest says 9",
+            "test: has 8 records, but the manifest says 9",
         ),
         (
             lambda m: [m["splits"]["train"][key].pop(3) for key in LISTS],
@@ -86,15 +86,15 @@ def test_a_right_dataset_passes_by_either_folder(
         ),
         (
             lambda m: m["splits"]["train"]["places"].__setitem__(1, "elsewhere"),
-            "train/s1/r00000_c00000: its place is 'train/s1', the manifest says 'elsewhere'",
+            "train/s1/r00000_c00000: its place is 'train/s1', but the manifest says 'elsewhere'",
         ),
         (
             lambda m: m["splits"]["train"].update(num_places=4),
-            "train: the manifest says 4 places and lists 5",
+            "train: the manifest says 4 places but lists 5",
         ),
         (
             lambda m: m["splits"]["train"]["scene_records"].__setitem__(1, 3),
-            "train: scene s1 has 4 records, the manifest says 3",
+            "train: scene s1 has 4 records, but the manifest says 3",
         ),
         (
             lambda m: m["splits"]["train"]["scenes"].reverse(),
@@ -102,7 +102,7 @@ def test_a_right_dataset_passes_by_either_folder(
         ),
         (
             lambda m: m["splits"].update(val=m["splits"].pop("test")),
-            "test: the shards have this split, the manifest has not",
+            "test: the shards have this split, but the manifest does not",
         ),
         (lambda m: m["shards"].pop(SHARD), f"{SHARD}: the manifest does not list this shard"),
         (lambda m: m["shards"].update(other="0"), "other: is missing"),
@@ -145,11 +145,11 @@ def wrong_record(monkeypatch, change):
     [
         (
             lambda r: r[0][1].update(has_change=False),
-            "train/s2/r00000_c00000: has_change is False, its mask says True",
+            "train/s2/r00000_c00000: has_change is False, but its mask says True",
         ),
         (
             lambda r: r[1][1].update(mask=np.full((16, 16, 1), 7, np.uint8)),
-            "train/s2/r00000_c00016: mask holds 7; 2 classes and 255 are known",
+            "train/s2/r00000_c00016: mask holds 7; expected 2 classes and 255",
         ),
         (
             lambda r: r[1][1].update(id="train/s2"),
@@ -161,17 +161,17 @@ def wrong_record(monkeypatch, change):
         ),
         (
             lambda r: r[1][1].update(id="train/s2/r00000_c00000"),
-            "train/s2/r00000_c00000: is there twice",
+            "train/s2/r00000_c00000: the record exists twice",
         ),
         (lambda r: r.pop(1), "train/s2: tile r00000_c00016 is missing"),
         (lambda r: r.append(r[0]), "train/s2: tile r00000_c00000 is there twice"),
         (
             lambda r: r.reverse(),
-            "train/s2: its tiles are not in the order of rows and columns",
+            "train/s2: its tiles are not ordered by rows and columns",
         ),
         (
             lambda r: r[3][1].update(id="train/s0/r00016_c00016"),
-            "train: the records of scene s0 are in two places",
+            "train: the records of scene s0 are not together",
         ),
     ],
 )
@@ -223,10 +223,10 @@ def test_source_files_are_compared(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("manifest.json", None, "holds no whole dataset"),
+        ("manifest.json", None, "holds no complete dataset"),
         ("manifest.json", "{", "not a manifest"),
         ("manifest.json", '{"format": 2}', "name is None, not str"),
-        ("manifest.json", "{}", "written in format 1, this version reads format 2"),
+        ("manifest.json", "{}", "written in format 1, but this version reads format 2"),
         ("dataset_info.json", "{", "TFDS cannot open it"),
         ("features.json", "[]", "TFDS cannot open it"),
     ],

@@ -22,7 +22,7 @@ def test_a_whole_dataset_is_kept_and_a_broken_one_replaced(source, capsys):
     capsys.readouterr()
     assert run(source) == 0
     said = capsys.readouterr().out
-    assert f"there already and whole, built from these files of {source}; --overwrite" in said
+    assert f"is there and complete, built from these files of {source}; --overwrite" in said
     assert run(source, "--on_error=skip") == 0  # The same records.
     assert folder.stat().st_mtime_ns == stamp
     lost = next(folder.glob("*-train.array_record*"))
@@ -33,7 +33,7 @@ def test_a_whole_dataset_is_kept_and_a_broken_one_replaced(source, capsys):
     lost.write_bytes(content)
 
     assert run(source, "--seed=1") == 2
-    assert "was built with seed=0, asked is 1: --overwrite" in error(capsys)[0]
+    assert "was built with seed=0, but 1 was asked for: --overwrite" in error(capsys)[0]
     assert run(source, "--seed=1", "--overwrite") == 0
     assert load(source)[0]["options"]["seed"] == 1
 
@@ -58,9 +58,9 @@ def test_another_source_of_the_same_name_is_told_apart(source, tmp_path, capsys)
     start = f"{where} was built from other files than --source={moved} ({name}"
     end = "): --overwrite replaces it, --name keeps both"
     for other, told in (
-        (content + b"1", f" has {len(content) + 1} bytes in it and had {len(content)}"),
+        (content + b"1", f" has {len(content) + 1} bytes and had {len(content)}"),
         (content[:-1] + b"1", " has the SHA-256 "),
-        (None, " is not in it"),
+        (None, " is missing"),
     ):
         image.unlink() if other is None else image.write_bytes(other)
         capsys.readouterr()
@@ -93,7 +93,7 @@ def test_another_source_of_the_same_name_is_told_apart(source, tmp_path, capsys)
         (lambda m: m["files"].update({"image/0.png": 4}), "files.image/0.png is 4, not str"),
         (lambda m: m["sizes"].update({"image/0.png": "4"}), "sizes.image/0.png is '4', not int"),
         (lambda m: m.update(shards=None), "shards is None, not dict"),
-        (lambda m: m.pop("format"), "written in format 1, this version reads format 2"),
+        (lambda m: m.pop("format"), "written in format 1, but this version reads format 2"),
         (lambda m: m.pop("place_rule"), "place_rule is None, not str"),
         (lambda m: m["splits"]["val"]["places"].pop(), "splits.val has 0 places of 1 scenes"),
     ],
@@ -123,5 +123,5 @@ def test_a_folder_that_is_no_dataset_is_left_alone(source, capsys):
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")
     assert run(source, "--overwrite") == 2
-    assert "exists and holds no dataset" in error(capsys)[0]
+    assert "exists but holds no dataset" in error(capsys)[0]
     assert precious.exists()

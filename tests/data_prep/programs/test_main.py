@@ -19,9 +19,9 @@ from data_prep.miniatures.command import MINIATURES
         (["folder", "--source=x", "--data_dir=y", "--tile=3"], "unrecognized arguments: --tile=3"),
         (["folder", "--source=x", "--data_dir=y", "--tile_size=0"], "'0' is not a whole number"),
         (["folder", "--source=x", "--data_dir=y", "--task=sss"], "invalid choice: 'sss'"),
-        (["folder", "--source=x", "--data_dir=y", "--splits=1,1,1"], "whose sum is 1"),
+        (["folder", "--source=x", "--data_dir=y", "--splits=1,1,1"], "their sum must be 1"),
         (["folder", "--source=nowhere", "--data_dir=y"], "--source=nowhere: not found"),
-        (["folder", "--source=x", "--data_dir=y", "--name=A-b"], "--name=A-b: lower-case"),
+        (["folder", "--source=x", "--data_dir=y", "--name=A-b"], "--name=A-b: write a lower-case"),
         (["synthetic", "--data_dir=y"], "required: --task"),
         (["synthetic", "--data_dir=y", "--task=denoise"], "invalid choice: 'denoise'"),
     ],
@@ -39,7 +39,7 @@ def test_the_process_exits_with_2_and_no_traceback(tmp_path):
     command = [sys.executable, "-m", "data_prep", "folder", f"--source={tmp_path}"]
     done = subprocess.run([*command, f"--data_dir={tmp_path}"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == f"data_prep: error: --source={tmp_path}: no PNG, JPEG or TIFF in it\n"
+    assert done.stderr == f"data_prep: error: --source={tmp_path}: holds no PNG, JPEG or TIFF\n"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
@@ -80,4 +80,4 @@ def test_a_miniature_says_how_to_build_it(name, tmp_path, capsys, monkeypatch):
     assert main([*command[3:], "--num_workers=1"]) == 0
     (folder,) = (tmp_path / "data").iterdir()
     assert main(["verify", str(folder), f"--source={tmp_path / 'my copy'}"]) == 0
-    assert "files are those it was built from" in capsys.readouterr().out
+    assert "source files are unchanged" in capsys.readouterr().out

@@ -108,8 +108,8 @@ def test_images_beside_the_split_folders_are_listed(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "task", "message"),
     [
-        ([], "auto", "no PNG, JPEG or TIFF in it$"),
-        (["a.bmp", "b.txt"], "auto", r"no PNG, JPEG or TIFF in it \(found .bmp, .txt\)"),
+        ([], "auto", "holds no PNG, JPEG or TIFF$"),
+        (["a.bmp", "b.txt"], "auto", r"holds no PNG, JPEG or TIFF \(found .bmp, .txt\)"),
         (["A/1.png", "B/1.png"], "auto", "folders A, B fit no task"),
         (["mask/1.png"], "auto", "folders mask fit no task"),
         (["A/1.png", "B/1.png", "label/1.png", "image/1.png"], "auto", "fit ss and cd"),
@@ -122,8 +122,8 @@ def test_images_beside_the_split_folders_are_listed(tmp_path):
             "auto",
             "test has no mask files, only image",
         ),
-        (["city/train/image/1.png"], "auto", "a folder named train lies below the source"),
-        (["city/label/1.png"], "auto", "a folder named label lies below the source"),
+        (["city/train/image/1.png"], "auto", "the folder train lies too deep"),
+        (["city/label/1.png"], "auto", "the folder label lies too deep"),
     ],
 )
 def test_layouts_that_are_refused(tmp_path, paths, task, message):

@@ -54,7 +54,7 @@ def test_wrong_values_are_those_outside_the_classes():
 def test_an_asked_encoding_that_the_values_contradict_is_refused():
     with pytest.raises(UserError, match="largest value of the masks is 1"):
         masks.check_encoding("binary255", histogram(v0=5, v1=5), 2)
-    with pytest.raises(UserError, match="two classes, --classes names 5"):
+    with pytest.raises(UserError, match="two classes, but --classes names 5"):
         masks.check_encoding("binary255", histogram(v0=5, v255=5), 5)
     masks.check_encoding("binary255", histogram(v0=5, v1=5, v255=5), 2)
     masks.check_encoding("binary255", histogram(v0=5), 2)

@@ -31,9 +31,9 @@ def test_a_table_names_scenes_with_or_without_suffix(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name,place\na,b\n", "no column scene in its first line, which is name,place"),
-        ("", "no column place, scene in its first line"),
-        ("scene,place\na,b\na,c\n", "line 3 says that a lies in c, a line before it in b"),
+        ("name,place\na,b\n", "no column scene in the first line, 'name,place'; expected"),
+        ("", "no column place, scene in the first line"),
+        ("scene,place\na,b\na,c\n", "line 3 says that a lies in c, but an earlier line says b"),
         ("scene,place\na,b\nc,\n", "line 3 has no scene or no place"),
         ("scene,place\na\n", "line 2 has no scene or no place"),
         ('scene,place\n"a,b\n', "cannot be read"),
@@ -58,4 +58,4 @@ def test_one_way_of_naming_at_a_time(tmp_path, capsys):
     assert run(tmp_path / "own", f"--places={path}", "--group_regex=(.)") == 2
     assert "not allowed with" in error(capsys)[0]
     assert run(tmp_path / "own", f"--places={path}") == 2
-    assert f"--places={path}: gives none of 1 names a place, such as a" in error(capsys)[0]
+    assert f"--places={path}: gives a place to none of 1 scenes, such as a" in error(capsys)[0]

@@ -79,8 +79,8 @@ def test_a_place_is_named_by_its_group_else_by_its_first_scene():
     assert found.of == {"1": "austin", "2": "austin", "3": "austin", "5": "4", "4": "4"}
     assert found.known
     assert found.notes == (
-        r"--group_regex=(.+)_\d gives 3 of 5 names no place: each is a place of its own, unless it"
-        " touches another",
+        r"--group_regex=(.+)_\d gives no place to 3 of 5 scenes: each of these is a place of its"
+        " own unless it touches another scene",
     )
 
 
@@ -108,11 +108,11 @@ def test_what_is_known_is_said():
     assert (unknown.known, mixed.known, places.find(placed).known) == (False, False, True)
     assert "3 of 3 scenes have no georeference" in unknown.notes[0]
     assert unknown.notes[0].endswith(
-        "; --group_regex=PATTERN or --places=FILE.csv says which belong together"
+        "; --group_regex=PATTERN or --places=FILE.csv says which scenes belong together"
     )
     assert "1 of 4 scenes" in mixed.notes[0]
-    assert unknown.rule == "places are not known: a scene counts as a place of its own"
-    assert places.find(placed).rule == "scenes whose footprints touch are one"
+    assert unknown.rule == "places are not known: each scene counts as a place of its own"
+    assert places.find(placed).rule == "scenes whose footprints touch are one place"
     assert places.find(loose, rule="an area is one place").known
     assert "--group_regex" not in places.find(loose, can_be_named=False).notes[0]
 
@@ -127,7 +127,7 @@ def test_places_are_known_only_where_each_scene_is_placed():
 
 
 def test_a_pattern_that_matches_nothing_is_an_error():
-    with pytest.raises(UserError, match=r"gives none of 1 names a place, such as town_1"):
+    with pytest.raises(UserError, match=r"gives a place to none of 1 scenes, such as town_1"):
         places.find({0: Evidence("town_1", "town_1")}, named=by_pattern("city(.)"))
 
 

@@ -94,7 +94,7 @@ def test_a_tiff_without_coordinates_is_as_good(tmp_path, rng):
 
 def test_float_tiff_and_cmyk_are_refused(tmp_path):
     write_tiff(tmp_path / "a.tif", np.zeros((2, 2, 1), np.float32))
-    with pytest.raises(ReadError, match="float32; uint8 or uint16"):
+    with pytest.raises(ReadError, match="float32; expected uint8 or uint16"):
         read_image(tmp_path / "a.tif")
     Image.new("CMYK", (4, 4)).save(tmp_path / "b.jpg")
     with pytest.raises(ReadError, match="mode CMYK"):

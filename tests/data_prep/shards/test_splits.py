@@ -70,7 +70,7 @@ def test_scenes_of_one_group_become_val_together_and_test_stays():
     assert len({scene[0] for scene in val}) == 1
     assert cut["t0"] == "test"
     assert list(cut) == list(split_of)
-    assert rule.startswith("; there is no val: 1 of 8 train areas became val, in the order of")
+    assert rule.startswith("; the source has no val: 1 of 8 train areas became val, in the order")
     for kept in ({"a": "train", "b": "val"}, {"a": "test"}):
         itself = {name: name for name in kept}
         assert splits.with_validation(kept, itself, (0.7, 0.1, 0.2), 3, "areas") == (kept, "")
