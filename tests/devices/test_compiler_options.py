@@ -57,7 +57,9 @@ def test_few_images_a_chip_cost_no_copies_of_whole_activations():
 def test_what_a_compiler_does_not_know_is_left_out_with_a_warning(monkeypatch):
     monkeypatch.setitem(module._OF_TPUS, "xla_tpu_of_another_version", True)
     devices = topology_devices("v5e:2x2")
-    with pytest.warns(UserWarning, match="without .* or xla_tpu_of_another_version .*will be slow"):
+    with pytest.warns(
+        UserWarning, match="does not know .* or xla_tpu_of_another_version .*will be slow"
+    ):
         assert compiler_options(devices) is None
 
 
