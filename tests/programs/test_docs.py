@@ -108,7 +108,9 @@ def test_the_config_reference_has_every_field_with_its_default():
     assert "| `data.tile_size` | `256` | side of the records in pixels |" in text
     assert '| `train.remat` | `"none"` | What the backward pass computes again instead' in text
     assert "highest  six of bfloat16: float32  float32              float32&#10;" in text
-    assert "| `study.reference` | `'paper'` | the variant that the others are compared with |" in text
+    assert (
+        "| `study.reference` | `'paper'` | the variant that the others are compared with |" in text
+    )
 
 
 class Resources(html.parser.HTMLParser):

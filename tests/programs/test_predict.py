@@ -104,7 +104,10 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     ("arguments", "words"),
     [
         (["--image=none.tif", "--output=m.tif"], ["no image 'none.tif'"]),
-        (["--image=a.tif", "--post=b.tif", "--output=m.tif"], ["'ss' takes 1 image", "2 are given"]),
+        (
+            ["--image=a.tif", "--post=b.tif", "--output=m.tif"],
+            ["'ss' takes 1 image", "2 are given"],
+        ),
         (["--image=a.tif", "--output=a.tif"], ["'a.tif' would overwrite"]),
         (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
         (["--image=a.tif", "--output=m.tif", "--batch_size=0"], ["batch_size is 0"]),
