@@ -204,6 +204,7 @@ def test_exchanging_the_two_turns_the_difference():
 
 
 @pytest.mark.parametrize("num_compared", [1, 2, 11])
+@settings(deadline=None)
 @given(st.floats(-0.1, 0.1), st.floats(1e-4, 0.05))
 def test_no_p_contradicts_the_verdict(num_compared, f1, seed_error):
     found = difference(f1, seed_error, num_compared=num_compared)
