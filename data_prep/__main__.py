@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import check_name, positive
 from data_prep.builders import aid, folder, spacenet7, synthetic, whu, xview2
 from data_prep.checks import describe, verify
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import check_name, positive
 from data_prep.miniatures import command as miniature
 from data_prep.shards import beam, manifest, sources, writer
 

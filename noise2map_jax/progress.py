@@ -9,7 +9,7 @@ SECONDS_BETWEEN_LINES = 30.0  # in a log
 
 
 class _LogLines(tqdm):
-    """Writes each state as a line of its own; `data_prep.ground.progress` has the same."""
+    """Writes each state as a line of its own; `data_prep.basics.progress` has the same."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line; none before there is progress, a last one when tqdm is closed."""

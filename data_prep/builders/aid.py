@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import add_source_arguments, fractions, seed
+from data_prep.basics.parallel import ordered_map
+from data_prep.basics.rejection import Rejection, Unusable, check_usable
 from data_prep.builders import plans
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import add_source_arguments, fractions, seed
-from data_prep.ground.parallel import ordered_map
-from data_prep.ground.rejection import Rejection, Unusable, check_usable
 from data_prep.reading import layout, places
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Evidence

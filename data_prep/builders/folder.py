@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import add_source_arguments, class_names, fractions, snake_case
+from data_prep.basics.rejection import Unusable, check_usable
 from data_prep.builders import plans
-from data_prep.ground.dataset import IGNORE, Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import add_source_arguments, class_names, fractions, snake_case
-from data_prep.ground.rejection import Unusable, check_usable
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate

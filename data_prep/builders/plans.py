@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene, in_order
-from data_prep.ground.rejection import Rejection
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene, in_order
+from data_prep.basics.rejection import Rejection
 from data_prep.reading.places import Places
 
 

@@ -8,6 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.basics import rejection
+from data_prep.basics.dataset import SPLITS, Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import add_source_arguments, fractions, positive
+from data_prep.basics.parallel import ordered_map
+from data_prep.basics.rejection import check_usable
 from data_prep.builders import plans
 from data_prep.builders.spacenet7_layout import (
     LABEL_FOLDERS,
@@ -25,12 +31,6 @@ from data_prep.builders.spacenet7_months import (
     load_scene,
     reject_other_grids,
 )
-from data_prep.ground import rejection
-from data_prep.ground.dataset import SPLITS, Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import add_source_arguments, fractions, positive
-from data_prep.ground.parallel import ordered_map
-from data_prep.ground.rejection import check_usable
 from data_prep.reading import georeference, places
 from data_prep.reading.places import Evidence, Places
 from data_prep.shards import splits

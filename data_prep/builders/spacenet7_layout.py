@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from data_prep.ground.dataset import SPLITS
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import SPLITS
+from data_prep.basics.errors import UserError
 
 # The first folder that holds labels is read, unless the user names one.
 LABEL_FOLDERS = ("labels_match_pix", "labels_match", "labels", "labels_raster")

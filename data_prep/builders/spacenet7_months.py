@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.basics.dataset import IGNORE, Scene
+from data_prep.basics.rejection import Unusable
 from data_prep.builders.spacenet7_layout import Month
-from data_prep.ground.dataset import IGNORE, Scene
-from data_prep.ground.rejection import Unusable
 from data_prep.reading import geometry
 from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import Grid

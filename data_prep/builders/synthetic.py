@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import SPLITS, Dataset, RecordFormat, Scene
+from data_prep.basics.options import counts, positive, seed
 from data_prep.drawing import scenes as drawing
-from data_prep.ground.dataset import SPLITS, Dataset, RecordFormat, Scene
-from data_prep.ground.options import counts, positive, seed
 
 _MOST_MERGED = 20  # Most pixels of the drawing to a scene's pixel, along each axis.
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}

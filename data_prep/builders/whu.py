@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
+from data_prep.basics.dataset import Dataset
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import add_source_arguments, fractions, seed
 from data_prep.builders import plans, whu_layout, whu_mosaics, whu_tiles
-from data_prep.ground.dataset import Dataset
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import add_source_arguments, fractions, seed
 from data_prep.reading import masks, place_names
 
 _RESIZE = 256  # Pixels, as in the paper; the owner's tiles have 512 a side.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.ground.dataset import Scene
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import Scene
+from data_prep.basics.errors import UserError
 from data_prep.reading.readers import ReadError, Window, read_image, read_mask
 from data_prep.shards import splits
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.basics import rejection
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Rejection
 from data_prep.builders.whu_areas import Part
-from data_prep.ground import rejection
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Rejection
 from data_prep.reading.layout import SPLIT_FOLDERS, SUFFIXES
 from data_prep.reading.matching import ROLE_FOLDERS
 from data_prep.reading.readers import ReadError, read_size

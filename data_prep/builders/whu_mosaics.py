@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import IGNORE, Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.parallel import ordered_map
+from data_prep.basics.rejection import Unusable, check, listing
 from data_prep.builders import plans, whu_areas, whu_layout
 from data_prep.builders.whu_areas import Part
-from data_prep.ground.dataset import IGNORE, Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.parallel import ordered_map
-from data_prep.ground.rejection import Unusable, check, listing
 from data_prep.reading import masks
 from data_prep.reading.places import Places
 from data_prep.reading.readers import ReadError, Window, read_image, read_mask

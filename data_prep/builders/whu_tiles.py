@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable, check_usable
 from data_prep.builders import plans
 from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable, check_usable
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate

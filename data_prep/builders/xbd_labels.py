@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from rasterio import Affine
 
-from data_prep.ground.dataset import IGNORE
+from data_prep.basics.dataset import IGNORE
 from data_prep.reading.polygons import repair
 from data_prep.reading.rasters import rasterise
 from data_prep.reading.readers import ReadError

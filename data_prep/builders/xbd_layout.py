@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.ground.dataset import SPLITS
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Rejection, partner
+from data_prep.basics.dataset import SPLITS
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Rejection, partner
 from data_prep.reading.matching import Candidate
 
 SPLIT_FOLDERS = {

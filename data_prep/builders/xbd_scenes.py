@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.basics.dataset import IGNORE, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable
 from data_prep.builders import xbd_labels
-from data_prep.ground.dataset import IGNORE, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable
 from data_prep.reading import masks
 from data_prep.reading.matching import Candidate
 from data_prep.reading.rasters import resize_image, resize_mask

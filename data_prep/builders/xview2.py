@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from data_prep.basics import rejection
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import add_source_arguments, fractions, seed
+from data_prep.basics.parallel import ordered_map
+from data_prep.basics.rejection import check_usable
 from data_prep.builders import plans, xbd_layout, xbd_scenes
-from data_prep.ground import rejection
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import add_source_arguments, fractions, seed
-from data_prep.ground.parallel import ordered_map
-from data_prep.ground.rejection import check_usable
 from data_prep.reading import masks, place_names, places
 from data_prep.reading.places import Evidence, Places
 from data_prep.shards import splits

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data_prep.ground.dataset import IGNORE
+from data_prep.basics.dataset import IGNORE
 from data_prep.shards.prepared import Prepared, Shard
 
 # Colours of classes 1, 2, ...: Okabe and Ito's, which differ for every kind of colour vision.

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground.dataset import IGNORE
-from data_prep.ground.errors import UserError
-from data_prep.ground.parallel import ordered_map
+from data_prep.basics.dataset import IGNORE
+from data_prep.basics.errors import UserError
+from data_prep.basics.parallel import ordered_map
 from data_prep.shards import histograms, prepared
 from data_prep.shards.prepared import Prepared, Shard
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from data_prep.ground.dataset import SPLITS
+from data_prep.basics.dataset import SPLITS
 
 _THUMBNAIL = 32  # Pixels a side.
 _LEAST_CONTRAST = 0.5  # Grey levels: pictures with less contrast are flat, thus all alike.

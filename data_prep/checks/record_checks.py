@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.dataset import IGNORE
 from data_prep.checks import look_alikes
 from data_prep.checks.look_alikes import Picture
-from data_prep.ground.dataset import IGNORE
 from data_prep.shards import histograms
 from data_prep.shards.prepared import Prepared, Shard
 

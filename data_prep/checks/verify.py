@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import positive
+from data_prep.basics.parallel import ordered_map
 from data_prep.checks import contact_sheet, look_alikes
 from data_prep.checks.record_checks import Report, check_shard
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import positive
-from data_prep.ground.parallel import ordered_map
 from data_prep.shards import checksums, histograms, prepared, sources
 from data_prep.shards.prepared import Prepared
 

@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import positive, seed
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import positive, seed
 from data_prep.miniatures import aid, spacenet7, whu, xview2
 
 # NAME -> a module with write(output, *, seed, size), which fills an empty folder.

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from data_prep.basics.tiles import cut, offsets
 from data_prep.drawing import scenes
-from data_prep.ground.tiles import cut, offsets
 
 TILES = "3. The cropped image tiles and raster labels"
 WHOLE = "Building change detection dataset"

@@ -10,8 +10,8 @@ import shapely
 from PIL import Image
 from scipy import ndimage
 
+from data_prep.basics.dataset import IGNORE
 from data_prep.drawing.scenes import segmentation_scene
-from data_prep.ground.dataset import IGNORE
 from data_prep.miniatures.footprints import polygons
 
 # Disaster -> type, longitude and latitude of its first pair.

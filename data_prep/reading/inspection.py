@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.ground import rejection
-from data_prep.ground.parallel import ordered_map
-from data_prep.ground.rejection import Rejection
+from data_prep.basics import rejection
+from data_prep.basics.parallel import ordered_map
+from data_prep.basics.rejection import Rejection
 from data_prep.reading import georeference, masks
 from data_prep.reading.geometry import Grid
 from data_prep.reading.matching import Candidate

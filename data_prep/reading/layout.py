@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.ground.dataset import SPLITS, TASKS
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Rejection
+from data_prep.basics.dataset import SPLITS, TASKS
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Rejection
 from data_prep.reading.matching import ROLE_FOLDERS, Candidate, Entry, by_file, by_stem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

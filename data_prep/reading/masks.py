@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.ground.dataset import IGNORE
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import IGNORE
+from data_prep.basics.errors import UserError
 
 ENCODINGS = ("index", "binary255")
 THRESHOLD = 127  # binary255: values above it are the foreground.

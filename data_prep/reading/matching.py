@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.ground.rejection import Rejection, partner
+from data_prep.basics.rejection import Rejection, partner
 
 ROLE_FOLDERS = {
     "image": "image",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 from data_prep.reading.layout import SUFFIXES
 
 _COLUMNS = ("scene", "place")

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from data_prep.ground.dataset import SPLITS
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import SPLITS
+from data_prep.basics.errors import UserError
 from data_prep.reading import georeference
 from data_prep.reading.geometry import Grid
 from data_prep.reading.place_names import PlaceNames

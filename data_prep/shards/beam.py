@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_prep.ground.errors import UserError
-from data_prep.ground.progress import progress_bar
+from data_prep.basics.errors import UserError
+from data_prep.basics.progress import progress_bar
 
 Item = TypeVar("Item")
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_prep.ground.parallel import ordered_map
+from data_prep.basics.parallel import ordered_map
 
 
 def of_file(path: Path) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.ground.dataset import IGNORE, TASKS, Dataset
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import IGNORE, TASKS, Dataset
+from data_prep.basics.errors import UserError
 from data_prep.reading import places
 from data_prep.shards.tally import Tally
 

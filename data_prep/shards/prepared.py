@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.ground.dataset import TASKS
-from data_prep.ground.errors import UserError
-from data_prep.ground.options import positive
+from data_prep.basics.dataset import TASKS
+from data_prep.basics.errors import UserError
+from data_prep.basics.options import positive
 from data_prep.shards import manifest
 from data_prep.shards.shard_file import tfds
 

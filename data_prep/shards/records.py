@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground import tiles
-from data_prep.ground.dataset import IGNORE, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable
+from data_prep.basics import tiles
+from data_prep.basics.dataset import IGNORE, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable
 from data_prep.shards import histograms
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground.dataset import RecordFormat, Scene
+from data_prep.basics.dataset import RecordFormat, Scene
 from data_prep.shards.records import SceneRecords, scene_records
 from data_prep.shards.tally import Tally
 

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from data_prep.ground.dataset import SPLITS
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import SPLITS
+from data_prep.basics.errors import UserError
 
 Key = TypeVar("Key", bound=Hashable)
 

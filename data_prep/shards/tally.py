@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground import rejection
-from data_prep.ground.dataset import Dataset, RecordFormat
-from data_prep.ground.rejection import Rejection
+from data_prep.basics import rejection
+from data_prep.basics.dataset import Dataset, RecordFormat
+from data_prep.basics.rejection import Rejection
 from data_prep.shards import histograms
 from data_prep.shards.records import SceneRecords
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.ground import rejection
-from data_prep.ground.dataset import SPLITS, Dataset, Scene, in_order
+from data_prep.basics import rejection
+from data_prep.basics.dataset import SPLITS, Dataset, Scene, in_order
 
 _NOT_IMAGES = ("mask", "label", "udm", "metadata")  # Last words of roles.
 

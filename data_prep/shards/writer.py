@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground import rejection, tiles
-from data_prep.ground.dataset import Dataset, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.parallel import ordered_map
+from data_prep.basics import rejection, tiles
+from data_prep.basics.dataset import Dataset, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.parallel import ordered_map
 from data_prep.shards import beam, checksums, manifest, twins
 from data_prep.shards.records import SceneRecords, scene_records
 from data_prep.shards.shard_file import (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
 from data_prep.shards import writer
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}

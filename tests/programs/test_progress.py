@@ -7,10 +7,10 @@ import sys
 import programs
 import pytest
 
-import data_prep.ground.progress
+import data_prep.basics.progress
 import noise2map_jax.progress
 
-MODULES = (noise2map_jax.progress, data_prep.ground.progress)
+MODULES = (noise2map_jax.progress, data_prep.basics.progress)
 
 
 class Terminal(io.StringIO):

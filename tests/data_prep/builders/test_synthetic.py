@@ -7,9 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.__main__ import main
+from data_prep.basics.dataset import Scene
 from data_prep.builders import synthetic
 from data_prep.drawing import scenes
-from data_prep.ground.dataset import Scene
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import programs
 import pytest
 from PIL import Image
 
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable
 from data_prep.shards import manifest, writer
 
 # The command itself, with shards so small that many are written.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 from data_prep.reading.layout import find
 
 

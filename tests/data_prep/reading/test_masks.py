@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 from data_prep.reading import masks
 
 

@@ -3,7 +3,7 @@
 import pytest
 from folder_builds import error, run, save, square
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 from data_prep.reading import place_names
 
 

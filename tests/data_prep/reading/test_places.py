@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rasterio import Affine
 from rasterio.crs import CRS
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 from data_prep.reading import places
 from data_prep.reading.geometry import Grid
 from data_prep.reading.place_names import PlaceNames, by_pattern

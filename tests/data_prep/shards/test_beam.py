@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_prep.__main__ import main
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable
 from data_prep.shards import beam, writer
 from data_prep.shards.records import SceneRecords
 from data_prep.shards.tally import Tally

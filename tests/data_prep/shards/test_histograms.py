@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.ground.dataset import RecordFormat, Scene
+from data_prep.basics.dataset import RecordFormat, Scene
 from data_prep.shards import histograms, writer
 from data_prep.shards.records import scene_records
 

@@ -8,9 +8,9 @@ import pytest
 from folder_builds import error, load, picture, run, save
 
 from data_prep.__main__ import main
+from data_prep.basics.dataset import RecordFormat, Scene
+from data_prep.basics.errors import UserError
 from data_prep.checks import describe
-from data_prep.ground.dataset import RecordFormat, Scene
-from data_prep.ground.errors import UserError
 from data_prep.shards import prepared
 from data_prep.shards.records import scene_records
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.ground.dataset import SPLITS
-from data_prep.ground.errors import UserError
+from data_prep.basics.dataset import SPLITS
+from data_prep.basics.errors import UserError
 from data_prep.shards import splits
 
 names = st.sets(st.text(min_size=1, max_size=6), min_size=3, max_size=60)

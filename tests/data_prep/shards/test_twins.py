@@ -6,7 +6,7 @@ import pytest
 from folder_builds import error, load, picture, run, save, square
 
 from data_prep.__main__ import main
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
 from data_prep.shards import twins
 
 

@@ -12,10 +12,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_prep.ground import parallel
-from data_prep.ground.dataset import Dataset, RecordFormat, Scene
-from data_prep.ground.errors import UserError
-from data_prep.ground.rejection import Unusable
+from data_prep.basics import parallel
+from data_prep.basics.dataset import Dataset, RecordFormat, Scene
+from data_prep.basics.errors import UserError
+from data_prep.basics.rejection import Unusable
 from data_prep.shards import manifest, writer
 
 ABOUT = {"source": "toy", "notes": [], "place_rule": "toy", "places_known": True}

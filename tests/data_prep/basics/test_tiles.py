@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.ground import tiles
+from data_prep.basics import tiles
 
 sizes = st.integers(1, 40)
 

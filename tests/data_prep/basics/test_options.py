@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from data_prep.ground import options
-from data_prep.ground.errors import UserError
+from data_prep.basics import options
+from data_prep.basics.errors import UserError
 
 
 @pytest.mark.parametrize(

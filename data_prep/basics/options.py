@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from data_prep.ground.errors import UserError
-from data_prep.ground.progress import progress_bar
+from data_prep.basics.errors import UserError
+from data_prep.basics.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

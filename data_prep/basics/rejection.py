@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.ground.errors import UserError
+from data_prep.basics.errors import UserError
 
 
 @dataclass(frozen=True)

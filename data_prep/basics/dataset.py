@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.ground.rejection import Rejection
+from data_prep.basics.rejection import Rejection
 
 IGNORE = 255  # The mask value of pixels that count neither in the loss nor in the metrics.
 SPLITS = ("train", "val", "test")

@@ -1,0 +1,1 @@
+"""What all rooms build on: datasets, scenes, errors, options."""

@@ -1,1 +1,0 @@
-"""The common ground of all rooms: datasets, scenes, errors, options."""
