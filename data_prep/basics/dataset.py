@@ -26,7 +26,7 @@ class Scene:
       width: Columns in pixels.
       files: Role (image, pre, post, mask, ...) -> path; empty for scenes that are drawn.
       window: (row, column) of its top-left pixel in its files; None: the scene is the whole files.
-      ground: Name of the place that it shows, see `reading/places.py`; None: no other scene is
+      place_name: Name of the place that it shows, see `reading/places.py`; None: no other scene is
         known to show the same place.
     """
 
@@ -37,12 +37,12 @@ class Scene:
     width: int
     files: Mapping[str, Path] = field(default_factory=dict)
     window: tuple[int, int] | None = None
-    ground: str | None = None
+    place_name: str | None = None
 
     @property
     def place(self) -> str:
         """Name of its place. Scenes of one place are no independent samples."""
-        return self.ground or f"{self.split}/{self.name}"
+        return self.place_name or f"{self.split}/{self.name}"
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ def _scenes(
         facts = _facts(inspected, one.files)
         size = facts.height, facts.width
         scenes.append(
-            Scene(one.name, split_of[one.key], 0, *size, one.files, ground=place.of[one.key])
+            Scene(one.name, split_of[one.key], 0, *size, one.files, place_name=place.of[one.key])
         )
     return scenes
 

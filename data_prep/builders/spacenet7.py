@@ -170,8 +170,10 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             partners |= dict.fromkeys(files.values(), next(iter(at_fault)))
             continue
         area, dates = group[0].area, "-".join(month.name for month in group)
-        size, ground = (grid.height, grid.width), place.of[area]
-        scenes.append(Scene(f"{area}/{dates}", split_of[area], 0, *size, files, ground=ground))
+        size, place_name = (grid.height, grid.width), place.of[area]
+        scenes.append(
+            Scene(f"{area}/{dates}", split_of[area], 0, *size, files, place_name=place_name)
+        )
     used = {path for scene in scenes for path in scene.files.values()}
     rejected = rejection.account(found.source, reasons, partners, used)
     num_found = len(used | partners.keys() | reasons.keys())

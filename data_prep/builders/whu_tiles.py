@@ -131,7 +131,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
     by_place = args.task == "ss"
     known = by_place and place.known
     what = "places" if known or place_names.options(args) else "tiles"
-    unit_of = {c.key: place.of[_files(c)] if by_place else c.ground for c in candidates}
+    unit_of = {c.key: place.of[_files(c)] if by_place else c.site for c in candidates}
     if args.split == "seeded":
         assigned = splits.assign(unit_of.values(), args.splits, args.seed)
         # Tiles of one name from two folders of the source may come into one split.
@@ -207,9 +207,9 @@ def _scenes(
         facts = inspected[next(iter(candidate.files.values()))]
         assert isinstance(facts, FileFacts)
         height, width = (resize, resize) if resize else (facts.height, facts.width)
-        split, ground = split_of[candidate.key], place.of[_files(candidate)]
+        split, place_name = split_of[candidate.key], place.of[_files(candidate)]
         scenes.append(
-            Scene(candidate.name, split, 0, height, width, candidate.files, ground=ground)
+            Scene(candidate.name, split, 0, height, width, candidate.files, place_name=place_name)
         )
     return scenes
 

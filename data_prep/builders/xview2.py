@@ -165,7 +165,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
             rejected += rejection.of_scene(args.source, candidate.files.values(), reasons)
         else:
             whole.append(candidate)
-    seen = {c.name: Evidence(c.name, c.ground) for c in found.candidates}
+    seen = {c.name: Evidence(c.name, c.site) for c in found.candidates}
     place = places.find(seen, rule=_PLACE_RULE, named=place_names.given(args))
     split_of, split_rule = _divide(found, place, args.splits, args.seed)
     scenes = []
@@ -174,9 +174,9 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         height, width = one.height, one.width
         if args.resize:
             height = width = args.resize
-        split, ground = split_of[candidate.name], place.of[candidate.name]
+        split, place_name = split_of[candidate.name], place.of[candidate.name]
         scenes.append(
-            Scene(candidate.name, split, 0, height, width, candidate.files, ground=ground)
+            Scene(candidate.name, split, 0, height, width, candidate.files, place_name=place_name)
         )
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)

@@ -107,7 +107,7 @@ def evidence(candidate: Candidate, inspected: Mapping[Path, FileFacts | str]) ->
     """Return what is known about where a scene lies."""
     facts = (inspected[path] for path in candidate.files.values())
     grids = tuple(fact.grid for fact in facts if isinstance(fact, FileFacts) and fact.grid)
-    return Evidence(candidate.name, candidate.ground, grids)
+    return Evidence(candidate.name, candidate.site, grids)
 
 
 def judge(

@@ -30,13 +30,13 @@ class Candidate:
 
     Attributes:
       name: Path of the scene in its split, without suffix.
-      ground: Name of its ground, given by the layout: scenes of one ground show one place.
+      site: Name of its site, given by the layout: scenes of one site show one place.
       split: Split in the source; None if the source has no split folders.
       files: Role -> path.
     """
 
     name: str
-    ground: str
+    site: str
     split: str | None
     files: Mapping[str, Path]
 
@@ -71,7 +71,7 @@ class Entry:
 
 
 def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
-    """Make every file a scene; files of one stem in A and B show the same ground."""
+    """Make every file a scene; files of one stem in A and B show the same site."""
     by_name: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         prefix = (entry.role_folder,) if entry.role in ("pre", "post") else ()
@@ -84,8 +84,8 @@ def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
             continue
         entry = same[0]
         # Stems are often numbers, and the same number in another split is another place.
-        ground = "/".join(part for part in (entry.split, *entry.key) if part)
-        candidates.append(Candidate(name, ground, entry.split, {"image": entry.path}))
+        site = "/".join(part for part in (entry.split, *entry.key) if part)
+        candidates.append(Candidate(name, site, entry.split, {"image": entry.path}))
     return candidates, rejected
 
 

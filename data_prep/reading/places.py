@@ -31,13 +31,13 @@ class Evidence:
 
     Attributes:
       name: Name of the scene for users, in which --group_regex searches and which --places lists.
-      ground: Name of the ground, given by the builder: scenes of one ground show one place. It is
+      site: Name of the site, given by the builder: scenes of one site show one place. It is
         unique to the scene if the builder knows nothing.
       grids: Where its images lie on Earth; images without a georeference are left out.
     """
 
     name: str
-    ground: str
+    site: str
     grids: tuple[Grid, ...] = ()
 
 
@@ -67,7 +67,7 @@ def find(
 ) -> Places:
     """Find the places that scenes show.
 
-    Two scenes show one place if they have the same ground, if the user names one place for both, if
+    Two scenes show one place if they have the same site, if the user names one place for both, if
     their footprints touch or overlap, or if a chain of such scenes leads from one to the other.
 
     Args:
@@ -77,7 +77,7 @@ def find(
       can_be_named: Whether the builder has the options --group_regex and --places.
 
     Returns:
-      The places. A place has the name that the user gave, else the name of its first ground.
+      The places. A place has the name that the user gave, else the name of its first site.
 
     Raises:
       UserError: The user names no place for any of the scenes.
@@ -96,16 +96,16 @@ def find(
         return numbers.setdefault(node, len(numbers))
 
     for key, one in evidence.items():
-        ground = number(("ground", one.ground))
-        edges += [(ground, number(grid)) for grid in one.grids]
-        edges += [(ground, number(("group", groups[key])))] if groups[key] else []
+        site = number(("site", one.site))
+        edges += [(site, number(grid)) for grid in one.grids]
+        edges += [(site, number(("group", groups[key])))] if groups[key] else []
     grids = [node for node in numbers if isinstance(node, Grid)]
     touching = [(number(grids[i]), number(grids[j])) for i, j in georeference.touching(grids)]
     component = _components(len(numbers), edges + touching)
-    place = {key: component[numbers["ground", one.ground]] for key, one in evidence.items()}
+    place = {key: component[numbers["site", one.site]] for key, one in evidence.items()}
     names: dict[int, list[tuple[bool, str]]] = defaultdict(list)
     for key, one in evidence.items():
-        names[place[key]].append((not groups[key], groups[key] or one.ground))
+        names[place[key]].append((not groups[key], groups[key] or one.site))
     name_of = _distinct({index: min(found) for index, found in names.items()})
     known = bool(rule) or all(groups[key] or one.grids for key, one in evidence.items())
     clauses, notes = [rule] if rule else [], []

@@ -58,10 +58,10 @@ def test_split_folders_below_the_roles_are_split_folders(tmp_path):
         find(tmp_path, "auto")
 
 
-def test_pairs_as_unlabelled_images_share_their_ground(tmp_path):
+def test_pairs_as_unlabelled_images_share_their_site(tmp_path):
     touch(tmp_path, "A/1.png", "B/1.png", "label/1.png")
     found = find(tmp_path, "denoise")
-    assert {c.name: c.ground for c in found.candidates} == {"A/1": "1", "B/1": "1"}
+    assert {c.name: c.site for c in found.candidates} == {"A/1": "1", "B/1": "1"}
     assert (found.num_found, found.num_unused) == (2, 1)
 
 

@@ -184,7 +184,7 @@ def test_parts_of_a_tally_merge_to_the_whole(scenes, cuts):
     for number, (split, is_good, shared) in enumerate(scenes):
         files = {"pre": pathlib.Path(f"/s/{number}"), "mask": pathlib.Path(f"/s/mask{shared}")}
         ground = f"g{shared}" if shared else None
-        scene = Scene(f"s{number}", split, number, 16, 16, files, ground=ground)
+        scene = Scene(f"s{number}", split, number, 16, 16, files, place_name=ground)
         cause = files["pre" if number % 2 else "mask"]
         reasons = {} if is_good else {cause: f"is bad, says {number}"}
         records = [("k", {})] * (number + 1) if is_good else []
