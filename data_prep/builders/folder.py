@@ -13,11 +13,11 @@ from data_prep.basics.errors import UserError
 from data_prep.basics.options import add_source_arguments, class_names, fractions, snake_case
 from data_prep.basics.rejection import Unusable, check_usable
 from data_prep.builders import plans
+from data_prep.imagery.readers import ReadError, read_image, read_mask
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
-from data_prep.reading.readers import ReadError, read_image, read_mask
 from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}

@@ -9,10 +9,10 @@ import numpy as np
 from data_prep.basics.dataset import IGNORE, Scene
 from data_prep.basics.rejection import Unusable
 from data_prep.builders.spacenet7_layout import Month
+from data_prep.imagery.readers import ReadError, read_image, read_mask
 from data_prep.reading import geometry
 from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import Grid
-from data_prep.reading.readers import ReadError, read_image, read_mask
 
 _MAY_BE_PIXELS = "labels_match_pix"  # Coordinates may be pixels, whatever CRS a file names.
 

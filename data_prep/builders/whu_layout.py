@@ -10,9 +10,9 @@ from data_prep.basics import rejection
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection
 from data_prep.builders.whu_areas import Part
+from data_prep.imagery.readers import ReadError, read_size
 from data_prep.reading.layout import SPLIT_FOLDERS, SUFFIXES
 from data_prep.reading.matching import ROLE_FOLDERS
-from data_prep.reading.readers import ReadError, read_size
 
 ROLES = ("pre", "post", "mask")
 _TILE_ROLES = {"ss": {"image", "mask"}, "cd": {"pre", "mask"}}

@@ -15,9 +15,9 @@ from data_prep.basics.parallel import ordered_map
 from data_prep.basics.rejection import Unusable, check, listing
 from data_prep.builders import plans, whu_areas, whu_layout
 from data_prep.builders.whu_areas import Part
+from data_prep.imagery.readers import ReadError, Window, read_image, read_mask
 from data_prep.reading import masks
 from data_prep.reading.places import Places
-from data_prep.reading.readers import ReadError, Window, read_image, read_mask
 from data_prep.shards import splits
 
 CLASSES = ("no_change", "change")

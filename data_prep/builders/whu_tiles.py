@@ -16,12 +16,12 @@ from data_prep.builders import plans
 from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
+from data_prep.imagery.readers import ReadError, read_size
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
 from data_prep.reading.rasters import resize_image, resize_mask
-from data_prep.reading.readers import ReadError, read_size
 from data_prep.shards import splits
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}

@@ -15,9 +15,9 @@ import shapely
 from rasterio import Affine
 
 from data_prep.basics.dataset import IGNORE
+from data_prep.imagery.readers import ReadError
 from data_prep.reading.polygons import repair
 from data_prep.reading.rasters import rasterise
-from data_prep.reading.readers import ReadError
 
 # properties.subtype -> level. The owner's score ignores buildings that nobody could classify.
 LEVELS = {

@@ -11,10 +11,10 @@ from data_prep.basics.dataset import IGNORE, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable
 from data_prep.builders import xbd_labels
+from data_prep.imagery.readers import ReadError, read_image, read_mask, read_size
 from data_prep.reading import masks
 from data_prep.reading.matching import Candidate
 from data_prep.reading.rasters import resize_image, resize_mask
-from data_prep.reading.readers import ReadError, read_image, read_mask, read_size
 
 NUM_LEVELS = 5  # 0 = no building, then the levels of xbd_labels.
 # target -> allowed values of --mask_values besides auto; for buildings they make no difference.

@@ -18,9 +18,9 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform as reproject
 
+from data_prep.imagery.readers import MAX_PIXELS, ReadError
 from data_prep.reading import polygons, rasters
 from data_prep.reading.geojson import Vectors
-from data_prep.reading.readers import MAX_PIXELS, ReadError
 
 # Pixels. If a polygon meets the image and has a corner farther off, the polygon is damaged.
 _FARTHEST = 1e6

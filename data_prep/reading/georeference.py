@@ -7,9 +7,10 @@ import numpy as np
 import shapely
 from rasterio.crs import CRS
 
-from data_prep.reading import geometry, readers
+from data_prep.imagery import readers
+from data_prep.imagery.readers import ReadError
+from data_prep.reading import geometry
 from data_prep.reading.geometry import Grid
-from data_prep.reading.readers import ReadError
 
 _WGS84 = CRS.from_epsg(4326)
 _TOLERANCE = 1.0  # Pixels of the coarser image: rounding may part crops of one mosaic.

@@ -10,11 +10,11 @@ import numpy as np
 from data_prep.basics import rejection
 from data_prep.basics.parallel import ordered_map
 from data_prep.basics.rejection import Rejection
+from data_prep.imagery.readers import ReadError, read_image, read_mask
 from data_prep.reading import georeference, masks
 from data_prep.reading.geometry import Grid
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Evidence
-from data_prep.reading.readers import ReadError, read_image, read_mask
 
 _MANY_ALPHA_LEVELS = 16
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from xview2_builds import SIZE, build, cut, edit, refuse, resave
 
 from data_prep.builders import xbd_labels
+from data_prep.imagery.readers import ReadError
 from data_prep.miniatures import xview2 as miniature
-from data_prep.reading.readers import ReadError
 
 NAME = "hurricane-harvey_00000001"
 

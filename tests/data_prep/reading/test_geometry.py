@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data_prep.imagery.readers import ReadError
 from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import Grid, place, rasterise, read_grid, same_origin
-from data_prep.reading.readers import ReadError
 
 DATA = programs.SHARED / "data"
 

@@ -18,10 +18,10 @@ from footprint_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.imagery.readers import ReadError
 from data_prep.reading import geojson
 from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import place, rasterise
-from data_prep.reading.readers import ReadError
 
 GOOD = collection(feature(georeferenced(square(3, 4), WGS84)))
 

@@ -10,7 +10,7 @@ from raster_files import GRID, shape_of, write_tiff
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from data_prep.reading.readers import ReadError, read_image, read_mask
+from data_prep.imagery.readers import ReadError, read_image, read_mask
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from PIL import Image
 from raster_files import GRID, shape_of, write_tiff
 from rasterio.enums import ColorInterp
 
-from data_prep.reading import readers
-from data_prep.reading.readers import ReadError, read_image, read_mask, read_size
+from data_prep.imagery import readers
+from data_prep.imagery.readers import ReadError, read_image, read_mask, read_size
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_damaged_block_spoils_the_windows_that_touch_it(tmp_path, rng):
 WINDOWS = """
 import json, re, sys
 from pathlib import Path
-from data_prep.reading.readers import read_image, read_mask, read_size
+from data_prep.imagery.readers import read_image, read_mask, read_size
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 path = Path(sys.argv[1])
 before, sums = peak(), []

@@ -19,7 +19,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from data_prep.reading.bands import (
+from data_prep.imagery.bands import (
     ImageRaster,
     MaskRaster,
     ReadError,

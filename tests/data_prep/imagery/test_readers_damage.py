@@ -9,8 +9,8 @@ import rasterio
 from PIL import Image
 from raster_files import GRID, shape_of, write_tiff
 
-from data_prep.reading import readers
-from data_prep.reading.readers import ReadError, read_image
+from data_prep.imagery import readers
+from data_prep.imagery.readers import ReadError, read_image
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Images as people see them: pixels, and where on Earth they lie. Training and maps read through it."""
