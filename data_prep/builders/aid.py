@@ -20,7 +20,8 @@ from data_prep.basics.options import add_source_arguments, fractions, seed
 from data_prep.basics.parallel import ordered_map
 from data_prep.basics.rejection import Rejection, Unusable, check_usable
 from data_prep.builders import plans
-from data_prep.imagery.readers import ReadError, read_image, read_size
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.image_file import read_image, read_size
 from data_prep.reading import layout, places
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Evidence

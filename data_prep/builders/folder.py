@@ -1,23 +1,20 @@
 """`python -m data_prep folder`: any folder of images, images with masks, or pairs with masks."""
 
 import argparse
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_prep.basics.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.basics.errors import UserError
-from data_prep.basics.options import add_source_arguments, class_names, fractions, snake_case
-from data_prep.basics.rejection import Unusable, check_usable
+from data_prep.basics.options import add_source_arguments, class_names, fractions, seed, snake_case
+from data_prep.basics.rejection import check_usable
 from data_prep.builders import plans
-from data_prep.imagery.readers import ReadError, read_image, read_mask
-from data_prep.reading import inspection, layout, masks, place_names, places
+from data_prep.reading import band_options, inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
+from data_prep.reading.scene_files import SceneReader
 from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
@@ -49,7 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " ss, no_change,change for cd)",
     )
     parser.add_argument("--mask_encoding", choices=("auto", *masks.ENCODINGS), default="auto")
+    parser.add_argument(
+        "--mask_nodata",
+        type=seed,
+        default=IGNORE,
+        help="class of mask pixels that are NaN or hold the file's no-data value (default 255 ="
+        " ignore)",
+    )
     parser.add_argument("--dtype", choices=("uint8", "uint16"), default="uint8")
+    band_options.add_arguments(parser)
 
 
 def default_name(args: argparse.Namespace) -> str:
@@ -66,6 +71,8 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "classes": list(args.classes) if args.classes else None,
         "mask_encoding": args.mask_encoding,
         "dtype": args.dtype,
+        **({"mask_nodata": args.mask_nodata} if args.mask_nodata != IGNORE else {}),
+        **band_options.options(args),
         **place_names.options(args),
     }
 
@@ -87,7 +94,13 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     classes = args.classes or _CLASSES[found.task]
     if found.task == "denoise" and args.classes:
         raise UserError("--classes: the task denoise has no classes; leave the option out")
-    inspected = inspection.inspect_all(found.candidates, args.num_workers)
+    if args.mask_nodata not in (*range(len(classes)), IGNORE):
+        raise UserError(
+            f"--mask_nodata={args.mask_nodata}: expected a class from 0 to {len(classes) - 1}, or"
+            f" {IGNORE} = ignore"
+        )
+    choice = band_options.choice(args)
+    inspected = inspection.inspect_all(found.candidates, args.num_workers, len(classes), choice)
     seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
     place = places.find(seen, named=place_names.given(args))
     split_of, split_rule = _divide(found, place, args.splits, args.seed)
@@ -116,7 +129,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         name,
         records,
         scenes,
-        functools.partial(load_scene, verdict.encoding),
+        SceneReader(verdict.encoding, len(classes), args.mask_nodata, choice),
         options=options(args),
         layout=found.description,
         mask_encoding=verdict.encoding if has_classes else None,
@@ -126,38 +139,6 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         rejected=rejected,
         num_found=found.num_found,
     )
-
-
-def load_scene(encoding: str, scene: Scene) -> dict[str, np.ndarray]:
-    """Read the files of a scene.
-
-    Args:
-      encoding: The mask encoding of the dataset.
-      scene: What to read.
-
-    Returns:
-      {feature: [H, W, C]}; the mask is 255 wherever an image has no valid pixel, elsewhere the
-      class, or 0 if the scene has no mask file.
-
-    Raises:
-      Unusable: A file can no longer be read.
-    """
-    invalid = np.zeros((scene.height, scene.width, 1), bool)
-    arrays: dict[str, np.ndarray] = {"mask": invalid.astype(np.uint8)}
-    for role, path in scene.files.items():
-        try:
-            if role == "mask":
-                mask = read_mask(path)
-                arrays[role] = masks.to_index(mask.values, encoding, mask.is_boolean)
-            else:
-                image = read_image(path)
-                arrays[role] = image.pixels
-                if image.valid is not None:
-                    invalid |= ~image.valid[..., None]
-        except ReadError as error:
-            raise Unusable({path: f"{error}, although it was readable before"}) from error
-    arrays["mask"] = np.where(invalid, np.uint8(IGNORE), arrays["mask"])
-    return arrays
 
 
 def _divide(

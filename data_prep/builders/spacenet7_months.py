@@ -9,10 +9,13 @@ import numpy as np
 from data_prep.basics.dataset import IGNORE, Scene
 from data_prep.basics.rejection import Unusable
 from data_prep.builders.spacenet7_layout import Month
-from data_prep.imagery.readers import ReadError, read_image, read_mask
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import Grid, same_grid
+from data_prep.imagery.image_file import read_image
+from data_prep.imagery.mask_file import read_mask
 from data_prep.reading import geometry
 from data_prep.reading.geojson import read_geojson
-from data_prep.reading.geometry import Grid
 
 _MAY_BE_PIXELS = "labels_match_pix"  # Coordinates may be pixels, whatever CRS a file names.
 
@@ -54,7 +57,7 @@ def inspect(labels: str, month: Month) -> MonthFacts | dict[Path, str]:
         if role == "label" and labels != "labels_raster":
             continue
         try:
-            grids[role] = geometry.read_grid(path)
+            grids[role] = read_grid(path)
         except ReadError as error:
             reasons[path] = str(error)
     if reasons:
@@ -63,7 +66,7 @@ def inspect(labels: str, month: Month) -> MonthFacts | dict[Path, str]:
     if image.crs is None:
         return {month.files["image"]: "has no CRS, so nothing says where its pixels lie"}
     for role, grid in grids.items():
-        if not geometry.same_origin(image, grid):
+        if not same_grid(image, grid):
             reasons[month.files[role]] = f"has another grid than {month.files['image'].name}"
     if reasons:
         return reasons
@@ -92,7 +95,7 @@ def reject_other_grids(
     for month in months:
         fact = facts.get(month)
         if isinstance(fact, MonthFacts):
-            fits = (group for group in alike if geometry.same_origin(group[0][1], fact.grid))
+            fits = (group for group in alike if same_grid(group[0][1], fact.grid))
             group = next(fits, None)
             if group is None:
                 alike.append([(month, fact.grid)])
@@ -165,7 +168,7 @@ def _load_month(
     path = paths["image"]
     assert path is not None
     try:
-        grid = geometry.read_grid(path)
+        grid = read_grid(path)
         pixels, hidden = _load_image(path, grid)
         pixels, hidden = _crop(pixels, shape), _crop(hidden, shape)
         path = paths["label"]

@@ -8,7 +8,10 @@ import numpy as np
 
 from data_prep.basics.dataset import Scene
 from data_prep.basics.errors import UserError
-from data_prep.imagery.readers import ReadError, Window, read_image, read_mask
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.image_file import read_image
+from data_prep.imagery.mask_file import read_mask
+from data_prep.imagery.turn import Window
 from data_prep.shards import splits
 
 # The owner's whole mosaics have 32507 columns; the parts for train and test have 21243 and 11265,

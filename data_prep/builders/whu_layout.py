@@ -10,7 +10,10 @@ from data_prep.basics import rejection
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection
 from data_prep.builders.whu_areas import Part
-from data_prep.imagery.readers import ReadError, read_size
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import difference, same_grid
+from data_prep.imagery.image_file import read_size
 from data_prep.reading.layout import SPLIT_FOLDERS, SUFFIXES
 from data_prep.reading.matching import ROLE_FOLDERS
 
@@ -225,6 +228,14 @@ def _measured(source: Path, name: str, files: Mapping[str, Path]) -> Part | list
                 reasons[path] = (
                     f"has {width} x {height} pixels, but {fitting.as_posix()} has {usual[1]} x"
                     f" {usual[0]}"
+                )
+    if not reasons:
+        grids = {path: read_grid(path) for path in files.values()}
+        first = files["pre"]
+        for path, grid in grids.items():
+            if not same_grid(grids[first], grid):
+                reasons[path] = (
+                    f"is not on the grid of {first.name}: {difference(grids[first], grid)}"
                 )
     if not reasons:
         height, width = sizes[files["pre"]]

@@ -15,7 +15,10 @@ from data_prep.basics.parallel import ordered_map
 from data_prep.basics.rejection import Unusable, check, listing
 from data_prep.builders import plans, whu_areas, whu_layout
 from data_prep.builders.whu_areas import Part
-from data_prep.imagery.readers import ReadError, Window, read_image, read_mask
+from data_prep.imagery.bands import MaskRaster, ReadError
+from data_prep.imagery.image_file import read_image
+from data_prep.imagery.mask_file import read_mask
+from data_prep.imagery.turn import Window
 from data_prep.reading import masks
 from data_prep.reading.places import Places
 from data_prep.shards import splits
@@ -117,7 +120,13 @@ def label_histogram(item: tuple[Path, Window]) -> np.ndarray:
         return np.zeros(256, np.int64)
     if mask.is_boolean:
         return np.zeros(256, np.int64)
-    return _histogram(mask.values)
+    return _histogram(_present(mask))
+
+
+def _present(mask: MaskRaster) -> np.ndarray:
+    """Return the values [H, W] with 255 = ignore where there is no data."""
+    missing = masks.is_missing(mask, len(CLASSES))
+    return mask.values if missing is None else np.where(missing, np.uint8(IGNORE), mask.values)
 
 
 def _histogram(values: np.ndarray) -> np.ndarray:
@@ -174,9 +183,9 @@ def load_window(encodings: Mapping[Path, str], scene: Scene) -> dict[str, np.nda
 def _change(path: Path, window: Window, encoding: str) -> np.ndarray:
     mask = read_mask(path, window)
     if not mask.is_boolean:
-        wrong = masks.wrong_values(_histogram(mask.values), len(CLASSES), encoding)
+        wrong = masks.wrong_values(_histogram(_present(mask)), len(CLASSES), encoding)
         if wrong:
             raise ReadError(
                 f"holds value(s) {', '.join(map(str, wrong[:5]))} in a label of 0 and 1"
             )
-    return masks.to_index(mask.values, encoding, mask.is_boolean)
+    return masks.to_index(mask, encoding, len(CLASSES), IGNORE)

@@ -13,15 +13,16 @@ from data_prep.basics.dataset import Dataset, RecordFormat, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable, check_usable
 from data_prep.builders import plans
-from data_prep.builders.folder import load_scene
 from data_prep.builders.whu_areas import PLACE, PLACE_RULE, SEEDED_NOTE, seeded_rule
 from data_prep.builders.whu_layout import images
-from data_prep.imagery.readers import ReadError, read_size
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.image_file import read_size
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
 from data_prep.reading.rasters import resize_image, resize_mask
+from data_prep.reading.scene_files import SceneReader
 from data_prep.shards import splits
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change")}
@@ -62,7 +63,7 @@ def plan(
     """
     found = layout.find(root, args.task)
     classes = CLASSES[args.task]
-    inspected = inspection.inspect_all(found.candidates, args.num_workers)
+    inspected = inspection.inspect_all(found.candidates, args.num_workers, len(classes))
     place = _places(found.candidates, inspected, args)
     division = divide(found.candidates, place, args)
     if resize:
@@ -102,7 +103,7 @@ def plan(
         name,
         RecordFormat(args.task, args.tile_size, first.num_bands, "uint8", classes),
         scenes,
-        functools.partial(load_tile, verdict.encoding, resize),
+        functools.partial(load_tile, SceneReader(verdict.encoding, len(classes)), resize),
         options=options,
         layout=where,
         mask_encoding=verdict.encoding,
@@ -214,11 +215,11 @@ def _scenes(
     return scenes
 
 
-def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]:
+def load_tile(read: SceneReader, resize: int, scene: Scene) -> dict[str, np.ndarray]:
     """Read the files of a tile, and resize them.
 
     Args:
-      encoding: The mask encoding of the dataset.
+      read: Reads the files.
       resize: Side in pixels; 0 keeps the tile as it is.
       scene: The tile.
 
@@ -229,13 +230,13 @@ def load_tile(encoding: str, resize: int, scene: Scene) -> dict[str, np.ndarray]
       Unusable: A file can no longer be read.
     """
     if not resize:
-        return load_scene(encoding, scene)
+        return read(scene)
     path = next(iter(scene.files.values()))
     try:
         height, width = read_size(path)  # The scene's size is that after resizing.
     except ReadError as error:
         raise Unusable({path: f"{error}, although it was readable before"}) from error
-    arrays = load_scene(encoding, replace(scene, height=height, width=width))
+    arrays = read(replace(scene, height=height, width=width))
     return {
         role: (resize_mask if role == "mask" else resize_image)(array, resize, resize)
         for role, array in arrays.items()

@@ -15,7 +15,7 @@ import shapely
 from rasterio import Affine
 
 from data_prep.basics.dataset import IGNORE
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
 from data_prep.reading.polygons import repair
 from data_prep.reading.rasters import rasterise
 

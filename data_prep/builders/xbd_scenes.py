@@ -11,11 +11,18 @@ from data_prep.basics.dataset import IGNORE, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable
 from data_prep.builders import xbd_labels
-from data_prep.imagery.readers import ReadError, read_image, read_mask, read_size
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import apart, difference
+from data_prep.imagery.image_file import read_image, read_size
+from data_prep.imagery.mask_file import read_mask
 from data_prep.reading import masks
 from data_prep.reading.matching import Candidate
 from data_prep.reading.rasters import resize_image, resize_mask
 
+# Pixels that the dates of a scene may lie apart: the owner's chips are registered to a few pixels,
+# and footprints are given in pixels of each.
+_FARTHEST = 5.0
 NUM_LEVELS = 5  # 0 = no building, then the levels of xbd_labels.
 # target -> allowed values of --mask_values besides auto; for buildings they make no difference.
 _MASK_VALUES = {"buildings": (), "damage": ("levels", "change"), "damage_levels": ("levels",)}
@@ -111,6 +118,11 @@ def inspect(with_damage: bool, resize: int, candidate: Candidate) -> Facts:
                 reasons[path] = (
                     f"has {width} x {height} pixels; --resize={resize} takes only squares, 0 any"
                     " size"
+                )
+            elif (distance := apart(read_grid(other), read_grid(path))) > _FARTHEST:
+                reasons[path] = (
+                    f"lies up to {distance:.1f} pixels off {other.name}:"
+                    f" {difference(read_grid(other), read_grid(path))}"
                 )
             elif role == "mask":
                 mask = read_mask(path)
@@ -234,7 +246,10 @@ def load(reading: Reading, scene: Scene) -> dict[str, np.ndarray]:
                 levels = xbd_labels.draw(label.footprints, height, width, columns / width)
             else:
                 mask = read_mask(path)
-                values = masks.to_index(mask.values, reading.encoding, mask.is_boolean)
+                values = masks.to_index(mask, reading.encoding, NUM_LEVELS, IGNORE)
+                absent = masks.is_missing(mask, NUM_LEVELS)
+                if absent is not None:
+                    invalid |= resize_mask(absent, height, width)
                 levels = resize_mask(values[..., 0], height, width)
         except ReadError as error:
             raise Unusable({path: str(error)}) from error

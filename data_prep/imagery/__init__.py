@@ -1,1 +1,1 @@
-"""Images as people see them: pixels, and where on Earth they lie. Training and maps read through it."""
+"""Images as people see them, and where on Earth they lie: datasets and maps read through it."""

@@ -1,8 +1,15 @@
-"""Turns decoded bands into an image or a mask (pure)."""
+"""Decoded images and masks, and how they are made of the bands of a file (pure)."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from data_prep.basics.dataset import IGNORE
+from data_prep.imagery.turn import Turn
 
 
 class ReadError(Exception):
@@ -11,7 +18,7 @@ class ReadError(Exception):
 
 @dataclass(frozen=True)
 class ImageRaster:
-    """An image as stored, without its alpha band.
+    """An image as seen, without its alpha band.
 
     Attributes:
       pixels: [H, W, C] uint8 or uint16.
@@ -24,61 +31,117 @@ class ImageRaster:
     valid: np.ndarray | None = None
     alpha_levels: int | None = None
 
+    def turned(self, turn: Turn) -> ImageRaster:
+        """Return the image after a turn."""
+        if not turn:
+            return self
+        valid = None if self.valid is None else turn.apply(self.valid)
+        return ImageRaster(turn.apply(self.pixels), valid, self.alpha_levels)
+
 
 @dataclass(frozen=True)
 class MaskRaster:
     """A mask as stored.
 
     Attributes:
-      values: [H, W] uint8.
+      values: [H, W] uint8; anything where `missing` is true.
+      missing: [H, W] bool, True where the file holds NaN, or a declared no-data value that no class
+        can have; None: nowhere.
+      nodata: A declared no-data value from 0 to 255. Programs declare 0, 1 or 255 without meaning
+        it, so only a value that is no class is one; see `reading/masks.py`.
       is_boolean: Whether the file has one bit a pixel; 1 is then class 1, whatever the encoding of
         the other masks.
     """
 
     values: np.ndarray
+    missing: np.ndarray | None = None
+    nodata: int | None = None
     is_boolean: bool = False
 
-
-def split_alpha(bands: np.ndarray) -> ImageRaster:
-    """Split [H, W, C + 1] with alpha last into an image and its valid pixels."""
-    alpha = bands[..., -1]
-    levels = np.unique(alpha)
-    valid = alpha > 0
-    num_between = int(((levels > 0) & (levels < np.iinfo(alpha.dtype).max)).sum())
-    pixels = np.ascontiguousarray(bands[..., :-1])
-    return ImageRaster(pixels, None if valid.all() else valid, num_between)
+    def turned(self, turn: Turn) -> MaskRaster:
+        """Return the mask after a turn."""
+        if not turn:
+            return self
+        missing = None if self.missing is None else turn.apply(self.missing)
+        return MaskRaster(turn.apply(self.values), missing, self.nodata, self.is_boolean)
 
 
-def palette_mask(indices: np.ndarray, colours: np.ndarray, one_bit: bool) -> MaskRaster:
+def image_raster(
+    bands: np.ndarray, chosen: Sequence[int], alpha: int | None, valid: np.ndarray | None = None
+) -> ImageRaster:
+    """Take the bands of an image out of all bands of its file.
+
+    Args:
+      bands: [H, W, C], all bands.
+      chosen: Indices of the image's bands.
+      alpha: Index of the band that is opacity; None: there is none.
+      valid: [H, W] bool, False for pixels that the file declares as no data; None: it declares
+        none. Alpha counts beside it.
+    """
+    every = list(chosen) == list(range(bands.shape[-1]))
+    pixels = np.ascontiguousarray(bands if every else bands[..., list(chosen)])
+    levels = None
+    if alpha is not None:
+        opacity = bands[..., alpha]
+        found = np.unique(opacity)
+        levels = int(((found > 0) & (found < np.iinfo(opacity.dtype).max)).sum())
+        valid = opacity > 0 if valid is None else valid & (opacity > 0)
+    return ImageRaster(pixels, None if valid is None or valid.all() else valid, levels)
+
+
+def palette_mask(
+    indices: np.ndarray, colours: np.ndarray, one_bit: bool, nodata: float | None = None
+) -> MaskRaster:
     """Take palette indices as classes; in a black and white file of one bit, white is class 1."""
     if one_bit and np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all():
         white = (colours[:, 0] == 255).astype(np.uint8)
         return MaskRaster(white[indices], is_boolean=True)
-    return MaskRaster(indices.astype(np.uint8), is_boolean=one_bit)
+    mask = grey_mask(indices[..., None], False, nodata)
+    return dataclasses.replace(mask, is_boolean=one_bit)
 
 
-def grey_mask(bands: np.ndarray, has_alpha: bool) -> MaskRaster:
+def grey_mask(bands: np.ndarray, has_alpha: bool, nodata: float | None = None) -> MaskRaster:
     """Reduce [H, W, C] of equal bands, the last perhaps alpha, to one value a pixel.
 
     Raises:
-      ReadError: The bands differ, alpha is not opaque, or values lie outside 0 to 255.
+      ReadError: The bands differ, alpha is not opaque, or values are not whole numbers from 0 to
+        255.
     """
     if has_alpha:
-        if not (bands[..., -1] == np.iinfo(bands.dtype).max).all():
-            raise ReadError("is a mask with transparent pixels, whose meaning is unknown")
+        opaque = np.iinfo(bands.dtype).max if bands.dtype.kind in "iu" else 1
+        if not (bands[..., -1] == opaque).all():
+            raise ReadError(
+                "is a mask with transparent pixels, whose meaning is unknown (gdal_translate -b 1"
+                " IN OUT.tif leaves the transparency out)"
+            )
         bands = bands[..., :-1]
     first = bands[..., 0]
     if bands.shape[-1] not in (1, 3):
-        raise ReadError(f"has {bands.shape[-1]} bands; a mask has one")
-    if (bands != first[..., None]).any():
-        row, column = np.argwhere((bands != first[..., None]).any(-1))[0]
+        raise ReadError(
+            f"has {bands.shape[-1]} bands; a mask has one (gdal_translate -b 1 IN OUT.tif keeps the"
+            " first)"
+        )
+    if bands.dtype.kind == "c":
+        raise ReadError("is a mask of complex numbers; expected whole numbers 0 to 255")
+    absent = np.isnan(first) if first.dtype.kind == "f" else np.zeros(first.shape, bool)
+    differs = ((bands != first[..., None]) & ~(absent[..., None] & np.isnan(bands))).any(-1)
+    if differs.any():
+        row, column = np.argwhere(differs)[0]
         colour = tuple(bands[row, column].tolist())
         raise ReadError(
             f"is a mask of colours (row {row}, column {column} holds {colour}); expected one value"
-            " a pixel"
+            " a pixel (convert each colour to a class index: 0, 1, 2, ..., 255 = ignore)"
         )
-    values = first.astype(np.uint8)
-    if first.dtype != np.uint8 and (values != first).any():
-        wrong = first[values != first].ravel()[0]
-        raise ReadError(f"is a mask that holds {wrong}; expected values 0 to 255")
-    return MaskRaster(values)
+    in_range = nodata is not None and nodata in range(256)
+    if nodata is not None and not in_range:
+        absent = absent | (first == nodata)
+    kept = np.where(absent, 0, first)
+    wrong = (kept < 0) | (kept > IGNORE) | (kept != np.floor(kept))
+    if wrong.any():
+        raise ReadError(
+            f"is a mask that holds {kept[wrong].ravel()[0]:g}; expected whole numbers 0 to 255"
+        )
+    values = kept.astype(np.uint8)
+    return MaskRaster(
+        values, absent if absent.any() else None, int(nodata) if in_range and nodata else None
+    )

@@ -11,7 +11,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
 
 # Largest file in bytes. Once parsed, brackets may take twenty times their text in memory.
 MAX_BYTES = 48 * 2**20

@@ -5,20 +5,15 @@ A polygon is reprojected from its CRS to the image's, then turned into pixel coo
 if its centre does.
 """
 
-import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import rasterio
 import shapely
-from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.warp import transform as reproject
 
-from data_prep.imagery.readers import MAX_PIXELS, ReadError
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.grid import Grid, reprojected
 from data_prep.reading import polygons, rasters
 from data_prep.reading.geojson import Vectors
 
@@ -26,26 +21,6 @@ from data_prep.reading.geojson import Vectors
 _FARTHEST = 1e6
 # No building is wider than this in degrees (11 km), and hardly any is narrower in pixels.
 _WIDEST_IN_DEGREES = 0.1
-_ALIGNED = 0.01  # Pixels that two equal grids may be apart: far too little to be seen in an image.
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the pixels of an image lie.
-
-    Attributes:
-      height: Rows.
-      width: Columns.
-      transform: (column, row) -> coordinates.
-      crs: CRS of the coordinates; None if the file does not say.
-      nodata: Value of pixels without data; None if the file declares none.
-    """
-
-    height: int
-    width: int
-    transform: rasterio.Affine
-    crs: CRS | None
-    nodata: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,44 +40,6 @@ class Footprints:
     num_outside: int
     num_repaired: int
     num_empty: int
-
-
-def read_grid(path: Path) -> Grid:
-    """Read where the pixels of a GeoTIFF lie, from its header.
-
-    Args:
-      path: A GeoTIFF.
-
-    Raises:
-      ReadError: The file is no GeoTIFF, or its georeference is degenerate.
-    """
-    try:
-        with warnings.catch_warnings():
-            # A grid without a georeference has no CRS, which tells the caller.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(path, driver="GTiff")
-        with source:
-            grid = Grid(source.height, source.width, source.transform, source.crs, source.nodata)
-    except (RasterioError, ValueError, OSError) as error:
-        text = " ".join(str(error).split()).replace(str(path), "file")
-        raise ReadError(f"cannot be read ({text})") from error
-    if grid.width * grid.height > MAX_PIXELS:
-        raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
-    if not np.isfinite(grid.transform[:6]).all() or grid.transform.is_degenerate:
-        raise ReadError(f"has the degenerate georeference {tuple(grid.transform[:6])}")
-    return grid
-
-
-def same_origin(first: Grid, second: Grid) -> bool:
-    """Return whether two grids have the same CRS, first pixel and pixel size; sizes may differ."""
-    if first.crs != second.crs:
-        return False
-    height, width = min(first.height, second.height), min(first.width, second.width)
-    to_first = ~first.transform
-    return all(
-        math.dist(corner, to_first * (second.transform * corner)) < _ALIGNED
-        for corner in ((0, 0), (width, 0), (0, height), (width, height))
-    )
 
 
 def place(vectors: Vectors, grid: Grid, *, may_be_pixels: bool = False) -> Footprints:
@@ -168,35 +105,10 @@ def rasterise(footprints: Footprints, height: int, width: int) -> np.ndarray:
     return rasters.rasterise(shapes, height, width, rasterio.Affine.identity())
 
 
-def reprojected(points: np.ndarray, crs: CRS, to: CRS) -> np.ndarray:
-    """Reproject points, x before y.
-
-    Args:
-      points: [N, 2].
-      crs: CRS of the points.
-      to: CRS of the result.
-
-    Returns:
-      [N, 2]; NaN for a point that does not exist in one of the two.
-    """
-    x, y = points.T
-    if crs != to and len(x):
-        good = np.ones(len(x), bool)
-        if crs.is_geographic:  # For one bad corner PROJ refuses all of them.
-            good = (abs(x) <= 360) & (abs(y) <= 90)
-        x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
-        try:
-            x[good], y[good] = reproject(crs, to, x[good], y[good])
-        except Exception:  # Errors of PROJ and GDAL share no public class.
-            x[:], y[:] = np.nan, np.nan
-    return np.stack([x, y], axis=1)
-
-
 def _to_pixels(vectors: Vectors, grid: Grid) -> np.ndarray:
     """Reproject the corners and return their pixel coordinates; corners that fail are NaN."""
     assert grid.crs is not None
-    columns, rows = ~grid.transform * reprojected(vectors.points, vectors.crs, grid.crs).T
-    return np.stack([columns, rows], axis=1)
+    return grid.pixels(reprojected(vectors.points, vectors.crs, grid.crs))
 
 
 def _too_wide_for_degrees(vectors: Vectors) -> bool:

@@ -7,10 +7,9 @@ import numpy as np
 import shapely
 from rasterio.crs import CRS
 
-from data_prep.imagery import readers
-from data_prep.imagery.readers import ReadError
-from data_prep.reading import geometry
-from data_prep.reading.geometry import Grid
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import Grid, reprojected
 
 _WGS84 = CRS.from_epsg(4326)
 _TOLERANCE = 1.0  # Pixels of the coarser image: rounding may part crops of one mosaic.
@@ -21,24 +20,22 @@ def read(path: Path) -> Grid | None:
     """Read where the pixels of an image lie on Earth, from its header.
 
     Args:
-      path: A PNG, JPEG or TIFF.
+      path: An image of any kind.
 
     Returns:
-      The grid; None if the file does not give one: no GeoTIFF, no CRS, no transform, or a CRS that
-      does not lead to Earth's surface.
+      The grid; None if the file does not give one: no CRS, no transform or control points, or a CRS
+      that does not lead to Earth's surface.
     """
     try:
-        if not readers.is_tiff(path):
-            return None
-        grid = geometry.read_grid(path)
-    except (ReadError, OSError):  # Reading its pixels will report what is wrong.
+        grid = read_grid(path)
+    except ReadError:  # Reading its pixels will report what is wrong.
         return None
     return grid if is_on_earth(grid) else None
 
 
 def is_on_earth(grid: Grid) -> bool:
     """Return whether a grid has a CRS, a transform, and a longitude and latitude all around."""
-    if grid.crs is None or grid.transform.is_identity:
+    if grid.crs is None or not grid.is_placed:
         return False
     return bool(np.isfinite(_outline(grid, _WGS84)).all())
 
@@ -74,8 +71,7 @@ def _outline(grid: Grid, crs: CRS) -> np.ndarray:
     zeros, ones = np.zeros_like(along), np.ones_like(along)
     columns = grid.width * np.concatenate([along, ones, 1 - along, zeros])
     rows = grid.height * np.concatenate([zeros, along, ones, 1 - along])
-    x, y = grid.transform * (columns, rows)
-    return geometry.reprojected(np.stack([x, y], axis=1), grid.crs, crs)
+    return reprojected(grid.coordinates(columns, rows), grid.crs, crs)
 
 
 def _boxes(grid: Grid) -> list[shapely.Polygon]:
@@ -105,6 +101,5 @@ def _gap(first: Grid, second: Grid) -> float:
         points[:, 0] += 360 * np.round((middle - points[:, 0].mean()) / 360)
     if not np.isfinite(points).all():
         return np.inf
-    columns, rows = ~first.transform * points.T
-    outline = shapely.Polygon(np.stack([columns, rows], axis=1))
+    outline = shapely.Polygon(first.pixels(points))
     return float(shapely.box(0, 0, first.width, first.height).distance(outline))

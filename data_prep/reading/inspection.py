@@ -1,6 +1,7 @@
 """Reads every file of a folder once, and decides which scenes can be used."""
 
-from collections import Counter
+import functools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,18 @@ import numpy as np
 from data_prep.basics import rejection
 from data_prep.basics.parallel import ordered_map
 from data_prep.basics.rejection import Rejection
-from data_prep.imagery.readers import ReadError, read_image, read_mask
-from data_prep.reading import georeference, masks
-from data_prep.reading.geometry import Grid
+from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import Grid
+from data_prep.imagery.image_file import open_image
+from data_prep.imagery.mask_file import read_mask
+from data_prep.imagery.turn import Turn
+from data_prep.reading import masks
+from data_prep.reading.georeference import is_on_earth
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Evidence
+from data_prep.reading.scene_files import turn_between
 
 _MANY_ALPHA_LEVELS = 16
 
@@ -28,22 +36,25 @@ class FileFacts:
       width: Columns.
       num_bands: Number of bands without alpha; 1 for masks.
       dtype: uint8 or uint16.
+      grid: Where it lies; height and width are those of the picture as seen.
       has_invalid: Whether some pixels are no-data.
       alpha_levels: See `bands.ImageRaster`; None if there is no alpha band.
-      histogram: Number of pixels of each mask value, [256]; None for images.
+      notes: See `image_file.ImageFile`.
+      histogram: Number of pixels of each mask value, [256], without pixels that have no data; None
+        for images.
       is_boolean: See `bands.MaskRaster`.
-      grid: Where an image lies on Earth; None if it does not say, and for masks.
     """
 
     height: int
     width: int
     num_bands: int
     dtype: str
+    grid: Grid
     has_invalid: bool = False
     alpha_levels: int | None = None
+    notes: tuple[str, ...] = ()
     histogram: np.ndarray | None = field(default=None, repr=False)
     is_boolean: bool = False
-    grid: Grid | None = None
 
 
 Facts = Mapping[Path, FileFacts]
@@ -67,38 +78,60 @@ class Verdict:
     histogram: np.ndarray
 
 
-def inspect(item: tuple[str, Path]) -> FileFacts | str:
+def inspect(num_classes: int, choice: BandChoice, item: tuple[str, Path]) -> FileFacts | str:
     """Read a (role, file); return its facts, or the reason why it cannot be used."""
     role, path = item
     try:
         if role == "mask":
-            mask = read_mask(path)
-            histogram = np.bincount(mask.values.ravel(), minlength=256)
-            height, width = mask.values.shape
+            return _mask_facts(path, num_classes)
+        with open_image(path, choice) as file:
+            image = file.read()
+            height, width, num_bands = image.pixels.shape
             return FileFacts(
-                height, width, 1, "uint8", histogram=histogram, is_boolean=mask.is_boolean
+                height,
+                width,
+                num_bands,
+                file.dtype,
+                file.grid,
+                image.valid is not None,
+                image.alpha_levels,
+                file.notes,
             )
-        image = read_image(path)
     except ReadError as error:
         return str(error)
-    height, width, num_bands = image.pixels.shape
-    dtype = str(image.pixels.dtype)
+
+
+def _mask_facts(path: Path, num_classes: int) -> FileFacts:
+    grid, mask = read_grid(path), read_mask(path)
+    missing = masks.is_missing(mask, num_classes)
+    values = mask.values if missing is None else mask.values[~missing]
+    height, width = mask.values.shape
     return FileFacts(
         height,
         width,
-        num_bands,
-        dtype,
-        image.valid is not None,
-        image.alpha_levels,
-        grid=georeference.read(path),
+        1,
+        "uint8",
+        grid,
+        missing is not None,
+        histogram=np.bincount(values.ravel(), minlength=256),
+        is_boolean=mask.is_boolean,
     )
 
 
-def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path, FileFacts | str]:
+def inspect_all(
+    candidates: Iterable[Candidate],
+    num_workers: int,
+    num_classes: int,
+    choice: BandChoice = AS_FLAGGED,
+) -> dict[Path, FileFacts | str]:
     """Read every file of the scenes once, see `inspect`."""
     files = [item for candidate in candidates for item in candidate.files.items()]
     results = ordered_map(
-        inspect, files, num_workers=num_workers, description="reading", unit="files"
+        functools.partial(inspect, num_classes, choice),
+        files,
+        num_workers=num_workers,
+        description="reading",
+        unit="files",
     )
     return dict(zip((path for _, path in files), results, strict=True))
 
@@ -106,7 +139,11 @@ def inspect_all(candidates: Iterable[Candidate], num_workers: int) -> dict[Path,
 def evidence(candidate: Candidate, inspected: Mapping[Path, FileFacts | str]) -> Evidence:
     """Return what is known about where a scene lies."""
     facts = (inspected[path] for path in candidate.files.values())
-    grids = tuple(fact.grid for fact in facts if isinstance(fact, FileFacts) and fact.grid)
+    grids = tuple(
+        fact.grid
+        for fact in facts
+        if isinstance(fact, FileFacts) and fact.histogram is None and is_on_earth(fact.grid)
+    )
     return Evidence(candidate.name, candidate.site, grids)
 
 
@@ -156,7 +193,7 @@ def judge(
                 continue
             first = first or (path, fact)
             reason = _complaint(fact, dtype, usual_bands, num_classes, encoding)
-            reason = reason or _size_complaint(fact, first[1], first[0].relative_to(source))
+            reason = reason or _place_complaint(fact, first[1], first[0].relative_to(source))
             if reason:
                 yield path, reason
 
@@ -181,7 +218,10 @@ def _complaint(
                 f" (--dtype={fact.dtype} takes them)"
             )
         if fact.num_bands != usual_bands:
-            return f"has {fact.num_bands} band(s), but most images have {usual_bands}"
+            return (
+                f"has {fact.num_bands} band(s), but most images have {usual_bands} (--bands=1,2,3"
+                " reads the same bands of all, --bands=1,1,1 makes three bands of grey)"
+            )
         return None
     if fact.is_boolean:
         return None
@@ -195,13 +235,13 @@ def _complaint(
     )
 
 
-def _size_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str | None:
-    if (fact.height, fact.width) == (first.height, first.width):
-        return None
-    return (
-        f"has {fact.width} x {fact.height} pixels, but {first_path.as_posix()} has"
-        f" {first.width} x {first.height}"
-    )
+def _place_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str | None:
+    try:
+        turn_between(fact.grid, first.grid, first_path.as_posix())
+    except ReadError as error:
+        turned = "".join(f" ({note})" for note in fact.notes + first.notes)
+        return f"{error}{turned}"
+    return None
 
 
 def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
@@ -223,9 +263,55 @@ def notes(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
     if doubtful:
         lines.append(
             f"the alpha band of {len(doubtful)} of them (such as {doubtful[0]}) holds many values;"
-            " if it is a spectral band, clear its alpha flag"
+            " if it is a spectral band, --alpha=band reads it"
         )
     invalid = sum(fact.has_invalid for _, fact in used)
     if invalid:
         lines.append(f"{invalid} images hold pixels without data: the mask is 255 (ignore) there")
+    for note, paths in _by_note(used).items():
+        lines.append(f"{len(paths)} images (such as {paths[0].name}) are {note}")
+    files = [(path, facts[path]) for one in verdict.whole for path in one.files.values()]
+    unknown = [
+        path.name
+        for path, fact in files
+        if isinstance(fact, FileFacts) and fact.histogram is not None and fact.has_invalid
+    ]
+    if unknown:
+        lines.append(
+            f"{len(unknown)} masks (such as {unknown[0]}) hold pixels of NaN or no-data, which are"
+            " ignored; --mask_nodata=0 takes them as class 0"
+        )
+    turned = _turned(verdict.whole, facts)
+    if turned:
+        path, turn, first = turned[0]
+        lines.append(
+            f"{len(turned)} files are turned onto the grid of their image, such as"
+            f" {path.parent.name}/{path.name}: {turn.in_words()} to fit {first.name}"
+        )
     return lines
+
+
+def _by_note(used: Sequence[tuple[Path, FileFacts]]) -> dict[str, list[Path]]:
+    paths: dict[str, list[Path]] = defaultdict(list)
+    for path, fact in used:
+        for note in fact.notes:
+            paths[note].append(path)
+    return paths
+
+
+def _turned(
+    whole: Sequence[Candidate], facts: Mapping[Path, FileFacts | str]
+) -> list[tuple[Path, Turn, Path]]:
+    """Return files that are turned onto the grid of their scene's first image: (file, turn, it)."""
+    found = []
+    for candidate in whole:
+        first = next(path for role, path in candidate.files.items() if role != "mask")
+        target = facts[first]
+        for path in candidate.files.values():
+            fact = facts[path]
+            assert isinstance(fact, FileFacts)
+            assert isinstance(target, FileFacts)
+            turn = turn_between(fact.grid, target.grid, first.name)
+            if turn:
+                found.append((path, turn, first))
+    return found

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_prep.basics.dataset import IGNORE
 from data_prep.basics.errors import UserError
+from data_prep.imagery.bands import MaskRaster
 
 ENCODINGS = ("index", "binary255")
 THRESHOLD = 127  # binary255: values above it are the foreground.
@@ -90,20 +91,37 @@ def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> No
         )
 
 
-def to_index(values: np.ndarray, encoding: str, is_boolean: bool) -> np.ndarray:
+def to_index(mask: MaskRaster, encoding: str, num_classes: int, missing: int) -> np.ndarray:
     """Convert the values of a mask file to class indices.
 
     Args:
-      values: [H, W] uint8 as stored.
+      mask: The mask as stored.
       encoding: The encoding of the dataset.
-      is_boolean: Whether the file has one bit a pixel; its values are classes already.
+      num_classes: Number of classes.
+      missing: Class of pixels without data: 255 = ignore, or a class.
 
     Returns:
       [H, W, 1] uint8, class indices and 255 = ignore.
     """
-    if encoding == "binary255" and not is_boolean:
+    values = mask.values
+    if encoding == "binary255" and not mask.is_boolean:
         values = (values > THRESHOLD).astype(np.uint8)
-    return values[..., None]
+    absent = is_missing(mask, num_classes)
+    return (values if absent is None else np.where(absent, np.uint8(missing), values))[..., None]
+
+
+def is_missing(mask: MaskRaster, num_classes: int) -> np.ndarray | None:
+    """Return [H, W] bool, True for pixels without data: None if there are none.
+
+    These are NaN and the declared no-data value, unless that is the value of a class: programs
+    declare 0, 1 or 255 as no-data of masks without meaning it.
+    """
+    absent = mask.missing
+    if mask.nodata is not None and num_classes <= mask.nodata < IGNORE:
+        declared = mask.values == mask.nodata
+        if declared.any():
+            absent = declared if absent is None else absent | declared
+    return absent
 
 
 def describe(histogram: np.ndarray, encoding: str, classes: Sequence[str]) -> str:

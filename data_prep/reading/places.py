@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from data_prep.basics.dataset import SPLITS
 from data_prep.basics.errors import UserError
+from data_prep.imagery.grid import Grid
 from data_prep.reading import georeference
-from data_prep.reading.geometry import Grid
 from data_prep.reading.place_names import PlaceNames
 
 Key = TypeVar("Key", bound=Hashable)

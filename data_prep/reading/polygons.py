@@ -2,7 +2,7 @@
 
 import shapely
 
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
 
 # Real footprints have tens of corners. A polygon with more is damaged, and its repair may take
 # minutes: time grows with the crossings, and these may grow with the square of the corners.

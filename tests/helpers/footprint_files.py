@@ -7,8 +7,9 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.warp import transform as reproject
 
+from data_prep.imagery.grid import Grid
 from data_prep.reading.geojson import read_geojson
-from data_prep.reading.geometry import Grid, place, rasterise
+from data_prep.reading.geometry import place, rasterise
 
 MERCATOR, WGS84 = CRS.from_epsg(3857), CRS.from_epsg(4326)
 

@@ -223,7 +223,10 @@ def test_cut_tiff_and_pair_of_different_sizes(tmp_path, capsys):
     head, first, second = error(capsys)
     assert head == "2 of 12 files cannot be used (--on_error=skip goes on without them)"
     assert first.startswith("A/1.tif: cannot be read (")
-    assert second == "B/2.tif: has 24 x 40 pixels, but A/2.tif has 40 x 40"
+    assert second == (
+        "B/2.tif: is not on the grid of A/2.tif: 24 x 40 pixels instead of 40 x 40"
+        " (gdalwarp brings one onto the grid of the other)"
+    )
 
 
 def test_8_bits_where_16_are_configured(source, capsys):

@@ -10,10 +10,10 @@ import xview2_builds
 from rasterio.crs import CRS
 
 from data_prep.builders.spacenet7_layout import paper_split
+from data_prep.imagery.grid import Grid
 from data_prep.miniatures import spacenet7 as spacenet7_miniature
 from data_prep.miniatures import whu as whu_miniature
 from data_prep.reading import georeference
-from data_prep.reading.geometry import Grid
 
 
 def places_of(manifest):

@@ -25,8 +25,8 @@ from spacenet7_builds import (
 from data_prep.__main__ import main
 from data_prep.builders import spacenet7
 from data_prep.builders.spacenet7_layout import paper_split
+from data_prep.imagery.files import read_grid
 from data_prep.miniatures import spacenet7 as miniature
-from data_prep.reading.geometry import read_grid
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def _without_crs(profile, bands):
 DAMAGE = {
     "cut": (lambda s: image_of(s).write_bytes(image_of(s).read_bytes()[:3000]), "cannot be read"),
     "head": (lambda s: image_of(s).write_bytes(b"II*\0 nothing"), "cannot be read"),
-    "empty": (lambda s: image_of(s).write_bytes(b""), "cannot be read"),
+    "empty": (lambda s: image_of(s).write_bytes(b""), "is empty"),
     "no_crs": (lambda s: rewrite(image_of(s), _without_crs), "has no CRS"),
     "bands": (lambda s: rewrite(image_of(s), lambda p, b: b[:2]), "has 2 bands"),
     "uint16": (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from xview2_builds import SIZE, build, cut, edit, refuse, resave
 
 from data_prep.builders import xbd_labels
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
 from data_prep.miniatures import xview2 as miniature
 
 NAME = "hurricane-harvey_00000001"

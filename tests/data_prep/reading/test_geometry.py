@@ -22,9 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
+from data_prep.imagery.grid import Grid, same_grid
 from data_prep.reading.geojson import read_geojson
-from data_prep.reading.geometry import Grid, place, rasterise, read_grid, same_origin
+from data_prep.reading.geometry import place, rasterise
 
 DATA = programs.SHARED / "data"
 
@@ -140,12 +142,12 @@ def test_grids(tmp_path):
             *size, rasterio.Affine(pixel, 0, -13556570.0 + x, 0, -pixel, 4579425.8 + y), crs
         )
 
-    assert same_origin(GRID, moved(0, 0))
-    assert same_origin(GRID, moved(0.001, 0.001))
-    assert not same_origin(GRID, moved(PIXEL, 0))
-    assert not same_origin(GRID, moved(0, -0.1))
-    assert not same_origin(GRID, moved(0, 0, PIXEL * 1.001))
-    assert not same_origin(GRID, moved(0, 0, crs=WGS84))
+    assert same_grid(GRID, moved(0, 0))
+    assert same_grid(GRID, moved(0.001, 0.001))
+    assert not same_grid(GRID, moved(PIXEL, 0))
+    assert not same_grid(GRID, moved(0, -0.1 - PIXEL / 10))
+    assert not same_grid(GRID, moved(0, 0, PIXEL * 1.01))
+    assert not same_grid(GRID, moved(0, 0, crs=WGS84))
 
 
 @pytest.mark.parametrize(("crs", "pixel"), [(MERCATOR, 0.5), (WGS84, 4.5e-6), (WGS84, 1e-8)])
@@ -160,21 +162,21 @@ def test_grids_are_compared_in_pixels_whatever_the_unit(crs, pixel):
     first = grid(1000, 0, 0, 1, 1)
     for same in (
         grid(1000, 0, 0, 1, 1),
-        grid(700, 0.005, -0.005, 1, 1),
-        grid(1000, 0, 0, 1 + 9e-6, 1),
+        grid(700, 0.05, -0.05, 1, 1),
+        grid(1000, 0, 0, 1 + 9e-5, 1),
     ):
-        assert same_origin(first, same)
-        assert same_origin(same, first)
+        assert same_grid(first, same)
+        assert same_grid(same, first)
     for other in (
-        grid(1000, 0.02, 0, 1, 1),
-        grid(1000, 0, 0.02, 1, 1),
+        grid(1000, 0.2, 0, 1, 1),
+        grid(1000, 0, 0.2, 1, 1),
         grid(1000, 1, 0, 1, 1),
-        grid(1000, 0, 0, 1 + 2e-5, 1),  # 0.02 pixels at the far edge.
-        grid(1000, 0, 0, 1, 1 + 2e-5),
-        grid(1000, 0, 0, 1, 1, turn=0.002),
+        grid(1000, 0, 0, 1 + 2e-4, 1),  # 0.2 pixels at the far edge.
+        grid(1000, 0, 0, 1, 1 + 2e-4),
+        grid(1000, 0, 0, 1, 1, turn=0.02),
     ):
-        assert not same_origin(first, other)
-        assert not same_origin(other, first)
+        assert not same_grid(first, other)
+        assert not same_grid(other, first)
 
 
 def test_a_grid_is_read_from_its_header(tmp_path):

@@ -18,7 +18,7 @@ from footprint_files import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.imagery.readers import ReadError
+from data_prep.imagery.bands import ReadError
 from data_prep.reading import geojson
 from data_prep.reading.geojson import read_geojson
 from data_prep.reading.geometry import place, rasterise

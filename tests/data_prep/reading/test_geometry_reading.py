@@ -15,8 +15,8 @@ from footprint_files import (
 )
 from rasterio.warp import transform as reproject
 
-from data_prep.imagery.readers import ReadError
-from data_prep.reading.geometry import Grid
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.grid import Grid
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+from data_prep.imagery.grid import Grid
 from data_prep.reading import georeference
-from data_prep.reading.geometry import Grid
 
 UTM, DEGREES, MERCATOR = CRS.from_epsg(32633), CRS.from_epsg(4326), CRS.from_epsg(3857)
 # The other zone's coordinates of the same ground, turned by some degrees.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.basics.errors import UserError
+from data_prep.imagery.bands import MaskRaster
 from data_prep.reading import masks
 
 
@@ -62,9 +63,29 @@ def test_an_asked_encoding_that_the_values_contradict_is_refused():
 
 def test_to_index_thresholds_above_127_and_leaves_indices_and_bits_alone():
     values = np.array([[0, 1, 127, 128, 254, 255]], np.uint8)
-    binary = masks.to_index(values, "binary255", is_boolean=False)
+    binary = masks.to_index(MaskRaster(values), "binary255", 2, 255)
     assert binary.shape == (1, 6, 1)
     assert binary.ravel().tolist() == [0, 0, 0, 1, 1, 1]
-    assert masks.to_index(values, "index", is_boolean=False).ravel().tolist() == values[0].tolist()
+    index = masks.to_index(MaskRaster(values), "index", 2, 255)
+    assert index.ravel().tolist() == values[0].tolist()
     bits = np.array([[0, 1]], np.uint8)
-    assert masks.to_index(bits, "binary255", is_boolean=True).ravel().tolist() == [0, 1]
+    assert masks.to_index(
+        MaskRaster(bits, is_boolean=True), "binary255", 2, 255
+    ).ravel().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("nodata", "num_classes", "ignored"),
+    [(0, 2, []), (1, 2, []), (255, 2, []), (7, 2, [3]), (7, 8, []), (None, 2, [])],
+)
+def test_declared_no_data_counts_unless_it_is_a_class(nodata, num_classes, ignored):
+    values = np.array([[0, 1, 255, 7]], np.uint8)
+    index = masks.to_index(MaskRaster(values, nodata=nodata), "index", num_classes, 9).ravel()
+    assert np.flatnonzero(index == 9).tolist() == ignored
+
+
+def test_pixels_without_data_get_the_class_that_is_asked_for():
+    mask = MaskRaster(np.array([[1, 0]], np.uint8), missing=np.array([[False, True]]))
+    for encoding in masks.ENCODINGS:
+        assert masks.to_index(mask, encoding, 2, 255)[0, 1, 0] == 255
+        assert masks.to_index(mask, encoding, 2, 0)[0, 1, 0] == 0

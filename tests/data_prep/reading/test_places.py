@@ -10,8 +10,8 @@ from rasterio import Affine
 from rasterio.crs import CRS
 
 from data_prep.basics.errors import UserError
+from data_prep.imagery.grid import Grid
 from data_prep.reading import places
-from data_prep.reading.geometry import Grid
 from data_prep.reading.place_names import PlaceNames, by_pattern
 from data_prep.reading.places import Evidence
 from data_prep.shards import splits

@@ -9,8 +9,9 @@ import rasterio
 from PIL import Image
 from raster_files import GRID, shape_of, write_tiff
 
-from data_prep.imagery import readers
-from data_prep.imagery.readers import ReadError, read_image
+from data_prep.imagery import files
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.image_file import read_image
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_huge_header_allocates_nothing(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(ReadError, match=r"60000|exceeds limit"):
         read_image(tmp_path / "a.png")
-    monkeypatch.setattr(readers, "MAX_PIXELS", 100)
+    monkeypatch.setattr(files, "MAX_PIXELS", 100)
     write_tiff(tmp_path / "b.tif", np.zeros((20, 20, 1), np.uint8))
     with pytest.raises(ReadError, match="20 x 20 pixels, more than 100"):
         read_image(tmp_path / "b.tif")

@@ -14,8 +14,10 @@ from PIL import Image
 from raster_files import GRID, shape_of, write_tiff
 from rasterio.enums import ColorInterp
 
-from data_prep.imagery import readers
-from data_prep.imagery.readers import ReadError, read_image, read_mask, read_size
+from data_prep.imagery import files
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.image_file import read_image, read_size
+from data_prep.imagery.mask_file import read_mask
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_a_window_that_is_not_in_the_image_is_refused(tmp_path, name, window):
 def test_the_limit_of_pixels_is_the_windows(tmp_path, monkeypatch):
     write_tiff(tmp_path / "a.tif", np.zeros((40, 64, 1), np.uint8), **TILED)
     Image.new("L", (64, 40)).save(tmp_path / "a.png")
-    monkeypatch.setattr(readers, "MAX_PIXELS", 600)
+    monkeypatch.setattr(files, "MAX_PIXELS", 600)
     for read in (read_image, read_mask, read_size):
         with pytest.raises(ReadError, match="has 64 x 40 pixels, more than 600"):
             read(tmp_path / "a.tif")
@@ -103,7 +105,7 @@ def test_the_limit_of_pixels_is_the_windows(tmp_path, monkeypatch):
         read_mask(tmp_path / "a.tif", (0, 0, 20, 31))
     with pytest.raises(ReadError, match="has 64 x 40 pixels, more than 600"):  # Decoded whole.
         read_image(tmp_path / "a.png", (0, 0, 2, 2))
-    monkeypatch.setattr(readers, "MAX_PIXELS", 500)
+    monkeypatch.setattr(files, "MAX_PIXELS", 500)
     with pytest.raises(ReadError, match="has blocks of 32 x 16 pixels, more than 500"):
         read_image(tmp_path / "a.tif", (0, 0, 2, 2))
 
@@ -132,7 +134,8 @@ def test_a_damaged_block_spoils_the_windows_that_touch_it(tmp_path, rng):
 WINDOWS = """
 import json, re, sys
 from pathlib import Path
-from data_prep.imagery.readers import read_image, read_mask, read_size
+from data_prep.imagery.image_file import (read_image, read_size)
+from data_prep.imagery.mask_file import (read_mask)
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 path = Path(sys.argv[1])
 before, sums = peak(), []

@@ -1,0 +1,210 @@
+"""Opens image files by what they hold: rasterio for GeoTIFF and its kin, Pillow for PNG and JPEG.
+
+The first bytes of a file decide its kind, because names can be wrong. A file that cannot be used
+raises a `ReadError` with the reason, and the caller lists it. In a raster that is read by windows,
+only the blocks that a window touches are decoded, so a mosaic of any size needs little memory.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import rasterio
+import rasterio.windows
+from PIL import Image, TiffImagePlugin
+from rasterio.errors import NotGeoreferencedWarning
+
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.grid import Grid, grid_of
+from data_prep.imagery.turn import EXIF, UPRIGHT, Turn, Window
+
+# A damaged header may claim any size. An image of this many pixels with three bands takes less than
+# 2 GiB with all copies.
+MAX_PIXELS = 2**27
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# What GDAL reads beside TIFF, by first bytes: JPEG 2000 (boxed, and a bare codestream), VRT.
+_GDAL_MAGIC = {
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
+    b"<VRTDataset": "VRT",
+}
+_ORIENTATION = 0x0112
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Turn any exception of a decoder into a ReadError; the first argument is the path."""
+
+    @functools.wraps(read)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return read(*args, **kwargs)
+        except ReadError:
+            raise
+        # On damaged files decoders raise nearly any exception type (OSError, SyntaxError,
+        # struct.error, zlib.error, IndexError, ...), and none of them may end the build.
+        except Exception as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            path = str(args[0])
+            raise ReadError(f"cannot be read ({text.replace(path, 'file')})") from error
+
+    return wrapped
+
+
+def is_raster(path: Path) -> bool:
+    """Return whether rasterio reads a file, rather than Pillow."""
+    # Pillow silently reads a 16-bit colour PNG as 8 bits.
+    return _driver(path) is not None or png_bit_depth(path) == 16
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether the first bytes of a file are those of a TIFF."""
+    return _head(path).startswith(_TIFF_MAGIC)
+
+
+def png_bit_depth(path: Path) -> int | None:
+    """Return the bits of a sample of a PNG; None for another kind of file."""
+    head = _head(path)
+    return head[24] if head.startswith(_PNG_MAGIC) and len(head) > 24 else None
+
+
+@contextmanager
+def opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
+    """Open a file of which `is_raster` holds, as a rasterio dataset."""
+    with warnings.catch_warnings():
+        # Training needs no coordinates, so a plain TIFF will do.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        source = rasterio.open(path, driver=_driver(path) or "PNG")
+    with source:
+        if not by_windows:
+            _check_size(source.width, source.height)
+        for height, width in source.block_shapes:
+            if height * width > MAX_PIXELS:  # A block is decoded whole, however small the window.
+                raise ReadError(f"has blocks of {width} x {height} pixels, more than {MAX_PIXELS}")
+        yield source
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a PNG or JPEG by Pillow."""
+    with warnings.catch_warnings():
+        # MAX_PIXELS, checked before any pixel is decoded, replaces Pillow's limit.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if png_bit_depth(path) is not None:
+            with Image.open(path) as picture:
+                _check_size(*picture.size)
+                picture.verify()  # Checks the checksums of all chunks, which decoding does not.
+        with Image.open(path) as picture:
+            if picture.format not in ("PNG", "JPEG", "MPO"):
+                raise ReadError(
+                    f"is {picture.format}, not PNG, JPEG or TIFF (gdal_translate IN OUT.tif"
+                    " converts)"
+                )
+            _check_size(*picture.size)
+            yield picture
+
+
+@reasoned
+def read_grid(path: Path) -> Grid:
+    """Read where the pixels of an image lie, from its header: as seen, see `seen_turn`.
+
+    Args:
+      path: A file of any kind that is read, with a world file beside it or not.
+
+    Raises:
+      ReadError: The file cannot be opened, or its georeference is degenerate.
+    """
+    with warnings.catch_warnings():
+        # A grid without a georeference has no CRS, which tells the caller.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver=_driver(path)) as source:
+            grid = grid_of(source)
+    if grid.width * grid.height > MAX_PIXELS and not _driver(path):
+        raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
+    return grid.turned(seen_turn(path, grid))
+
+
+def seen_turn(path: Path, grid: Grid) -> Turn:
+    """Return the turn from the pixels stored in a file to the picture that viewers show.
+
+    It is that of the orientation tag of TIFF and Exif, which cameras and phones write. GIS programs
+    disregard the tag, so an image that says where it lies on Earth is seen as stored.
+    """
+    return UPRIGHT if grid.is_placed else _orientation(path)
+
+
+def check_window(window: Window, height: int, width: int) -> None:
+    """Raise a ReadError if a window reaches beyond an image, or is too large."""
+    row, column, rows, columns = window
+    if rows * columns > MAX_PIXELS:
+        raise ReadError(f"is read by {columns} x {rows} pixels, more than {MAX_PIXELS}")
+    inside = 0 <= row < row + rows <= height and 0 <= column < column + columns <= width
+    if not inside:  # rasterio and Pillow would return another shape, or zeros.
+        raise ReadError(
+            f"has {width} x {height} pixels; the window of {columns} x {rows} at row {row}, column"
+            f" {column} reaches beyond them"
+        )
+
+
+def _driver(path: Path) -> str | None:
+    head = _head(path)
+    if head.startswith(_TIFF_MAGIC):
+        return "GTiff"
+    return next((driver for magic, driver in _GDAL_MAGIC.items() if head.startswith(magic)), None)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(32)
+    if not head:
+        raise ReadError("is empty")
+    return head
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ReadError(
+            f"has {width} x {height} pixels, more than {MAX_PIXELS}: cut it into smaller scenes"
+        )
+
+
+def _orientation(path: Path) -> Turn:
+    if is_tiff(path):
+        tag = _tiff_orientation(path)
+    elif _driver(path) or (png_bit_depth(path) is not None and not _has_exif_chunk(path)):
+        return UPRIGHT
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                tag = picture.getexif().get(_ORIENTATION, 1)
+    return EXIF.get(tag, UPRIGHT)  # 0 and 9 are no orientation; viewers take them as 1.
+
+
+def _tiff_orientation(path: Path) -> int:
+    """Read the tag from the first directory, which Pillow does for pixels it cannot decode too."""
+    with path.open("rb") as file:
+        header = file.read(8)
+        if header[2] == 43 or header[3] == 43:  # BigTIFF
+            header += file.read(8)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+        file.seek(directory.next)
+        directory.load(file)
+    return int(directory.get(_ORIENTATION, 1))
+
+
+def _has_exif_chunk(path: Path) -> bool:
+    """Walk over the headers of a PNG's chunks: Pillow would decode its pixels to find out."""
+    with path.open("rb") as file:
+        file.seek(len(_PNG_MAGIC))
+        while len(header := file.read(8)) == 8:
+            if header[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(header[:4], "big") + 4, 1)
+    return False

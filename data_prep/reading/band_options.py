@@ -1,0 +1,45 @@
+"""The options --bands and --alpha of the builders that read any images."""
+
+import argparse
+from typing import Any
+
+from data_prep.imagery.band_choice import ALPHA, BandChoice, band_numbers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--bands",
+        type=bands,
+        default=(),
+        help="numbers of the bands to read, from 1, in this order: 4,3,2; 1,1,1 makes three bands"
+        " of grey (default: all but alpha)",
+    )
+    parser.add_argument(
+        "--alpha",
+        choices=ALPHA,
+        default="auto",
+        help="what an alpha band is: mask (0 is no data; also the last of two or four bands that no"
+        " file flags), band (one more spectral band), auto (default): mask where it is flagged",
+    )
+
+
+def bands(text: str) -> tuple[int, ...]:
+    """Parse --bands."""
+    try:
+        return band_numbers(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers of bands from 1, such as 1,2,3, not {text!r}"
+        ) from None
+
+
+def choice(args: argparse.Namespace) -> BandChoice:
+    """Return the choice that the options make."""
+    return BandChoice(args.bands, args.alpha)
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, as entries of the manifest."""
+    bands = {"bands": list(args.bands)} if args.bands else {}
+    return bands | ({"alpha": args.alpha} if args.alpha != "auto" else {})

@@ -1,0 +1,97 @@
+"""Every kind of mask file: one value a pixel as stored, or refused with a reason."""
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from raster_files import write_tiff
+
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.mask_file import read_mask
+
+
+def test_masks_of_one_bit_are_classes(tmp_path):
+    bits = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+    Image.fromarray(bits * 255).convert("1").save(tmp_path / "bits.png")
+    write_tiff(tmp_path / "bits.tif", bits[..., None], nbits=1)
+    black_white = {0: (0, 0, 0, 255), 1: (255, 255, 255, 255)}
+    write_tiff(tmp_path / "palette.tif", bits[..., None], nbits=1, colormap=black_white)
+    inverse = {0: (255, 255, 255, 255), 1: (0, 0, 0, 255)}
+    write_tiff(tmp_path / "inverse.tif", 1 - bits[..., None], nbits=1, colormap=inverse)
+    picture = Image.fromarray(1 - bits).convert("P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    picture.save(tmp_path / "inverse.png", bits=1)
+    for path in sorted(tmp_path.iterdir()):
+        mask = read_mask(path)
+        assert mask.is_boolean, path.name
+        np.testing.assert_array_equal(mask.values, bits, err_msg=path.name)
+
+
+def test_palette_masks_are_indices(tmp_path):
+    indices = np.array([[0, 1], [2, 5]], np.uint8)
+    picture = Image.fromarray(indices).convert("P")
+    picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 9, 9, 9, 8, 8, 8, 0, 0, 200])
+    picture.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as stored:
+        assert stored.mode == "P"
+    mask = read_mask(tmp_path / "a.png")
+    np.testing.assert_array_equal(mask.values, indices)
+    assert not mask.is_boolean
+
+
+def grey_png(values, bit_depth):
+    """Encode a grey PNG of 2 or 4 bits, which Pillow does not write."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+    height, width = values.shape
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([bit_depth, 0, 0, 0, 0])
+    rows = b""
+    for row in values:
+        bits = "".join(f"{value:0{bit_depth}b}" for value in row)
+        bits += "0" * (-len(bits) % 8)
+        rows += b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+@pytest.mark.parametrize("bit_depth", [2, 4])
+def test_masks_of_few_bits_are_not_stretched(tmp_path, bit_depth):
+    values = np.array([[0, 1, 2], [3, 0, 1]], np.uint8)
+    (tmp_path / "a.png").write_bytes(grey_png(values, bit_depth))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png").values, values)
+
+
+def test_grey_masks_stored_as_rgb_or_wide_integers(tmp_path):
+    values = np.array([[0, 255], [1, 7]], np.uint8)
+    Image.fromarray(np.dstack([values] * 3)).save(tmp_path / "rgb.png")
+    opaque = np.full_like(values, 255)
+    Image.fromarray(np.dstack([values] * 3 + [opaque])).save(tmp_path / "rgba.png")
+    write_tiff(tmp_path / "wide.tif", values[..., None].astype(np.int32))
+    write_tiff(tmp_path / "nodata.tif", values[..., None], nodata=1)  # No meaning in a mask.
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(read_mask(path).values, values, err_msg=path.name)
+
+
+def test_masks_without_one_value_a_pixel_are_refused(tmp_path):
+    colours = np.zeros((3, 4, 3), np.uint8)
+    colours[2, 1] = (10, 20, 30)
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    with pytest.raises(ReadError, match=r"row 2, column 1 holds \(10, 20, 30\)"):
+        read_mask(tmp_path / "colours.png")
+    write_tiff(tmp_path / "wide.tif", np.full((2, 2, 1), 300, np.uint16))
+    with pytest.raises(ReadError, match="holds 300"):
+        read_mask(tmp_path / "wide.tif")
+    write_tiff(tmp_path / "half.tif", np.full((2, 2, 1), 0.5, np.float32))
+    with pytest.raises(ReadError, match=r"holds 0\.5"):
+        read_mask(tmp_path / "half.tif")
+    clear = np.zeros((2, 2, 4), np.uint8)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    with pytest.raises(ReadError, match="transparent"):
+        read_mask(tmp_path / "clear.png")
+    write_tiff(tmp_path / "two.tif", np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(ReadError, match="has 2 bands; a mask has one"):
+        read_mask(tmp_path / "two.tif")
