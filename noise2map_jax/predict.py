@@ -12,6 +12,7 @@ import sys
 
 from absl import logging
 
+from data_prep.imagery import band_options
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.predictor import map_scene
@@ -45,6 +46,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="GeoTIFF of the standard deviation of that probability over the timesteps "
         "and, for a run with Gaussian noise, over draws of it",
     )
+    band_options.add_arguments(parser)
     parser.add_argument("--batch_size", type=int, default=8, help="tiles predicted at once")
     parser.add_argument(
         "--margin", type=int, default=-1, help="unused pixels at tile edges; default: an eighth"
@@ -53,7 +55,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _timesteps(text: str) -> tuple[int, ...]:
-    return tuple(int(t) for t in text.split(","))
+    try:
+        return tuple(int(t) for t in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected timesteps with commas between them, such as 700,800,999, not {text!r}"
+        ) from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
             timesteps=arguments.timesteps,
             batch_size=arguments.batch_size,
             margin=arguments.margin,
+            choice=band_options.choice(arguments),
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

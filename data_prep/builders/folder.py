@@ -10,7 +10,8 @@ from data_prep.basics.errors import UserError
 from data_prep.basics.options import add_source_arguments, class_names, fractions, seed, snake_case
 from data_prep.basics.rejection import check_usable
 from data_prep.builders import plans
-from data_prep.reading import band_options, inspection, layout, masks, place_names, places
+from data_prep.imagery import band_options
+from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places

@@ -1,6 +1,5 @@
 """Which bands of a file are read, and whether its alpha is a band or a mask (pure)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data_prep.imagery.bands import ReadError
@@ -49,21 +48,3 @@ class BandChoice:
 
 
 AS_FLAGGED = BandChoice()
-
-
-def band_numbers(text: str) -> tuple[int, ...]:
-    """Parse --bands=1,2,3.
-
-    Raises:
-      ValueError: It is no list of whole numbers from 1.
-    """
-    numbers = tuple(int(part) for part in text.split(","))
-    if min(numbers) < 1:
-        raise ValueError("bands are numbered from 1")
-    return numbers
-
-
-def in_words(choice: BandChoice) -> Sequence[str]:
-    """Return the options that a choice was made by, for messages; empty if none was made."""
-    bands = [f"--bands={','.join(map(str, choice.bands))}"] if choice.bands else []
-    return [*bands, *([f"--alpha={choice.alpha}"] if choice.alpha != "auto" else [])]

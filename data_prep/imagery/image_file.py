@@ -5,6 +5,10 @@ is bright whichever number stands for it, and the orientation tag of cameras is 
 values stay as stored: nothing is stretched, and scale and offset of a band are not applied.
 """
 
+from __future__ import annotations
+
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,8 +41,8 @@ class ImageFile:
       num_bands: Number of bands, without alpha unless it was chosen as a band.
       dtype: uint8 or uint16.
       notes: What was done so that pixels are as seen, as participles.
-      turn: From the file as stored to the image as seen.
-      load: Reads a window of the file as stored.
+      turn: From what `load` reads to the image as seen.
+      load: Reads a window before the turn.
     """
 
     path: Path
@@ -48,6 +52,11 @@ class ImageFile:
     notes: tuple[str, ...]
     turn: Turn
     load: Callable[[Window | None], ImageRaster]
+
+    def turned(self, turn: Turn) -> ImageFile:
+        """Return the same open image after a further turn."""
+        read = functools.partial(_read, self.path, self)
+        return dataclasses.replace(self, grid=self.grid.turned(turn), turn=turn, load=read)
 
     def read(self, window: Window | None = None) -> ImageRaster:
         """Read pixels.

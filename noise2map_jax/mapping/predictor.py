@@ -7,12 +7,14 @@ import contextlib
 import functools
 import itertools
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.devices import sharding
 from noise2map_jax.devices.compiler_options import compiler_options
@@ -23,7 +25,7 @@ from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import load_config
 from noise2map_jax.experiment.scaling_config import value_range
 from noise2map_jax.experiment.task_configs import task_config
-from noise2map_jax.mapping import scene
+from noise2map_jax.mapping import map_file, scene
 from noise2map_jax.method.losses import IGNORE
 from noise2map_jax.method.noise import noise_draws
 from noise2map_jax.progress import progress_bar
@@ -90,6 +92,7 @@ def map_scene(
     timesteps: Sequence[int] = (),
     batch_size: int = 8,
     margin: int = -1,
+    choice: BandChoice = AS_FLAGGED,
 ) -> None:
     """Map a scene.
 
@@ -104,6 +107,7 @@ def map_scene(
         timesteps: timesteps to predict at and average over; empty = those of the run.
         batch_size: number of tiles predicted at once.
         margin: width in pixels of a tile's border that is not used; -1 = an eighth of the tile.
+        choice: which bands of the images are read.
 
     Raises:
         UserError: the images do not fit the run or each other, or an option is invalid.
@@ -134,24 +138,29 @@ def map_scene(
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}; expected at least 1")
     targets = [path for path in (output, probability, uncertainty) if path]
-    _check_targets(paths, targets)
+    map_file.check_targets(paths, targets)
     with contextlib.ExitStack() as stack:
-        images = [stack.enter_context(scene.open_image(path)) for path in paths]
+        images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
         scene.check_images(images, data.num_bands, data.dtype)
+        images, notes = scene.aligned(images)
+        for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
+            print(f"note: {note}", file=sys.stderr)
+        grid = images[0].grid
+        dtypes = {path: "uint8" if path == output else "float32" for path in targets}
+        map_file.check_space(grid, dtypes)
         predictor = Predictor(run_config, config, workdir)
         batch_size = -(-batch_size // jax.device_count()) * jax.device_count()
-        first = images[0]
-        written = {output: scene.map_profile(first, "uint8", IGNORE)}
-        for path in targets[1:]:
-            written[path] = scene.map_profile(first, "float32", float("nan"))
+        nodata = {"uint8": IGNORE, "float32": float("nan")}
         with contextlib.ExitStack() as outputs:
             writers = [
-                outputs.enter_context(scene.create_map(path, profile))
-                for path, profile in written.items()
+                outputs.enter_context(
+                    map_file.create_map(path, map_file.map_profile(grid, dtype, nodata[dtype]))
+                )
+                for path, dtype in dtypes.items()
             ]
-            scene.describe_map(writers[0], tuple(data.classes))
-            bar = outputs.enter_context(progress_bar(first.height * first.width, "map", "pixels"))
-            remaining = scene.blocks(first.height, first.width, size, margin)
+            map_file.describe_map(writers[0], tuple(data.classes))
+            bar = outputs.enter_context(progress_bar(grid.height * grid.width, "map", "pixels"))
+            remaining = scene.blocks(grid.height, grid.width, size, margin)
             while batch := list(itertools.islice(remaining, batch_size)):
                 read = [
                     [scene.read_block(image, block.read) for image in images] for block in batch
@@ -168,15 +177,3 @@ def map_scene(
                     for writer, layer in zip(writers, layers, strict=True):
                         writer.write(layer[block.inner], 1, window=block.core)
                     bar.update(block.core.height * block.core.width)
-
-
-def _check_targets(sources: list[str], targets: list[str]) -> None:
-    """Raise if an output would overwrite an input or another output."""
-    seen = {pathlib.Path(path).resolve(): path for path in sources}
-    for target in targets:
-        place = pathlib.Path(target).resolve()
-        if place in seen:
-            raise UserError(f"{target!r} would overwrite {seen[place]!r}; choose another name")
-        if not place.parent.is_dir():
-            raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
-        seen[place] = target

@@ -1,23 +1,22 @@
-"""Scenes of any size: reading windows of images, writing maps on the same grid."""
+"""Scenes of any size: tiles that cover them, and windows of their images."""
 
 import contextlib
 import dataclasses
-import math
 import pathlib
-import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from data_prep.imagery import image_file
+from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.grid import (
+    difference,
+    turn_onto,
+)
+from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
-from noise2map_jax.method.losses import IGNORE
-from noise2map_jax.pictures.class_colours import class_colours
-
-ALIGNED = 0.01  # pixels that two grids may differ by: far too little to be seen in an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,104 +61,98 @@ def blocks(height: int, width: int, tile_size: int, margin: int) -> Iterator[Blo
 
 
 @contextlib.contextmanager
-def open_image(path: str) -> Iterator[rasterio.DatasetReader]:
-    """Open an image to read windows from it.
+def open_image(path: str, choice: BandChoice = AS_FLAGGED) -> Iterator[ImageFile]:
+    """Open an image to read windows from it, as `data_prep` reads images.
 
     Raises:
         UserError: the image does not exist or cannot be opened.
     """
     if not pathlib.Path(path).is_file():
         raise UserError(f"no image {path!r}")
-    with warnings.catch_warnings():
-        # PNG, JPEG and plain TIFF have no georeference, so their maps have none either.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with contextlib.ExitStack() as stack:
         try:
-            image = rasterio.open(path)
-        except RasterioError as error:
-            raise UserError(f"cannot read image {path!r}: {error}") from None
-        with image:
-            yield image
+            image = stack.enter_context(
+                image_file.open_image(pathlib.Path(path), choice, by_windows=True)
+            )
+        except ReadError as error:
+            raise UserError(f"image {path!r} {error}") from None
+        yield image
 
 
-@contextlib.contextmanager
-def create_map(path: str, profile: dict[str, Any]) -> Iterator[rasterio.io.DatasetWriter]:
-    """Write a GeoTIFF to `path.part`, and rename it to `path` once it is complete."""
-    part = pathlib.Path(f"{path}.part")
-    try:
-        with rasterio.open(part, "w", **profile) as output:
-            yield output
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def colour_bands(image: rasterio.DatasetReader) -> list[int]:
-    """Numbers, from 1, of the bands other than alpha."""
-    alpha = rasterio.enums.ColorInterp.alpha
-    return [i for i, kind in enumerate(image.colorinterp, start=1) if kind != alpha]
-
-
-def check_images(images: list[rasterio.DatasetReader], num_bands: int, dtype: str) -> None:
-    """Compare images with the network's training data, and with each other.
+def check_images(images: list[ImageFile], num_bands: int, dtype: str) -> None:
+    """Compare images with the network's training data.
 
     Raises:
         UserError: the images differ; the message has both values.
     """
     for image in images:
-        found = len(colour_bands(image))
-        if found != num_bands:
-            raise UserError(
-                f"image {image.name!r} has {found} bands; the network expects {num_bands}"
+        name = str(image.path)
+        if image.num_bands != num_bands:
+            how = (
+                "--bands=1,1,1 makes three bands of grey"
+                if image.num_bands == 1
+                else f"--bands={','.join(map(str, range(1, num_bands + 1)))} chooses bands"
             )
-        if image.colorinterp[0] == rasterio.enums.ColorInterp.palette:
-            raise UserError(f"image {image.name!r} has a palette; convert it to {num_bands} bands")
-        if image.dtypes[0] != dtype:
             raise UserError(
-                f"image {image.name!r} is {image.dtypes[0]}; the network was trained on {dtype}"
+                f"image {name!r} has {image.num_bands} band(s); the network expects {num_bands}"
+                f" ({how})"
             )
-    first, last = images[0], images[-1]
-    if first.shape != last.shape:
-        raise UserError(
-            f"images differ in size: {first.name!r} has {first.shape[0]} x {first.shape[1]} "
-            f"pixels, {last.name!r} {last.shape[0]} x {last.shape[1]}"
-        )
-    if not _on_same_grid(first, last):
-        raise UserError(
-            f"images {first.name!r} and {last.name!r} are not on the same grid "
-            f"({first.crs}, {last.crs}); warp one onto the other first"
-        )
+        if image.dtype != dtype:
+            raise UserError(f"image {name!r} is {image.dtype}; the network was trained on {dtype}")
 
 
-def _on_same_grid(first: rasterio.DatasetReader, second: rasterio.DatasetReader) -> bool:
-    """Whether the pixels of two images of the same size cover the same ground.
+def aligned(images: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
+    """Bring the images of a pair onto the grid of the first, where turning them is enough.
 
-    Corners are compared in pixels, because coordinates may be metres or degrees.
+    Returns:
+        The images, and notes on what was done or is not known, one sentence each.
+
+    Raises:
+        UserError: they lie on different grids, or differ in size; the message says by how much.
     """
-    if first.crs != second.crs:
-        return False
-    to_first = ~first.transform
-    return all(
-        math.dist(corner, to_first * (second.transform * corner)) < ALIGNED
-        for corner in ((0, 0), (first.width, 0), (0, first.height), first.shape[::-1])
-    )
+    first, *others = images
+    result, notes = [first], []
+    for image in others:
+        pair = f"{str(first.path)!r} and {str(image.path)!r}"
+        turn = turn_onto(image.grid, first.grid)
+        if turn is None and not (first.grid.is_placed and image.grid.is_placed):
+            raise UserError(
+                f"images {pair} differ in size: {first.grid.height} x {first.grid.width} and"
+                f" {image.grid.height} x {image.grid.width} pixels"
+            )
+        if turn is None:
+            raise UserError(
+                f"images {pair} are not on the same grid. The second has"
+                f" {difference(first.grid, image.grid)}. Warp it onto the first with gdalwarp"
+            )
+        if turn:
+            notes.append(f"{image.path} is {turn.in_words()} to lie on the grid of {first.path}")
+        if image.grid.is_placed != first.grid.is_placed:
+            unknown = first if image.grid.is_placed else image
+            notes.append(
+                f"{unknown.path} does not say where it lies; its pixels are taken to be those of"
+                " the other image"
+            )
+        result.append(image.turned(turn) if turn else image)
+    return result, notes
 
 
-def read_block(image: rasterio.DatasetReader, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def read_block(image: ImageFile, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Read a window; beyond the scene's edges it holds mirrored pixels.
 
     Returns:
-        Pixels [S, S, C] as stored, and [S, S] bool, True for pixels that hold data.
+        Pixels [S, S, C] as seen, and [S, S] bool, True for pixels that hold data.
     """
-    rows = mirrored(window.row_off, window.height, image.height)
-    cols = mirrored(window.col_off, window.width, image.width)
-    inside = Window(int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1)
+    rows = mirrored(window.row_off, window.height, image.grid.height)
+    cols = mirrored(window.col_off, window.width, image.grid.width)
+    inside = (int(rows.min()), int(cols.min()), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
     try:
-        pixels = image.read(colour_bands(image), window=inside)
-        valid = image.dataset_mask(window=inside) > 0
-    except RasterioError as error:
-        raise UserError(f"cannot read image {image.name!r}: {error}") from None
+        raster = image.read(inside)
+    except ReadError as error:
+        raise UserError(f"image {str(image.path)!r} {error}") from None
     take = np.ix_(rows - rows.min(), cols - cols.min())
-    return np.moveaxis(pixels, 0, -1)[take], valid[take]
+    valid = np.ones(raster.pixels.shape[:2], bool) if raster.valid is None else raster.valid
+    return raster.pixels[take], valid[take]
 
 
 def mirrored(offset: int, length: int, size: int) -> np.ndarray:
@@ -167,29 +160,3 @@ def mirrored(offset: int, length: int, size: int) -> np.ndarray:
     period = max(2 * (size - 1), 1)
     position = np.arange(offset, offset + length) % period
     return np.minimum(position, period - position)
-
-
-def map_profile(image: rasterio.DatasetReader, dtype: str, nodata: float | None) -> dict[str, Any]:
-    """Return the rasterio profile of a one-band GeoTIFF on the grid of an image."""
-    return {
-        "driver": "GTiff",
-        "height": image.height,
-        "width": image.width,
-        "count": 1,
-        "dtype": dtype,
-        "crs": image.crs,
-        "transform": image.transform,
-        "nodata": nodata,
-        "compress": "deflate",
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "BIGTIFF": "IF_SAFER",
-    }
-
-
-def describe_map(output: rasterio.io.DatasetWriter, classes: tuple[str, ...]) -> None:
-    """Write class colours and names into a map."""
-    colours = dict(enumerate(class_colours(len(classes))))
-    output.write_colormap(1, colours | {IGNORE: (128, 128, 128)})
-    output.update_tags(classes=", ".join(f"{k} = {name}" for k, name in enumerate(classes)))

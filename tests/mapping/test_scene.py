@@ -1,8 +1,11 @@
+import contextlib
+
 import numpy as np
 import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from rasterio.transform import from_origin
 
 from noise2map_jax.errors import UserError
@@ -67,64 +70,87 @@ def test_windows_hold_the_pixels_and_know_where_there_is_no_data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("other", "words"),
+    ("pixels", "words"),
     [
-        ({"pixels": np.zeros((8, 9, 3), np.uint8)}, "8 x 8.*8 x 9"),
-        ({"pixels": np.zeros((8, 8, 4), np.uint8)}, "4 bands.*expects 3"),
-        ({"pixels": np.zeros((8, 8, 3), np.uint16)}, "uint16.*trained on uint8"),
-        ({"crs": "EPSG:32617"}, "not on the same grid"),
-        ({"transform": from_origin(5e5 + 1, 4e6, 0.5, 0.5)}, "not on the same grid"),
+        (np.zeros((8, 8, 4), np.uint8), r"4 band.*expects 3 \(--bands=1,2,3 chooses"),
+        (np.zeros((8, 8, 1), np.uint8), r"1 band.*expects 3 \(--bands=1,1,1 makes"),
+        (np.zeros((8, 8, 3), np.uint16), "uint16.*trained on uint8"),
     ],
 )
-def test_images_that_do_not_fit_are_named(tmp_path, other, words):
-    pixels = np.zeros((8, 8, 3), np.uint8)
-    paths = [
-        write(tmp_path / "a.tif", pixels),
-        write(tmp_path / "b.tif", **({"pixels": pixels, "photometric": "minisblack"} | other)),
-    ]
-    with scene.open_image(paths[0]) as a, scene.open_image(paths[1]) as b:
-        scene.check_images([a, a], 3, "uint8")
-        with pytest.raises(UserError, match=words):
-            scene.check_images([a, b], 3, "uint8")
+def test_images_that_do_not_fit_the_network_are_named(tmp_path, pixels, words):
+    path = write(tmp_path / "b.tif", pixels, photometric="minisblack")
+    with scene.open_image(path) as image, pytest.raises(UserError, match=words):
+        scene.check_images([image], 3, "uint8")
+
+
+def opened(stack, *paths):
+    return [stack.enter_context(scene.open_image(path)) for path in paths]
 
 
 @pytest.mark.parametrize(
-    ("crs", "corner", "pixel"),
-    [("EPSG:32616", (5e5, 4e6), 0.5), ("EPSG:4326", (12.0, 45.0), 4.5e-6)],
-)
-def test_grids_are_compared_in_pixels_in_metres_and_in_degrees(tmp_path, crs, corner, pixel):
-    pixels = np.zeros((20, 40, 3), np.uint8)
-
-    def image(name, column=0.0, row=0.0, wider=1.0, higher=1.0):
-        x, y = corner[0] + column * pixel, corner[1] - row * pixel
-        transform = from_origin(x, y, wider * pixel, higher * pixel)
-        return write(tmp_path / f"{name}.tif", pixels, crs=crs, transform=transform)
-
-    first = image("first")
-    same = [image("same"), image("near", 0.004, -0.004), image("a_little_wider", wider=1.0001)]
-    other = [
-        *(image("east", column=0.1), image("south", row=0.1), image("a_pixel_west", column=-1.0)),
-        *(
-            image("wider", wider=1.001),
-            image("higher", higher=1.002),
-            image("half", 0, 0, 0.5, 0.5),
+    ("other", "words"),
+    [
+        ({"pixels": np.zeros((8, 9, 3), np.uint8)}, "9 x 8 pixels instead of 8 x 8"),
+        ({"crs": "EPSG:32617"}, "CRS EPSG:32617 instead of EPSG:32616.*no common ground"),
+        (
+            {"transform": from_origin(5e5 + 1, 4e6, 0.5, 0.5)},
+            r"first pixel \+2.00 columns and \+0.00 rows away",
         ),
-    ]
-    with scene.open_image(first) as a:
-        for path in same:
-            with scene.open_image(path) as b:
-                scene.check_images([a, b], 3, "uint8")
-        for path in other:
-            with (
-                scene.open_image(path) as b,
-                pytest.raises(UserError, match=f"first.tif' and '{path}' are not on the same grid"),
+        ({"transform": from_origin(5e5, 4e6, 1.0, 1.0)}, "pixels of 2 x 2 pixels"),
+    ],
+)
+def test_pairs_on_other_grids_are_refused_with_the_difference(tmp_path, other, words):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    with contextlib.ExitStack() as stack:
+        paths = [
+            write(tmp_path / "a.tif", pixels),
+            write(tmp_path / "b.tif", **({"pixels": pixels} | other)),
+        ]
+        a, b = opened(stack, *paths)
+        assert scene.aligned([a, a]) == ([a, a], [])
+        with pytest.raises(UserError, match=words):
+            scene.aligned([a, b])
+
+
+def test_a_turned_date_is_turned_back_by_windows(tmp_path):
+    pixels = np.random.default_rng(0).integers(1, 256, (10, 14, 3)).astype(np.uint8)
+    south_up = rasterio.Affine(0.5, 0, 5e5, 0, 0.5, 4e6 - 5)
+    with contextlib.ExitStack() as stack:
+        first, other = opened(
+            stack,
+            write(tmp_path / "a.tif", pixels),
+            write(tmp_path / "b.tif", pixels[::-1], transform=south_up),
+        )
+        (_, turned), notes = scene.aligned([first, other])
+        assert notes == [
+            f"{other.path} is mirrored top to bottom to lie on the grid of {first.path}"
+        ]
+        for block in scene.blocks(10, 14, 8, 2):
+            for one, two in zip(
+                scene.read_block(first, block.read),
+                scene.read_block(turned, block.read),
+                strict=True,
             ):
-                scene.check_images([a, b], 3, "uint8")
+                np.testing.assert_array_equal(one, two)
+
+
+def test_a_date_that_does_not_say_where_it_lies_is_noted(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    with contextlib.ExitStack() as stack:
+        first, other = opened(stack, write(tmp_path / "a.tif", pixels), str(tmp_path / "b.png"))
+        _, notes = scene.aligned([first, other])
+        assert "b.png does not say where it lies" in notes[0]
+    Image.fromarray(pixels[:, 1:]).save(tmp_path / "c.png")
+    with contextlib.ExitStack() as stack:
+        first, other = opened(stack, str(tmp_path / "a.tif"), str(tmp_path / "c.png"))
+        with pytest.raises(UserError, match="differ in size: 8 x 8 and 8 x 7"):
+            scene.aligned([first, other])
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path):
     broken = tmp_path / "broken.tif"
     broken.write_bytes(b"II*\0nonsense")
-    for path, words in ((tmp_path / "none.tif", "no image"), (broken, "cannot read")):
+    for path, words in ((tmp_path / "none.tif", "no image"), (broken, "cannot be read")):
         with pytest.raises(UserError, match=words), scene.open_image(str(path)):
             pass

@@ -1,9 +1,9 @@
-"""The options --bands and --alpha of the builders that read any images."""
+"""The options --bands and --alpha of programs that read any images."""
 
 import argparse
 from typing import Any
 
-from data_prep.imagery.band_choice import ALPHA, BandChoice, band_numbers
+from data_prep.imagery.band_choice import ALPHA, BandChoice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def bands(text: str) -> tuple[int, ...]:
     """Parse --bands."""
     try:
-        return band_numbers(text)
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
+        numbers = (0,)
+    if min(numbers) < 1:
         raise argparse.ArgumentTypeError(
             f"expected numbers of bands from 1, such as 1,2,3, not {text!r}"
-        ) from None
+        )
+    return numbers
 
 
 def choice(args: argparse.Namespace) -> BandChoice:
