@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import shutil
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,9 @@ import pytest
 import rasterio
 import thin_config
 from jax import lax
+from PIL import Image
+from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.errors import UserError
@@ -66,8 +71,10 @@ def in_tiles(image, tmp_path, margin, **options):
     path = tmp_path / "probability.tif"
     output = str(tmp_path / "map.tif")
     predictor.map_scene(tmp_path, [image], output, probability=str(path), margin=margin, **options)
-    with rasterio.open(path) as probability:
-        return probability.read(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # of a map of a picture
+        with rasterio.open(path) as probability:
+            return probability.read(1)
 
 
 def in_one_pass(config):
@@ -137,3 +144,66 @@ def test_draws_are_several_predictions_of_which_an_uncertainty_is_had(config, im
     in_tiles(image, tmp_path, 4, uncertainty=path)
     with rasterio.open(path) as uncertainty:
         assert uncertainty.read(1).mean() > 0.01
+
+
+def test_control_points_are_carried_over(config, tmp_path):
+    points = [
+        GroundControlPoint(row, column, 5e5 + column / 2, 4e6 - row / 2)
+        for row in (0, HEIGHT)
+        for column in (0, WIDTH)
+    ]
+    profile = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
+    path = str(tmp_path / "gcp.tif")
+    with rasterio.open(path, "w", **profile, gcps=points, crs="EPSG:32633") as image:
+        image.write(np.moveaxis(PIXELS, -1, 0))
+    in_tiles(path, tmp_path, 4)
+    for name in ("map", "probability"):
+        with rasterio.open(tmp_path / f"{name}.tif") as mapped:
+            found, crs = mapped.gcps
+        assert crs == "EPSG:32633"
+        assert [(p.row, p.col, p.x, p.y) for p in found] == [
+            (p.row, p.col, p.x, p.y) for p in points
+        ]
+
+
+def test_a_photograph_is_mapped_as_seen(config, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    Image.fromarray(np.rot90(PIXELS)).save(tmp_path / "b.png", exif=exif)
+    upright = in_tiles(str(tmp_path / "a.png"), tmp_path, 4)
+    assert capsys.readouterr().err.count("note") == 0
+    np.testing.assert_array_equal(in_tiles(str(tmp_path / "b.png"), tmp_path, 4), upright)
+    assert "is turned by 90 degrees clockwise, as its orientation tag says" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_palette_is_mapped_by_its_colours(config, tmp_path):
+    palette = Image.fromarray(PIXELS).quantize(32)
+    palette.save(tmp_path / "a.png")
+    palette.convert("RGB").save(tmp_path / "b.png")
+    np.testing.assert_array_equal(
+        *(in_tiles(str(tmp_path / name), tmp_path, 4) for name in ("a.png", "b.png"))
+    )
+
+
+def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("the network was restored")
+
+    monkeypatch.setattr(predictor, "Predictor", fail)
+    (tmp_path / "folder").mkdir()
+    for output, words in (
+        ("folder", "'.*folder' is a folder; name a file, such as .*folder/map.tif"),
+        ("no/map.tif", "no folder '.*no' to write"),
+        ("scene.tif", "would overwrite"),
+        ("/proc/map.tif", "cannot write to '/proc'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            predictor.map_scene(tmp_path, [image], str(tmp_path / output))
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match=r"has 0\.00 GB free, and the maps may take 0\.00 GB"):
+        predictor.map_scene(tmp_path, [image], str(tmp_path / "map.tif"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "scene.tif"]

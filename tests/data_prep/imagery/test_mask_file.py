@@ -95,3 +95,38 @@ def test_masks_without_one_value_a_pixel_are_refused(tmp_path):
     write_tiff(tmp_path / "two.tif", np.zeros((2, 2, 2), np.uint8))
     with pytest.raises(ReadError, match="has 2 bands; a mask has one"):
         read_mask(tmp_path / "two.tif")
+
+
+def test_pixels_that_are_nan_or_declared_no_data_are_missing(tmp_path):
+    values = np.array([[0, 1, np.nan], [255, 1, np.nan]], np.float32)
+    absent = np.isnan(values)
+    write_tiff(tmp_path / "nan.tif", values[..., None])
+    write_tiff(tmp_path / "declared.tif", values[..., None], nodata=float("nan"))
+    wide = np.where(absent, -9999, values).astype(np.int16)
+    write_tiff(tmp_path / "wide.tif", wide[..., None], nodata=-9999)
+    write_tiff(tmp_path / "rgb.tif", np.dstack([values] * 3))
+    for path in sorted(tmp_path.iterdir()):
+        mask = read_mask(path)
+        np.testing.assert_array_equal(mask.missing, absent, err_msg=path.name)
+        np.testing.assert_array_equal(mask.values[~absent], values[~absent].astype(np.uint8))
+        assert mask.nodata is None
+    mask = read_mask(write_tiff(tmp_path / "byte.tif", np.full((2, 2, 1), 9, np.uint8), nodata=9))
+    assert (mask.missing, mask.nodata) == (None, 9)
+
+
+def test_masks_are_turned_as_viewers_do_and_read_by_windows(tmp_path):
+    values = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={0x0112: 6})
+    for path in sorted(tmp_path.iterdir()):
+        seen = np.rot90(values, -1)
+        np.testing.assert_array_equal(read_mask(path).values, seen)
+        np.testing.assert_array_equal(read_mask(path, (1, 2, 4, 3)).values, seen[1:5, 2:5])
+
+
+def test_a_mask_whose_white_is_zero_is_refused(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.zeros((2, 2, 1), np.uint8), photometric="MINISWHITE")
+    with pytest.raises(ReadError, match="white as 0"):
+        read_mask(path)
