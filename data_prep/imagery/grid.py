@@ -80,12 +80,14 @@ class Grid:
 
     def turned(self, turn: Turn) -> Grid:
         """Return the grid of the image after a turn."""
+        if not turn:
+            return self
         height, width = turn.size(self.height, self.width)
         to_stored = turn.to_stored(height, width)
         points = tuple((*(~to_stored * p[1::-1])[::-1], *p[2:]) for p in self.points)
-        if turn and self.rpcs:
+        if self.rpcs:
             raise ReadError(f"has rational polynomials, which cannot be {turn.in_words()}")
-        transform = self.transform * to_stored if self.is_placed else self.transform
+        transform = _composed(self.transform, to_stored) if self.is_placed else self.transform
         return dataclasses.replace(
             self, height=height, width=width, transform=transform, points=points
         )
@@ -233,6 +235,15 @@ def _positions(grid: Grid, columns: np.ndarray, rows: np.ndarray, other: Grid) -
         middle = (other.transform * (other.width / 2, other.height / 2))[0]
         points[:, 0] += 360 * np.round((middle - np.nanmean(points[:, 0])) / 360)
     return other.pixels(points)
+
+
+def _composed(second: Affine, first: Affine) -> Affine:
+    """Return the transform that applies the first, then the second.
+
+    Written out because affine 2 has only * for it, and affine 3 warns of that.
+    """
+    product = np.reshape(second, (3, 3)) @ np.reshape(first, (3, 3))
+    return Affine(*product[:2].ravel().tolist())
 
 
 def _transformer(grid: Grid) -> Any:

@@ -60,10 +60,9 @@ class Turn:
           height: Rows of the image as seen.
           width: Columns of the image as seen.
         """
-        columns = Affine(-1, 0, width, 0, 1, 0) if self.flips_columns else Affine.identity()
-        rows = Affine(1, 0, 0, 0, -1, height) if self.flips_rows else Affine.identity()
-        transposed = Affine(0, 1, 0, 1, 0, 0) if self.transposed else Affine.identity()
-        return transposed * rows * columns
+        column = (-1, 0, width) if self.flips_columns else (1, 0, 0)
+        row = (0, -1, height) if self.flips_rows else (0, 1, 0)
+        return Affine(*row, *column) if self.transposed else Affine(*column, *row)
 
     def in_words(self) -> str:
         """Say what the turn does, as a participle."""

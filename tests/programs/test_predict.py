@@ -8,6 +8,7 @@ import programs
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 from data_prep.drawing.scenes import segmentation_scene
@@ -95,7 +96,10 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     predict(
         cache, f"--workdir={run}", f"--image={tmp_path / 'a.png'}", f"--output={tmp_path / 'm.tif'}"
     )
-    with rasterio.open(tmp_path / "m.tif") as mapped:
+    with (
+        pytest.warns(NotGeoreferencedWarning),
+        rasterio.open(tmp_path / "m.tif") as mapped,
+    ):
         assert mapped.shape == (64, 64)
         assert mapped.crs is None
 
