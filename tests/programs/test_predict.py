@@ -96,12 +96,10 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     predict(
         cache, f"--workdir={run}", f"--image={tmp_path / 'a.png'}", f"--output={tmp_path / 'm.tif'}"
     )
-    with (
-        pytest.warns(NotGeoreferencedWarning),
-        rasterio.open(tmp_path / "m.tif") as mapped,
-    ):
-        assert mapped.shape == (64, 64)
-        assert mapped.crs is None
+    with pytest.warns(NotGeoreferencedWarning):
+        mapped = rasterio.open(tmp_path / "m.tif")
+    with mapped:
+        assert (mapped.shape, mapped.crs) == ((64, 64), None)
 
 
 @pytest.mark.parametrize(
