@@ -6,15 +6,16 @@ only the blocks that a window touches are decoded, so a mosaic of any size needs
 """
 
 import functools
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 import rasterio
 import rasterio.windows
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
 from data_prep.imagery.bands import ReadError
@@ -188,15 +189,23 @@ def _orientation(path: Path) -> Turn:
 
 
 def _tiff_orientation(path: Path) -> int:
-    """Read the tag from the first directory, which Pillow does for pixels it cannot decode too."""
+    """Read the tag from the first directory of a TIFF or BigTIFF (GDAL does not tell it)."""
     with path.open("rb") as file:
-        header = file.read(8)
-        if header[2] == 43 or header[3] == 43:  # BigTIFF
-            header += file.read(8)
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(directory.next)
-        directory.load(file)
-    return int(directory.get(_ORIENTATION, 1))
+        order = "<" if file.read(2) == b"II" else ">"
+        is_big = struct.unpack(f"{order}H", file.read(2))[0] == 43
+        file.seek(8 if is_big else 4)
+        offset, count, entry = ("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s")
+        file.seek(*_unpack(order + offset, file))
+        (num_entries,) = _unpack(order + count, file)
+        for _ in range(num_entries):
+            tag, kind, _, value = _unpack(order + entry, file)
+            if tag == _ORIENTATION and kind == 3:  # 3: a short
+                return int(struct.unpack(f"{order}H", value[:2])[0])
+    return 1
+
+
+def _unpack(form: str, file: BinaryIO) -> tuple[Any, ...]:
+    return struct.unpack(form, file.read(struct.calcsize(form)))
 
 
 def _has_exif_chunk(path: Path) -> bool:

@@ -42,9 +42,9 @@ class RasterBands:
             flagged = source.colorinterp.index(ColorInterp.alpha)
         num_bands = source.count
         if self._table is not None:
-            num_bands, flagged = 3, None
-            if (self._table[:, 3] < 255).any():
-                num_bands, flagged = _PALETTE_BANDS, 3
+            num_bands, flagged = self._table.shape[1], None
+            if num_bands == _PALETTE_BANDS:
+                flagged = 3
         self.chosen, self._alpha = choice.of(num_bands, flagged)
         self.dtype = "uint8" if self._table is not None else source.dtypes[0]
 
@@ -117,6 +117,13 @@ def _colour_table(source: Any) -> np.ndarray | None:
         return None
     table = np.zeros((2 ** (8 * np.dtype(source.dtypes[0]).itemsize), _PALETTE_BANDS), np.uint8)
     table[:, 3] = 255
-    for index, colour in source.colormap(1).items():
+    colours = source.colormap(1)
+    for index, colour in colours.items():
         table[index] = colour
-    return table
+    used = table[list(colours)]
+    if (used[:, 3] < 255).any():
+        return table
+    # GDAL gives every image of one bit a colour table; a PNG of one bit is one band of grey.
+    one_bit = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
+    is_grey = (used[:, :3] == used[:, :1]).all()
+    return table[:, :1] if one_bit and is_grey else table[:, :3]
