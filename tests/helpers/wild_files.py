@@ -1,4 +1,4 @@
-"""Draws image files with the options of GDAL's drivers that occur in the field, and what they show."""
+"""Draws image files with the options of GDAL's drivers that people use, and what they show."""
 
 import dataclasses
 import itertools
@@ -162,14 +162,10 @@ def write(path, options, number):
     rng = np.random.default_rng(number)
     bands = options.bands + (options.no_data == "alpha")
     dtype = np.dtype(options.dtype)
-    greatest = (
-        2 ** (options.nbits or (15 if dtype == np.int16 else min(16, 8 * dtype.itemsize))) - 1
-    )
-    stored = (
-        rng.integers(2, greatest, (HEIGHT, WIDTH, bands), endpoint=True)
-        if greatest > 2
-        else (rng.integers(0, 2, (HEIGHT, WIDTH, bands)))
-    )
+    bits = options.nbits or (15 if dtype == np.int16 else min(16, 8 * dtype.itemsize))
+    greatest = 2**bits - 1
+    least = 2 if bits > 1 else 0  # 0 is no data, and 1 what LERC or JPEG may make of it.
+    stored = rng.integers(least, greatest, (HEIGHT, WIDTH, bands), endpoint=True)
     stored = stored.astype(dtype)
     valid = np.ones((HEIGHT, WIDTH), bool)
     valid[5:9, 7:20] = options.no_data == "none"
@@ -263,16 +259,8 @@ def _seen(stored, valid, o):
 
 
 MASKS = (
-    "byte",
-    "255",
-    "bit",
-    "wide",
-    "nan",
-    "declared",
-    "grey as RGB",
-    "PNG",
-    "PNG palette",
-    "PNG bit",
+    *("byte", "bit", "wide", "nan", "declared", "grey as RGB"),
+    *("PNG", "PNG palette", "PNG bit"),
 )
 
 
