@@ -31,6 +31,7 @@ TESTS = {
     "noise2map_jax/steps/optimizer.py": [
         "tests/steps/test_optimizer.py",
         "tests/steps/test_optimizer_groups.py",
+        "tests/steps/test_skipped_updates.py",
     ],
     "noise2map_jax/steps/train_step.py": ["tests/steps/test_train_step_by_hand.py"],
 }

@@ -113,8 +113,8 @@ def ddim_step(
         x0 = jnp.clip(x0, -1, 1)
     if not eta:
         return signal_prev * x0 + noise_prev * eps
-    # Without noise at t there is none to renew. If t has signal, so has t_prev < t.
-    sigma = jnp.where(noise_t > 0, eta * noise_prev / jnp.where(noise_t > 0, noise_t, 1.0), 0.0)
+    # Where t has no noise, or t_prev no signal, neither has the other, and 0 / 0 is to be 0.
+    sigma = eta * noise_prev / jnp.where(noise_t > 0, noise_t, 1.0)
     ratio = signal_t / jnp.where(signal_prev > 0, signal_prev, 1.0)
     sigma *= jnp.sqrt(jnp.maximum(1 - jnp.square(ratio), 0.0))
     direction = jnp.sqrt(jnp.maximum(jnp.square(noise_prev) - jnp.square(sigma), 0.0))

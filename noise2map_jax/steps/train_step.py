@@ -170,9 +170,9 @@ def gradient_sums(
     processes: Mapping[str, NoiseProcess],
     *,
     problems: Mapping[str, Problem],
-    backbone_learning_rate_factor: float = 1.0,
-    num_microbatches: int = 1,
-    unroll: bool = False,
+    backbone_learning_rate_factor: float,
+    num_microbatches: int,
+    unroll: bool,
 ) -> dict[str, tuple[WeightedSum, Any]]:
     """Compute each task's loss as a weighted sum, and the gradient of its numerator.
 

@@ -95,6 +95,7 @@ def _can_be_written(o):
         o.driver != "JP2OpenJPEG" or (o.dtype in ("uint8", "uint16", "int16")),
         o.no_data != "alpha" or (o.bands in (1, 3) and o.photometric in ("plain", "RGB")),
         o.no_data != "alpha" or o.driver in ("GTiff", "PNG", "VRT"),
+        o.no_data != "alpha" or o.compress != "jpeg",  # which would make a noise of it
         o.no_data not in ("internal mask", "mask file") or o.driver in ("GTiff", "VRT"),
         o.no_data in ("none", "alpha") or o.photometric not in ("palette", "YCBCR", "CMYK"),
         o.no_data in ("none", "alpha") or not (o.nbits or o.compress == "jpeg"),

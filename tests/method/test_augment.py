@@ -56,6 +56,16 @@ def test_rows_and_columns_of_a_crop_are_drawn_by_themselves():
     np.testing.assert_array_equal(out["image"], square["image"])
 
 
+def test_each_place_of_a_crop_is_as_frequent():
+    """Of a tile that is one pixel higher and wider than the crop there are two rows and columns."""
+    numbered = jnp.broadcast_to(jnp.arange(9).reshape(1, 3, 3, 1), (4000, 3, 3, 1))
+    options = augment.Augmentation(flips_and_turns=False, crop_size=2)
+    out = augment.augment_geometry(options, jax.random.key(0), {"image": numbered})["image"]
+    corners, counts = np.unique(out[:, 0, 0], return_counts=True)
+    assert corners.tolist() == [0, 1, 3, 4]
+    np.testing.assert_allclose(counts, np.full(4, 1000), atol=5 * np.sqrt(4000 * 3 / 16))
+
+
 def test_by_default_each_of_the_eight_symmetries_is_as_frequent():
     assert augment.Augmentation() == augment.Augmentation(True, 0, 0.0, 0.0, False)
     square = jnp.broadcast_to(jnp.arange(4).reshape(1, 2, 2, 1), (4000, 2, 2, 1))
@@ -122,6 +132,15 @@ def test_contrast_is_about_the_mean_of_what_is_valid():
     assert np.all(np.abs(gain - 1) > 0.01)
     np.testing.assert_allclose(gain[:, 0], gain[:, 1], rtol=1e-5)
     assert len(np.unique(gain[:, 0])) == 3
+
+
+def test_contrast_keeps_the_mean():
+    options = augment.Augmentation(contrast=0.5)
+    images = jax.random.uniform(jax.random.key(1), (20, 4, 4, 3), minval=-0.3, maxval=0.5)
+    out = augment.jitter(options, jax.random.key(0), images, everywhere(images))
+    np.testing.assert_allclose(
+        out.mean(axis=(1, 2)).mean(axis=-1), images.mean(axis=(1, 2)).mean(axis=-1), atol=1e-6
+    )
 
 
 def test_light_is_clipped_to_the_range_of_the_network():

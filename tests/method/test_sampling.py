@@ -125,6 +125,38 @@ def test_fresh_noise_leads_to_the_same_distribution_and_not_to_the_same_images()
     np.testing.assert_array_equal(images, draw(1))
 
 
+def test_images_are_clipped_on_both_sides():
+    process = gaussian_process([0.64, 0.36])
+    x, eps = jnp.full((1, 1, 1, 1), -0.7), jnp.ones((1, 1, 1, 1))
+    found = sampling.ddim_step(
+        process.signal, process.noise, x, eps, 1, 0, prediction_type="epsilon"
+    )
+    np.testing.assert_allclose(found, np.full((1, 1, 1, 1), -0.2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("alphas_cumprod", "expected"),
+    [([1.0, 1.0], 0.7), ([0.0, 0.0], None)],  # no noise at either timestep, or no signal
+)
+def test_fresh_noise_where_there_is_no_noise_or_no_signal(alphas_cumprod, expected):
+    process = gaussian_process(alphas_cumprod)
+    x = jnp.full((1, 1, 1, 1), 0.7)
+    found = sampling.ddim_step(
+        process.signal,
+        process.noise,
+        x,
+        x,
+        1,
+        0,
+        prediction_type="sample",
+        eta=1.0,
+        key=jax.random.key(0),
+    )
+    assert bool(jnp.isfinite(found).all())
+    if expected is not None:
+        np.testing.assert_allclose(found, np.full((1, 1, 1, 1), expected), rtol=1e-6)
+
+
 @pytest.mark.parametrize("spacing", sampling.SPACINGS)
 def test_timesteps_fall_within_the_table(spacing):
     for total, num in itertools.product((1, 2, 10, 100), (1, 2, 3, 7, 10, 58, 100)):

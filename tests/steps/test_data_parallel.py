@@ -24,6 +24,8 @@ from noise2map_jax.steps.train_step import gradient_sums, network_inputs, train_
 
 EXCHANGES = {"all_gather", "reduce_scatter", "psum", "psum_invariant", "all_to_all", "ppermute"}
 
+PLAIN = {"backbone_learning_rate_factor": 1.0, "num_microbatches": 1, "unroll": False}
+
 
 @pytest.fixture(autouse=True)
 def kernels_are_large(monkeypatch):
@@ -44,7 +46,7 @@ def ignored(batch, rows):
 
 def sums(problem, params, batch, fsdp=0, **options):
     """Losses and gradients over eight devices, or on one."""
-    gradients = functools.partial(gradient_sums, problems={"ss": problem}, **options)
+    gradients = functools.partial(gradient_sums, problems={"ss": problem}, **PLAIN | options)
     mesh = sharding.create_mesh(fsdp or 1, jax.devices()[: 8 if fsdp else 1])
     if fsdp:
         gradients = data_parallel(gradients, mesh, problem.model.dtype)
@@ -143,7 +145,7 @@ def test_parameters_are_gathered_once_and_gradients_summed_once(tasks, num_micro
 
 def compiled(fsdp, **options):
     problem = tiny_problem()
-    gradients = functools.partial(gradient_sums, problems={"ss": problem}, **options)
+    gradients = functools.partial(gradient_sums, problems={"ss": problem}, **PLAIN | options)
     mesh = sharding.create_mesh(fsdp)
     gradients = data_parallel(gradients, mesh, jnp.float32)
     params = jitted_params(problem.model)

@@ -81,6 +81,17 @@ def test_probabilities_and_their_deviation_over_timesteps():
     assert use_timestep
 
 
+def test_the_deviation_is_that_of_everything_but_class_0():
+    head = np.array([[1.0, -1.0, 0.3], [0.5, 0.25, -2.0]])
+    problem = linear_problem(class_weights=(1.0, 3.0, 2.0))
+    params = linear_params(ss=head)
+    found = predict_step(params, tiles(), process(), ONE_DRAW, problem=problem)
+    inputs = (np.array(VALUES) - 1)[:, None] * SIGNAL[:, None]
+    of_each = softmax(inputs @ np.asarray(params["unet"]["kernel"]) @ head)
+    deviation = (1 - of_each[..., 0]).std(axis=1)
+    np.testing.assert_allclose(found.uncertainty[:, 0, 0], deviation, atol=1e-6)
+
+
 def test_a_prediction_is_the_mean_over_draws_at_the_place_of_each_tile():
     batch, draws = tiles(), np.array([0, 4, 2], np.int32)
     gaussian = process(gaussian=1.0)

@@ -40,6 +40,14 @@ def test_clipping_bounds_the_gradient_that_adam_remembers():
     state = tx.init(params)
     _, state = tx.update(jnp.array([1000.0]), state, params)
     np.testing.assert_allclose(state[1][0].mu, [0.1], rtol=1e-5)
+    tx = optimizer.create_optimizer("adam", lambda count: 0.1)  # by default nothing is clipped
+    _, state = tx.update(jnp.array([1000.0]), tx.init(params), params)
+    assert any(np.allclose(leaf, 100.0) for leaf in jax.tree.leaves(state))
+
+
+def test_a_run_of_no_step_or_one_has_a_rate():
+    assert optimizer.learning_rate_schedule(0.3, 0, warmup_steps=0, cosine=False)(0) == 0.3
+    assert optimizer.learning_rate_schedule(0.3, 1, warmup_steps=0, cosine=False)(0) == 0.3
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,14 @@ def test_clipping_bounds_the_gradient_that_adam_remembers():
         (
             lambda: optimizer.learning_rate_schedule(1.0, 5, warmup_steps=5, cosine=False),
             "warmup_steps is 5.*num_steps = 5",
+        ),
+        (
+            lambda: optimizer.learning_rate_schedule(1.0, 1, warmup_steps=1, cosine=False),
+            "warmup_steps is 1.*num_steps = 1",
+        ),
+        (
+            lambda: optimizer.learning_rate_schedule(1.0, 5, warmup_steps=-1, cosine=False),
+            "warmup_steps is -1",
         ),
         *(
             (

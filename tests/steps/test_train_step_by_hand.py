@@ -149,6 +149,7 @@ def test_a_micro_batch_takes_every_so_many_th_row():
     inputs = {"ss": network_inputs(pixels(VALUES, LABELS), CLEAN, KEY, problem=problem)}
     problem.model.seen.clear()
     options = {"problems": {"ss": problem}, "num_microbatches": 2, "unroll": True}
+    options |= {"backbone_learning_rate_factor": 1.0}
     gradient_sums(linear_params(), inputs, {"ss": CLEAN}, **options)
     rows = [np.asarray(x)[:, 0, 0] for x, *_ in problem.model.seen]
     np.testing.assert_array_equal(rows, [np.array(VALUES[i::2]) - 1 for i in range(2)])
@@ -160,6 +161,7 @@ def test_gradients_of_several_micro_batches_are_added_in_float32(num, dtype):
     inputs = {"ss": network_inputs(pixels(VALUES, LABELS), CLEAN, KEY, problem=problem)}
     params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), linear_params())
     options = {"problems": {"ss": problem}, "num_microbatches": num, "unroll": True}
+    options |= {"backbone_learning_rate_factor": 1.0}
     (_, gradient) = gradient_sums(params, inputs, {"ss": CLEAN}, **options)["ss"]
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype(dtype)}
 

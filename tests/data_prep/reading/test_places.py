@@ -106,7 +106,7 @@ def test_what_is_known_is_said():
     placed = {i: Evidence(str(i), str(i), (grid(100 * i, 0),)) for i in range(3)}
     unknown, mixed = places.find(loose), places.find(placed | {3: loose[0]})
     assert (unknown.known, mixed.known, places.find(placed).known) == (False, False, True)
-    assert "3 of 3 scenes have no georeference" in unknown.notes[0]
+    assert "3 of 3 scenes have no georeference and count as places of" in unknown.notes[0]
     assert unknown.notes[0].endswith(
         "; --group_regex=PATTERN or --places=FILE.csv says which scenes belong together"
     )
@@ -115,6 +115,12 @@ def test_what_is_known_is_said():
     assert places.find(placed).rule == "scenes whose footprints touch are one place"
     assert places.find(loose, rule="an area is one place").known
     assert "--group_regex" not in places.find(loose, can_be_named=False).notes[0]
+
+
+def test_what_a_pattern_leaves_open_is_said():
+    evidence = {i: Evidence(name, name) for i, name in enumerate(("a_1", "b"))}
+    note = places.find(evidence, named=by_pattern(r"(.+)_\d$")).notes[0]
+    assert "1 of 2 scenes have no georeference and no place by their name and count" in note
 
 
 def test_places_are_known_only_where_each_scene_is_placed():
@@ -141,6 +147,10 @@ def test_places_in_several_splits_are_named():
         "5 places lie in more than one split (a in train, val, test; b in train, test; c in train,"
         " test; ...): scores there say nothing"
     )
+    three = {split: {"places": [*"abc"]} for split in ("train", "test")}
+    assert "c in train, test): scores" in places.shared(three)
+    one = {split: {"places": ["a"]} for split in ("train", "test")}
+    assert places.shared(one).startswith("1 place lies in more than one split (a in train, test)")
     assert places.shared({"train": {"places": ["a"]}, "test": {"places": ["b"]}}) is None
 
 
