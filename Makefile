@@ -1,5 +1,6 @@
-# make demo: everything from nothing; make test: the checks. PYTHON=python3.12 picks another Python,
-# WORKERS=3 runs so many tests at once (many wait for programs that they start).
+# make demo: everything from nothing; make test: the checks; make test-all: their long forms too.
+# PYTHON=python3.12 picks another Python, WORKERS=3 runs so many tests at once (many wait for
+# programs that they start).
 PYTHON ?= python3
 EXTRAS ?= test
 WORKERS ?= auto
@@ -12,7 +13,7 @@ STAMP = $(PLAIN)-$(subst $(comma),-,$(EXTRAS))
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 DEMO_SCENES = --num_scenes=500,40,80 --scene_size=128 --tile_size=64
 
-.PHONY: demo docs test lint install clean-demo
+.PHONY: demo docs test test-all lint install clean-demo
 
 install: $(STAMP)
 
@@ -42,8 +43,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 
-test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
+test test-all: lint
+	$(BIN)/python -m pytest $(if $(filter test,$@),-m "not long") -n $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder --durations=10
 
 docs:
 	$(MAKE) --no-print-directory install EXTRAS=docs

@@ -1,5 +1,6 @@
 """Strict settings for all tests: eight CPU devices, no silent broadcasting between ranks."""
 
+import gc
 import os
 
 import programs
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+gc.set_threshold(50_000, 20, 100)  # tracing makes many objects that stay
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -69,13 +69,14 @@ def test_networks_side_by_side_learn_as_each_alone(kind, alone):
     np.testing.assert_allclose(losses(kind, [0, 1, 2]), alone, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_place_left_over_changes_nothing(alone):
     execution = create_execution("vmap", 8 + 1)  # two a device, on eight devices
     assert execution.num_members == 16
     np.testing.assert_allclose(losses("vmap", [0, 1, 2] * 3)[:, :3], alone, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["vmap", "devices"])
+@pytest.mark.parametrize("kind", ["vmap", pytest.param("devices", marks=pytest.mark.long)])
 def test_eight_devices_share_networks_without_a_word(kind):
     number = 16 if kind == "vmap" else 8
     execution = create_execution(kind, number)

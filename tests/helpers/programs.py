@@ -1,6 +1,7 @@
 """Runs whole programs by their command line."""
 
 import concurrent.futures
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import warm_start
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
@@ -30,6 +32,8 @@ DENOISE = (
 
 # Programs run for seconds here, so fast compiling matters more than fast programs.
 COMPILE_FAST = "--xla_backend_optimization_level=0"
+if importlib.metadata.version("jaxlib") < "0.11":  # which knows the flag no more
+    COMPILE_FAST += " --xla_cpu_use_fusion_emitters=false"
 
 
 def environment(cache, num_devices=1):
@@ -52,9 +56,7 @@ def command(*arguments):
 
 def run(arguments, env, expect=0):
     """Run the main program to its end, and return its output."""
-    done = subprocess.run(
-        command(*arguments), cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
-    )
+    done = warm_start.run(arguments, env, ROOT, timeout=600)
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
     return done
 

@@ -1,6 +1,7 @@
 """Studies by the command line: each member as if trained alone, and what is said of them."""
 
 import csv
+import functools
 import json
 import shutil
 import signal
@@ -15,6 +16,7 @@ from programs import metrics
 from noise2map_jax.study import member_result
 
 EXECUTIONS = {"dispatch": 1, "vmap": 1, "devices": 2}  # devices
+KINDS = ["dispatch", "vmap", pytest.param("devices", marks=pytest.mark.long)]
 MEMBERS = [f"{variant}-{seed}" for variant in ("paper", "cosine") for seed in (0, 1)]
 
 
@@ -30,14 +32,16 @@ def arguments(thin_data, workdir, *options):
 
 @pytest.fixture(scope="module")
 def studies(thin_data, cache, tmp_path_factory):
-    """The same study in every way of execution."""
-    found = {}
-    for kind, num_devices in EXECUTIONS.items():
+    """The same study in a way of execution: `studies(kind) -> work folder, what was printed`."""
+
+    @functools.cache
+    def study(kind):
         workdir = tmp_path_factory.mktemp(kind)
         options = arguments(thin_data, workdir, f"--config.study.execution={kind}")
-        done = programs.run(options, programs.environment(cache, num_devices))
-        found[kind] = workdir, done.stdout
-    return found
+        done = programs.run(options, programs.environment(cache, EXECUTIONS[kind]))
+        return workdir, done.stdout
+
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +59,13 @@ def alone(thin_data, cache, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("kind", EXECUTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_member_is_the_same_as_trained_alone(kind, studies, alone):
-    member = studies[kind][0] / "members" / "cosine-1"
+    member = studies(kind)[0] / "members" / "cosine-1"
     losses, expected = metrics(member), metrics(alone)
     assert list(losses) == list(expected) == list(range(1, 21))
     np.testing.assert_allclose(list(losses.values()), list(expected.values()), rtol=1e-5)
-    other = metrics(studies[kind][0] / "members" / "paper-1")
+    other = metrics(studies(kind)[0] / "members" / "paper-1")
     apart = [abs(other[step] - expected[step]) for step in expected]
     assert max(apart) > 1e-3  # the same network on other inputs
     f1, f1_alone = (metrics(folder, "val/f1/foreground") for folder in (member, alone))
@@ -72,14 +76,14 @@ def test_a_member_is_the_same_as_trained_alone(kind, studies, alone):
 
 
 def test_one_call_a_member_changes_not_one_bit(studies, alone):
-    assert metrics(studies["dispatch"][0] / "members" / "cosine-1") == metrics(alone)
+    assert metrics(studies("dispatch")[0] / "members" / "cosine-1") == metrics(alone)
 
 
-@pytest.mark.parametrize("kind", EXECUTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
     for name in MEMBERS:
         one, other = (
-            member_result.load(studies[k][0] / "members" / name, "val") for k in ("dispatch", kind)
+            member_result.load(studies(k)[0] / "members" / name, "val") for k in ("dispatch", kind)
         )
         assert one.step == other.step
         np.testing.assert_array_equal(one.timesteps, [0, 500, 999])
@@ -88,17 +92,16 @@ def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
         # At the timestep of prediction the sweep is what training measured on validation.
         counts = one.sweep[-1]
         f1 = 2 * counts[1, 1] / (2 * counts[1, 1] + counts[0, 1] + counts[1, 0])
-        logged = metrics(studies["dispatch"][0] / "members" / name, "val/f1/foreground")
+        logged = metrics(studies("dispatch")[0] / "members" / name, "val/f1/foreground")
         assert f1 == pytest.approx(logged[one.step], rel=1e-6)
 
 
 def test_nothing_is_left_of_states_that_are_not_needed(studies):
-    for kind in ("vmap", "devices"):
-        assert not list((studies[kind][0] / "cohorts").iterdir())
+    assert not list((studies("vmap")[0] / "cohorts").iterdir())
 
 
 def test_the_report_says_what_was_found(studies):
-    workdir, printed = studies["dispatch"]
+    workdir, printed = studies("dispatch")
     rows = list(csv.DictReader((workdir / "report" / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["paper", "cosine"]
     assert {row["dataset"] for row in rows} == {"ss thin_ss"}
@@ -122,7 +125,7 @@ def test_the_report_says_what_was_found(studies):
 def test_a_study_is_ranked_beside_others(studies, tmp_path):
     from noise2map_jax import rank
 
-    folder, output = str(studies["dispatch"][0]), f"--output={tmp_path / 'rank.csv'}"
+    folder, output = str(studies("dispatch")[0]), f"--output={tmp_path / 'rank.csv'}"
     assert rank.main([folder, output]) == 2  # test has not been opened
     assert rank.main([folder, "--split=val", output]) == 0
     assert "cosine" in (tmp_path / "rank.csv").read_text()
@@ -130,7 +133,7 @@ def test_a_study_is_ranked_beside_others(studies, tmp_path):
 
 def test_test_is_opened_by_a_command_of_its_own(studies, thin_data, cache, tmp_path):
     workdir = tmp_path / "study"
-    shutil.copytree(studies["dispatch"][0], workdir)
+    shutil.copytree(studies("dispatch")[0], workdir)
     before = (workdir / "report" / "results.csv").read_text()
     options = arguments(thin_data, workdir)
     done = programs.run((*options, "--mode=final"), programs.environment(cache))
@@ -167,7 +170,7 @@ def lines_of(done, start):
 
 def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     workdir = tmp_path / "study"
-    shutil.copytree(studies["vmap"][0], workdir)
+    shutil.copytree(studies("vmap")[0], workdir)
     before = {n: (workdir / "members" / n / "metrics.jsonl").read_text() for n in MEMBERS}
     options = arguments(
         thin_data,
@@ -195,6 +198,7 @@ def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     assert "was trained with other values of noise.schedule" in done.stderr
 
 
+@pytest.mark.long
 def test_a_killed_study_goes_on_as_if_it_had_not_been(studies, thin_data, cache, tmp_path):
     options = arguments(
         thin_data,
@@ -219,7 +223,7 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(studies, thin_data, cache,
     process.wait(timeout=60)
     programs.run(options, programs.environment(cache))
     for name in MEMBERS:
-        old, new = (folder / "members" / name for folder in (studies["vmap"][0], tmp_path))
+        old, new = (folder / "members" / name for folder in (studies("vmap")[0], tmp_path))
         assert metrics(old) == metrics(new)
         one, other = member_result.load(old, "val"), member_result.load(new, "val")
         np.testing.assert_array_equal(one.confusions, other.confusions)

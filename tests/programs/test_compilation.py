@@ -44,7 +44,9 @@ def test_a_topology_is_of_compiling_only(program):
 
 
 @needs_libtpu
-@pytest.mark.parametrize("topology", ["v5e:2x2", "tpu7x:2x2x1"])  # each takes 20 seconds
+@pytest.mark.parametrize(
+    "topology", ["v5e:2x2", pytest.param("tpu7x:2x2x1", marks=pytest.mark.long)]
+)
 def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path):
     done = program(*COMPILE, f"--topology={topology}", "--config.mesh.fsdp=2")
     assert "it fits" in done.stdout

@@ -90,7 +90,7 @@ def test_the_papers_configs_hold_its_setting(name):
     assert (process.mix.image, process.mix.swap) == ((1, 0) if config.task == "ss" else (0, 1))
 
 
-@pytest.mark.parametrize("name", ["demo_ss", "cd_levir"])
+@pytest.mark.parametrize("name", ["demo_ss", pytest.param("cd_levir", marks=pytest.mark.long)])
 def test_small_configs_train_for_some_steps(name, cache, tmp_path):
     _, config = load(name)
     size = config.data.tile_size

@@ -51,6 +51,7 @@ def test_a_frozen_backbone_does_not_move_by_one_bit(program, start, tmp_path):
     assert moved == {"ss_input_conv", "ss_output_conv"}
 
 
+@pytest.mark.long
 def test_a_smaller_learning_rate_moves_the_backbone_less(program, start, tmp_path):
     moves = {}
     for factor in (1.0, 0.01):

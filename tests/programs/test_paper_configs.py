@@ -42,7 +42,13 @@ def miniature(tmp_path_factory):
     return write
 
 
-@pytest.mark.parametrize("name", PREPARE)
+SHORT = ("ss_spacenet7", "cd_xview2")  # one of each task; the others are as these but for the data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in SHORT else pytest.param(n, marks=pytest.mark.long) for n in PREPARE],
+)
 def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
     source, below, builder = PREPARE[name]
     programs.data_prep(

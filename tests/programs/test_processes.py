@@ -80,6 +80,7 @@ def test_when_one_is_killed_the_other_ends_and_both_go_on_later(together, tmp_pa
     assert list(metrics(tmp_path / "run"))[-1] == 40
 
 
+@pytest.mark.long
 def test_when_the_first_is_killed_the_other_ends_too(together, tmp_path):
     first, other = together(5000)
     wait_for_step(tmp_path / "run", 5)
@@ -89,6 +90,7 @@ def test_when_the_first_is_killed_the_other_ends_too(together, tmp_path):
     assert "coordination service" in output
 
 
+@pytest.mark.long
 def test_when_the_disk_is_full_for_one_it_says_so_and_the_other_ends(together, tmp_path):
     processes = together(5000)
     wait_for_step(tmp_path / "run", 12)

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import programs
+import pytest
 from programs import ROOT, metrics
 
 from noise2map_jax.devices.checkpoint import Checkpoints
 from noise2map_jax.devices.preemption import EXIT_CODE
 
 OPTIONS = (
-    "--config.train.num_steps=160",
     "--config.train.eval_every_steps=20",
     "--config.train.checkpoint_every_steps=4",
     "--config.train.ema_decay=0.9",
@@ -26,9 +26,10 @@ OPTIONS = (
 )
 
 
-def start(thin_data, cache, workdir):
+def start(thin_data, cache, workdir, num_steps=160):
     arguments = programs.command(
         "--config=tests/helpers/thin_config.py",
+        f"--config.train.num_steps={num_steps}",
         f"--workdir={workdir}",
         f"--config.data.data_dir={thin_data}",
         *OPTIONS,
@@ -69,29 +70,32 @@ def state_of(workdir):
     return step, ocp.StandardCheckpointer().restore(folder.resolve())
 
 
-def test_five_kills_at_random_moments_change_nothing(thin_data, cache, tmp_path):
+@pytest.mark.parametrize(
+    ("num_kills", "num_steps"), [(2, 60), pytest.param(5, 160, marks=pytest.mark.long)]
+)
+def test_kills_at_random_moments_change_nothing(num_kills, num_steps, thin_data, cache, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(thin_data, cache, whole)
+    process = start(thin_data, cache, whole, num_steps)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-3000:]
 
     rng = random.Random(0)
-    for _ in range(5):
-        process = start(thin_data, cache, killed)
+    for _ in range(num_kills):
+        process = start(thin_data, cache, killed, num_steps)
         # From the very start of a run to the middle of a step, an evaluation or a save.
         wait_for_steps(process, killed, latest_step(killed) + rng.randint(0, 15))
         time.sleep(rng.random() * 0.2)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
-    assert 0 < latest_step(killed) < 160
-    process = start(thin_data, cache, killed)
+    assert 0 < latest_step(killed) < num_steps
+    process = start(thin_data, cache, killed, num_steps)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output[-3000:]
     assert "resuming at" in output
 
     (step, expected), (step_of_killed, found) = state_of(whole), state_of(killed)
-    assert step == step_of_killed == 160
+    assert step == step_of_killed == num_steps
     leaves, tree = jax.tree.flatten(expected)
     leaves_found, tree_found = jax.tree.flatten(found)
     assert tree == tree_found
@@ -132,18 +136,18 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(thin_data, cache, t
 
 def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
     run = tmp_path / "run"
-    process = start(thin_data, cache, run)
+    process = start(thin_data, cache, run, 80)
     wait_for_steps(process, run, 1)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == EXIT_CODE, output[-3000:]
     saved = latest_step(run)
-    assert 2 <= saved < 160
+    assert 2 <= saved < 80
     assert f"resumes at step {saved}" in output
     assert "Traceback" not in output
     assert "a second signal stops at once" in output
-    process = start(thin_data, cache, run)
+    process = start(thin_data, cache, run, 80)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0
     assert f"resuming at {saved}" in output
-    assert list(metrics(run)) == list(range(1, 161))
+    assert list(metrics(run)) == list(range(1, 81))

@@ -94,6 +94,7 @@ def test_change_detection_trains_and_is_scored_with_and_without_unchanged_tiles(
         assert words in done.stdout
 
 
+@pytest.mark.long
 def test_eight_devices_and_one_give_the_same_run(program, tmp_path):
     results = []
     for num in (1, 8):
