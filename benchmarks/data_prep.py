@@ -22,7 +22,8 @@ import rasterio.features
 from PIL import Image
 
 from benchmarks import machine
-from data_prep.__main__ import BUILDERS, main
+from data_prep.__main__ import main
+from data_prep.builders.catalogue import BUILDERS
 from data_prep.miniatures.command import MINIATURES
 from data_prep.shards.shard_file import tfds
 from noise2map_jax.data.dataset import open_dataset

@@ -1,32 +1,28 @@
 """`python -m data_prep NAME ...`: turn a dataset as its owner distributes it into shards."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from data_prep.advice import inspect
 from data_prep.basics.errors import UserError
-from data_prep.basics.options import check_name, positive
-from data_prep.builders import aid, folder, spacenet7, synthetic, whu, xview2
+from data_prep.basics.options import check_name
+from data_prep.builders import catalogue
 from data_prep.checks import describe, verify
 from data_prep.miniatures import command as miniature
 from data_prep.shards import beam, manifest, sources, writer
 
 MODULE = "python -m data_prep"
-# NAME -> a module with add_arguments, default_name, options and plan.
-BUILDERS: dict[str, ModuleType] = {
-    "folder": folder,
-    "synthetic": synthetic,
-    "spacenet7": spacenet7,
-    "aid": aid,
-    "whu": whu,
-    "xview2": xview2,
-}
 # NAME -> a module with add_arguments and run.
-TOOLS: dict[str, ModuleType] = {"miniature": miniature, "verify": verify, "describe": describe}
+TOOLS: dict[str, ModuleType] = {
+    "inspect": inspect,
+    "miniature": miniature,
+    "verify": verify,
+    "describe": describe,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,23 +45,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     description = (__doc__ or "").replace(MODULE, command)
     parser = _Parser(prog=command, description=description, allow_abbrev=False)
     names = parser.add_subparsers(dest="command", metavar="NAME", required=True)
-    for name, module in (BUILDERS | TOOLS).items():
+    for name, module in (catalogue.BUILDERS | TOOLS).items():
         summary = (module.__doc__ or "").splitlines()[0].replace(MODULE, command)
         one = names.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in TOOLS:
             module.add_arguments(one)
             continue
-        one.add_argument("--data_dir", type=Path, required=True, help="folder of all datasets")
-        one.add_argument("--name", help="name of the dataset, in snake case")
-        one.add_argument(
-            "--tile_size", type=positive, default=256, help="side of the tiles in pixels"
-        )
-        one.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
-        one.add_argument(
-            "--num_workers", type=positive, default=os.cpu_count() or 1, help="number of processes"
-        )
-        beam.add_arguments(one)
-        module.add_arguments(one)  # Last: it may change the defaults of the options above.
+        catalogue.add_arguments(one, name)
     return parser.parse_args(argv)
 
 
@@ -78,7 +64,7 @@ def build(args: argparse.Namespace) -> None:
     Raises:
       UserError: An option, the source or the dataset that is there is wrong.
     """
-    builder = BUILDERS[args.command]
+    builder = catalogue.BUILDERS[args.command]
     name = args.name or builder.default_name(args)
     check_name(name)
     runner = beam.runner(args.beam_runner, args.beam_options)

@@ -20,7 +20,8 @@ import damage
 import numpy as np
 from PIL import Image
 
-from data_prep.__main__ import BUILDERS, main, parse
+from data_prep.__main__ import main, parse
+from data_prep.builders.catalogue import BUILDERS
 from data_prep.drawing import scenes as drawing
 from data_prep.miniatures.command import MINIATURES
 from data_prep.shards import prepared

@@ -69,7 +69,7 @@ def test_files_that_a_page_names_are_there(page):
 def test_commands_that_a_page_names_are_there(page):
     ours = found(r"python -m ((?:noise2map_jax|data_prep|benchmarks)[\w.]*\w)", page)
     assert [module for module in ours if importlib.util.find_spec(module) is None] == []
-    known = data_prep.__main__.BUILDERS | data_prep.__main__.TOOLS
+    known = data_prep.builders.catalogue.BUILDERS | data_prep.__main__.TOOLS
     assert set(found(r"python -m data_prep ([a-z]\w*)", page)) <= known.keys()
     benchmarks = (ROOT / "benchmarks" / "__main__.py").read_text()
     used = found(r"python -m benchmarks ([a-z]\w*)", page)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from data_prep.__main__ import BUILDERS, main
+from data_prep.__main__ import main
+from data_prep.builders.catalogue import BUILDERS
 from data_prep.miniatures.command import MINIATURES
 
 

@@ -1,0 +1,1 @@
+"""What a folder holds, and which command builds a dataset of it."""

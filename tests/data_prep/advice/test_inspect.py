@@ -1,0 +1,141 @@
+"""`data_prep inspect`: what a folder holds, and commands that work as they stand."""
+
+import shlex
+
+import numpy as np
+import programs
+import pytest
+import rasterio
+from folder_builds import picture, save, square
+from PIL import Image
+
+from data_prep.__main__ import main
+from data_prep.miniatures import whu
+
+DATA = programs.SHARED / "data"
+
+
+def inspect(source, capsys):
+    """Return what is printed, and the arguments of the commands that build a dataset."""
+    assert main(["inspect", str(source), "--num_workers=1"]) == 0
+    text = capsys.readouterr().out
+    lines = [line for line in text.splitlines() if line.startswith("build it:")]
+    return text, [shlex.split(line.split("data_prep ", 1)[1]) for line in lines]
+
+
+def pairs(folder):
+    for i in range(8):
+        for role in "AB":
+            save(folder / f"{role}/{i}.png", picture(i, 80, 96))
+        save(folder / f"label/{i}.png", square(80, 96))
+
+
+def wide_images(folder):
+    for split, number in (("train", 4), ("val", 1), ("test", 1)):
+        for i in range(number):
+            save(folder / split / f"images/{split}{i}.tif", picture(i, 300, 300, 4, np.uint16))
+            save(folder / split / f"masks/{split}{i}.png", square(300, 300))
+
+
+def images_alone(folder):
+    for i in range(5):
+        save(folder / f"{i}.jpg", picture(i, 64, 64))
+
+
+def some_that_cannot_be_used(folder):
+    pairs(folder)
+    (folder / "A/3.png").write_bytes(b"")
+    Image.fromarray(picture(4, 80, 96)).save(folder / "B/4.png", format="BMP")
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (pairs, ["label   8 .png", "96 x 80", "3 x uint8", "task cd: 8 scenes"]),
+        (wide_images, ["4 x uint16", "EPSG:32616, 0.5 metre", "--dtype=uint16", "num_bands=4"]),
+        (images_alone, ["task denoise: 5 scenes", "--tile_size=64"]),
+        (
+            some_that_cannot_be_used,
+            [
+                "not read as an image: A/3.png: is empty",
+                "left out: 1 file(s), such as A/3.png: is empty",
+                "left out: 1 file(s), such as B/4.png: is BMP",
+                "--on_error=skip",
+            ],
+        ),
+    ],
+)
+def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, capsys, monkeypatch):
+    write(tmp_path / "mine")
+    text, commands = inspect(tmp_path / "mine", capsys)
+    assert [word for word in words if word not in text] == []
+    assert len(commands) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(commands[0]) == 0
+    assert (tmp_path / "data/mine/1.0.0/manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "tasks"),
+    [
+        ("spacenet7", ".", ["ss", "cd"]),
+        ("xview2", ".", ["ss", "cd"]),
+        ("whu", whu.WHOLE, ["cd"]),
+        ("aid", ".", ["denoise"]),
+    ],
+)
+def test_the_layouts_of_owners_are_known(name, below, tasks, tmp_path, capsys, monkeypatch):
+    assert main(["miniature", name, f"--output={tmp_path / 'mini'}", "--size=64"]) == 0
+    text, commands = inspect(tmp_path / "mini" / below, capsys)
+    assert [f"task {task}: " in text for task in tasks] == [True] * len(tasks)
+    assert len(commands) == len(tasks)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        assert main(command) == 0, command
+
+
+def test_a_folder_that_no_builder_reads_is_said_with_the_reason(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("nothing")
+    assert main(["inspect", str(tmp_path)]) == 2
+    seen = capsys.readouterr()
+    assert "1 .txt" in seen.out
+    assert "no builder reads" in seen.err
+    assert "holds no PNG, JPEG or TIFF" in seen.err
+    assert main(["inspect", str(tmp_path / "none")]) == 2
+    assert "not found" in capsys.readouterr().err
+
+
+def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
+    images_alone(tmp_path / "mine")
+    points = [
+        rasterio.control.GroundControlPoint(r, c, 5e5 + c, 5e6 - r)
+        for r in (0, 64)
+        for c in (0, 64)
+    ]
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 3, "dtype": "uint8"}
+    with rasterio.open(
+        tmp_path / "mine/g.tif", "w", **profile, gcps=points, crs="EPSG:32633"
+    ) as target:
+        target.write(np.moveaxis(picture(9, 64, 64), -1, 0))
+    text, _ = inspect(tmp_path / "mine", capsys)
+    assert "EPSG:32633, 1 metre, by control points" in text
+    assert "no georeference" in text
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("levir_cd", marks=pytest.mark.long),
+        pytest.param("buildings_by_place", marks=pytest.mark.long),
+        "fixtures/dsifn_cd",
+        "fixtures/levir_geotiff_pairs",
+        "fixtures/spacenet7_crops",
+    ],
+)
+def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
+    _, commands = inspect(DATA / name, capsys)
+    monkeypatch.chdir(tmp_path)
+    assert commands
+    for command in commands:
+        assert main(command) == 0, command
