@@ -107,11 +107,7 @@ def test_a_folder_that_no_builder_reads_is_said_with_the_reason(tmp_path, capsys
 
 def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
     images_alone(tmp_path / "mine")
-    points = [
-        rasterio.control.GroundControlPoint(r, c, 5e5 + c, 5e6 - r)
-        for r in (0, 64)
-        for c in (0, 64)
-    ]
+    points = [GroundControlPoint(r, c, 5e5 + c, 5e6 - r) for r in (0, 64) for c in (0, 64)]
     profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 3, "dtype": "uint8"}
     with rasterio.open(
         tmp_path / "mine/g.tif", "w", **profile, gcps=points, crs="EPSG:32633"
