@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from folder_builds import picture, save, square
 from PIL import Image
+from rasterio.control import GroundControlPoint
 
 from data_prep.__main__ import main
 from data_prep.miniatures import whu
