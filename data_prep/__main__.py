@@ -13,7 +13,7 @@ from data_prep.basics.options import check_name
 from data_prep.builders import catalogue
 from data_prep.checks import describe, verify
 from data_prep.miniatures import command as miniature
-from data_prep.shards import beam, manifest, sources, writer
+from data_prep.shards import beam, destination, manifest, sources, writer
 
 MODULE = "python -m data_prep"
 # NAME -> a module with add_arguments and run.
@@ -81,9 +81,10 @@ def build(args: argparse.Namespace) -> None:
             " --overwrite builds it again and takes in files added to the source since"
         )
     else:
-        existing = writer.write(
-            builder.plan(args, name), args.data_dir, num_workers=args.num_workers, runner=runner
-        )
+        destination.check_folder(args.data_dir)
+        dataset = builder.plan(args, name)
+        destination.check_space(dataset, args.data_dir)
+        existing = writer.write(dataset, args.data_dir, num_workers=args.num_workers, runner=runner)
     print(manifest.summary(existing, where))
 
 

@@ -148,9 +148,10 @@ def _polygon(where: str, text: str) -> tuple[shapely.Geometry, bool]:
             polygon = shapely.force_2d(shapely.from_wkt(text))
     except (shapely.errors.ShapelyError, ValueError) as error:
         raise ReadError(f"{where}: {text[:40]!r} is no WKT ({str(error)[:80]})") from error
-    if polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
-        article = "an empty" if polygon.is_empty else "a"
-        raise ReadError(f"{where}: is {article} {polygon.geom_type}; expected a polygon")
+    if polygon.is_empty:  # Of whatever type; it is counted as one without area.
+        return shapely.Polygon(), False
+    if polygon.geom_type not in ("Polygon", "MultiPolygon"):
+        raise ReadError(f"{where}: is a {polygon.geom_type}; expected a polygon")
     # Written so that NaN is refused as well.
     if not (np.abs(shapely.get_coordinates(polygon)) < MAX_COORDINATE).all():
         raise ReadError(f"{where}: has coordinates that are not numbers below {MAX_COORDINATE}")

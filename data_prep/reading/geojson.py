@@ -116,6 +116,8 @@ def _polygons(feature: Any, what: str) -> Iterator[list[Any]]:
     if geometry is None:
         return
     kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if isinstance(kind, str) and not (geometry.get("coordinates") or geometry.get("geometries")):
+        return  # Nothing, of whatever type: writers leave it where a footprint was clipped away.
     if kind not in ("Polygon", "MultiPolygon"):
         raise ReadError(f"{what} is a {str(kind)[:40]}; expected Polygon or MultiPolygon")
     polygons = geometry.get("coordinates")

@@ -120,7 +120,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE_NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a manifest ({error}); --overwrite builds again") from error

@@ -92,6 +92,26 @@ def test_damage_has_a_reason(tmp_path, name):
         draw(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        None,
+        {"type": "Polygon", "coordinates": []},
+        {"type": "Polygon", "coordinates": [[]]},
+        {"type": "Polygon", "coordinates": None},
+        {"type": "MultiPolygon", "coordinates": []},
+        {"type": "GeometryCollection", "geometries": []},
+        {"type": "Point", "coordinates": []},
+    ],
+)
+def test_what_is_empty_is_counted_and_costs_nothing_else(tmp_path, geometry):
+    content = json.loads(json.dumps(GOOD))
+    content["features"].append({"type": "Feature", "properties": {}, "geometry": geometry})
+    found = read(tmp_path, content)
+    assert found.num_empty == read(tmp_path, GOOD).num_empty + 1
+    assert len(found.polygon_ends) == len(read(tmp_path, GOOD).polygon_ends)
+
+
 def test_other_damage_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "a.geojson").write_bytes(b"\xff\xfe\x00{")
     with pytest.raises(ReadError, match="is no JSON"):
