@@ -1,9 +1,10 @@
 """What the six settings of the paper share: the full backbone on tiles of 256 pixels.
 
-The backbone has 113,673,219 parameters and needs about 1.49 TFLOP a training image of 256 x 256,
-thus an accelerator. Published scores are those of the authors' code; none is measured here yet.
-Unlike the authors' code, the best checkpoint is chosen on a validation split, at the timestep of
-prediction, and gradient accumulation uses every batch: two halves of a batch are one update.
+The backbone has 113,673,219 parameters and needs about 1.49 TFLOP a training image of 256 x 256
+(docs/pods.md has what the compiled step takes now), thus an accelerator. Published scores are those
+of the authors' code; none is measured here yet. Unlike the authors' code, the best checkpoint is
+chosen on a validation split, at the timestep of prediction, and gradient accumulation uses every
+batch: two halves of a batch are one update.
 
 This file is no experiment by itself; see `ss_spacenet7.py`.
 """

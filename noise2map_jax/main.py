@@ -3,7 +3,14 @@
     python -m noise2map_jax.main --config=CONFIG [--mode=MODE] [--workdir=DIR] [--config.FIELD=X]
 
 CONFIG is a file such as configs/ss_buildings.py, or the name of a config that comes with the
-project, such as ss_buildings. It may end in an argument: ablate_noise:cd.
+project, such as ss_buildings. It may end in an argument: ablate_noise:cd. MODE is one of
+
+    train      train a network, or go on with it
+    eval       score the best checkpoint of a run on the test split
+    baselines  score predictors that need no learning on the same split
+    ablate     train the variants of a study and compare them on validation
+    final      score the variants of a study on test, once
+    compile    say whether a training step fits the devices, and how fast it can be
 """
 
 import errno
