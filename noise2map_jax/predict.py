@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
             timesteps=arguments.timesteps,
             batch_size=arguments.batch_size,
             margin=arguments.margin,
-            choice=band_options.choice(arguments),
+            choice=band_options.choice(arguments) if band_options.options(arguments) else None,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset, open_dataset
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.bands_config import resolve_bands
 from noise2map_jax.experiment.components import (
     abstract_params,
     class_weights,
@@ -107,7 +108,7 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
             f"eval.num_noise_draws is {config.eval.num_noise_draws}; expected 1 or more"
         )
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
-    config = resolve_scaling(config, datasets, trained)
+    config = resolve_bands(resolve_scaling(config, datasets, trained), datasets, trained)
     model, mesh = create_model(config), create_mesh(config.mesh.fsdp)
     views = task_configs(config)
     objectives = {

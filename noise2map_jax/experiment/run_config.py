@@ -40,6 +40,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "remat": "none",
     },
 }
+ADDED_DATA_FIELDS: dict[str, Any] = {"bands": (), "alpha": "auto"}  # of each task's section `data`
 
 
 def save_config(
@@ -85,7 +86,17 @@ def config_of(content: Any) -> ConfigDict:
         if not isinstance(found, dict):
             raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
         content = content | {section: added | found}
+    content = _with_data_fields(content)
+    if isinstance(content.get("tasks"), dict):
+        tasks = {name: _with_data_fields(task) for name, task in content["tasks"].items()}
+        content = content | {"tasks": tasks}
     return ConfigDict(with_tuples(content))
+
+
+def _with_data_fields(section: Any) -> Any:
+    if not isinstance(section, dict) or not isinstance(section.get("data"), dict):
+        return section
+    return section | {"data": ADDED_DATA_FIELDS | section["data"]}
 
 
 def record_config(

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
+from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.devices import sharding
 from noise2map_jax.devices.compiler_options import compiler_options
@@ -92,7 +92,7 @@ def map_scene(
     timesteps: Sequence[int] = (),
     batch_size: int = 8,
     margin: int = -1,
-    choice: BandChoice = AS_FLAGGED,
+    choice: BandChoice | None = None,
 ) -> None:
     """Map a scene.
 
@@ -107,7 +107,7 @@ def map_scene(
         timesteps: timesteps to predict at and average over; empty = those of the run.
         batch_size: number of tiles predicted at once.
         margin: width in pixels of a tile's border that is not used; -1 = an eighth of the tile.
-        choice: which bands of the images are read.
+        choice: which bands of the images are read; None = those of the run's dataset.
 
     Raises:
         UserError: the images do not fit the run or each other, or an option is invalid.
@@ -117,6 +117,7 @@ def map_scene(
     if timesteps:
         config.noise.inference_timesteps = tuple(timesteps)
     kind, data = create_task(config), config.data
+    choice = choice or BandChoice(data.bands, data.alpha)
     if not kind.has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
     num_timesteps = len(config.noise.inference_timesteps)

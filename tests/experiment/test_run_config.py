@@ -61,6 +61,7 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     def older(content):
         content["format"] = version
         del content["datasets"]
+        del content["data"]["bands"], content["data"]["alpha"]
         if version < 4:
             del content["train"]["remat"]
         if version == 2:
@@ -73,7 +74,21 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     assert changes(found, config) == {}
     for section, added in ADDED_FIELDS.items():
         assert {name: found[section][name] for name in added} == added
+    assert (found.data.bands, found.data.alpha) == ((), "auto")
     assert check_going_on(run, config, {"ss": "of records that it does not know"}) == {}
+
+
+def test_tasks_of_a_run_of_before_have_the_fields_of_their_data(tmp_path):
+    save_config(multitask_config.get_config(), tmp_path)
+
+    def older(content):
+        for task in content["tasks"].values():
+            del task["data"]["bands"], task["data"]["alpha"]
+
+    rewrite(tmp_path, older)
+    found = load_config(tmp_path)
+    assert changes(found, multitask_config.get_config()) == {}
+    assert "data" not in found
 
 
 @pytest.mark.parametrize("value", [3, None, []])

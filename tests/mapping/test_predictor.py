@@ -16,6 +16,7 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 
+from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_problem, create_process
@@ -186,6 +187,19 @@ def test_a_palette_is_mapped_by_its_colours(config, tmp_path):
     np.testing.assert_array_equal(
         *(in_tiles(str(tmp_path / name), tmp_path, 4) for name in ("a.png", "b.png"))
     )
+
+
+def test_bands_are_those_of_the_dataset_unless_others_are_asked_for(config, image, tmp_path):
+    with rasterio.open(image) as source:
+        profile, pixels = source.profile, source.read()
+    swapped = str(tmp_path / "swapped.tif")
+    with rasterio.open(swapped, "w", **profile) as target:
+        target.write(pixels[::-1])
+    plain = in_tiles(image, tmp_path, 4)
+    config.data.bands = (3, 2, 1)
+    np.testing.assert_array_equal(in_tiles(swapped, tmp_path, 4), plain)
+    other = in_tiles(swapped, tmp_path, 4, choice=BandChoice())
+    assert np.abs(other - plain).max() > 0.1
 
 
 def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatch):
