@@ -12,6 +12,7 @@ from data_prep.basics.rejection import check_usable
 from data_prep.builders import plans
 from data_prep.imagery import band_options
 from data_prep.reading import inspection, layout, masks, place_names, places
+from data_prep.reading import notes as notes_of
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
@@ -117,7 +118,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     scenes = _scenes(verdict.whole, inspected, split_of, place)
     left = (scene.split for scene in scenes)
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
-    notes = inspection.notes(verdict, inspected)
+    notes = notes_of.of_pixels(verdict, inspected)
     if found.num_unused:
         notes.append(f"{found.num_unused} mask files are not used: denoise needs none")
     has_classes = found.task != "denoise"

@@ -250,8 +250,7 @@ def _divide(
         percent = splits.in_words(shares)
         rule = f"by area, {percent}, in the order of a hash of seed {seed} and the area's name"
         return {area: split_of_place[place.of[area]] for area in areas}, rule
-    known = paper_split()
-    split_of = {area: known[area] for area in areas}
+    split_of = {area: paper_split()[area] for area in areas}
     counts = ", ".join(f"{sum(s == n for s in split_of.values())} {n}" for n in SPLITS)
     rule = f"by area as in Hafner et al. 2023 (doi 10.3390/rs15215135); areas found: {counts}"
     return split_of, rule

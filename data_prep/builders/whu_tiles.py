@@ -18,6 +18,7 @@ from data_prep.builders.whu_layout import images
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.image_file import read_size
 from data_prep.reading import inspection, layout, masks, place_names, places
+from data_prep.reading import notes as notes_of
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
@@ -85,7 +86,7 @@ def plan(
         where += f" in {root.relative_to(args.source).as_posix()}"
         outside = len(images(args.source)) - len(images(root))
     notes = [f"{outside} image files lie outside {root.name} and are not read"] if outside else []
-    notes += [*division.notes, *inspection.notes(verdict, inspected)]
+    notes += [*division.notes, *notes_of.of_pixels(verdict, inspected)]
     if resize:
         sizes = sorted(
             {(f.width, f.height) for f in inspected.values() if isinstance(f, FileFacts)}

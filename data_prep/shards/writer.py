@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data_prep.basics import rejection, tiles
-from data_prep.basics.dataset import Dataset, Scene
+from data_prep.basics import rejection
+from data_prep.basics.dataset import Dataset
 from data_prep.basics.errors import UserError
 from data_prep.basics.parallel import ordered_map
-from data_prep.shards import beam, checksums, manifest, twins
+from data_prep.shards import beam, checksums, manifest, shard_plan, twins
 from data_prep.shards.records import SceneRecords, scene_records
 from data_prep.shards.shard_file import (
     DeterministicWriter,
@@ -28,35 +26,6 @@ from data_prep.shards.shard_file import (
     write_shard,
 )
 from data_prep.shards.tally import Tally
-
-# Bytes of raw pixels in a shard. A shard is held in memory while it is written (compressed, to
-# about three quarters), and a dataset of the paper's size has tens of shards, not thousands.
-SHARD_BYTES = 128 * 2**20
-
-
-def shard_plan(dataset: Dataset) -> dict[str, list[list[Scene]]]:
-    """Divide the scenes of each split into shards.
-
-    Args:
-      dataset: The dataset to divide.
-
-    Returns:
-      Split -> shards, each a list of whole consecutive scenes of about SHARD_BYTES raw pixels.
-    """
-    layout = dataset.format
-    record_bytes = layout.tile_size**2 * layout.num_bands * np.dtype(layout.dtype).itemsize
-    record_bytes *= len(layout.images)
-    plan: dict[str, list[list[Scene]]] = {}
-    filled: dict[str, int] = {}
-    for scene in dataset.scenes:
-        size = tiles.count(scene.height, scene.width, layout.tile_size) * record_bytes
-        shards = plan.setdefault(scene.split, [])
-        if not shards or filled[scene.split] + size > SHARD_BYTES:
-            shards.append([])
-            filled[scene.split] = 0
-        shards[-1].append(scene)
-        filled[scene.split] += size
-    return plan
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -105,7 +74,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
         del dl_manager
         return {
             split: [functools.partial(self._shard_records, len(scenes)) for scenes in shards]
-            for split, shards in shard_plan(self._dataset).items()
+            for split, shards in shard_plan.of(self._dataset).items()
         }
 
     def _shard_records(self, num_scenes: int) -> Records:
@@ -125,7 +94,7 @@ class _Builder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ig
                     strict=True,
                 )
             ]
-            for split, plan in shard_plan(self._dataset).items()
+            for split, plan in shard_plan.of(self._dataset).items()
         }
         results = beam.ordered_results(
             functools.partial(write_shard, self._dataset.load, self._dataset.format),
@@ -207,7 +176,9 @@ def write(
     with _locked(folder.parent):
         _clear(folder)
         dataset, digests = _without_twins(dataset, num_workers)
-        scenes = [scene for shards in shard_plan(dataset).values() for s in shards for scene in s]
+        scenes = [
+            scene for shards in shard_plan.of(dataset).values() for s in shards for scene in s
+        ]
         results = ordered_map(
             functools.partial(scene_records, dataset.load, dataset.format),
             scenes,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_prep.basics.dataset import Dataset, RecordFormat, Scene
-from data_prep.shards import writer
+from data_prep.shards import shard_plan, writer
 
 CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 SIZE = 16
@@ -60,7 +60,7 @@ def write(folder, monkeypatch, **options):
     dataset = plan(**options)
     layout = dataset.format
     scene_bytes = 4 * SIZE**2 * layout.num_bands * np.dtype(layout.dtype).itemsize
-    monkeypatch.setattr(writer, "SHARD_BYTES", 2 * scene_bytes * len(layout.images))
+    monkeypatch.setattr(shard_plan, "SHARD_BYTES", 2 * scene_bytes * len(layout.images))
     writer.write(dataset, folder, num_workers=1)
     return dataset, folder / "toy/1.0.0"
 

@@ -86,9 +86,9 @@ def test_shared_columns_are_counted(tmp_path, shared):
 BUILD = """
 import re, sys
 from pathlib import Path
-from data_prep.shards import writer
+from data_prep.shards import shard_plan, writer
 from data_prep.__main__ import main
-writer.SHARD_BYTES = 2**24  # A shard is held while it is written; windows are what is measured.
+shard_plan.SHARD_BYTES = 2**24  # A shard is held while it is written; windows are what is measured.
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 source, data_dir = sys.argv[1:]
 common = [f"--data_dir={data_dir}", "--num_workers=1"]

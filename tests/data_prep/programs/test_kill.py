@@ -23,10 +23,10 @@ from data_prep.shards import manifest, writer
 # The command itself, with shards so small that many are written.
 PROGRAM = """
 import sys
-from data_prep.shards import writer
+from data_prep.shards import shard_plan, writer
 from data_prep.__main__ import main
 if __name__ == "__main__":
-    writer.SHARD_BYTES = 3 * 32 * 32 * 3 * 4
+    shard_plan.SHARD_BYTES = 3 * 32 * 32 * 3 * 4
     sys.exit(main())
 """
 NUM_KILLS = 4

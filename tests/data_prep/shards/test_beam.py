@@ -16,7 +16,7 @@ from data_prep.__main__ import main
 from data_prep.basics.dataset import Dataset, RecordFormat, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable
-from data_prep.shards import beam, writer
+from data_prep.shards import beam, shard_plan, writer
 from data_prep.shards.records import SceneRecords
 from data_prep.shards.tally import Tally
 
@@ -88,13 +88,13 @@ def test_beam_writes_what_local_workers_write(tmp_path_factory, counts, damaged,
     source = folder / "source"
     source.mkdir()
     plan = dataset(source, counts, damaged)
-    limit = writer.SHARD_BYTES
-    writer.SHARD_BYTES = 16 * 16 * 5 * 2
+    limit = shard_plan.SHARD_BYTES
+    shard_plan.SHARD_BYTES = 16 * 16 * 5 * 2
     try:
         written = writer.write(plan, folder / "beam", num_workers=1, runner=DIRECT)
         local = writer.write(plan, folder / "local", num_workers=workers)
     finally:
-        writer.SHARD_BYTES = limit
+        shard_plan.SHARD_BYTES = limit
     assert written == local
     assert list(written["splits"]) == list(local["splits"])
     one, two = (contents(folder / name / "toy/1.0.0") for name in ("beam", "local"))

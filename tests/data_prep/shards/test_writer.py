@@ -16,7 +16,7 @@ from data_prep.basics import parallel
 from data_prep.basics.dataset import Dataset, RecordFormat, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable
-from data_prep.shards import manifest, writer
+from data_prep.shards import manifest, shard_plan, writer
 
 ABOUT = {"source": "toy", "notes": [], "place_rule": "toy", "places_known": True}
 
@@ -69,8 +69,8 @@ def contents(folder):
 
 def test_shards_are_whole_scenes_in_order_and_bounded(monkeypatch, tmp_path):
     scene_bytes = 4 * 16 * 16 * 3
-    monkeypatch.setattr(writer, "SHARD_BYTES", 2 * scene_bytes)
-    plan = writer.shard_plan(dataset())
+    monkeypatch.setattr(shard_plan, "SHARD_BYTES", 2 * scene_bytes)
+    plan = shard_plan.of(dataset())
     names = {split: [[s.name for s in shard] for shard in of] for split, of in plan.items()}
     assert names["train"] == names["test"] == [["s0", "s1"], ["s2", "s3"], ["s4"]]
     writer.write(dataset(), tmp_path, num_workers=1)
@@ -108,7 +108,7 @@ def test_damage_is_listed_at_the_end_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_skipped_damage_is_accounted_for(tmp_path, monkeypatch, workers):
     """Also where all scenes of a shard are damaged: here every shard holds two scenes."""
-    monkeypatch.setattr(writer, "SHARD_BYTES", 2 * 4 * 16 * 16 * 3)
+    monkeypatch.setattr(shard_plan, "SHARD_BYTES", 2 * 4 * 16 * 16 * 3)
     source = tmp_path / "source"
     source.mkdir()
     plan = dataset(damaged, source=source, on_error="skip")
