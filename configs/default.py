@@ -32,10 +32,11 @@ def get_config() -> ConfigDict:
             tile_size=256,  # side of the records in pixels
             num_bands=3,  # bands of one image
             dtype="uint8",  # type of the images in the records: uint8 or uint16
-            # Which bands of the files became those of the records, and what alpha was: --bands and
-            # --alpha of data_prep. Both come from the dataset's manifest; maps read images alike.
+            # How image files became records: --bands, --alpha and --nodata of data_prep, (), auto
+            # and -1 where not given. They come from the dataset's manifest; maps read images alike.
             bands=(),
             alpha="auto",
+            nodata=-1,
             # Which sensor values become -1 and 1: value_range = those of data.value_range;
             # manifest = the 1st and 99th percentile of each band, from the dataset's manifest.
             scaling="value_range",

@@ -17,10 +17,13 @@ class BandChoice:
       alpha: What a band that its file flags as alpha is: auto and mask, opacity (0 is no data);
         band, a spectral band like the others. With mask, the last of two or four bands is opacity
         where no band is flagged.
+      nodata: Value of pixels without data, in all bands, where files do not declare it; None: they
+        do, or there are none.
     """
 
     bands: tuple[int, ...] = ()
     alpha: str = "auto"
+    nodata: int | None = None
 
     def of(self, num_bands: int, flagged: int | None) -> tuple[list[int], int | None]:
         """Return the indices of the bands to read, from 0, and that of alpha or None.

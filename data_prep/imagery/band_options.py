@@ -1,8 +1,9 @@
-"""The options --bands and --alpha of programs that read any images."""
+"""The options --bands, --alpha and --nodata of programs that read any images."""
 
 import argparse
 from typing import Any
 
+from data_prep.basics.options import seed
 from data_prep.imagery.band_choice import ALPHA, BandChoice
 
 
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what an alpha band is: mask (0 is no data; also the last of two or four bands that no"
         " file flags), band (one more spectral band), auto (default): mask where it is flagged",
     )
+    parser.add_argument(
+        "--nodata",
+        type=seed,  # Parses any whole number from 0.
+        help="value that pixels without data have in all bands, where files do not declare it",
+    )
 
 
 def bands(text: str) -> tuple[int, ...]:
@@ -39,10 +45,11 @@ def bands(text: str) -> tuple[int, ...]:
 
 def choice(args: argparse.Namespace) -> BandChoice:
     """Return the choice that the options make."""
-    return BandChoice(args.bands, args.alpha)
+    return BandChoice(args.bands, args.alpha, args.nodata)
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as entries of the manifest."""
-    bands = {"bands": list(args.bands)} if args.bands else {}
-    return bands | ({"alpha": args.alpha} if args.alpha != "auto" else {})
+    given = {"bands": list(args.bands)} if args.bands else {}
+    given |= {"alpha": args.alpha} if args.alpha != "auto" else {}
+    return given | ({"nodata": args.nodata} if args.nodata is not None else {})

@@ -67,7 +67,11 @@ class MaskRaster:
 
 
 def image_raster(
-    bands: np.ndarray, chosen: Sequence[int], alpha: int | None, valid: np.ndarray | None = None
+    bands: np.ndarray,
+    chosen: Sequence[int],
+    alpha: int | None,
+    valid: np.ndarray | None = None,
+    nodata: int | None = None,
 ) -> ImageRaster:
     """Take the bands of an image out of all bands of its file.
 
@@ -77,10 +81,15 @@ def image_raster(
       alpha: Index of the band that is opacity; None: there is none.
       valid: [H, W] bool, False for pixels that the file declares as no data; None: it declares
         none. Alpha counts beside it.
+      nodata: A pixel of this value in all bands of the image is no data, though the file does not
+        say so; None: there is no such value.
     """
     every = list(chosen) == list(range(bands.shape[-1]))
     pixels = np.ascontiguousarray(bands if every else bands[..., list(chosen)])
     levels = None
+    if nodata is not None:
+        differs = (pixels != nodata).any(axis=-1)
+        valid = differs if valid is None else valid & differs
     if alpha is not None:
         opacity = bands[..., alpha]
         found = np.unique(opacity)

@@ -151,6 +151,7 @@ def _opened(path: Path, choice: BandChoice, by_windows: bool) -> Any:
 
     def load(window: Window | None) -> ImageRaster:
         row, column, rows, columns = window or (0, 0, *decoded.shape[:2])
-        return image_raster(decoded[row : row + rows, column : column + columns], chosen, alpha)
+        cut = decoded[row : row + rows, column : column + columns]
+        return image_raster(cut, chosen, alpha, nodata=choice.nodata)
 
     yield ImageFile(path, grid, len(chosen), "uint8", notes, turn, load)

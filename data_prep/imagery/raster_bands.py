@@ -46,6 +46,7 @@ class RasterBands:
             if num_bands == _PALETTE_BANDS:
                 flagged = 3
         self.chosen, self._alpha = choice.of(num_bands, flagged)
+        self._nodata = choice.nodata
         self.dtype = "uint8" if self._table is not None else source.dtypes[0]
 
     def __call__(self, window: Window | None) -> ImageRaster:
@@ -53,9 +54,8 @@ class RasterBands:
         where = rasterio_window(window)
         stored = np.moveaxis(self._source.read(window=where), 0, -1)
         valid = self._valid(stored, where)
-        if self._table is not None:
-            return image_raster(self._table[stored[..., 0]], self.chosen, self._alpha, valid)
-        return image_raster(self._spread(stored), self.chosen, self._alpha, valid)
+        seen = self._spread(stored) if self._table is None else self._table[stored[..., 0]]
+        return image_raster(seen, self.chosen, self._alpha, valid, self._nodata)
 
     def _valid(self, stored: np.ndarray, where: RasterioWindow | None) -> np.ndarray | None:
         """Return where the file declares pixels as data, its alpha apart."""

@@ -36,6 +36,7 @@ class FileFacts:
       grid: Where it lies; height and width are those of the picture as seen.
       has_invalid: Whether some pixels are no-data.
       alpha_levels: See `bands.ImageRaster`; None if there is no alpha band.
+      black: Share of pixels that count as data and are 0 in all bands.
       notes: See `image_file.ImageFile`.
       histogram: Number of pixels of each mask value, [256], without pixels that have no data; None
         for images.
@@ -49,6 +50,7 @@ class FileFacts:
     grid: Grid
     has_invalid: bool = False
     alpha_levels: int | None = None
+    black: float = 0.0
     notes: tuple[str, ...] = ()
     histogram: np.ndarray | None = field(default=None, repr=False)
     is_boolean: bool = False
@@ -83,6 +85,9 @@ def inspect(num_classes: int, choice: BandChoice, item: tuple[str, Path]) -> Fil
             return _mask_facts(path, num_classes)
         with open_image(path, choice) as file:
             image = file.read()
+            black = ~image.pixels.any(axis=-1)
+            if image.valid is not None:
+                black &= image.valid
             height, width, num_bands = image.pixels.shape
             return FileFacts(
                 height,
@@ -92,6 +97,7 @@ def inspect(num_classes: int, choice: BandChoice, item: tuple[str, Path]) -> Fil
                 file.grid,
                 image.valid is not None,
                 image.alpha_levels,
+                float(black.mean()),
                 file.notes,
             )
     except ReadError as error:

@@ -10,6 +10,7 @@ from data_prep.reading.matching import Candidate
 from data_prep.reading.scene_files import turn_between
 
 _MANY_ALPHA_LEVELS = 16
+_MUCH_BLACK = 0.02  # Share of pixels that are 0 in all bands: shadows seldom are.
 
 
 def of_pixels(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[str]:
@@ -36,6 +37,13 @@ def of_pixels(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[s
     invalid = sum(fact.has_invalid for _, fact in used)
     if invalid:
         lines.append(f"{invalid} images hold pixels without data: the mask is 255 (ignore) there")
+    black = [(fact.black, path) for path, fact in used if fact.black > _MUCH_BLACK]
+    if black:
+        share, path = max(black)
+        lines.append(
+            f"{len(black)} images hold much black that counts as data ({path.name}:"
+            f" {100 * share:.0f} % of its pixels); if it is no data, --nodata=0 ignores it"
+        )
     for note, paths in _by_note(used).items():
         lines.append(f"{len(paths)} images (such as {paths[0].name}) are {note}")
     files = [(path, facts[path]) for one in verdict.whole for path in one.files.values()]

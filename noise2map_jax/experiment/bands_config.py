@@ -9,13 +9,13 @@ from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.task_configs import task_configs
 
-_NOT_GIVEN: dict[str, Any] = {"bands": (), "alpha": "auto"}
+_NOT_GIVEN: dict[str, Any] = {"bands": (), "alpha": "auto", "nodata": -1}
 
 
 def resolve_bands(
     config: ConfigDict, datasets: Mapping[str, Dataset], trained: ConfigDict | None = None
 ) -> ConfigDict:
-    """Fill in `data.bands` and `data.alpha` from the manifests, so that the run keeps them.
+    """Fill in `data.bands`, `data.alpha` and `data.nodata` from the manifests: the run keeps them.
 
     Args:
         config: an experiment.
@@ -33,15 +33,14 @@ def resolve_bands(
     before = task_configs(trained) if trained else {}
     for name, dataset in datasets.items():
         options = dataset.manifest.get("options", {})
-        bands, alpha = tuple(options.get("bands", ())), options.get("alpha", "auto")
-        if name in before:
-            bands, alpha = before[name].data.bands, before[name].data.alpha
         data = config.tasks[name].data if config.tasks else config.data
-        for field, built in (("bands", bands), ("alpha", alpha)):
-            if data[field] not in (built, _NOT_GIVEN[field]):
+        for field, not_given in _NOT_GIVEN.items():
+            built = before[name].data[field] if name in before else options.get(field, not_given)
+            built = tuple(built) if isinstance(built, list) else built
+            if data[field] not in (built, not_given):
                 raise UserError(
                     f"data.{field} is {data[field]!r}, but dataset {dataset.name!r} was built with"
                     f" {built!r}; build it again with --{field}, or leave the field out"
                 )
-        data.bands, data.alpha = bands, alpha
+            data[field] = built
     return config

@@ -40,7 +40,11 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "remat": "none",
     },
 }
-ADDED_DATA_FIELDS: dict[str, Any] = {"bands": (), "alpha": "auto"}  # of each task's section `data`
+ADDED_DATA_FIELDS: dict[str, Any] = {
+    "bands": (),
+    "alpha": "auto",
+    "nodata": -1,
+}  # of each task's section `data`
 
 
 def save_config(

@@ -117,7 +117,8 @@ def map_scene(
     if timesteps:
         config.noise.inference_timesteps = tuple(timesteps)
     kind, data = create_task(config), config.data
-    choice = choice or BandChoice(data.bands, data.alpha)
+    nodata = None if data.nodata < 0 else data.nodata
+    choice = choice or BandChoice(data.bands, data.alpha, nodata)
     if not kind.has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
     num_timesteps = len(config.noise.inference_timesteps)

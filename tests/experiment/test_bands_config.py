@@ -16,11 +16,11 @@ def dataset(**options):
 
 def test_bands_come_from_the_manifest():
     config = thin_config.get_config()
-    found = resolve_bands(config, {"ss": dataset(bands=[3, 2, 1], alpha="band")})
-    assert (found.data.bands, found.data.alpha) == ((3, 2, 1), "band")
-    assert (config.data.bands, config.data.alpha) == ((), "auto")
+    found = resolve_bands(config, {"ss": dataset(bands=[3, 2, 1], alpha="band", nodata=0)})
+    assert (found.data.bands, found.data.alpha, found.data.nodata) == ((3, 2, 1), "band", 0)
+    assert (config.data.bands, config.data.alpha, config.data.nodata) == ((), "auto", -1)
     found = resolve_bands(config, {"ss": types.SimpleNamespace(name="old", manifest={})})
-    assert (found.data.bands, found.data.alpha) == ((), "auto")
+    assert (found.data.bands, found.data.alpha, found.data.nodata) == ((), "auto", -1)
 
 
 def test_each_task_has_its_own():
@@ -36,7 +36,9 @@ def test_a_trained_network_keeps_its_bands():
     assert resolve_bands(config, {"ss": dataset()}, trained).data.bands == (3, 2, 1)
 
 
-@pytest.mark.parametrize(("field", "value"), [("bands", (1, 2, 3)), ("alpha", "mask")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("bands", (1, 2, 3)), ("alpha", "mask"), ("nodata", 7)]
+)
 def test_other_bands_than_those_of_the_dataset_are_refused(field, value):
     config = thin_config.get_config()
     config.data[field] = value

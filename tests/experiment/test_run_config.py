@@ -14,6 +14,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import changes, fields, with_values
 from noise2map_jax.experiment.field_rules import RULES, TIMESTEPS, May, names
 from noise2map_jax.experiment.run_config import (
+    ADDED_DATA_FIELDS,
     ADDED_FIELDS,
     CONFIG,
     FORMAT,
@@ -61,7 +62,8 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     def older(content):
         content["format"] = version
         del content["datasets"]
-        del content["data"]["bands"], content["data"]["alpha"]
+        for name in ADDED_DATA_FIELDS:
+            del content["data"][name]
         if version < 4:
             del content["train"]["remat"]
         if version == 2:
@@ -74,7 +76,7 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     assert changes(found, config) == {}
     for section, added in ADDED_FIELDS.items():
         assert {name: found[section][name] for name in added} == added
-    assert (found.data.bands, found.data.alpha) == ((), "auto")
+    assert {name: found.data[name] for name in ADDED_DATA_FIELDS} == ADDED_DATA_FIELDS
     assert check_going_on(run, config, {"ss": "of records that it does not know"}) == {}
 
 
@@ -83,7 +85,8 @@ def test_tasks_of_a_run_of_before_have_the_fields_of_their_data(tmp_path):
 
     def older(content):
         for task in content["tasks"].values():
-            del task["data"]["bands"], task["data"]["alpha"]
+            for name in ADDED_DATA_FIELDS:
+                del task["data"][name]
 
     rewrite(tmp_path, older)
     found = load_config(tmp_path)

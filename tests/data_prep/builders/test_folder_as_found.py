@@ -169,3 +169,24 @@ def test_a_fourth_band_that_is_flagged_as_alpha_is_kept_if_asked_for(tmp_path, c
     record = data["train"][0]
     i = int(record["id"].decode().split("/")[1])
     np.testing.assert_array_equal(record["image"], picture(i, 32, 32, 4))
+
+
+def test_black_that_no_file_declares_is_told_and_ignored_if_asked_for(tmp_path, capsys):
+    source = tmp_path / "mine"
+    for i in range(COUNT):
+        pixels = np.maximum(picture(i, 32, 32), 1)
+        pixels[:4] = 0
+        pixels[10, 10] = (0, 0, 5)
+        save(source / f"images/{i}.{'png' if i % 2 else 'tif'}", pixels)
+        save(source / f"masks/{i}.png", mask_of(i))
+    assert run(source) == 0
+    assert "5 images hold much black that counts as data" in capsys.readouterr().out
+    assert run(source, "--nodata=0", "--overwrite") == 0
+    assert "much black" not in capsys.readouterr().out
+    manifest, data = load(source, "mine")
+    assert manifest["options"]["nodata"] == 0
+    for record in (record for split in data.values() for record in split):
+        i = int(record["id"].decode().split("/")[1])
+        expected = mask_of(i)
+        expected[:4] = 255
+        np.testing.assert_array_equal(record["mask"][..., 0], expected)

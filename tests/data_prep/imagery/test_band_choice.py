@@ -37,9 +37,9 @@ def test_a_band_that_is_not_there_is_named():
 def test_the_options():
     parser = argparse.ArgumentParser(exit_on_error=False)
     band_options.add_arguments(parser)
-    given = parser.parse_args(["--bands=4,3,2", "--alpha=band"])
-    assert band_options.choice(given) == BandChoice((4, 3, 2), "band")
-    assert band_options.options(given) == {"bands": [4, 3, 2], "alpha": "band"}
+    given = parser.parse_args(["--bands=4,3,2", "--alpha=band", "--nodata=0"])
+    assert band_options.choice(given) == BandChoice((4, 3, 2), "band", 0)
+    assert band_options.options(given) == {"bands": [4, 3, 2], "alpha": "band", "nodata": 0}
     assert band_options.options(parser.parse_args([])) == {}
     for wrong in ("", "a", "0,1", "1.5", "1,,2"):
         with pytest.raises(argparse.ArgumentError, match="numbers of bands from 1"):
