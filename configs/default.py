@@ -159,6 +159,9 @@ def get_config() -> ConfigDict:
             class_weights_from="config",
             log_every_steps=50,  # steps between two losses in metrics.jsonl
             eval_every_steps=0,  # steps between evaluations on validation; 0 = once an epoch
+            # Evaluate on validation, and keep the best parameters; False = keep those of the last
+            # step, for data without a split val.
+            validate=True,
             checkpoint_every_steps=0,  # steps between checkpoints; 0 = with every evaluation
             write_report=True,  # write pictures and a page to report/ at the end of training
         ),

@@ -5,7 +5,6 @@ foreground; and a threshold on brightness (one image) or on the mean absolute di
 with level and direction fitted on the training split.
 """
 
-import json
 import pathlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -13,8 +12,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
+from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.run_config import CONFIG, evaluated_config
 from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range
 from noise2map_jax.experiment.task_configs import task_configs
@@ -122,11 +123,11 @@ def baselines(
     result = {"protocol": dataset.protocol(split), "scores": scores}
     folder = workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"baselines_{split}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / f"baselines_{split}.json").write_text(strict_json.dumps(result, indent=2) + "\n")
     print(f"protocol: {result['protocol']}")
     for name, values in scores.items():
-        f1, iou = (100 * values[f"{m}/foreground"] for m in ("f1", "iou"))
-        print(f"{name}: foreground F1 {f1:.2f} %, IoU {iou:.2f} %")
+        f1, iou = (number(100 * values[f"{m}/foreground"], ".2f") for m in ("f1", "iou"))
+        print(f"{name}: foreground F1 {f1} %, IoU {iou} %")
     return result
 
 

@@ -1,10 +1,13 @@
 """The command line of the main program: arguments to flags, a mistake to one line."""
 
+import importlib.util
 import pathlib
+import sys
 import traceback
 
 from absl import flags
 
+from noise2map_jax import configs
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import CONFIG
 from noise2map_jax.experiment.shipped_configs import config_path
@@ -30,6 +33,7 @@ def parse(argv: list[str]) -> list[str]:
     given = _option(argv, "--config")
     argv = [_with_path(a) if a.startswith("--config=") else a for a in argv]
     config = _option(argv, "--config").partition(":")[0]
+    _let_import_neighbours(config)
     try:
         rest = flags.FLAGS(argv)
         # ml_collections tells of a file that cannot be read only when the config is used.
@@ -70,6 +74,14 @@ def _with_config(argv: list[str]) -> list[str]:
 def _with_path(argument: str) -> str:
     option, _, given = argument.partition("=")
     return f"{option}={config_path(given)}"
+
+
+def _let_import_neighbours(config: str) -> None:
+    """Let a config file import files beside it, and `configs` as in a checkout."""
+    if config:
+        sys.path.append(str(pathlib.Path(config).resolve().parent))
+    if importlib.util.find_spec("configs") is None:
+        sys.modules["configs"] = configs
 
 
 def _option(argv: list[str], name: str) -> str:

@@ -5,7 +5,6 @@ or for a TPU slice. It needs neither data nor an accelerator.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 import time
@@ -15,6 +14,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.cost.abstract_step import AbstractStep, create_abstract_step
 from noise2map_jax.cost.accelerators import GIB, Accelerator, accelerator_of, topology_devices
 from noise2map_jax.cost.step_cost import StepCost, step_cost
@@ -86,7 +86,7 @@ def compile_step(
     }
     path = workdir / "compile" / (re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_") + ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(strict_json.dumps(content, indent=2) + "\n")
     print(f"\nwritten: {path}")
 
 

@@ -1,6 +1,6 @@
 """The program `--mode=eval`: scores and pictures of a finished run on one split."""
 
-import json
+import math
 import pathlib
 import re
 from collections.abc import Collection, Sequence
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.data.dataset import record_id
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.evaluator import (
@@ -18,6 +19,7 @@ from noise2map_jax.evaluation.evaluator import (
     MapEvaluation,
     create_evaluator,
 )
+from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
 from noise2map_jax.experiment.agreement import agreed, facts_of
 from noise2map_jax.experiment.config_fields import Changes, describe
@@ -83,7 +85,7 @@ def evaluate(
         folder = workdir / "report"
         folder.mkdir(parents=True, exist_ok=True)
         scores_path = folder / experiment.file_name(f"scores_{split}.json", name)
-        scores_path.write_text(json.dumps(results[name], indent=2) + "\n")
+        scores_path.write_text(strict_json.dumps(results[name], indent=2) + "\n")
         if isinstance(evaluation, MapEvaluation):
             print(format_scores(results[name], tuple(objective.config.data.classes)))
             if rows := predict_spread(objective, split, evaluation, params):
@@ -174,11 +176,13 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
         *_not_as_trained(result),
     ]
     for group, scores in result["scores"].items():
-        accuracy = 100 * scores["accuracy"]
-        lines += [f"{group} ({scores['tiles']} tiles), accuracy {accuracy:.2f} %, in %:", head]
+        accuracy = number(100 * scores["accuracy"], ".2f")
+        lines += [f"{group} ({scores['tiles']} tiles), accuracy {accuracy} %, in %:", head]
         for name in (*classes, "mean"):
             values = (scores[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall"))
-            lines.append(f"  {name:32}" + "".join(f"{100 * v:11.2f}" for v in values))
+            lines.append(f"  {name:32}" + "".join(f"{number(100 * v, '.2f'):>11}" for v in values))
+        if math.isnan(scores["f1/foreground"]):
+            lines.append("  these tiles hold no foreground: its F1 is not defined")
     return "\n".join(lines)
 
 

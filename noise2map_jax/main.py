@@ -57,6 +57,7 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processe
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
 
 
+HELP = ("help", "helpshort", "helpfull", "helpxml")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HEARTBEAT_TIMEOUT = 30  # seconds without a sign of life after which a process counts as gone
 
@@ -107,6 +108,10 @@ def run() -> None:
     gc.set_threshold(50_000, 20, 100)
     try:
         app.run(main, flags_parser=command_line.parse)
+    except SystemExit as end:
+        asked = {"-h", *(dashes + name for dashes in ("-", "--") for name in HELP)}
+        # absl ends with 1 after it has helped.
+        raise SystemExit(0 if asked & set(sys.argv[1:]) else end.code) from None
     except (UserError, FloatingPointError) as error:
         _fail(str(error), alone=isinstance(error, SaveError))
     except OSError as error:

@@ -70,8 +70,15 @@ def _open(config: ConfigDict, workdir: pathlib.Path) -> tuple[Experiment, Change
     return experiment, check_going_on(workdir, experiment.config, experiment.digests)
 
 
-def finish(run: Run, validation: Validation, last_step: int) -> None:
+def finish(run: Run, validation: Validation | None, last_step: int) -> None:
     """Score the best network on the validation split, print the scores, write the report."""
+    if validation is None:
+        if jax.process_index() == 0:
+            print(
+                f"the parameters of step {last_step} are kept; nothing was validated, so there is "
+                f"no report. Score them with --workdir={run.workdir} --mode=eval"
+            )
+        return
     experiment, written = run.experiment, []
     step, params = restore_best(run.workdir, experiment.config, experiment.model, experiment.mesh)
     result = validation(params, experiment)

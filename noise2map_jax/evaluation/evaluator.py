@@ -21,6 +21,7 @@ from noise2map_jax.devices.sharding import (
     shard_batch,
 )
 from noise2map_jax.errors import UserError
+from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method import metrics
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
@@ -54,13 +55,14 @@ class MapEvaluation:
 
     @property
     def score(self) -> float:
-        """Foreground F1, which chooses the best checkpoint; 0 if it is not defined."""
-        value = self.summary()["f1/foreground"]
-        return 0.0 if np.isnan(value) else value
+        """Foreground F1, which chooses the best checkpoint; NaN if the labels hold none."""
+        return self.summary()["f1/foreground"]
 
     @property
     def headline(self) -> str:
-        """The score for people."""
+        """The score for people; the loss where it is not defined."""
+        if np.isnan(self.score):
+            return f"foreground F1 n/a, loss {number(self.loss, '.4f')}"
         return f"foreground F1 {100 * self.score:.2f} %"
 
 

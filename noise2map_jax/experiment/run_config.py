@@ -38,6 +38,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "skip_above_gradient_norm": 0.0,
         "write_report": True,
         "remat": "none",
+        "validate": True,
     },
 }
 ADDED_DATA_FIELDS: dict[str, Any] = {

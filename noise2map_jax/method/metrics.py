@@ -94,10 +94,14 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
     Returns:
         `f1/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>` of each class,
         `<metric>/mean` over the classes, `f1/foreground` (the mean F1 of all classes except the
-        first) and `accuracy`.
+        first) and `accuracy`. NaN: not defined. Without any foreground in the labels
+        `f1/foreground` is not defined either, though a network that sees some there has an F1 of 0.
     """
     result = scores(confusion)
-    named: dict[str, float] = {"f1/foreground": _mean(result.f1[1:])}
+    has_foreground = np.asarray(confusion)[1:].sum() > 0
+    named: dict[str, float] = {
+        "f1/foreground": _mean(result.f1[1:]) if has_foreground else float("nan")
+    }
     for metric in ("f1", "iou", "precision", "recall"):
         values = getattr(result, metric)
         named |= {f"{metric}/{name}": float(v) for name, v in zip(classes, values, strict=True)}

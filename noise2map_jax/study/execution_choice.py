@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from noise2map_jax import strict_json
 from noise2map_jax.devices.execution import possible_kinds
 from noise2map_jax.study.study import Study
 from noise2map_jax.training.trainer import Run, Trainer
@@ -37,7 +38,7 @@ def choose_execution(study: Study, runs: Sequence[Run], create_trainer: CreateTr
     if set(seconds) != set(kinds):
         seconds = measure(kinds, runs, create_trainer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".tmp").write_text(json.dumps(seconds, indent=2) + "\n")
+        path.with_suffix(".tmp").write_text(strict_json.dumps(seconds, indent=2) + "\n")
         os.replace(path.with_suffix(".tmp"), path)
     told = ", ".join(f"{name} {1000 * value:.0f}" for name, value in seconds.items())
     kind = min(seconds, key=lambda name: seconds[name])

@@ -187,8 +187,11 @@ def _read_scores(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         scores, protocol = content["scores"]["all tiles"], str(content["protocol"])
-        f1 = float(scores["f1/foreground"])
-        ious = [float(scores[f"iou/{name}"]) for name in classes[1:]]
+        # null, and NaN in files of earlier versions: not defined.
+        f1, *ious = (
+            math.nan if value is None else float(value)
+            for value in (scores["f1/foreground"], *(scores[f"iou/{n}"] for n in classes[1:]))
+        )
         step = int(content["step"])
         is_of_now = content.keys() >= PREDICTED
         records = str(content.get("records"))

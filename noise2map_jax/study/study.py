@@ -105,6 +105,11 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
     if config.tasks or config.task == "denoise":
         what = "several tasks" if config.tasks else "denoising"
         raise UserError(f"a study compares maps of one task, ss or cd; this config has {what}")
+    if not config.train.validate:
+        raise UserError(
+            "a study compares variants on validation, so train.validate=False cannot be; build the "
+            "dataset with a validation split"
+        )
     options = config.study
     variants = parse_variants(options.variants, options.grid)
     names = [variant.name for variant in variants]

@@ -1,6 +1,7 @@
 """A network in training: its log, its scores, its best parameters, and whether it has failed."""
 
 import contextlib
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,11 +74,17 @@ class Learner:
         result = validation(params, self._experiment)
         if self._writer:
             self._writer.write_scalars(step, result.scalars())
-        if result.score > self._checkpoints.best_score():
-            self._checkpoints.save_best(step, params, result.score)
+        # Where nothing can be measured, the last parameters count as the best.
+        score = float(step) if math.isnan(result.score) else result.score
+        if score > self._checkpoints.best_score():
+            self._checkpoints.save_best(step, params, score)
         draw_samples(self._experiment, params, step, self._writer, self._workdir)
         self._log.restart_clock()
         return f"loss {self._log.last_loss:.4f}, val {result.headline()}"
+
+    def keep(self, params: Any, step: int) -> None:
+        """Save parameters as the best without a score: those of the last step, not validated."""
+        self._checkpoints.save_best(step, params, float(step))
 
     def wait(self) -> None:
         """Block until the best parameters are on disk."""

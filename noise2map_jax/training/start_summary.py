@@ -35,6 +35,7 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
     lines = []
     for objective in experiment.objectives.values():
         lines += _about(objective, several)
+        lines += [f"warning     {line}" for line in missing_classes(objective)]
     lines += [
         f"parameters  {rest:,}, of which backbone {backbone:,}{trained}",
         f"precision   {precision}",
@@ -56,6 +57,9 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
 
 def _about(objective: Objective, several: bool) -> list[str]:
     config, data, problem = objective.config, objective.dataset, objective.problem
+    validated = "not validated"
+    if config.train.validate:
+        validated = f"val: {data.num_records('val')} tiles"
     if objective.task.has_classes:
         weights = ", ".join(f"{w:.3g}" for w in problem.class_weights)
         what = f"{' | '.join(config.data.classes)}, class weights {weights}"
@@ -64,5 +68,39 @@ def _about(objective: Objective, several: bool) -> list[str]:
     weight = f", loss x {problem.weight:g}" if several else ""
     return [
         f"task        {config.task}: {what}{weight}",
-        f"data        {data.describe('train')}; val: {data.num_records('val')} tiles",
+        f"data        {data.describe('train')}; {validated}",
     ]
+
+
+def missing_classes(objective: Objective) -> list[str]:
+    """Say which classes never occur in train or val, and what that means, a sentence each."""
+    entries = objective.dataset.splits
+    if not objective.task.has_classes or "class_pixels" not in entries["train"]:
+        return []
+    dataset, classes = objective.dataset, objective.config.data.classes
+    lines = []
+    counts = dataset.class_pixels("train")
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if absent:
+        lines.append(f"train holds no pixel of {', '.join(absent)}: nothing can be learned of it")
+    if not objective.config.train.validate:
+        return lines
+    counts = dataset.class_pixels("val")
+    if not sum(counts):
+        lines.append(
+            "val holds no pixel that counts: nothing can be measured, and the last parameters are "
+            "kept as the best"
+        )
+    elif not sum(counts[1:]):
+        lines.append(
+            f"val holds no foreground (0 of {sum(counts):,} pixels): F1 is not defined there, and "
+            "the parameters of the lowest validation loss are kept as the best"
+        )
+    else:
+        absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+        if absent:
+            lines.append(
+                f"val holds no pixel of {', '.join(absent)}: means are over the other classes, and "
+                "over these where they are predicted"
+            )
+    return lines

@@ -22,7 +22,7 @@ from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
-from noise2map_jax.training.validation import Validation
+from noise2map_jax.training.validation import create_validation
 from noise2map_jax.weights.initialization import initialize
 
 
@@ -88,7 +88,7 @@ class Trainer:
                 experiment.config, experiment.model, problems, self._learning_rate, execution.mesh
             )
         )
-        self.validation = Validation(experiment)
+        self.validation = create_validation(experiment)
 
     def start(self, runs: Sequence[Run], folder: pathlib.Path) -> Start:
         """Make the first states of networks, or restore their newest states.
@@ -180,6 +180,10 @@ class Trainer:
                 for i, learner in enumerate(learners):
                     if not learner.failure:
                         own = self.execution.member(params, i)
+                        if self.validation is None:
+                            if step == self.num_steps:
+                                learner.keep(own, step)
+                            continue
                         told = learner.evaluate(self.validation, own, step)
                         bar.set_postfix_str(told, refresh=False)
 

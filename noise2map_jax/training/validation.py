@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.evaluator import Evaluation, create_evaluator
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.training.samples import save_samples
@@ -27,8 +28,16 @@ class ValidationResult:
 
     @property
     def score(self) -> float:
-        """The mean score over tasks, which chooses the best checkpoint."""
-        return float(np.mean([evaluation.score for evaluation in self.evaluations.values()]))
+        """What chooses the best checkpoint, higher is better.
+
+        The mean score over the tasks in which it is defined. Where it is in none, because the split
+        holds no foreground, the negative mean loss; NaN if no pixel counts.
+        """
+        evaluations = self.evaluations.values()
+        scores = [e.score for e in evaluations if not np.isnan(e.score)]
+        losses = [e.loss for e in evaluations if not np.isnan(e.loss)]
+        values = scores or [-loss for loss in losses]
+        return float(np.mean(values)) if values else float("nan")
 
     def scalars(self) -> dict[str, float]:
         """Return all losses and scores under the names that the writer uses."""
@@ -66,6 +75,25 @@ class Validation:
             for name, evaluate in self._evaluators.items()
         }
         return ValidationResult(experiment, evaluations)
+
+
+def create_validation(experiment: Experiment) -> Validation | None:
+    """Make the evaluation on the validation split; None if the config asks for none.
+
+    Raises:
+        UserError: a dataset has no validation split.
+    """
+    if not experiment.config.train.validate:
+        return None
+    for objective in experiment.objectives.values():
+        if "val" not in objective.dataset.splits:
+            raise UserError(
+                f"dataset {objective.dataset.name!r} has no 'val' split; it has "
+                f"{', '.join(objective.dataset.splits)}. Build one with --splits of data_prep, or "
+                "train without validation by --config.train.validate=False: then the parameters "
+                "of the last step are kept"
+            )
+    return Validation(experiment)
 
 
 def draw_samples(

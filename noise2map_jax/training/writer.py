@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from noise2map_jax import strict_json
+
 
 class MetricWriter:
     """Writes scalars and images of a run; only the first host process creates a writer.
@@ -27,8 +29,8 @@ class MetricWriter:
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write named numbers of a step; a number that is not finite becomes null in JSON."""
-        finite = {k: float(v) if np.isfinite(v) else None for k, v in scalars.items()}
-        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        numbers = {name: float(value) for name, value in scalars.items()}
+        self._file.write(strict_json.dumps({"step": step, **numbers}) + "\n")
         self._file.flush()
         for name, value in scalars.items():
             self._tensorboard.add_scalar(name, value, step)

@@ -1,6 +1,8 @@
 """A user's mistake is one line that names the thing, and an exit code of 2."""
 
 import json
+import subprocess
+import sys
 
 import programs
 import pytest
@@ -77,22 +79,25 @@ def test_a_config_file_that_is_not_there(program):
     assert "no config file 'configs/nothing.py'" in line
 
 
-def test_a_dataset_without_validation_split(program, thin_data, tmp_path):
-    import programs
-
-    programs.data_prep(
-        "synthetic",
-        "--task=ss",
-        "--name=no_val",
-        f"--data_dir={tmp_path}",
-        "--num_scenes=4,0,4",
-        "--scene_size=32",
-        "--tile_size=32",
+def test_a_config_imports_files_beside_it_and_those_of_the_project(program, tmp_path):
+    (tmp_path / "neighbour.py").write_text(
+        "from configs import demo_ss\n"
+        "def get_config():\n"
+        "    config = demo_ss.get_config()\n"
+        "    config.data.data_dir = 'nowhere at all'\n"
+        "    return config\n"
     )
-    line = error_line(
-        program("--config.data.dataset=no_val", f"--config.data.data_dir={tmp_path}", expect=2)
+    (tmp_path / "mine.py").write_text("from neighbour import get_config\n")
+    env = programs.environment(tmp_path) | {"PYTHONPATH": str(programs.ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "noise2map_jax.main", "--config=mine.py"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert "no 'val' split; it has train, test" in line
+    assert "'nowhere at all'" in error_line(done)
 
 
 def test_a_checkpoint_of_another_architecture(program, tmp_path):
