@@ -13,14 +13,8 @@ from data_prep.basics.rejection import Rejection, check_left
 from data_prep.reading import layout_advice, matching, split_folders, split_lists
 from data_prep.reading.matching import Candidate, Entry
 from data_prep.reading.role_names import year_of
-from data_prep.reading.roles import (
-    File,
-    Given,
-    Reading,
-    best_reading,
-    needed,
-    unlabelled_entries,
-)
+from data_prep.reading.role_ways import File, Given, needed
+from data_prep.reading.roles import Reading, best_reading, unlabelled_entries
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # Kinds of rasters that are not read: such files are rejected by name, not silently ignored.
@@ -55,9 +49,7 @@ class Layout:
     split_source: str = "the source's own split folders"
 
 
-def find(
-    source: Path, task: str, given: Given | None = None, *, use_lists: bool = True
-) -> Layout:
+def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool = True) -> Layout:
     """Find the scenes of a folder.
 
     Args:
@@ -163,11 +155,17 @@ def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _S
     if task == "denoise":
         return _unlabelled(files)
     readings = [best_reading(files, name, given) for name in tasks]
+    unknown = given.roles - {role for reading in readings for role in reading.found}
+    if unknown:
+        raise UserError(
+            f"--roles={given.text}: no folder and no file name is the {min(unknown)}; found"
+            f" {layout_advice.folders_in_words([file.relative for file in files])}"
+        )
     fitting = [reading for reading in readings if reading.matched.candidates] or [
         reading for reading in readings if reading.found.keys() == {*needed(reading.task)}
     ]
     if len(fitting) == 1:
-        return _labelled(fitting[0], given)
+        return _labelled(fitting[0])
     if fitting:
         names = sorted({name for r in fitting for of in r.found.values() for name in of})
         raise UserError(
@@ -181,13 +179,8 @@ def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _S
     raise UserError(f"--source={source}: {what}{layout_advice.message(files, doubt)}")
 
 
-def _labelled(reading: Reading, given: Given) -> _Scenes:
+def _labelled(reading: Reading) -> _Scenes:
     wanted = needed(reading.task)
-    if lacking := sorted(given.roles - reading.found.keys()):
-        raise UserError(
-            f"--roles={given.text}: no folder and no file name is the {lacking[0]}; found"
-            f" {layout_advice.folders_in_words([e.relative for e in reading.entries])}"
-        )
     kept = [entry for entry in reading.entries if entry.role in wanted]
     _check_folders(kept)
     _check_roles(kept, wanted)
@@ -214,8 +207,8 @@ def _labelled(reading: Reading, given: Given) -> _Scenes:
     if of_dates:
         folders = sorted({entry.role_name or "" for entry in of_dates})
         notes.append(
-            f"{len(of_dates)} masks of single dates ({', '.join(folders)}) are not used: the mask of"
-            " a pair shows the change"
+            f"{len(of_dates)} masks of single dates ({', '.join(folders)}) are not used: the mask"
+            " of a pair shows the change"
         )
     return _Scenes(
         reading.task,

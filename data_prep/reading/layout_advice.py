@@ -1,4 +1,4 @@
-"""Says why the layout of a folder is not understood: what was found, known and is nearest (pure)."""
+"""Says why a folder's layout is not understood: what was found, known and is nearest (pure)."""
 
 import difflib
 import itertools
@@ -7,11 +7,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from data_prep.reading.role_names import KNOWN_LAYOUTS, SEPARATORS, TYPICAL, fold
-from data_prep.reading.roles import File, Given, Reading, ends_of_names
+from data_prep.reading.role_ways import File, Given
+from data_prep.reading.roles import Reading, ends_of_names
 
 _MOST_SHOWN = 8  # Folders.
 _MOST_TWINS = 4  # Folders of files of the same names: more are probably classes or days.
 _CUTOFF = 0.8  # Of likeness between the name of a folder and a usual one, from 0 to 1.
+_LIKE_MASKS = (
+    "mask",
+    "label",
+    "lbl",
+    "gt",
+    "truth",
+    "anno",
+    "seg",
+    "ref",
+    "bldg",
+    "building",
+    "change",
+)
 _ALL_AS_IMAGES = "--task=denoise takes all files as images without masks"
 
 
@@ -31,7 +45,10 @@ def doubt(files: Sequence[File], readings: Sequence[Reading], given: Given) -> s
     for reading in readings:
         found |= {role: found.get(role) or names for role, names in reading.found.items()}
     known = {
-        entry.relative for reading in readings for entry in reading.entries if entry.role is not None
+        entry.relative
+        for reading in readings
+        for entry in reading.entries
+        if entry.role is not None
     }
     others = sorted({_folder(f.relative) for f in files if f.relative not in known} - {""})
     tops = sorted({other.split("/")[-1] for other in others})
@@ -52,7 +69,9 @@ def doubt(files: Sequence[File], readings: Sequence[Reading], given: Given) -> s
 
 def message(files: Sequence[File], doubt: str | None) -> str:
     """Return the lines of an error: what was found, what is known, what is nearest."""
-    nearest = doubt or "nothing looks like a mask or a pair; --roles=image=NAME,mask=NAME names them"
+    nearest = (
+        doubt or "nothing looks like a mask or a pair; --roles=image=NAME,mask=NAME names them"
+    )
     return "\n".join(
         [
             "cannot tell images from masks",
@@ -68,10 +87,10 @@ def folders_in_words(relatives: Sequence[str]) -> str:
     by_folder: dict[str, list[str]] = defaultdict(list)
     for relative in relatives:
         by_folder[_folder(relative)].append(PurePosixPath(relative).name)
-    parts = [
-        f"{len(names)} files in {folder or 'the source'}{'/' if folder else ''} ({min(names)})"
-        for folder, names in sorted(by_folder.items())
-    ]
+    parts = []
+    for folder, names in sorted(by_folder.items()):
+        number = "1 file" if len(names) == 1 else f"{len(names)} files"
+        parts.append(f"{number} in {f'{folder}/' if folder else 'the source'} ({min(names)})")
     more = f" and {len(parts) - _MOST_SHOWN} more folders" if len(parts) > _MOST_SHOWN else ""
     return ", ".join(parts[:_MOST_SHOWN]) + more
 
@@ -145,8 +164,9 @@ def _by_ends(files: Sequence[File], given: Given) -> str | None:
     if masks := [(label, file) for file, role, label, _ in ends if role in ("mask", "date_mask")]:
         label, file = masks[0]
         return (
-            f"{len(masks)} files are named as masks ({label}, such as {file.relative}), but no image"
-            f" has the same name without it: --roles=image=NAME names the images; {_ALL_AS_IMAGES}"
+            f"{len(masks)} files are named as masks ({label}, such as {file.relative}), but no"
+            " image has the same name without it: --roles=image=NAME names the images;"
+            f" {_ALL_AS_IMAGES}"
         )
     dates: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for _, role, label, key in ends:
@@ -155,8 +175,8 @@ def _by_ends(files: Sequence[File], given: Given) -> str | None:
     pairs = [labels for labels in dates.values() if len(labels) == 2]
     if pairs and 4 * len(pairs) >= len(files):
         return (
-            f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs without a label: add x_label beside"
-            f" them, or {_ALL_AS_IMAGES}"
+            f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs without a label: add x_label"
+            f" beside them, or {_ALL_AS_IMAGES}"
         )
     return None
 
@@ -167,11 +187,11 @@ def _by_twins(files: Sequence[File]) -> str | None:
     for file in files:
         stems[file.folders].add(fold(file.stem))
     alike: dict[frozenset[str], list[str]] = defaultdict(list)
-    for folders, names in sorted(stems.items()):
-        if folders and len(names) > 1:
-            alike[frozenset(names)].append(folders[-1])
-    for folders in alike.values():
-        names = sorted(set(folders))
+    for folders, of in sorted(stems.items()):
+        if folders and len(of) > 1:
+            alike[frozenset(of)].append(folders[-1])
+    for twins in alike.values():
+        names = sorted(set(twins), key=lambda name: (_is_like_mask(name), name))
         if 2 <= len(names) <= _MOST_TWINS:
             roles = ("image", "mask") if len(names) == 2 else ("pre", "post", "mask")
             option = ",".join(f"{r}={n}" for r, n in zip(roles, names, strict=False))
@@ -181,6 +201,10 @@ def _by_twins(files: Sequence[File]) -> str | None:
                 f" {_ALL_AS_IMAGES}"
             )
     return None
+
+
+def _is_like_mask(name: str) -> bool:
+    return any(part in fold(name) for part in _LIKE_MASKS)
 
 
 def _by_repeated_ends(files: Sequence[File]) -> str | None:
@@ -196,7 +220,7 @@ def _by_repeated_ends(files: Sequence[File]) -> str | None:
         if number > 1 and 3 * number >= len(files):
             return (
                 f"{number} files are named as another with {pattern.strip('*')} at an end:"
-                f" --roles=mask={pattern} takes them for masks; {_ALL_AS_IMAGES}"
+                f" --roles='mask={pattern}' takes them for masks; {_ALL_AS_IMAGES}"
             )
     return None
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from data_prep.basics.rejection import Rejection, partner
 from data_prep.reading.role_names import SEPARATORS, fold
 
-_MOST_COMPARED = 200  # Names among which the nearest is sought; comparing takes time.
+_MOST_COMPARED = 200  # Files of a role among which the nearest is sought; comparing takes time.
+_CUTOFF = 0.4  # Of the likeness of two names, from 0 to 1.
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,17 @@ def with_nearest(matched: Matched, entries: Sequence[Entry]) -> tuple[Rejection,
     If one affix tells most of these files from their nearest, the reason names the option for it.
     """
     lacking = {r.path for r in matched.unmatched if r.reason.startswith("has no ")}
-    free = [entry for entry in entries if entry.relative in lacking]
+    by_role: dict[str | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.relative in lacking and len(by_role[entry.role]) < _MOST_COMPARED:
+            by_role[entry.role].append(entry)
+    free = [entry for alike in by_role.values() for entry in alike]
     nearest = {entry.relative: near for entry in free if (near := _nearest(entry, free))}
     affixes = Counter(
         affix for entry in free if (affix := _affix(entry, nearest.get(entry.relative)))
     )
     best = max(affixes, key=lambda affix: affixes[affix], default="")
-    how = f": --roles={best} matches such names" if best and affixes[best] > 1 else ""
+    how = f": --roles='{best}' matches such names" if best and affixes[best] > 1 else ""
     return tuple(
         replace(r, reason=f"{r.reason}; the nearest name is {nearest[r.path].relative}{how}")
         if r.path in nearest
@@ -157,9 +162,9 @@ def _nearest(entry: Entry, free: Sequence[Entry]) -> Entry | None:
     for other in others:
         if _affix(entry, other):
             return other
-    stems = {other.key[-1]: other for other in others[:_MOST_COMPARED] if other.key}
-    close = difflib.get_close_matches(entry.key[-1], stems, n=1) if entry.key else []
-    return stems[close[0]] if close else None
+    names = {"/".join(other.key): other for other in others}
+    close = difflib.get_close_matches("/".join(entry.key), names, n=1, cutoff=_CUTOFF)
+    return names[close[0]] if close else None
 
 
 def _affix(first: Entry, second: Entry | None) -> str | None:

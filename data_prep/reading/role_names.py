@@ -8,7 +8,7 @@ not matter.
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -40,9 +40,7 @@ _QUALIFIERS = _words(
     " event disaster dir dirs folder folders file files data dataset set sets split png jpg jpeg"
     " tif tiff list ids id names"
 )
-_KNOWN = (
-    IMAGES | MASKS | CHANGES | EARLIER | LATER | TIMES | _QUALIFIERS | {"ground", *SPLIT_WORDS}
-)
+_KNOWN = IMAGES | MASKS | CHANGES | EARLIER | LATER | TIMES | _QUALIFIERS | {"ground", *SPLIT_WORDS}
 _MOST_USUAL = {
     "image": "images, img, img_dir, JPEGImages, sat, rgb, ortho",
     "mask": "masks, labels, gt, ann_dir, SegmentationClass, map, annotations, OUT",
@@ -76,6 +74,15 @@ def nfc(text: str) -> str:
 def fold(text: str) -> str:
     """Return a name without regard to case, Unicode form and kind of separator."""
     return re.sub(r"[-_. ]+", "_", nfc(nfc(text).casefold())).strip("_")
+
+
+def common_folders(folders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the first folders that all paths share."""
+    shortest = min(folders, key=len, default=())
+    for index, folder in enumerate(shortest):
+        if any(parts[index] != folder for parts in folders):
+            return shortest[:index]
+    return shortest
 
 
 @functools.lru_cache(maxsize=65536)
@@ -129,8 +136,12 @@ def split_of(name: str) -> str | None:
 
 def names_split_alone(name: str) -> bool:
     """Return whether a folder names a split and no role."""
-    roles = IMAGES | MASKS | CHANGES | EARLIER | LATER
-    return split_of(name) is not None and not roles & set(words(name))
+    return split_of(name) is not None and not names_role(name)
+
+
+def names_role(name: str) -> bool:
+    """Return whether a word in the name of a folder stands for a role."""
+    return bool((IMAGES | MASKS | CHANGES | EARLIER | LATER) & set(words(name)))
 
 
 def year_of(name: str) -> str | None:

@@ -1,13 +1,18 @@
 """Finds the split that the folders of each file name: train/images, images/train, train_images."""
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.basics.errors import UserError
-from data_prep.reading.role_names import names_split_alone, nfc, split_of
-from data_prep.reading.roles import File
+from data_prep.reading.role_names import (
+    common_folders,
+    names_role,
+    names_split_alone,
+    nfc,
+    split_of,
+)
+from data_prep.reading.role_ways import File
 
 
 def find(source: Path, paths: Sequence[Path]) -> list[File]:
@@ -30,14 +35,15 @@ def find(source: Path, paths: Sequence[Path]) -> list[File]:
     found = [_first_split(parts) for parts in folders]
     inside = [index for index in found if index is not None]
     if len(inside) < len(paths) and inside:
-        wrapper = len(os.path.commonprefix(folders))
+        wrapper = len(common_folders(folders))
         deep = [
             relative
             for relative, index in zip(relatives, found, strict=True)
             if index is not None and index > wrapper
         ]
-        if deep and 2 * len(inside) < len(paths) and min(inside) > wrapper + 1:
-            found = [None] * len(paths)  # A folder named test deep in a scene's path.
+        is_rare = 2 * len(inside) < len(paths) and min(inside) > wrapper + 1
+        if deep and is_rare and any(names_role(f) for parts in folders for f in parts):
+            found = [None] * len(paths)  # images/town/test/a.png: deep in the name of a scene.
         elif deep:
             other = relatives[found.index(None)]
             raise UserError(

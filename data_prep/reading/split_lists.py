@@ -85,7 +85,7 @@ def divide(
                     f"{name}: {line!r} names several scenes ({', '.join(sorted(found)[:3])});"
                     " write the path of one file"
                 )
-            elif (other := split_of_scene.setdefault(*found, split)) != split:
+            elif (other := split_of_scene.setdefault(min(found), split)) != split:
                 raise UserError(f"{name}: {line!r} is also in {lists[other]}")
         if unknown:
             shown = ", ".join(unknown[:_MOST_SHOWN]) + (", ..." if len(unknown) > 3 else "")
