@@ -201,7 +201,7 @@ def _labelled(reading: Reading) -> _Scenes:
         notes.append(f"of the years {' and '.join(sorted(years))}, the earlier is pre")
     if reading.matched.num_folded:
         notes.append(
-            f"the files of {reading.matched.num_folded} scenes have names that differ in case or in"
+            f"the files of {reading.matched.num_folded} scene(s) have names that differ in case or in"
             " '-', '_', '.' and ' '"
         )
     if of_dates:
@@ -225,7 +225,8 @@ def _unlabelled(files: Sequence[File]) -> _Scenes:
     entries = unlabelled_entries(files)
     roles = {entry.role for entry in entries}
     names = sorted({e.role_name for e in entries if e.role_name and e.role != "mask"})
-    used = ("image", "pre", "post", *(() if roles - {None} else (None,)))
+    # Beside folders named images, other folders hold something else.
+    used = ("image", "pre", "post", *(() if roles - {None, "mask"} else (None,)))
     kept = [entry for entry in entries if entry.role in used]
     _check_folders(kept)
     rejected = [

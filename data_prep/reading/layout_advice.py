@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from data_prep.reading.role_names import KNOWN_LAYOUTS, SEPARATORS, TYPICAL, fold
+from data_prep.reading.role_names import KNOWN_LAYOUTS, SEPARATORS, TYPICAL, fold, year_of
 from data_prep.reading.role_ways import File, Given
 from data_prep.reading.roles import Reading, ends_of_names
 
@@ -115,6 +115,12 @@ def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
             f" --roles={lacking}={others[0] if len(others) == 1 else 'NAME'} names it"
         )
     if pairs and "mask" not in found:
+        if "date_mask" in found:
+            return (
+                f"{names['pre']} and {names['post']} are a pair, and {names['date_mask']} show"
+                " single dates, not the change: add a mask of the change, as label, or"
+                f" --roles=mask={found['date_mask'][-1]} takes {found['date_mask'][-1]} for it"
+            )
         if len(others) == 1:
             return (
                 f"{names['pre']} and {names['post']} are a pair without a label:"
@@ -161,22 +167,26 @@ def _by_likeness(folders: Sequence[str]) -> str | None:
 def _by_ends(files: Sequence[File], given: Given) -> str | None:
     """Doubt that files whose names end like those of masks or dates are images."""
     ends = ends_of_names(files, given)
-    if masks := [(label, file) for file, role, label, _ in ends if role in ("mask", "date_mask")]:
-        label, file = masks[0]
-        return (
-            f"{len(masks)} files are named as masks ({label}, such as {file.relative}), but no"
-            " image has the same name without it: --roles=image=NAME names the images;"
-            f" {_ALL_AS_IMAGES}"
-        )
+    masks = [(label, file) for file, role, label, _ in ends if role in ("mask", "date_mask")]
     dates: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for _, role, label, key in ends:
         if role in ("pre", "post"):
             dates[key][role] = label
     pairs = [labels for labels in dates.values() if len(labels) == 2]
     if pairs and 4 * len(pairs) >= len(files):
+        what = f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs"
+        if masks:
+            return (
+                f"{what}, and {masks[-1][0]} is a mask, but not known to show their change:"
+                f" --roles='mask={masks[-1][0]}' takes it for that"
+            )
+        return f"{what} without a label: add x_label beside them, or {_ALL_AS_IMAGES}"
+    if masks:
+        label, file = masks[0]
         return (
-            f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs without a label: add x_label"
-            f" beside them, or {_ALL_AS_IMAGES}"
+            f"{len(masks)} files are named as masks ({label}, such as {file.relative}), but no"
+            " image has the same name without it: --roles=image=NAME names the images;"
+            f" {_ALL_AS_IMAGES}"
         )
     return None
 
