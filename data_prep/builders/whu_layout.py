@@ -10,9 +10,9 @@ from data_prep.basics import rejection
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection
 from data_prep.builders.whu_areas import Part
+from data_prep.reading import role_names
 from data_prep.reading.layout import SUFFIXES
 from data_prep.reading.readers import ReadError, read_size
-from data_prep.reading.role_names import Names, names_split_alone
 
 ROLES = ("pre", "post", "mask")
 _TILE_ROLES = {"ss": {"image", "mask"}, "cd": {"pre", "mask"}}
@@ -21,6 +21,7 @@ _DATES = {
     **dict.fromkeys(("2012", "before", "pre", "t1"), "pre"),
     **dict.fromkeys(("2016", "after", "post", "t2"), "post"),
 }
+_OF_MOSAICS = {"before", "after", "change"}  # Words in the names of the mosaics' folders.
 _NUMBERED = {"1": "pre", "2": "post"}
 _LABELS = {"label", "labels", "mask", "masks", "gt"}
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -64,9 +65,12 @@ def _folders(folder: Path) -> list[Path]:
 def _is_root(folder: Path, task: str) -> bool:
     """Whether it holds folders of images and masks, inside or above split folders, or unsplit."""
     below = _folders(folder)
-    in_splits = [p for s in below if names_split_alone(s.name) for p in _folders(s)]
-    names = Names(task, _NUMBERED)
-    roles = {names.of_folder(p.name) for p in (*below, *in_splits)}
+    in_splits = [p for s in below if role_names.names_split_alone(s.name) for p in _folders(s)]
+    names = role_names.Names(task, _NUMBERED)
+    folders = [
+        p.name for p in (*below, *in_splits) if not _OF_MOSAICS & {*role_names.words(p.name)}
+    ]
+    roles = {names.of_folder(name) for name in folders}
     return roles >= _TILE_ROLES[task]
 
 

@@ -44,6 +44,17 @@ def doubt(files: Sequence[File], readings: Sequence[Reading], given: Given) -> s
     found: dict[str, list[str]] = {}
     for reading in readings:
         found |= {role: found.get(role) or names for role, names in reading.found.items()}
+    pairs = [name for role in ("pre", "post") for name in found.get(role, [])]
+    if "mask" not in found and all(year_of(name) for name in pairs):
+        found = {role: names for role, names in found.items() if role not in ("pre", "post")}
+    of_dates = {
+        entry.role_name or ""
+        for reading in readings
+        for entry in reading.entries
+        if entry.role == "date_mask"
+    }
+    if of_dates:
+        found["date_mask"] = sorted(of_dates)
     known = {
         entry.relative
         for reading in readings

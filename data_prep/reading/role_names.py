@@ -180,37 +180,45 @@ class Names:
     stem_dates: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     masked: frozenset[str] = frozenset()
+    # A folder holds many files: what its name says is found once.
+    _of_folders: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
 
     def of_folder(self, name: str) -> str | None:
         """Return the role of a folder: image, pre, post, mask or date_mask; None if it has none.
 
         A date_mask shows what is there at one date of a pair, not what changed.
         """
-        if (role := self.given.get(fold(name))) is not None:
-            return role
-        return self._unmasked(self._of_words(words(name), self.folder_dates))
+        if name not in self._of_folders:
+            role = self.given.get(fold(name))
+            if role is None:
+                role = self._of_words(words(name), self.folder_dates)
+                role = None if role in self.masked else role
+            self._of_folders[name] = role
+        return self._of_folders[name]
 
     def of_affix(self, name: str) -> str | None:
         """Return the role that an end of a file name stands for, as of_folder does."""
-        if (role := self.given.get(fold(name))) is not None:
+        if self.given and (role := self.given.get(fold(name))) is not None:
             return role
-        found = words(name)
         for piece in re.split(r"[-_.\s]+", name):
             # In img_1 the number counts the images; in x_2012 it is a date if two years are there.
             if piece.isdigit() and not (piece in self.stem_dates and _YEAR.fullmatch(piece)):
                 return None
+        found = words(name)
         if set(found) & SPLIT_WORDS.keys():
             return None
-        return self._unmasked(self._of_words(found, self.stem_dates))
+        role = self._of_words(found, self.stem_dates)
+        return None if role in self.masked else role
 
     def is_known(self, name: str) -> bool:
         """Return whether the name of a folder tells a role, even if the user overrules it."""
-        if fold(name) in self.given:
-            return True
-        return self._of_words(words(name), self.folder_dates) is not None
-
-    def _unmasked(self, role: str | None) -> str | None:
-        return None if role in self.masked else role
+        if name not in self._known:
+            self._known[name] = (
+                fold(name) in self.given
+                or self._of_words(words(name), self.folder_dates) is not None
+            )
+        return self._known[name]
 
     def _of_words(self, found: Iterable[str], dates: Mapping[str, str]) -> str | None:
         named = set(found) - SPLIT_WORDS.keys()

@@ -195,6 +195,6 @@ WAYS: tuple[tuple[str, _Read], ...] = (
     ("by folder, names without short affixes", _by_folder_and_affix(longest=False)),
     ("by name", _by_affix(at_end=True, longest=True)),
     ("by name", _by_affix(at_end=False, longest=True)),
-    ("by name", _by_affix(at_end=True, longest=False)),
-    ("by name", _by_affix(at_end=False, longest=False)),
+    ("by short ends of names", _by_affix(at_end=True, longest=False)),
+    ("by short ends of names", _by_affix(at_end=False, longest=False)),
 )
