@@ -125,7 +125,7 @@ def ends_of_names(
 
 def _contradict(first: Reading, second: Reading) -> bool:
     """Whether two ways by the ends of names find different scenes."""
-    if not first.matched.candidates or {first.rule, second.rule} != {"by name"}:
+    if not first.matched.candidates or first.rule != second.rule:
         return False
     files = [{tuple(c.files.items()) for c in r.matched.candidates} for r in (first, second)]
     return files[0] != files[1]
