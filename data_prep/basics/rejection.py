@@ -1,10 +1,15 @@
 """Files that are not used, each with its reason: no file is dropped silently."""
 
+import re
+from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.basics import remedies
 from data_prep.basics.errors import UserError
+
+_MOST_ALONE = 3  # Files of one kind of reason that have a line each.
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,37 @@ def check_left(
 
 
 def listing(rejections: Sequence[Rejection], num_found: int, hint: str = "") -> str:
-    """List the files at fault, one a line, under a heading that ends in the hint."""
-    lines = [f"{r.path}: {r.reason}" for r in rejections if r.is_cause]
-    if len(lines) == 1:
+    """List the files at fault under a heading that ends in the hint.
+
+    A file is one line; more than three files of one kind of reason are one line, with three names.
+    A line ends in what mends the files, where something is known to.
+    """
+    causes = [r for r in rejections if r.is_cause]
+    kinds: dict[str, list[Rejection]] = defaultdict(list)
+    for cause in causes:
+        kinds[_kind(cause)].append(cause)
+    lines = []
+    for alike in kinds.values():
+        if len(alike) <= _MOST_ALONE:
+            lines += [_line(f"{r.path}: {r.reason}", r) for r in alike]
+            continue
+        first = alike[0]
+        names = ", ".join(r.path for r in alike[:_MOST_ALONE])
+        same = all(r.reason == first.reason for r in alike)
+        how = ": " if same else f", each as {first.path}: "
+        lines.append(_line(f"{len(alike)} files ({names}, ...){how}{first.reason}", first))
+    if len(causes) == 1:
         return f"{lines[0]}{hint}"
-    return "\n".join([f"{len(lines)} of {num_found} files cannot be used{hint}", *lines])
+    return "\n".join([f"{len(causes)} of {num_found} files cannot be used{hint}", *lines])
+
+
+def _kind(rejection: Rejection) -> str:
+    """Return the first clause of a reason without its numbers and names of files."""
+    clause = rejection.reason.split(";")[0]
+    clause = re.sub(r"\S*/\S*|\S+\.(png|jpe?g|tiff?)\b", "FILE", clause, flags=re.IGNORECASE)
+    return re.sub(r"\d+", "N", clause)
+
+
+def _line(text: str, rejection: Rejection) -> str:
+    how = remedies.remedy(rejection.reason)
+    return f"{text} ({how})" if how else text

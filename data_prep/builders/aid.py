@@ -77,7 +77,7 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     """
     if 0 < args.resize < args.tile_size:
         raise UserError(f"--resize={args.resize} is below --tile_size={args.tile_size}")
-    found = layout.find(args.source, "denoise")
+    found = layout.find(args.source, "denoise", use_lists=False)
     if found.has_splits:
         raise UserError(
             f"--source={args.source}: has split folders, but AID has none (`folder --task=denoise`"

@@ -9,13 +9,14 @@ from data_prep.basics.dataset import IGNORE, Dataset, RecordFormat, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.options import add_source_arguments, class_names, fractions, seed, snake_case
 from data_prep.basics.rejection import check_usable
-from data_prep.builders import plans
+from data_prep.builders import plans, split_within
 from data_prep.imagery import band_options
 from data_prep.reading import inspection, layout, masks, place_names, places
 from data_prep.reading import notes as notes_of
 from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
+from data_prep.reading.role_ways import parse_given
 from data_prep.reading.scene_files import SceneReader
 from data_prep.shards import splits
 
@@ -32,7 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         choices=("auto", "ss", "cd", "denoise"),
         default="auto",
-        help="auto: cd if there are folders A, B and label, ss if image and mask, else denoise",
+        help="auto: cd if folders or file names tell A, B and label (or other usual names), ss if"
+        " images and masks, denoise if nothing looks like a mask or a pair",
+    )
+    parser.add_argument(
+        "--roles",
+        type=parse_given,
+        metavar="ROLE=NAME,...",
+        help="which folder, or which file names (*_truth), hold each role, where names are not the"
+        " usual ones: image=NAME,mask=NAME or pre=NAME,post=NAME,mask=NAME; other roles keep the"
+        " usual names",
     )
     parser.add_argument(
         "--splits",
@@ -40,6 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(0.7, 0.1, 0.2),
         help="shares of train,val,test among the places if the source has no split folders (default"
         " 0.7,0.1,0.2); if only val is missing, val/(train+val) of the places of train become val",
+    )
+    parser.add_argument(
+        "--split_within",
+        type=seed,  # Parses any whole number from 0.
+        nargs="?",
+        const=-1,
+        metavar="GAP",
+        help="divide each place by strips, for one large image or fewer places than splits; GAP"
+        " pixels between strips are in no split (default: one tile)",
     )
     parser.add_argument(
         "--classes",
@@ -76,6 +95,8 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         **({"mask_nodata": args.mask_nodata} if args.mask_nodata != IGNORE else {}),
         **band_options.options(args),
         **place_names.options(args),
+        **({"roles": args.roles.text} if args.roles else {}),
+        **({"split_within": _gap(args)} if args.split_within is not None else {}),
     }
 
 
@@ -92,7 +113,11 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     Raises:
       UserError: The folder's layout is wrong, or (--on_error=fail) files in it cannot be used.
     """
-    found = layout.find(args.source, args.task)
+    found = layout.find(args.source, args.task, args.roles)
+    if found.has_splits and args.split_within is not None:
+        raise UserError(
+            f"--split_within: {found.split_source} divide the scenes; leave the option out"
+        )
     classes = args.classes or _CLASSES[found.task]
     if found.task == "denoise" and args.classes:
         raise UserError("--classes: the task denoise has no classes; leave the option out")
@@ -105,7 +130,10 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
     inspected = inspection.inspect_all(found.candidates, args.num_workers, len(classes), choice)
     seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
     place = places.find(seen, named=place_names.given(args))
-    split_of, split_rule = _divide(found, place, args.splits, args.seed)
+    split_of: dict[_Key, str] = {}
+    if args.split_within is None:
+        hint = _strips_hint(found, inspected, args.splits)
+        split_of, split_rule = _divide(found, place, args.splits, args.seed, hint)
     verdict = inspection.judge(
         found.candidates,
         inspected,
@@ -115,12 +143,18 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         mask_encoding=args.mask_encoding,
     )
     rejected = (*found.rejected, *verdict.rejected)
-    scenes = _scenes(verdict.whole, inspected, split_of, place)
-    left = (scene.split for scene in scenes)
+    notes = [*found.notes, *notes_of.of_pixels(verdict, inspected)]
+    if args.split_within is None:
+        scenes = _scenes(verdict.whole, inspected, split_of, place)
+    elif verdict.whole:
+        images = _images(verdict.whole, inspected, place)
+        strips = split_within.divide(images, args.splits, _gap(args), args.tile_size)
+        scenes, split_rule = [*strips.scenes], strips.rule
+        notes += strips.notes
+    else:
+        scenes, split_rule = [], ""
+    left = [scene.split for scene in scenes]
     check_usable(rejected, found.num_found, args.on_error, split_of.values(), left)
-    notes = notes_of.of_pixels(verdict, inspected)
-    if found.num_unused:
-        notes.append(f"{found.num_unused} mask files are not used: denoise needs none")
     has_classes = found.task != "denoise"
     if has_classes:
         print(f"masks: {masks.describe(verdict.histogram, verdict.encoding, classes)}")
@@ -144,17 +178,48 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
 
 
 def _divide(
-    found: layout.Layout, place: Places, shares: Sequence[float], seed: int
+    found: layout.Layout, place: Places, shares: Sequence[float], seed: int, hint: str
 ) -> tuple[dict[_Key, str], str]:
     """Give each candidate its split; also return the rule as a sentence."""
     if not found.has_splits:
-        split_of_place = splits.assign(place.of.values(), shares, seed)
+        split_of_place = splits.assign(place.of.values(), shares, seed, hint)
         percent = splits.in_words(shares)
         rule = f"by place, {percent}, in the order of a hash of seed {seed} and the place's name"
         return {key: split_of_place[name] for key, name in place.of.items()}, rule
     split_of = {c.key: c.split or "" for c in found.candidates}
     split_of, cut = splits.with_validation(split_of, place.of, shares, seed, "places")
-    return split_of, f"the source's own split folders{cut}"
+    return split_of, f"{found.split_source}{cut}"
+
+
+def _gap(args: argparse.Namespace) -> int:
+    gap: int = args.tile_size if args.split_within < 0 else args.split_within
+    return gap
+
+
+def _strips_hint(
+    found: layout.Layout, inspected: Mapping[Path, FileFacts | str], shares: Sequence[float]
+) -> str:
+    """Say by which options the images can be divided by strips; empty if they cannot."""
+    longer = [
+        max(fact.height, fact.width)
+        for candidate in found.candidates
+        for path in candidate.files.values()
+        if isinstance(fact := inspected[path], FileFacts)
+    ]
+    how = split_within.fitting(min(longer, default=0), sum(share > 0 for share in shares))
+    return f"{how}, which cuts each place into strips with gaps between" if how else ""
+
+
+def _images(
+    whole: Sequence[Candidate], inspected: Mapping[Path, FileFacts | str], place: Places
+) -> list[split_within.Image]:
+    return [
+        split_within.Image(
+            one.name, place.of[one.key], one.site, one.files, facts.height, facts.width, facts.grid
+        )
+        for one in whole
+        for facts in [_facts(inspected, one.files)]
+    ]
 
 
 def _scenes(

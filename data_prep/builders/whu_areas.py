@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.basics.dataset import Scene
 from data_prep.basics.errors import UserError
+from data_prep.builders import strips
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.image_file import read_image
 from data_prep.imagery.mask_file import read_mask
@@ -170,9 +171,8 @@ def by_columns(
             f"the mosaics have {columns} columns for training and validation: more than one tile"
             f" of --tile_size={tile_size} is needed"
         )
-    share = shares[1] / (shares[0] + shares[1])
-    num_tiles = min(max(1, round((1 - share) * columns / tile_size)), (columns - 1) // tile_size)
-    border = train.first + num_tiles * tile_size
+    (_, size), _ = strips.cut(columns, shares[:2], tile_size)
+    border = train.first + size
     rule = (
         f"by area: {how}; val is the easternmost {train.last - border} of the {columns} columns of"
         " train, next to test"
@@ -198,18 +198,15 @@ def tiles(area: Area, tile_size: int) -> Iterator[Scene]:
 
 def _scenes(area: Area, rows: int, columns: int) -> Iterator[Scene]:
     part = area.part
-    for row in range(0, part.height, rows):
-        for column in range(area.first, area.last, columns):
-            yield Scene(
-                f"{part.name}_r{row:05d}_c{column:05d}",
-                area.split,
-                0,
-                min(rows, part.height - row),
-                min(columns, area.last - column),
-                part.files,
-                (row, column),
-                PLACE,
-            )
+    return strips.windows(
+        part.name,
+        part.files,
+        (0, part.height),
+        (area.first, area.last),
+        (rows, columns),
+        area.split,
+        PLACE,
+    )
 
 
 def bands(height: int, width: int) -> list[Window]:

@@ -14,8 +14,8 @@ from data_prep.imagery.bands import ReadError
 from data_prep.imagery.files import read_grid
 from data_prep.imagery.grid import difference, same_grid
 from data_prep.imagery.image_file import read_size
-from data_prep.reading.layout import SPLIT_FOLDERS, SUFFIXES
-from data_prep.reading.matching import ROLE_FOLDERS
+from data_prep.reading import role_names
+from data_prep.reading.layout import SUFFIXES
 
 ROLES = ("pre", "post", "mask")
 _TILE_ROLES = {"ss": {"image", "mask"}, "cd": {"pre", "mask"}}
@@ -24,6 +24,8 @@ _DATES = {
     **dict.fromkeys(("2012", "before", "pre", "t1"), "pre"),
     **dict.fromkeys(("2016", "after", "post", "t2"), "post"),
 }
+_OF_MOSAICS = {"before", "after", "change"}  # Words in the names of the mosaics' folders.
+_NUMBERED = {"1": "pre", "2": "post"}
 _LABELS = {"label", "labels", "mask", "masks", "gt"}
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _UNUSED = {
@@ -66,8 +68,12 @@ def _folders(folder: Path) -> list[Path]:
 def _is_root(folder: Path, task: str) -> bool:
     """Whether it holds folders of images and masks, inside or above split folders, or unsplit."""
     below = _folders(folder)
-    in_splits = [p for s in below if s.name.lower() in SPLIT_FOLDERS for p in _folders(s)]
-    roles = {ROLE_FOLDERS.get(p.name.lower()) for p in (*below, *in_splits)}
+    in_splits = [p for s in below if role_names.names_split_alone(s.name) for p in _folders(s)]
+    names = role_names.Names(task, _NUMBERED)
+    folders = [
+        p.name for p in (*below, *in_splits) if not _OF_MOSAICS & {*role_names.words(p.name)}
+    ]
+    roles = {names.of_folder(name) for name in folders}
     return roles >= _TILE_ROLES[task]
 
 

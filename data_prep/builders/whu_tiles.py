@@ -23,6 +23,7 @@ from data_prep.reading.inspection import FileFacts
 from data_prep.reading.matching import Candidate
 from data_prep.reading.places import Places
 from data_prep.reading.rasters import resize_image, resize_mask
+from data_prep.reading.role_names import SPLIT_WORDS
 from data_prep.reading.scene_files import SceneReader
 from data_prep.shards import splits
 
@@ -66,7 +67,7 @@ def plan(
     classes = CLASSES[args.task]
     inspected = inspection.inspect_all(found.candidates, args.num_workers, len(classes))
     place = _places(found.candidates, inspected, args)
-    division = divide(found.candidates, place, args)
+    division = divide(found.candidates, place, args, found.split_source)
     if resize:
         inspected = {path: _resizable(fact, resize) for path, fact in inspected.items()}
     verdict = inspection.judge(
@@ -86,7 +87,7 @@ def plan(
         where += f" in {root.relative_to(args.source).as_posix()}"
         outside = len(images(args.source)) - len(images(root))
     notes = [f"{outside} image files lie outside {root.name} and are not read"] if outside else []
-    notes += [*division.notes, *notes_of.of_pixels(verdict, inspected)]
+    notes += [*found.notes, *division.notes, *notes_of.of_pixels(verdict, inspected)]
     if resize:
         sizes = sorted(
             {(f.width, f.height) for f in inspected.values() if isinstance(f, FileFacts)}
@@ -117,7 +118,9 @@ def plan(
     )
 
 
-def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namespace) -> Division:
+def divide(
+    candidates: Sequence[Candidate], place: Places, args: argparse.Namespace, split_source: str
+) -> Division:
     """Divide the tiles as their folders or names say, or by a seeded random split.
 
     Crops of the mosaics all show one place, so they are divided one by one.
@@ -126,6 +129,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
       candidates: The tiles.
       place: The places of the tiles.
       args: The parsed options; --task, --split, --splits and --seed are used.
+      split_source: What names the splits of the candidates: split folders or lists.
 
     Raises:
       UserError: Neither folders nor names say train, val or test, or there are too few places.
@@ -156,7 +160,7 @@ def divide(candidates: Sequence[Candidate], place: Places, args: argparse.Namesp
                 " not say train, val or test; --split=seeded divides the tiles at random"
             )
         split_of[candidate.key] = split
-    rule = "the source's own split folders" if by_folder else "train, val or test in the names"
+    rule = split_source if by_folder else "train, val or test in the names"
     split_of, cut = splits.with_validation(split_of, unit_of, args.splits, args.seed, what)
     note = "val was cut from train by tile: tiles of both may be neighbours"
     notes = (note,) if cut and not known else ()
@@ -182,7 +186,7 @@ def _places(
 def split_in_name(name: str) -> str | None:
     """Return the split that a crop's name begins with, as in train_12; None if it names none."""
     first = name.rsplit("/", 1)[-1].replace("-", "_").split("_")[0].lower()
-    return layout.SPLIT_FOLDERS.get(first)
+    return SPLIT_WORDS.get(first)
 
 
 def _resizable(fact: FileFacts | str, resize: int) -> FileFacts | str:

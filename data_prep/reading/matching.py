@@ -1,27 +1,16 @@
 """Matches image files to scenes: which files belong together (pure)."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import difflib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.basics.rejection import Rejection, partner
+from data_prep.reading.role_names import SEPARATORS, fold
 
-ROLE_FOLDERS = {
-    "image": "image",
-    "images": "image",
-    "img": "image",
-    "imgs": "image",
-    "a": "pre",
-    "pre": "pre",
-    "b": "post",
-    "post": "post",
-    "mask": "mask",
-    "masks": "mask",
-    "label": "mask",
-    "labels": "mask",
-    "out": "mask",
-}
+_MOST_COMPARED = 200  # Files of a role among which the nearest is sought; comparing takes time.
+_CUTOFF = 0.4  # Of the likeness of two names, from 0 to 1.
 
 
 @dataclass(frozen=True)
@@ -48,33 +37,47 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file, and what the names of its folders say about it.
+    """One image file, and what its name and the names of its folders say about it.
 
     Attributes:
       path: Path of the file.
       relative: The path relative to the source.
-      split: The split that a folder names; None if no folder does.
-      role_folder: The folder that names its role; None if no folder does.
-      key: The remaining parts of the path, without suffix.
+      split: The split that a folder or a list names; None if none does.
+      role: Its role in the scene: image, pre, post, mask or date_mask; None if nothing names it.
+      role_name: What names the role: a folder, or an end of file names such as *_mask.
+      key: The remaining parts of the path, without suffix, in Unicode's form NFC.
+      group: The folders above the one that names the role.
     """
 
     path: Path
     relative: str
     split: str | None
-    role_folder: str | None
+    role: str | None
+    role_name: str | None
     key: tuple[str, ...]
-
-    @property
-    def role(self) -> str | None:
-        """Its role in the scene: image, pre, post or mask."""
-        return ROLE_FOLDERS[self.role_folder.lower()] if self.role_folder else None
+    group: tuple[str, ...] = ()
 
 
-def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
+@dataclass(frozen=True)
+class Matched:
+    """Scenes, and the files that belong to none.
+
+    Attributes:
+      candidates: Scenes with all their files, by name.
+      unmatched: The other files.
+      num_folded: Number of scenes whose files' names differ in case or separators.
+    """
+
+    candidates: tuple[Candidate, ...]
+    unmatched: tuple[Rejection, ...]
+    num_folded: int = 0
+
+
+def by_file(entries: Sequence[Entry]) -> Matched:
     """Make every file a scene; files of one stem in A and B show the same site."""
     by_name: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        prefix = (entry.role_folder,) if entry.role in ("pre", "post") else ()
+        prefix = (entry.role_name,) if entry.role in ("pre", "post") else ()
         name = "/".join((*(p for p in prefix if p), *entry.key))
         by_name[entry.split or "", name].append(entry)
     candidates, rejected = [], []
@@ -86,17 +89,29 @@ def by_file(entries: list[Entry]) -> tuple[list[Candidate], list[Rejection]]:
         # Stems are often numbers, and the same number in another split is another place.
         site = "/".join(part for part in (entry.split, *entry.key) if part)
         candidates.append(Candidate(name, site, entry.split, {"image": entry.path}))
-    return candidates, rejected
+    return Matched(tuple(candidates), tuple(rejected))
 
 
-def by_stem(
-    entries: list[Entry], roles: tuple[str, ...]
-) -> tuple[list[Candidate], list[Rejection]]:
-    """Match the files of each scene by their common stem."""
-    by_name: dict[tuple[str, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+def by_key(entries: Sequence[Entry], roles: tuple[str, ...]) -> Matched:
+    """Match the files of each scene by what is left of their names without the role.
+
+    Case and separators do not matter where no two files of one role differ in them alone.
+    """
+    folded: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        by_name[entry.split or "", "/".join(entry.key)][entry.role or ""].append(entry)
-    candidates, rejected = [], []
+        folded[entry.split or "", "/".join(map(fold, entry.key))].append(entry)
+    by_name: dict[tuple[str, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    num_folded = 0
+    for (split, _), alike in folded.items():
+        names = {"/".join(entry.key) for entry in alike}
+        is_clear = len(names) > 1 and max(Counter(entry.role for entry in alike).values()) == 1
+        first = min(alike, key=lambda entry: roles.index(entry.role or ""))
+        num_folded += is_clear and len(alike) == len(roles)
+        for entry in alike:
+            name = "/".join(first.key if is_clear else entry.key)
+            by_name[split, name][entry.role or ""].append(entry)
+    candidates: list[Candidate] = []
+    rejected: list[Rejection] = []
     for (_, name), found in sorted(by_name.items()):
         every = [entry for role in roles for entry in found.get(role, [])]
         missing = [role for role in roles if role not in found]
@@ -111,12 +126,61 @@ def by_stem(
             rejected += _partners(every, [first], first)
         else:
             files = {role: found[role][0].path for role in roles}
-            split = every[0].split
-            candidates.append(Candidate(name, f"{split}/{name}" if split else name, split, files))
-    return candidates, rejected
+            of = every[0].split
+            candidates.append(Candidate(name, f"{of}/{name}" if of else name, of, files))
+    return Matched(tuple(candidates), tuple(rejected), num_folded)
 
 
-def _duplicates(same: list[Entry]) -> list[Rejection]:
+def with_nearest(matched: Matched, entries: Sequence[Entry]) -> tuple[Rejection, ...]:
+    """Add to the reason of a file that lacks another the free file of the nearest name.
+
+    If one affix tells most of these files from their nearest, the reason names the option for it.
+    """
+    lacking = {r.path for r in matched.unmatched if r.reason.startswith("has no ")}
+    by_role: dict[str | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.relative in lacking and len(by_role[entry.role]) < _MOST_COMPARED:
+            by_role[entry.role].append(entry)
+    free = [entry for alike in by_role.values() for entry in alike]
+    nearest = {entry.relative: near for entry in free if (near := _nearest(entry, free))}
+    affixes = Counter(
+        affix for entry in free if (affix := _affix(entry, nearest.get(entry.relative)))
+    )
+    best = max(affixes, key=lambda affix: affixes[affix], default="")
+    how = f": --roles='{best}' matches such names" if best and affixes[best] > 1 else ""
+    return tuple(
+        replace(r, reason=f"{r.reason}; the nearest name is {nearest[r.path].relative}{how}")
+        if r.path in nearest
+        else r
+        for r in matched.unmatched
+    )
+
+
+def _nearest(entry: Entry, free: Sequence[Entry]) -> Entry | None:
+    others = [o for o in free if o.split == entry.split and o.role != entry.role]
+    # A stem that holds the other whole is nearer than any likeness of letters.
+    for other in others:
+        if _affix(entry, other):
+            return other
+    names = {"/".join(other.key): other for other in others}
+    close = difflib.get_close_matches("/".join(entry.key), names, n=1, cutoff=_CUTOFF)
+    return names[close[0]] if close else None
+
+
+def _affix(first: Entry, second: Entry | None) -> str | None:
+    """Return mask=*_x if the stem of the mask is that of the image and _x; None if it is not."""
+    if second is None or first.key[:-1] != second.key[:-1] or not first.key:
+        return None
+    short, long = sorted((first, second), key=lambda entry: len(entry.key[-1]))
+    stem, longer = short.key[-1], long.key[-1]
+    for pattern, rest in (("*{}", longer.removeprefix(stem)), ("{}*", longer.removesuffix(stem))):
+        border = rest[:1] if pattern.startswith("*") else rest[-1:]
+        if rest != longer and border and border in SEPARATORS:
+            return f"{long.role}={pattern.format(rest)}"
+    return None
+
+
+def _duplicates(same: Sequence[Entry]) -> list[Rejection]:
     names = " and ".join(Path(entry.relative).name for entry in same)
     first, *others = same
     return [Rejection(first.relative, f"{names} have the same stem")] + [
@@ -124,7 +188,7 @@ def _duplicates(same: list[Entry]) -> list[Rejection]:
     ]
 
 
-def _partners(every: list[Entry], causes: list[Entry], cause: Entry) -> Iterator[Rejection]:
+def _partners(every: list[Entry], causes: Sequence[Entry], cause: Entry) -> Iterator[Rejection]:
     for entry in every:
         if entry not in causes:
             yield partner(entry.relative, cause.relative)

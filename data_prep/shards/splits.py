@@ -21,13 +21,16 @@ def shuffled(groups: Iterable[str], seed: int) -> list[str]:
     )
 
 
-def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+def assign(
+    groups: Iterable[str], fractions: Sequence[float], seed: int, hint: str = ""
+) -> dict[str, str]:
     """Divide groups of scenes among train, val and test.
 
     Args:
       groups: Names of the groups that must stay together, which are places.
       fractions: Shares of train, val and test; their sum is 1.
       seed: Seed of the order.
+      hint: What else can be done if there are fewer groups than splits, as a clause.
 
     Returns:
       Group -> split. Every split with a share above 0 gets at least one group.
@@ -40,7 +43,8 @@ def assign(groups: Iterable[str], fractions: Sequence[float], seed: int) -> dict
     if len(order) < len(wanted):
         raise UserError(
             f"{len(order)} place(s) cannot be divided into {', '.join(wanted)}: at least"
-            f" {len(wanted)} are needed (--splits=1,0,0 puts all in train)"
+            f" {len(wanted)} are needed ({f'{hint}; ' if hint else ''}--splits=1,0,0 puts all in"
+            " train)"
         )
     counts = {
         name: max(1, round(share * len(order))) if share > 0 else 0
@@ -70,7 +74,7 @@ def with_validation(
     Args:
       split_of: Scene -> split, as in the source.
       group_of: Scene -> its group, which must stay in one split.
-      fractions: Shares of train, val and test.
+      fractions: Shares of train, val and test; 1, 0, 0 cuts nothing.
       seed: Seed of the order.
       what: Word for the groups, in the plural.
 
@@ -81,7 +85,7 @@ def with_validation(
       UserError: Train cannot be divided.
     """
     names = set(split_of.values())
-    if "train" not in names or "val" in names:
+    if "train" not in names or "val" in names or fractions[0] == 1:
         return dict(split_of), ""
     train = {group_of[scene] for scene, split in split_of.items() if split == "train"}
     val = cut_validation(train, fractions, seed)
@@ -114,7 +118,7 @@ def cut_validation(train: Iterable[str], fractions: Sequence[float], seed: int) 
     if len(order) < 2:
         raise UserError(
             f"the source has no val folder, and train has {len(order)} place(s): at least 2 are"
-            " needed to cut a val split from train"
+            " needed to cut a val split from train (--splits=1,0,0 leaves all in train)"
         )
     if not fractions[0]:
         raise UserError(

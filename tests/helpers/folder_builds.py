@@ -8,7 +8,8 @@ import rasterio
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_prep.__main__ import main
+from data_prep.__main__ import main, parse
+from data_prep.builders import folder
 
 GRID = {"crs": "EPSG:32616", "transform": rasterio.Affine(0.5, 0, 100, 0, -0.5, 100)}
 
@@ -57,6 +58,12 @@ def run(source, *options):
     data_dir = source.parent / "shards"
     arguments = [f"--source={source}", f"--data_dir={data_dir}", "--num_workers=1"]
     return main(["folder", *arguments, "--tile_size=32", *options])
+
+
+def layout_plan(source, *options):
+    """Plan a build without writing it: `dataset.load` reads the scenes."""
+    arguments = [f"--source={source}", f"--data_dir={source.parent}", "--num_workers=1"]
+    return folder.plan(parse(["folder", *arguments, "--tile_size=16", *options]), "name")
 
 
 def load(source, name="my_roofs"):

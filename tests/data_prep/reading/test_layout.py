@@ -110,11 +110,15 @@ def test_images_beside_the_split_folders_are_listed(tmp_path):
     [
         ([], "auto", "holds no PNG, JPEG or TIFF$"),
         (["a.bmp", "b.txt"], "auto", r"holds no PNG, JPEG or TIFF \(found .bmp, .txt\)"),
-        (["A/1.png", "B/1.png"], "auto", "folders A, B fit no task"),
-        (["mask/1.png"], "auto", "folders mask fit no task"),
+        (["A/1.png", "B/1.png"], "auto", "A and B are a pair without a label"),
+        (["mask/1.png"], "auto", "mask holds masks, and nothing is known to be images"),
         (["A/1.png", "B/1.png", "label/1.png", "image/1.png"], "auto", "fit ss and cd"),
-        (["image/1.png", "mask/1.png"], "cd", "needs folders A/B/label, found image, mask"),
-        (["1.png"], "ss", "needs folders image/mask, found none of these"),
+        (
+            ["image/1.png", "mask/1.png"],
+            "cd",
+            r"--task=cd needs A/B/label: .*\nfound: 1 file in image/ \(1.png\), 1 file in mask/",
+        ),
+        (["1.png"], "ss", r"--task=ss needs image/mask: .*\nfound: 1 file in the source \(1.png\)"),
         (["images/1.png", "image/2.png", "mask/1.png"], "auto", "folders image and images both"),
         (["val/1.png", "valid/1.png"], "auto", "folders val and valid both mean the val split"),
         (
@@ -122,8 +126,8 @@ def test_images_beside_the_split_folders_are_listed(tmp_path):
             "auto",
             "test has no mask files, only image",
         ),
-        (["city/train/image/1.png"], "auto", "the folder train lies too deep"),
-        (["city/label/1.png"], "auto", "the folder label lies too deep"),
+        (["city/label/1.png"], "auto", "label holds masks, and nothing is known to be images"),
+        (["x.png", "y.png", "c/d/test/a.png"], "auto", "c/d/test/a.png lies in a split folder, x"),
     ],
 )
 def test_layouts_that_are_refused(tmp_path, paths, task, message):
