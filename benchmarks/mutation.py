@@ -7,6 +7,7 @@ fails. A mutant that behaves like the original, so that no test can find it, is 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--survivors",
         action="store_true",
-        help="test only the mutants that survived in the results so far, after adding tests",
+        help="test only the mutants that survived in the results so far, after adding tests; "
+        "all, if the module has changed since",
     )
 
 
@@ -89,10 +91,8 @@ def _measure(
     mutants = _mutants().create(pathlib.Path(module))
     equivalent = {_key(entry) for entry in json.loads(EQUIVALENT.read_text()).get(module, [])}
     outcomes = ["killed"] * len(mutants)
-    tested = list(range(len(mutants)))
-    if arguments.survivors and earlier is not None:
-        survived = {_key(entry) for entry in earlier["survivors"] + earlier["equivalent"]}
-        tested = [i for i in tested if _key(vars(mutants[i])) in survived]
+    digest = hashlib.sha256(pathlib.Path(module).read_bytes()).hexdigest()
+    tested = _to_test(mutants, earlier if arguments.survivors else None, digest)
     job = {
         "module": module,
         "tests": tests_of(module),
@@ -109,9 +109,18 @@ def _measure(
     ]
     return _sum_up(outcomes, survivors, equivalent) | {
         "tests": job["tests"],
+        "sha256_of_module": digest,
         "seconds_of_tests": round(seconds, 2),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def _to_test(mutants: list[Any], earlier: dict[str, Any] | None, digest: str) -> list[int]:
+    """Choose the mutants that survived in earlier results; all, if these are of another source."""
+    if earlier is None or earlier.get("sha256_of_module") != digest:
+        return list(range(len(mutants)))
+    survived = {_key(entry) for entry in earlier["survivors"] + earlier["equivalent"]}
+    return [i for i, mutant in enumerate(mutants) if _key(vars(mutant)) in survived]
 
 
 def _sum_up(

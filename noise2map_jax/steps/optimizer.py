@@ -53,11 +53,12 @@ def learning_rate_schedule(
         step -> learning rate.
 
     Raises:
-        UserError: the warm-up is not shorter than the run.
+        UserError: the warm-up is negative, or not shorter than the run.
     """
     if not 0 <= warmup_steps < max(num_steps, 1):
         raise UserError(
-            f"warmup_steps is {warmup_steps}; expected less than num_steps = {num_steps}"
+            f"warmup_steps is {warmup_steps}; expected 0 or more, and less than num_steps = "
+            f"{num_steps}"
         )
     after = num_steps - warmup_steps
     main = (

@@ -1,6 +1,7 @@
 """What mutation testing counts, and that its list of equivalent mutants is of today's code."""
 
 import json
+import types
 
 import programs
 import pytest
@@ -38,6 +39,16 @@ def test_a_mutant_that_is_listed_as_equivalent_is_no_survivor():
     assert found["killed_of_all"] == 2 / 4
     assert found["killed_of_those_that_differ"] == round(2 / 3, 4)
     assert [entry["line_number"] for entry in found["survivors"]] == [1]
+
+
+def test_only_survivors_are_tested_again_unless_the_module_has_changed():
+    """A mutant of a line that is new is in no earlier result, yet nothing has killed it."""
+    entries = [{"operator": "Add_Sub", "line": "a + b", "change": change} for change in "xyz"]
+    mutants = [types.SimpleNamespace(**entry) for entry in entries]
+    earlier = {"survivors": [entries[1]], "equivalent": [entries[2]], "sha256_of_module": "1"}
+    assert mutation._to_test(mutants, earlier, "1") == [1, 2]
+    assert mutation._to_test(mutants, earlier, "2") == [0, 1, 2]
+    assert mutation._to_test(mutants, None, "1") == [0, 1, 2]
 
 
 def test_types_and_the_words_of_errors_are_not_changed(tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +167,17 @@ def test_jitter_stays_within_what_was_asked_for():
     assert np.abs(out).max() <= 1
 
 
+def test_the_light_of_a_key_is_what_earlier_versions_gave_it():
+    """A run that is continued must meet the light that it would have met."""
+    options = augment.Augmentation(brightness=0.5, contrast=0.5)
+    images = jnp.array([-0.25, 0.25]).reshape(1, 1, 2, 1)
+    out = augment.jitter(options, jax.random.key(0), images, everywhere(images))
+    np.testing.assert_allclose(np.ravel(out), GOLDEN_LIGHT, atol=1e-6)
+
+
+GOLDEN_LIGHT = [0.215491, 0.469138]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -177,6 +190,12 @@ def test_jitter_stays_within_what_was_asked_for():
 def test_impossible_options_are_refused(options, words):
     with pytest.raises(UserError, match=words):
         augment.Augmentation(**options)
+
+
+def test_options_stay_as_they_were_checked():
+    options = augment.Augmentation(contrast=0.5)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.contrast = 2.0
 
 
 def test_a_crop_larger_than_the_tile_is_refused():

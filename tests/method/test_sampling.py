@@ -157,6 +157,16 @@ def test_fresh_noise_where_there_is_no_noise_or_no_signal(alphas_cumprod, expect
         np.testing.assert_allclose(found, np.full((1, 1, 1, 1), expected), rtol=1e-6)
 
 
+def test_fresh_noise_that_rounding_makes_larger_than_all_noise():
+    """Where sigma is noise[t_prev] but for rounding, nothing is left for eps: 0, not NaN."""
+    process = gaussian_process([0.99999984, 0.48238908])
+    x, key = jnp.full((1, 1, 1, 1), 0.7), jax.random.key(0)
+    step = functools.partial(sampling.ddim_step, process.signal, process.noise, x, x, 1, 0)
+    found = step(prediction_type="sample", eta=1.0, key=key)
+    fresh = process.noise[0] * jax.random.normal(key, x.shape)
+    np.testing.assert_allclose(found, 0.7 * process.signal[0] + fresh, atol=1e-6)
+
+
 @pytest.mark.parametrize("spacing", sampling.SPACINGS)
 def test_timesteps_fall_within_the_table(spacing):
     for total, num in itertools.product((1, 2, 10, 100), (1, 2, 3, 7, 10, 58, 100)):

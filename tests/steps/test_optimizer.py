@@ -57,7 +57,7 @@ def test_a_run_of_no_step_or_one_has_a_rate():
         (lambda: step("adam", 1.0, weight_decay=0.1), "weight_decay is 0.1.*'adam'"),
         (
             lambda: optimizer.learning_rate_schedule(1.0, 5, warmup_steps=5, cosine=False),
-            "warmup_steps is 5.*num_steps = 5",
+            "warmup_steps is 5; expected 0 or more, and less than num_steps = 5",
         ),
         (
             lambda: optimizer.learning_rate_schedule(1.0, 1, warmup_steps=1, cosine=False),

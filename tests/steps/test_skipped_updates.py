@@ -38,7 +38,7 @@ def test_a_bad_gradient_changes_neither_parameters_nor_memory(bad, factor):
     )
     plain = create_optimizer("adamw", RATE, **options)
     state, expected = tx.init(PARAMS), plain.init(PARAMS)
-    for size in (1.0, bad, 2.0, bad, bad, 9.0):
+    for size in (0.5, bad, 2.0, bad, bad, 9.0):  # the first is not clipped either
         updates, state = tx.update(gradient(size), state, PARAMS)
         if size == bad or np.isnan(size):
             assert skipped_updates(state, 2).last
@@ -59,6 +59,14 @@ def test_one_more_in_a_row_than_allowed_is_done():
         assert all(np.all(np.isfinite(u)) for u in jax.tree.leaves(updates)) == finite
         assert skipped_updates(state, 2).last == finite
     assert skipped_updates(state, 2).total == 3
+
+
+@pytest.mark.parametrize(("limit", "skipped"), [(5.0, False), (4.9, True)])
+def test_only_a_gradient_above_the_limit_is_left_out(limit, skipped):
+    tx = create_optimizer("adam", RATE, max_skipped_updates=1, skip_above_gradient_norm=limit)
+    params = jnp.zeros(2)
+    _, state = tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)  # its norm is 5
+    assert skipped_updates(state, 1).last == skipped
 
 
 def test_a_gradient_whose_norm_overflows_is_left_out():
@@ -89,7 +97,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_its_number():
     [
         ({"skip_above_gradient_norm": 5.0}, "skip_above_gradient_norm is 5.0, but max_skipped_up"),
         ({"max_skipped_updates": -1}, "max_skipped_updates is -1"),
-        ({"max_skipped_updates": 1, "skip_above_gradient_norm": -2.0}, "norm -2.0; expected 0"),
+        ({"max_skipped_updates": 1, "skip_above_gradient_norm": -0.5}, "norm -0.5; expected 0"),
     ],
 )
 def test_limits_that_cannot_be_are_named(options, words):

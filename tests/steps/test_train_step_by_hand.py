@@ -131,6 +131,12 @@ def test_the_average_moves_by_what_its_decay_leaves(at, decay):
     assert state.step == at + 1
 
 
+def test_without_a_decay_the_average_is_the_parameters():
+    _, state, _ = update(use_ema=True, at=998)
+    for average, new in zip(kernels(state.ema_params), kernels(state.params), strict=True):
+        np.testing.assert_array_equal(average, new)
+
+
 @pytest.mark.parametrize(("limit", "skipped"), [(1e-3, True), (1e3, False)])
 def test_an_update_that_is_left_out_moves_nothing(limit, skipped):
     options = {"max_skipped_updates": 1}
@@ -153,6 +159,24 @@ def test_a_micro_batch_takes_every_so_many_th_row():
     gradient_sums(linear_params(), inputs, {"ss": CLEAN}, **options)
     rows = [np.asarray(x)[:, 0, 0] for x, *_ in problem.model.seen]
     np.testing.assert_array_equal(rows, [np.array(VALUES[i::2]) - 1 for i in range(2)])
+
+
+def times_traced(rows=6, **options):
+    """How often the network is written into the program of a step."""
+    problem = linear_problem()
+    update({"ss": problem}, {"ss": pixels(VALUES[:rows], LABELS[:rows])}, **options)
+    return len(problem.model.seen)
+
+
+def test_unless_it_is_unrolled_a_program_does_not_grow_with_the_number_of_micro_batches():
+    assert times_traced(num_microbatches=1) == 1
+    assert times_traced(num_microbatches=2) == times_traced(num_microbatches=6)
+    for num in (1, 2, 6):
+        assert times_traced(num_microbatches=num, unroll_microbatches=True) == num
+
+
+def test_by_default_a_batch_is_not_divided():
+    assert times_traced(rows=5) == 1
 
 
 @pytest.mark.parametrize(("num", "dtype"), [(1, jnp.bfloat16), (2, jnp.float32)])
