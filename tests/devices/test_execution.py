@@ -27,18 +27,29 @@ PROCESSES = [
 ]
 
 
-def compiled(execution):
+@functools.cache
+def jitted(kind, num_members):
+    """An execution, and its step and init."""
+    execution = create_execution(kind, num_members)
     step = functools.partial(train_step, problems={"cd": PROBLEM}, tx=TX)
 
     def init(key):
         return create_train_state(init_params(PROBLEM.model, key, 16), TX, use_ema=True)
 
-    return execution.jit(step, init)
+    return execution, *execution.jit(step, init)
 
 
-def arguments(execution, chosen):
+@functools.cache
+def compiled(kind, num_members):
+    """The step, compiled once for all tests of as many networks."""
+    step = jitted(kind, num_members)[1]
+    chosen = [i % len(PROCESSES) for i in range(num_members)]
+    return step.lower(*arguments(kind, num_members, chosen)).compile()
+
+
+def arguments(kind, num_members, chosen):
     """State, batches, processes and keys of networks that differ in process and seed."""
-    _, init = compiled(execution)
+    execution, _, init = jitted(kind, num_members)
     keys = execution.keys(chosen)
     batches = execution.put_batches([{"cd": tiny_batch("cd", seed=i)} for i in chosen])
     everywhere = replicated(execution.mesh)
@@ -48,9 +59,8 @@ def arguments(execution, chosen):
 
 def losses(kind, chosen, num_steps=5):
     """Losses [num_steps, networks]."""
-    execution = create_execution(kind, len(chosen))
-    step, _ = compiled(execution)
-    state, batches, processes, keys = arguments(execution, chosen)
+    step = compiled(kind, len(chosen))
+    state, batches, processes, keys = arguments(kind, len(chosen), chosen)
     found = []
     for _ in range(num_steps):
         state, metrics = step(state, batches, processes, keys)
@@ -69,7 +79,6 @@ def test_networks_side_by_side_learn_as_each_alone(kind, alone):
     np.testing.assert_allclose(losses(kind, [0, 1, 2]), alone, rtol=1e-5)
 
 
-@pytest.mark.long
 def test_a_place_left_over_changes_nothing(alone):
     execution = create_execution("vmap", 8 + 1)  # two a device, on eight devices
     assert execution.num_members == 16
@@ -78,18 +87,15 @@ def test_a_place_left_over_changes_nothing(alone):
 
 @pytest.mark.parametrize("kind", ["vmap", pytest.param("devices", marks=pytest.mark.long)])
 def test_eight_devices_share_networks_without_a_word(kind):
-    number = 16 if kind == "vmap" else 8
-    execution = create_execution(kind, number)
-    step, _ = compiled(execution)
-    text = step.lower(*arguments(execution, [0, 1] * (number // 2))).compile().as_text()
+    number = 9 if kind == "vmap" else 8
+    execution, _, _ = jitted(kind, number)
+    text = compiled(kind, number).as_text()
     assert execution.mesh.size == 8
     assert not COLLECTIVES.findall(text)
 
 
 def test_one_network_over_eight_devices_does_talk():
-    execution = create_execution("dispatch", 1)
-    step, _ = compiled(execution)
-    text = step.lower(*arguments(execution, [0])).compile().as_text()
+    text = compiled("dispatch", 1).as_text()
     assert COLLECTIVES.findall(text)
 
 

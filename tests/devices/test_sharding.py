@@ -21,7 +21,10 @@ from noise2map_jax.steps.eval_step import eval_step
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 
-MESHES = {"fsdp=8": 8, "data=2 x fsdp=4": 4}
+MESHES = [
+    pytest.param(8, id="fsdp=8", marks=pytest.mark.long),
+    pytest.param(4, id="data=2 x fsdp=4"),
+]
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_eight_devices_and_one_give_the_same_losses(losses_of_one):
     np.testing.assert_allclose(ten_losses(mesh_of(8)), losses_of_one, rtol=1e-5)
 
 
-@pytest.mark.parametrize("fsdp", MESHES.values(), ids=MESHES)
+@pytest.mark.parametrize("fsdp", MESHES)
 def test_split_parameters_give_the_same_losses(fsdp, all_sharded, losses_of_one):
     losses, state = ten_steps(mesh_of(8, fsdp), num_microbatches=2, ema_decay=0.9)
     np.testing.assert_allclose(losses, losses_of_one, rtol=1e-5)

@@ -23,6 +23,7 @@ from noise2map_jax.steps.eval_step import predict_step
 GAUSSIAN = {"image": 0.0, "swap": 0.0, "gaussian": 1.0}
 
 
+@functools.cache
 def predictor(task="ss"):
     problem = tiny_problem(task)
     step = jax.jit(functools.partial(predict_step, problem=problem))

@@ -55,19 +55,30 @@ def test_the_grid_goes_from_the_first_to_the_last(number, grid):
     np.testing.assert_array_equal(timestep_grid(tiny_process(), number), grid)
 
 
-@pytest.mark.parametrize("number", [0, 3, 16, 20])
-def test_the_sweep_of_a_split_counts_every_record_at_every_timestep(number, thin_data):
+@pytest.fixture(scope="module")
+def evaluated(thin_data):
+    """An experiment, parameters, and how they count on validation."""
     config = thin_config.get_config()
     config.data.data_dir = str(thin_data)
     experiment = create_experiment(config)
     (objective,) = experiment.objectives.values()
     params = replicate(jitted_params(experiment.model, 32), experiment.mesh)
+    return (
+        experiment,
+        params,
+        MapEvaluator(objective, experiment.mesh, "val")(params, objective.process),
+    )
+
+
+@pytest.mark.parametrize("number", [0, 3, 16, pytest.param(20, marks=pytest.mark.long)])
+def test_the_sweep_of_a_split_counts_every_record_at_every_timestep(number, evaluated):
+    experiment, params, one = evaluated
+    (objective,) = experiment.objectives.values()
     grid = timestep_grid(objective.process, number)
     sweep = TimestepSweep(objective, experiment.mesh, "val")
     counts = sweep(params, objective.process, grid)
     assert counts.shape == (number, 2, 2)
     assert (counts.sum(axis=(1, 2)) == sum(objective.dataset.class_pixels("val"))).all()
-    one = MapEvaluator(objective, experiment.mesh, "val")(params, objective.process)
     if number:  # the last of the grid is the timestep of prediction
         np.testing.assert_array_equal(counts[-1], one.confusions.sum(axis=0))
 

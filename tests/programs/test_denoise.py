@@ -117,7 +117,9 @@ def test_maps_are_not_to_be_had_of_a_denoiser(pretrained, tmp_path):
     assert predict.main([*arguments, f"--output={tmp_path / 'map.tif'}"]) == 2
 
 
-@pytest.mark.parametrize("prediction_type", ["sample", "v_prediction"])
+@pytest.mark.parametrize(
+    "prediction_type", ["sample", pytest.param("v_prediction", marks=pytest.mark.long)]
+)
 def test_other_things_can_be_predicted(program, tmp_path, prediction_type):
     done = program(
         *programs.DENOISE,

@@ -29,11 +29,18 @@ def latest(workdir):
     return {k: np.asarray(v) for k, v in flat.items() if k.split("/")[0].endswith("params")}
 
 
-@pytest.fixture
-def start(program, tmp_path):
+@pytest.fixture(scope="module")
+def start(thin_data, cache, tmp_path_factory):
     """A run whose weights are begun with, after one step."""
-    program("--config.train.num_steps=1", workdir=tmp_path / "start")
-    return tmp_path / "start"
+    workdir = tmp_path_factory.mktemp("start") / "run"
+    options = (
+        "--config=tests/helpers/thin_config.py",
+        f"--workdir={workdir}",
+        f"--config.data.data_dir={thin_data}",
+        "--config.train.num_steps=1",
+    )
+    programs.run(options, programs.environment(cache))
+    return workdir
 
 
 def test_a_frozen_backbone_does_not_move_by_one_bit(program, start, tmp_path):

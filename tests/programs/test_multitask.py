@@ -79,7 +79,7 @@ def test_the_best_checkpoint_has_the_highest_mean_score(both):
     assert (workdir / "checkpoints" / "best" / str(best_step)).is_dir()
 
 
-@pytest.mark.parametrize("task", ["ss", "cd"])
+@pytest.mark.parametrize("task", ["ss", pytest.param("cd", marks=pytest.mark.long)])
 def test_with_the_other_weight_at_zero_it_is_single_task_training(train, task):
     other = {"ss": "cd", "cd": "ss"}[task]
     together, done = train(f"--config.tasks.{other}.weight=0.0")

@@ -44,19 +44,29 @@ def ignored(batch, rows):
     return batch | {"mask": mask}
 
 
-def sums(problem, params, batch, fsdp=0, **options):
-    """Losses and gradients over eight devices, or on one."""
-    gradients = functools.partial(gradient_sums, problems={"ss": problem}, **PLAIN | options)
+@functools.cache
+def jitted_sums(dtype, fsdp, num_microbatches):
+    """The mesh of `sums`, and the function that it calls: each is compiled once."""
+    problems = {"ss": tiny_problem(dtype=dtype)}
+    gradients = functools.partial(
+        gradient_sums, problems=problems, **PLAIN | {"num_microbatches": num_microbatches}
+    )
     mesh = sharding.create_mesh(fsdp or 1, jax.devices()[: 8 if fsdp else 1])
     if fsdp:
-        gradients = data_parallel(gradients, mesh, problem.model.dtype)
+        gradients = data_parallel(gradients, mesh, dtype)
+    return mesh, jax.jit(gradients)
+
+
+def sums(problem, params, batch, fsdp=0, num_microbatches=1):
+    """Losses and gradients over eight devices, or on one."""
+    mesh, gradients = jitted_sums(problem.model.dtype, fsdp, num_microbatches)
     shards = sharding.move(
         sharding.replicate(params, mesh), sharding.parameter_sharding(params, mesh)
     )
     inputs = inputs_of(problem, batch)
     inputs = jax.device_put(jax.tree.map(np.asarray, inputs), sharding.batch_sharding(mesh))
     process = sharding.replicate(tiny_process(), mesh)
-    return jax.jit(gradients)(shards, {"ss": inputs}, {"ss": process})["ss"]
+    return gradients(shards, {"ss": inputs}, {"ss": process})["ss"]
 
 
 @pytest.mark.parametrize("fsdp", [1, 4, 8])

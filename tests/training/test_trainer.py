@@ -13,13 +13,24 @@ from noise2map_jax.study.study import create_study
 from noise2map_jax.training.trainer import Trainer
 
 
-@pytest.fixture
-def runs(thin_data, tmp_path):
+def runs_in(folder, thin_data):
     config = study_config.get_config()
     config.data.data_dir = str(thin_data)
     config.train.num_steps = 3
     config.train.eval_every_steps = 2
-    return [member.run for member in create_study(config, tmp_path).members[:2]]
+    return [member.run for member in create_study(config, folder).members[:2]]
+
+
+@pytest.fixture
+def runs(thin_data, tmp_path):
+    return runs_in(tmp_path, thin_data)
+
+
+@pytest.fixture(scope="module")
+def trainer(thin_data, tmp_path_factory):
+    """One trainer for the runs of all tests: its steps are compiled once."""
+    (run, _) = runs_in(tmp_path_factory.mktemp("study"), thin_data)
+    return Trainer(run.experiment, create_execution("devices", 2))
 
 
 def poisoned(start, which):
@@ -31,8 +42,7 @@ def poisoned(start, which):
     return dataclasses.replace(start, state=start.state.replace(params=params))
 
 
-def test_networks_that_fail_are_told_from_those_that_do_not(runs, tmp_path):
-    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
+def test_networks_that_fail_are_told_from_those_that_do_not(trainer, runs, tmp_path):
     folder, noted = tmp_path / "together", []
 
     def note(number, failure):
@@ -53,8 +63,7 @@ def test_networks_that_fail_are_told_from_those_that_do_not(runs, tmp_path):
     assert not list((runs[0].workdir / "checkpoints" / "best").glob("[0-9]*"))
 
 
-def test_a_network_that_failed_before_is_not_trained_again(runs, tmp_path):
-    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
+def test_a_network_that_failed_before_is_not_trained_again(trainer, runs, tmp_path):
     start = trainer.start(runs, tmp_path / "together")
     failures = trainer.train(runs, tmp_path / "together", start, failures=["it was NaN", ""])
     assert failures == ["it was NaN", ""]
@@ -62,8 +71,7 @@ def test_a_network_that_failed_before_is_not_trained_again(runs, tmp_path):
     assert list(metrics(runs[1].workdir)) == [1, 2, 3]
 
 
-def test_where_all_fail_training_ends_and_nothing_is_saved(runs, tmp_path):
-    trainer = Trainer(runs[0].experiment, create_execution("devices", 2))
+def test_where_all_fail_training_ends_and_nothing_is_saved(trainer, runs, tmp_path):
     start = poisoned(trainer.start(runs, tmp_path / "together"), slice(None))
     failures = trainer.train(runs, tmp_path / "together", start)
     assert all("loss nan" in failure for failure in failures)

@@ -1,6 +1,7 @@
 """Training starts from the tensors asked for, and says which ones stayed random."""
 
 import contextlib
+import functools
 
 import jax
 import numpy as np
@@ -35,11 +36,15 @@ def config_of(thin_data, task="ss"):
     return config
 
 
+@functools.cache
+def drawn(model):
+    return jax.jit(lambda key: init_params(model, key, 32))(jax.random.key(1))
+
+
 def experiment_of(config):
     """The experiment, and parameters at random."""
     experiment = create_experiment(config)
-    params = jax.jit(lambda key: init_params(experiment.model, key, 32))(jax.random.key(1))
-    return experiment, params
+    return experiment, jax.tree.map(lambda leaf: leaf, drawn(experiment.model))
 
 
 @pytest.fixture(scope="module")
