@@ -66,4 +66,6 @@ def _training(one: trial.Trial) -> str:
     if records.dtype != "uint8":
         options.append(f"--config.data.dtype={records.dtype} --config.data.scaling=manifest")
     options.append(f"--config.data.tile_size={records.tile_size}")
+    if records.task == "cd":
+        options.append("--config.init_from=")  # cd_levir begins with the demo's network
     return f"python -m noise2map_jax.main {' '.join(options)}"

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from data_prep.basics.errors import UserError
 from data_prep.builders import catalogue
 from data_prep.reading import layout
 
+# Options that messages advise and that change what is read, not what is left out.
+_OPTION = re.compile(r"--(?:roles|split_within|tile_size|dtype|bands|mask_encoding)(?:=[^\s)]+)?")
+_MOST_OPTIONS = 4
 _SIDES = (256, 128, 64, 32)  # Sides of tiles that suit the networks, the most usual first.
 
 
@@ -59,6 +63,8 @@ def advise(source: Path, groups: Sequence[Group], num_workers: int) -> tuple[lis
         if builder == "folder" and found:
             break  # An owner's layout says more than any folder of images and masks.
         trial = attempt(source, builder, options, num_workers)
+        if builder == "folder" and trial.dataset is None:
+            trial = _as_told(source, trial, num_workers)
         if trial.dataset is not None:
             found.append(trial)
             if builder == "folder":
@@ -81,9 +87,32 @@ def attempt(source: Path, builder: str, options: Sequence[str], num_workers: int
             with contextlib.redirect_stdout(io.StringIO()):
                 dataset = catalogue.BUILDERS[builder].plan(args, name)
             return Trial(builder, (*options, *more), name, dataset)
-        except UserError as error:
+        except (UserError, argparse.ArgumentError) as error:
             problem = problem or str(error)
     return Trial(builder, tuple(options), "", None, problem)
+
+
+def _as_told(source: Path, trial: Trial, num_workers: int) -> Trial:
+    """Follow the options that the reasons of `folder` name, one after the other."""
+    first, given = trial, trial.options
+    for _ in range(_MOST_OPTIONS):
+        told = [option.rstrip(".,:;") for option in _OPTION.findall(trial.problem)]
+        told = [option for option in told if "NAME" not in option]  # which the user is to fill in
+        named = {option.split("=")[0] for option in given}
+        more = [o for o in told if o.split("=")[0] not in named - {"--tile_size"}]
+        if "--split_within" in more:  # The options beside it go with it; --splits is another way.
+            more = [o for o in more if o.startswith(("--split_within", "--tile_size"))]
+        else:
+            more = more[:1]
+        if not more:
+            break
+        replaced = {option.split("=")[0] for option in more}
+        given = (*(o for o in given if o.split("=")[0] not in replaced), *more)
+        following = attempt(source, "folder", given, num_workers)
+        if following.dataset is not None:
+            return following
+        trial = following
+    return first
 
 
 def _candidates(groups: Sequence[Group]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -12,7 +12,7 @@ from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection, check_left
 from data_prep.reading import layout_advice, matching, split_folders, split_lists
 from data_prep.reading.matching import Candidate, Entry
-from data_prep.reading.role_names import year_of
+from data_prep.reading.role_names import words, year_of
 from data_prep.reading.role_ways import File, Given, needed
 from data_prep.reading.roles import Reading, best_reading, unlabelled_entries
 
@@ -255,7 +255,9 @@ def _check_folders(entries: Sequence[Entry]) -> None:
         if entry.role and folder:
             found[entry.split, entry.group, entry.role].add(folder)
     for (split, _, role), folders in found.items():
-        if len(folders) > 1:
+        # label beside label_512: the plain name is meant; scenes that both hold are rejected.
+        plain = [name for name in folders if len(words(name.rsplit("/", 1)[-1])) == 1]
+        if len(folders) > 1 and len(plain) != 1:
             where = f" of {split}" if split else ""
             names = sorted(folders)
             raise UserError(
