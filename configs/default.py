@@ -138,7 +138,9 @@ def get_config() -> ConfigDict:
             num_steps=0,  # length of training in steps; 0 = as num_epochs says
             optimizer="adam",  # adam or adamw
             learning_rate=1e-4,  # the peak, after warm-up
-            warmup_steps=0,  # steps in which the learning rate rises linearly; 0 = no warm-up
+            # Steps in which the learning rate rises linearly; 0 = no warm-up. A run that is no
+            # longer than this warms up for half of its steps, and says so.
+            warmup_steps=0,
             cosine=False,  # the learning rate falls to 0 along half a cosine; False = constant
             weight_decay=0.0,  # weight decay of kernels, for optimizer=adamw only; 0.0 = none
             # The backbone's learning rate, as a multiple of learning_rate; 0.0 freezes it.

@@ -77,9 +77,15 @@ def _with_path(argument: str) -> str:
 
 
 def _let_import_neighbours(config: str) -> None:
-    """Let a config file import files beside it, and `configs` as in a checkout."""
+    """Let a config file import files beside it, and `configs` as in a checkout.
+
+    They come first, as beside any Python program: a file of the same name in the folder where the
+    command is typed is not what the config means.
+    """
     if config:
-        sys.path.append(str(pathlib.Path(config).resolve().parent))
+        folder = pathlib.Path(config).resolve().parent
+        own = [folder, folder.parent] if folder.name == "configs" else [folder]
+        sys.path[:0] = map(str, own)
     if importlib.util.find_spec("configs") is None:
         sys.modules["configs"] = configs
 
@@ -110,10 +116,7 @@ def _where_raised(error: BaseException, config: str) -> str:
     lines = [frame.lineno for frame in stack if frame.filename == config]
     if not lines:
         return ""
-    hint = ""
-    if isinstance(error, ImportError) and error.name == "configs":
-        hint = "; the configs of the project are in noise2map_jax.configs"
-    return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}{hint}"
+    return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
 
 
 def _no_field(error: BaseException, argv: list[str]) -> str:

@@ -39,3 +39,9 @@ def test_a_single_pixel_is_enough_for_a_score(confusion, expected):
 
 def test_without_foreground_there_is_no_score():
     assert np.isnan(foreground_f1(np.array([[10, 0], [0, 0]])))
+
+
+def test_where_no_foreground_is_labelled_nothing_is_defined():
+    confusions = np.array([[[7, 3], [0, 0]], [[10, 0], [0, 0]], [[5, 3], [1, 1]]])
+    np.testing.assert_allclose(foreground_f1(confusions), [np.nan, np.nan, 1 / 3])
+    np.testing.assert_allclose(foreground_iou(confusions), [np.nan, np.nan, 1 / 5])
