@@ -1,5 +1,6 @@
 """The command line of the main program: arguments to flags, a mistake to one line."""
 
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -82,11 +83,15 @@ def _let_import_neighbours(config: str) -> None:
     They come first, as beside any Python program: a file of the same name in the folder where the
     command is typed is not what the config means.
     """
+    folder = pathlib.Path(config).resolve().parent
     if config:
-        folder = pathlib.Path(config).resolve().parent
-        own = [folder, folder.parent] if folder.name == "configs" else [folder]
-        sys.path[:0] = map(str, own)
-    if importlib.util.find_spec("configs") is None:
+        sys.path.insert(0, str(folder))
+    if config and folder.name == "configs":
+        # One package of both: a folder without __init__.py would lose to the project's.
+        spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
+        spec.submodule_search_locations = [str(folder), *configs.__path__]
+        sys.modules["configs"] = importlib.util.module_from_spec(spec)
+    elif importlib.util.find_spec("configs") is None:
         sys.modules["configs"] = configs
 
 

@@ -194,7 +194,7 @@ def test_what_is_not_defined_comes_last_and_in_no_mean(tmp_path, capsys, undefin
     write_run(tmp_path / "b", 0.7, 0.5)
     lines = call(capsys, tmp_path / "a", tmp_path / "b")
     assert lines[2].startswith("|    1 | b ")
-    assert lines[3].startswith("|      | a      |     n/a |      n/a |")
+    assert lines[3].startswith("|    - | a      |     n/a |      n/a |")
     assert lines[4:] == ["a is not ranked: its F1 is not defined on ss whu"]
 
 
