@@ -143,7 +143,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
 
 def _chosen(run: FinishedRun) -> str:
     validated = run.config.train.validate
-    return "which were the best on validation" if validated else "the last, without validation"
+    return "which scored best on validation" if validated else "the last, without validation"
 
 
 def _task(name: str, run: FinishedRun) -> str:
