@@ -32,11 +32,11 @@ def get_config() -> ConfigDict:
             tile_size=256,  # side of the records in pixels
             num_bands=3,  # bands of one image
             dtype="uint8",  # type of the images in the records: uint8 or uint16
-            # How image files became records: --bands, --alpha and --nodata of data_prep, (), auto
-            # and -1 where not given. They come from the dataset's manifest; maps read images alike.
+            # Bands of the image files that became records: --bands of data_prep, from the dataset's
+            # manifest; maps read the same. Empty = all but alpha.
             bands=(),
-            alpha="auto",
-            nodata=-1,
+            alpha="auto",  # what an alpha band was: --alpha of data_prep, likewise
+            nodata=-1,  # what --nodata of data_prep was, likewise; -1 = not given
             # Which sensor values become -1 and 1: value_range = those of data.value_range;
             # manifest = the 1st and 99th percentile of each band, from the dataset's manifest.
             scaling="value_range",
@@ -138,7 +138,9 @@ def get_config() -> ConfigDict:
             num_steps=0,  # length of training in steps; 0 = as num_epochs says
             optimizer="adam",  # adam or adamw
             learning_rate=1e-4,  # the peak, after warm-up
-            warmup_steps=0,  # steps in which the learning rate rises linearly; 0 = no warm-up
+            # Steps in which the learning rate rises linearly; 0 = no warm-up. A run that is no
+            # longer than this warms up for half of its steps, and says so.
+            warmup_steps=0,
             cosine=False,  # the learning rate falls to 0 along half a cosine; False = constant
             weight_decay=0.0,  # weight decay of kernels, for optimizer=adamw only; 0.0 = none
             # The backbone's learning rate, as a multiple of learning_rate; 0.0 freezes it.

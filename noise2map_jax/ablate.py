@@ -7,12 +7,14 @@ import jax
 from ml_collections import ConfigDict
 
 from noise2map_jax.devices.execution import create_execution
+from noise2map_jax.experiment.experiment import num_train_steps
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.study import openings
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.study.execution_choice import choose_execution
 from noise2map_jax.study.member_evaluator import MemberEvaluator
 from noise2map_jax.study.study import SPLIT, Member, Study, open_study
+from noise2map_jax.training.start_summary import warnings
 from noise2map_jax.training.trainer import Trainer
 
 
@@ -55,8 +57,20 @@ def _summary(study: Study) -> str:
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
         *([f"noise       mean over {draws} draws if Gaussian"] if draws else []),
         f"work folder {study.workdir}",
+        *(f"warning     {line}" for line in _warnings(study)),
     ]
     return "\n".join(lines)
+
+
+def _warnings(study: Study) -> list[str]:
+    """Say once what the start of any member's run would say."""
+    said: dict[str, None] = {}
+    for member in study.members:
+        experiment, records = member.run.experiment, member.objective.dataset.num_records("train")
+        steps = num_train_steps(experiment.config, records)
+        asked = member.variant.apply(study.config).train.warmup_steps
+        said |= dict.fromkeys(warnings(experiment, steps, asked))
+    return list(said)
 
 
 def _train_group(study: Study, group: Sequence[Member]) -> None:

@@ -5,6 +5,7 @@ foreground; and a threshold on brightness (one image) or on the mean absolute di
 with level and direction fitted on the training split.
 """
 
+import math
 import pathlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -15,13 +16,13 @@ from ml_collections import ConfigDict
 from noise2map_jax import strict_json
 from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset, open_dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.run_config import CONFIG, evaluated_config
 from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method import metrics
 from noise2map_jax.method.losses import IGNORE
 from noise2map_jax.method.tasks import get_task
+from noise2map_jax.page.number_text import percent_with_sign
 
 NUM_LEVELS = 256
 
@@ -64,10 +65,14 @@ def confusion_of_threshold(counts: np.ndarray, threshold: int, above: bool) -> n
 
 
 def fit_threshold(counts: np.ndarray) -> tuple[int, bool]:
-    """Find the level and direction with the best foreground F1."""
+    """Find the level and direction with the best foreground F1.
+
+    Args:
+        counts: [2, NUM_LEVELS]; the foreground occurs, else no F1 would be defined.
+    """
 
     def f1(option: tuple[int, bool]) -> float:
-        return float(np.nan_to_num(metrics.scores(confusion_of_threshold(counts, *option)).f1[1]))
+        return float(metrics.scores(confusion_of_threshold(counts, *option)).f1[1])
 
     return max(((t, above) for t in range(NUM_LEVELS + 1) for above in (True, False)), key=f1)
 
@@ -112,22 +117,29 @@ def baselines(
     def feature(record: Record) -> np.ndarray:
         return FEATURES[task.name](record, limits)
 
-    threshold, above = fit_threshold(count_levels(dataset.source("train"), feature))
-    counts = count_levels(dataset.source(split), feature)
-    rule = f"{feature_name(task.name)} {'>=' if above else '<'} {threshold} of {NUM_LEVELS} levels"
-    classes = ("background", "foreground")
+    counts, classes = count_levels(dataset.source(split), feature), ("background", "foreground")
     scores = {
-        "everything foreground": metrics.summary(confusion_of_threshold(counts, 0, True), classes),
-        rule: metrics.summary(confusion_of_threshold(counts, threshold, above), classes),
+        "everything foreground": metrics.summary(confusion_of_threshold(counts, 0, True), classes)
     }
+    fitted_on = count_levels(dataset.source("train"), feature)
+    if fitted_on[1].any():
+        threshold, above = fit_threshold(fitted_on)
+        side = ">=" if above else "<"
+        rule = f"{feature_name(task.name)} {side} {threshold} of {NUM_LEVELS} levels"
+        scores[rule] = metrics.summary(confusion_of_threshold(counts, threshold, above), classes)
+    else:
+        print("no threshold: train holds no foreground to fit it on")
+    if not counts[1].any():
+        print(f"{split} holds no foreground: its F1 and IoU are not defined")
     result = {"protocol": dataset.protocol(split), "scores": scores}
     folder = workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"baselines_{split}.json").write_text(strict_json.dumps(result, indent=2) + "\n")
     print(f"protocol: {result['protocol']}")
     for name, values in scores.items():
-        f1, iou = (number(100 * values[f"{m}/foreground"], ".2f") for m in ("f1", "iou"))
-        print(f"{name}: foreground F1 {f1} %, IoU {iou} %")
+        f1 = values["f1/foreground"]
+        iou = math.nan if math.isnan(f1) else values["iou/foreground"]
+        print(f"{name}: foreground F1 {percent_with_sign(f1)}, IoU {percent_with_sign(iou)}")
     return result
 
 

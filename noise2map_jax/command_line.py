@@ -1,5 +1,6 @@
 """The command line of the main program: arguments to flags, a mistake to one line."""
 
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -77,10 +78,20 @@ def _with_path(argument: str) -> str:
 
 
 def _let_import_neighbours(config: str) -> None:
-    """Let a config file import files beside it, and `configs` as in a checkout."""
+    """Let a config file import files beside it, and `configs` as in a checkout.
+
+    They come first, as beside any Python program: a file of the same name in the folder where the
+    command is typed is not what the config means.
+    """
+    folder = pathlib.Path(config).resolve().parent
     if config:
-        sys.path.append(str(pathlib.Path(config).resolve().parent))
-    if importlib.util.find_spec("configs") is None:
+        sys.path.insert(0, str(folder))
+    if config and folder.name == "configs":
+        # One package of both: a folder without __init__.py would lose to the project's.
+        spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
+        spec.submodule_search_locations = [str(folder), *configs.__path__]
+        sys.modules["configs"] = importlib.util.module_from_spec(spec)
+    elif importlib.util.find_spec("configs") is None:
         sys.modules["configs"] = configs
 
 
@@ -110,10 +121,7 @@ def _where_raised(error: BaseException, config: str) -> str:
     lines = [frame.lineno for frame in stack if frame.filename == config]
     if not lines:
         return ""
-    hint = ""
-    if isinstance(error, ImportError) and error.name == "configs":
-        hint = "; the configs of the project are in noise2map_jax.configs"
-    return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}{hint}"
+    return f"{config}, line {lines[-1]}: {type(error).__name__}: {error}"
 
 
 def _no_field(error: BaseException, argv: list[str]) -> str:

@@ -181,6 +181,9 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
         for name in (*classes, "mean"):
             values = (scores[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall"))
             lines.append(f"  {name:32}" + "".join(f"{number(100 * v, '.2f'):>11}" for v in values))
+        absent = [name for name in classes if math.isnan(scores[f"f1/{name}"])]
+        if absent and len(absent) < len(classes):
+            lines.append(f"  neither labelled nor predicted, so in no mean: {', '.join(absent)}")
         if math.isnan(scores["f1/foreground"]):
             lines.append("  these tiles hold no foreground: its F1 is not defined")
     return "\n".join(lines)

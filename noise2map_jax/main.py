@@ -109,7 +109,7 @@ def run() -> None:
     try:
         app.run(main, flags_parser=command_line.parse)
     except SystemExit as end:
-        asked = {"-h", *(dashes + name for dashes in ("-", "--") for name in HELP)}
+        asked = {"-h", "-?", *(dashes + name for dashes in ("-", "--") for name in HELP)}
         # absl ends with 1 after it has helped.
         raise SystemExit(0 if asked & set(sys.argv[1:]) else end.code) from None
     except (UserError, FloatingPointError) as error:

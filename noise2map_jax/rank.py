@@ -20,6 +20,7 @@ from absl import logging
 
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
+from noise2map_jax.page.number_text import UNDEFINED
 from noise2map_jax.study.result_rows import ResultRow, read_results
 
 
@@ -27,11 +28,13 @@ class RankedMethod(NamedTuple):
     """A method with its means in percent.
 
     Attributes:
-        rank: rank from 1, shared by methods with equal means; None if a dataset is missing.
+        rank: rank from 1, shared by methods with equal means; None if a dataset is missing, or a
+            score is not defined.
         name: name of the method.
-        f1: mean F1 over the datasets; None if a dataset is missing.
-        iou: mean IoU over the datasets; None if a dataset is missing.
-        f1_by_dataset: mean F1 over runs, by dataset.
+        f1: mean F1 over the datasets; None if a dataset is missing, NaN if a score of the method
+            is not defined.
+        iou: like `f1`, for IoU.
+        f1_by_dataset: mean F1 over runs, by dataset; NaN if it is not defined.
         runs_by_dataset: number of these runs, by dataset.
     """
 
@@ -47,25 +50,29 @@ def rank_methods(rows: list[ResultRow]) -> list[RankedMethod]:
     """Order methods by mean F1, and by mean IoU if F1 is equal to two decimals.
 
     Methods that lack a dataset come last, by name and without a rank: their means would be over
-    other datasets.
+    other datasets. A dataset on which no score is defined, because its split holds no foreground,
+    is in no mean. Methods of which another score is not defined come last, too.
     """
     datasets = {row.dataset for row in rows}
-    complete, incomplete = [], []
+    defined = {row.dataset for row in rows if not math.isnan(row.f1)}
+    complete, incomplete, undefined = [], [], []
     for name in sorted({row.method for row in rows}):
         own = {d: [r for r in rows if r.method == name and r.dataset == d] for d in datasets}
         found = {d: runs for d, runs in own.items() if runs}
         f1 = {d: _mean([r.f1 for r in runs]) for d, runs in found.items()}
         iou = {d: _mean([r.iou for r in runs]) for d, runs in found.items()}
         counts = {d: len(runs) for d, runs in found.items()}
-        if len(found) < len(datasets):
+        if not found.keys() >= (defined or datasets):
             incomplete.append(RankedMethod(None, name, None, None, f1, counts))
+        elif not defined or any(math.isnan(f1[d]) for d in defined):
+            undefined.append(RankedMethod(None, name, math.nan, math.nan, f1, counts))
         else:
-            means = _mean(list(f1.values())), _mean(list(iou.values()))
+            means = _mean([f1[d] for d in defined]), _mean([iou[d] for d in defined])
             complete.append(RankedMethod(None, name, *means, f1, counts))
     complete.sort(key=_order, reverse=True)
     orders = [_order(method) for method in complete]
     ranked = [m._replace(rank=orders.index(_order(m)) + 1) for m in complete]
-    return ranked + incomplete
+    return ranked + undefined + incomplete
 
 
 def _order(method: RankedMethod) -> tuple[float, float]:
@@ -99,7 +106,7 @@ def _datasets(methods: list[RankedMethod]) -> list[str]:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else UNDEFINED if math.isnan(value) else f"{value:.2f}"
 
 
 def format_table(cells: list[list[str]]) -> str:
@@ -119,10 +126,21 @@ def format_table(cells: list[list[str]]) -> str:
 
 
 def notes(methods: list[RankedMethod]) -> list[str]:
-    """List methods that lack a dataset, means over several runs, and scores that look wrong."""
+    """List what is not ranked and why, means over several runs, and scores that look wrong."""
     datasets, lines = _datasets(methods), []
+    empty = [
+        d
+        for d in datasets
+        if all(math.isnan(m.f1_by_dataset[d]) for m in methods if d in m.f1_by_dataset)
+    ]
+    for dataset in empty:
+        lines.append(f"{dataset} is in no mean: F1 is not defined, as its split has no foreground")
     for method in methods:
-        if lacking := [d for d in datasets if d not in method.f1_by_dataset]:
+        own = [d for d, f1 in method.f1_by_dataset.items() if math.isnan(f1) and d not in empty]
+        if own:
+            lines.append(f"{method.name} is not ranked: its F1 is not defined on {', '.join(own)}")
+        lacking = [d for d in datasets if d not in method.f1_by_dataset and d not in empty]
+        if lacking:
             lines.append(f"{method.name} is not ranked: it lacks {', '.join(lacking)}")
         several = {d: n for d, n in sorted(method.runs_by_dataset.items()) if n > 1}
         if several:

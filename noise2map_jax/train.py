@@ -50,7 +50,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> None:
             "another --workdir"
         )
     if jax.process_index() == 0:
-        print(start_summary(run, start, trainer.num_steps, changed), flush=True)
+        asked = config.train.warmup_steps
+        print(start_summary(run, start, trainer.num_steps, changed, asked), flush=True)
     (failure,) = trainer.train([run], workdir, start)
     if failure:
         raise FloatingPointError(f"{failure}, and run again: the last checkpoint is kept")
@@ -91,5 +92,7 @@ def finish(run: Run, validation: Validation | None, last_step: int) -> None:
         for name, objective in experiment.objectives.items():
             headline = result.evaluations[name].headline
             print(f"best step {step}: {headline} on {objective.protocol('val')}")
+        if result.choice:
+            print(result.choice)
         for path in written:
             print(f"report: {path}")

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.basics import strict_json
 from data_prep.basics.dataset import IGNORE
 from data_prep.basics.errors import UserError
 from data_prep.basics.parallel import ordered_map
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     print(table(description))
     if args.output is not None:
         path = Path(args.output) if args.output else dataset.folder / "describe.json"
-        text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+        text = strict_json.dumps(description, indent=1, ensure_ascii=False) + "\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"written to {path}")

@@ -1,6 +1,5 @@
 """Writes a small generated SpaceNet7, in its owner's layout or that of the paper's authors."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.warp import transform as reproject
 
+from data_prep.basics import strict_json
 from data_prep.drawing.scenes import series
 from data_prep.miniatures.footprints import polygons
 
@@ -109,7 +109,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
         ):
             path = folder / name / f"{truth.stem}_Buildings.geojson"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(_collection(shapes, crs)), encoding="utf-8")
+            path.write_text(strict_json.dumps(_collection(shapes, crs)), encoding="utf-8")
 
 
 def write_authors(output: Path, *, seed: int, size: int) -> None:
@@ -130,7 +130,9 @@ def write_authors(output: Path, *, seed: int, size: int) -> None:
         year, month = truth.date
         entry = {"aoi_id": truth.area, "index": len(months), "year": year, "month": month}
         months.append(entry | {"mask": truth.cloud is not None, "label": True})
-    (output / "metadata_train.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    (output / "metadata_train.json").write_text(
+        strict_json.dumps(metadata, indent=1), encoding="utf-8"
+    )
 
 
 def _moved(shape: shapely.Geometry, transform: rasterio.Affine) -> shapely.Geometry:

@@ -1,6 +1,5 @@
 """Writes a small generated xView2 / xBD: pairs of two disasters in the owner's splits."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import shapely
 from PIL import Image
 from scipy import ndimage
 
+from data_prep.basics import strict_json
 from data_prep.basics.dataset import IGNORE
 from data_prep.drawing.scenes import segmentation_scene
 from data_prep.miniatures.footprints import polygons
@@ -100,7 +100,7 @@ def write(output: Path, *, seed: int, size: int) -> None:
             _save(image, output / pair.split / "images" / f"{stem}.png")
             label = output / pair.split / "labels" / f"{stem}.json"
             label.parent.mkdir(parents=True, exist_ok=True)
-            label.write_text(json.dumps(_label(pair, date)), encoding="utf-8")
+            label.write_text(strict_json.dumps(_label(pair, date)), encoding="utf-8")
 
 
 def write_authors(output: Path, *, seed: int, size: int) -> None:

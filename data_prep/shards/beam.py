@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from data_prep.basics import strict_json
 from data_prep.basics.errors import UserError
 from data_prep.basics.progress import progress_bar
 
@@ -158,7 +159,7 @@ def _leave_result(function: Callable[[Item], Any], element: tuple[Path, Item]) -
         # A mistake of the user or a full disk: another attempt would not help.
         result = {"error": str(error)}
     attempt = part.with_name(f"{part.name}.{uuid.uuid4().hex}")
-    attempt.write_text(json.dumps(result), encoding="utf-8")
+    attempt.write_text(strict_json.dumps(result), encoding="utf-8")
     os.replace(attempt, part)
 
 

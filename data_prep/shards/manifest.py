@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.basics import strict_json
 from data_prep.basics.dataset import IGNORE, TASKS, Dataset
 from data_prep.basics.errors import UserError
 from data_prep.reading import places
@@ -101,7 +102,7 @@ def version_dir(data_dir: Path, name: str) -> Path:
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest into the folder in which a version is being built."""
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    text = strict_json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
 
 
@@ -193,7 +194,27 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
         )
     if shared := places.shared(manifest["splits"]):
         lines.append(f"warning: {shared}")
+    if without := _without_foreground(manifest["splits"]):
+        lines.append(f"warning: {without}")
     return "\n".join(lines)
+
+
+def _without_foreground(splits: Mapping[str, Any]) -> str:
+    """Say in which splits nothing but background is labelled; empty if in none."""
+    pixels = {
+        split: entry["class_pixels"]
+        for split, entry in splits.items()
+        if entry["num_records"] and "class_pixels" in entry
+    }
+    empty = [split for split, counts in pixels.items() if not sum(counts[1:])]
+    if not empty:
+        return ""
+    told = ", ".join(f"{s} (0 of {sum(pixels[s]):,} labelled pixels)" for s in empty)
+    where = "any split: " if len(empty) == len(pixels) else ""
+    return (
+        f"no foreground in {where}{told}; F1 is not defined there: look at the masks, or divide the"
+        " scenes otherwise"
+    )
 
 
 def _fractions(classes: Iterable[str], entry: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from noise2map_jax.experiment.components import (
     create_problem,
     create_process,
 )
+from noise2map_jax.experiment.experiment import shortened_warmup
 from noise2map_jax.experiment.task_configs import task_configs, task_weight
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
@@ -69,7 +70,10 @@ def create_abstract_step(config: ConfigDict, mesh: Mesh) -> AbstractStep:
     }
     steps = options.num_steps or options.warmup_steps + ANY_LENGTH
     rate = optimizer.learning_rate_schedule(
-        options.learning_rate, steps, warmup_steps=options.warmup_steps, cosine=options.cosine
+        options.learning_rate,
+        steps,
+        warmup_steps=shortened_warmup(options.warmup_steps, steps),
+        cosine=options.cosine,
     )
     step, init = execution.jit(*step_and_init(config, model, problems, rate, mesh))
     key = jax.eval_shape(jax.random.key, 0)

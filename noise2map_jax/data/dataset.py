@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 
 # Fields that describe the records, under the same names in a config and in the manifest.
@@ -33,7 +34,7 @@ class Dataset:
     @property
     def digest(self) -> str:
         """SHA-256 over the checksums of the shards; it changes when a record does."""
-        checksums = json.dumps(self.manifest["shards"], sort_keys=True)
+        checksums = strict_json.dumps(self.manifest["shards"], sort_keys=True)
         return hashlib.sha256(checksums.encode()).hexdigest()
 
     @property

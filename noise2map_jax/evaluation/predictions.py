@@ -14,6 +14,7 @@ from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.evaluation.evaluator import MapEvaluation
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
+from noise2map_jax.page.number_text import percent_with_sign
 from noise2map_jax.pictures import prediction_rows
 from noise2map_jax.steps.eval_step import predict_step
 
@@ -85,8 +86,8 @@ def save_predictions(
     Returns:
         The picture, [H, W, 3] uint8.
     """
-    f1 = evaluation.summary()["f1/foreground"]
-    title = f"{objective.dataset.name}, {split}: foreground F1 {100 * f1:.2f} % over all tiles"
+    f1 = percent_with_sign(evaluation.summary()["f1/foreground"])
+    title = f"{objective.dataset.name}, {split}: foreground F1 {f1} over all tiles"
     picture = prediction_rows.draw_predictions(rows, objective.problem.value_range, title)
     prediction_rows.save_png(picture, path)
     return picture

@@ -12,6 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 import noise2map_jax
+from noise2map_jax import strict_json
 from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import fields
@@ -126,7 +127,7 @@ def _short(value: Any) -> str:
 
 def _gather(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Exchange JSON between all processes; return one entry a process, in their order."""
-    text = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    text = np.frombuffer(strict_json.dumps(content).encode(), np.uint8)
     longest = int(np.max(multihost_utils.process_allgather(np.int32(text.size))))
     padded = np.pad(text, (0, longest - text.size))
     rows = multihost_utils.process_allgather(padded)

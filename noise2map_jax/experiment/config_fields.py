@@ -8,6 +8,8 @@ from typing import Any
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
+
 _SECTION = re.compile(r"^tasks\.[^.]+\.")  # section of one task; its fields repeat the common names
 
 Changes = dict[str, tuple[Any, Any]]  # field -> value before and after
@@ -30,7 +32,7 @@ def fields(config: ConfigDict, *, without: Collection[str] = ()) -> dict[str, An
         config: the config.
         without: names of fields to leave out; a name that ends in a dot is a whole section.
     """
-    content = json.loads(json.dumps(config.to_dict()))
+    content = json.loads(strict_json.dumps(config.to_dict()))
     flat = traverse_util.flatten_dict(content, sep=".")
     return {name: value for name, value in flat.items() if not is_among(name, without)}
 

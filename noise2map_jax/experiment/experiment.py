@@ -109,6 +109,10 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         )
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_bands(resolve_scaling(config, datasets, trained), datasets, trained)
+    sizes = [entry["num_records"] for d in datasets.values() if (entry := d.splits.get("train"))]
+    if sizes:  # `config` is a copy by now: the run keeps the warm-up that it is trained with
+        steps = num_train_steps(config, max(sizes))
+        config.train.warmup_steps = shortened_warmup(config.train.warmup_steps, steps)
     model, mesh = create_model(config), create_mesh(config.mesh.fsdp)
     views = task_configs(config)
     objectives = {
@@ -157,3 +161,11 @@ def num_train_steps(config: ConfigDict, num_records: int) -> int:
     if config.train.num_steps > 0:
         return config.train.num_steps
     return max(1, math.ceil(config.train.num_epochs * num_records / config.train.batch_size))
+
+
+def shortened_warmup(warmup_steps: int, num_steps: int) -> int:
+    """Return the steps of warm-up that a run has: half of it where it is no longer than asked.
+
+    So a short trial of a config, which gives num_steps alone, still reaches the full learning rate.
+    """
+    return warmup_steps if warmup_steps < num_steps else num_steps // 2

@@ -22,6 +22,7 @@ _READING = _ANYTIME | May.BE_OF_HOST | May.BE_EVALUATED
 RULES: dict[str, tuple[May, str]] = {
     "train.num_steps": (May.GO_ON, "continues the same training"),
     "train.num_epochs": (May.GO_ON, "continues the same training"),
+    "train.warmup_steps": (May.GO_ON, "is shorter in a run that was first asked to be short"),
     "train.eval_every_steps": (May.GO_ON, "changes the steps that the best is chosen among"),
     "train.log_every_steps": (_ANYTIME, "changes only what is logged"),
     "train.write_report": (_ANYTIME, "changes only what is written about the run"),

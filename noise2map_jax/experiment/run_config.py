@@ -13,6 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import (
     Changes,
@@ -59,7 +60,7 @@ def save_config(
         digests: digests of the run's datasets, by task.
     """
     content = {"format": FORMAT, "datasets": dict(digests or {})} | config.to_dict()
-    _write(workdir / CONFIG, json.dumps(content, indent=2) + "\n")
+    _write(workdir / CONFIG, strict_json.dumps(content, indent=2) + "\n")
 
 
 def load_config(workdir: pathlib.Path) -> ConfigDict:
@@ -121,7 +122,7 @@ def record_config(
     elif changed := changes(load_config(workdir), config):
         path = workdir / HISTORY
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        _write(path, before + json.dumps({"step": step, "changes": changed}) + "\n")
+        _write(path, before + strict_json.dumps({"step": step, "changes": changed}) + "\n")
 
 
 def check_going_on(

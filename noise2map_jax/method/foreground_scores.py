@@ -1,4 +1,8 @@
-"""Foreground scores of many confusion matrices at once."""
+"""Foreground scores of many confusion matrices at once.
+
+Where no foreground is labelled, no foreground score is defined, whatever is predicted: the formula
+of F1 would give 0 to a network with one false pixel and nothing to one that makes no mistake.
+"""
 
 import numpy as np
 
@@ -11,15 +15,22 @@ def foreground_f1(confusions: np.ndarray) -> np.ndarray:
 
     Returns:
         [...] float64, as fractions of 1, like `f1/foreground` of `metrics.summary`. Classes in
-        neither labels nor predictions are left out; NaN if no class remains.
+        neither labels nor predictions are left out; NaN if no foreground is labelled.
     """
-    return _mean_of_defined(_class_f1(confusions))
+    means = _mean_of_defined(_class_f1(confusions))
+    return np.where(has_labelled_foreground(confusions), means, np.nan)
 
 
 def foreground_iou(confusions: np.ndarray) -> np.ndarray:
     """Compute the mean IoU of the foreground classes; arguments as in `foreground_f1`."""
     f1 = _class_f1(confusions)
-    return _mean_of_defined(f1 / (2 - f1))
+    means = _mean_of_defined(f1 / (2 - f1))
+    return np.where(has_labelled_foreground(confusions), means, np.nan)
+
+
+def has_labelled_foreground(confusions: np.ndarray) -> np.ndarray:
+    """Whether the labels hold any class but the first, [...] bool; arguments as above."""
+    return np.asarray(confusions)[..., 1:, :].sum(axis=(-2, -1)) > 0
 
 
 def foreground_pixels(confusions: np.ndarray) -> np.ndarray:

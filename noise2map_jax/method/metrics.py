@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.method.losses import IGNORE
 
 
@@ -94,19 +95,18 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
     Returns:
         `f1/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>` of each class,
         `<metric>/mean` over the classes, `f1/foreground` (the mean F1 of all classes except the
-        first) and `accuracy`. NaN: not defined. Without any foreground in the labels
-        `f1/foreground` is not defined either, though a network that sees some there has an F1 of 0.
+        first) and `accuracy`. Means leave out classes that are neither labelled nor predicted,
+        whose scores are NaN. `f1/foreground` is not defined (NaN) where no foreground is labelled,
+        see `foreground_scores`.
     """
-    result = scores(confusion)
-    has_foreground = np.asarray(confusion)[1:].sum() > 0
-    named: dict[str, float] = {
-        "f1/foreground": _mean(result.f1[1:]) if has_foreground else float("nan")
-    }
+    result, foreground = scores(confusion), float(foreground_f1(confusion))
+    named: dict[str, float] = {"f1/foreground": foreground}
     for metric in ("f1", "iou", "precision", "recall"):
         values = getattr(result, metric)
         named |= {f"{metric}/{name}": float(v) for name, v in zip(classes, values, strict=True)}
         named[f"{metric}/mean"] = _mean(values)
-    return named | {"accuracy": result.accuracy}
+    # Once more: a class may be called "foreground" itself.
+    return named | {"f1/foreground": foreground, "accuracy": result.accuracy}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -91,7 +91,15 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "signed_percent", "signed", "p_value", "detectable", "sort_value"):
+    for name in (
+        "percent",
+        "signed_percent",
+        "signed",
+        "p_value",
+        "detectable",
+        "sort_value",
+        "percent_with_sign",
+    ):
         environment.filters[name] = getattr(number_text, name)
     environment.tests["known"] = number_text.is_known
     return environment

@@ -1,11 +1,11 @@
 """Content of a training run's page: validation scores, learning curves, predictions."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from noise2map_jax import strict_json
 from noise2map_jax.evaluation.evaluator import Evaluation, MapEvaluation
 from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.page.content import ClassScore, RunPage
@@ -20,6 +20,7 @@ def run_page(
     rows: Sequence[PredictedRecord],
     workdir: pathlib.Path,
     command: str,
+    notes: tuple[str, ...] = (),
 ) -> RunPage:
     """Gather the page's content for one task of a run.
 
@@ -30,6 +31,7 @@ def run_page(
         rows: predictions of the best parameters for a few records of that split.
         workdir: the run's work folder.
         command: the command that started the run.
+        notes: what must be known of its scores, one line each.
     """
     config, name = experiment.config, objective.task.name
     loss = f"train/loss/{name}" if len(experiment.objectives) > 1 else "train/loss"
@@ -39,9 +41,10 @@ def run_page(
         title=f"{name} on {objective.dataset.name}",
         protocol=f"{evaluation.headline} on {objective.protocol('val')}",
         command=command,
-        config=json.dumps(config.to_dict(), indent=2),
+        config=strict_json.dumps(config.to_dict(), indent=2),
         scores=_class_scores(evaluation) if isinstance(evaluation, MapEvaluation) else (),
         classes=tuple(objective.config.data.classes),
+        notes=notes,
         samples=drawn_samples(workdir / "report", experiment.file_name("samples_*.png", name)),
         curves=(learning_curve(workdir, name, config.seed, loss=loss, f1=f1),),
         noised=(noised_inputs(objective, first, name),),

@@ -43,7 +43,8 @@ def write_report(
                 writer.write_image(step, tag, picture)
                 paths.append(path)
         path = folder / experiment.file_name("index.html", name)
-        page = run_page(experiment, objective, evaluation, rows, workdir, command_line())
+        notes = (result.choice,) if result.choice else ()
+        page = run_page(experiment, objective, evaluation, rows, workdir, command_line(), notes)
         write_page(render_run(page), path)
         paths.append(path)
     return paths

@@ -57,7 +57,7 @@ def learning_rate_schedule(
     """
     if not 0 <= warmup_steps < max(num_steps, 1):
         raise UserError(
-            f"warmup_steps is {warmup_steps}; expected 0 or more, and less than num_steps = "
+            f"train.warmup_steps is {warmup_steps}; expected 0 or more, and less than num_steps = "
             f"{num_steps}"
         )
     after = num_steps - warmup_steps

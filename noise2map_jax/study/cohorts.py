@@ -8,6 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
+from noise2map_jax import strict_json
 from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.field_rules import May, names
 from noise2map_jax.study.study import Member, Study
@@ -95,12 +96,12 @@ def _folder(study: Study, members: Sequence[Member], kind: str, num_members: int
     for member in members:
         lasting = fields(member.run.experiment.config, without=names(May.GO_ON_IN_STUDY))
         content += [member.run.workdir.name, lasting]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(strict_json.dumps(content, sort_keys=True).encode()).hexdigest()
     return study.workdir / "cohorts" / digest[:16]
 
 
 def _write(path: pathlib.Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content) + "\n")
+    temporary.write_text(strict_json.dumps(content) + "\n")
     os.replace(temporary, path)

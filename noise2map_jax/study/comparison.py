@@ -27,8 +27,8 @@ class VariantSummary:
         iou_std: like `f1_std`, for the foreground IoU.
         estimate: `f1` with its standard errors; None without seeds.
         f1_by_seed: [S] foreground F1 of the whole split.
-        f1_by_place: [M] mean over seeds of the foreground F1 of a place; NaN if for some seed the
-            place has no foreground, neither labelled nor predicted.
+        f1_by_place: [M] mean over seeds of the foreground F1 of a place; NaN if the place has
+            no labelled foreground.
     """
 
     name: str

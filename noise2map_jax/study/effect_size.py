@@ -14,7 +14,7 @@ class PairedEffect(NamedTuple):
 
     Attributes:
         size: matched-pairs rank-biserial correlation, from -1 (all differences are negative) to 1
-            (all are positive); 0 if no pair differs.
+            (all are positive); 0 if no pair differs, NaN if there is no pair.
         num_pairs: number of pairs with a defined difference, including differences of 0.
     """
 
@@ -35,6 +35,6 @@ def rank_biserial(differences: np.ndarray) -> PairedEffect:
     defined = np.round(differences[~np.isnan(differences)], DECIMALS)
     nonzero = defined[defined != 0]
     if not nonzero.size:
-        return PairedEffect(0.0, len(defined))
+        return PairedEffect(0.0 if len(defined) else float("nan"), len(defined))
     ranks = stats.rankdata(np.abs(nonzero))
     return PairedEffect(float((ranks * np.sign(nonzero)).sum() / ranks.sum()), len(defined))

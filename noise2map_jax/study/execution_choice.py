@@ -90,4 +90,4 @@ def _circumstances(run: Run) -> str:
     config, device = run.experiment.config, jax.devices()[0]
     parts = [config[name].to_dict() for name in ("model", "train", "mesh", "augment", "data")]
     parts += [config.task, device.device_kind, jax.device_count()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(strict_json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -60,7 +60,7 @@ class Estimate:
             return f"{_count(self.num_seeds, 'seed')}, at least {MIN_SEEDS} are needed"
         if self.num_places < MIN_PLACES:
             return f"{_count(self.num_places, 'place')}, at least {MIN_PLACES} are needed"
-        return "no foreground for some seed" if np.isnan(self.mean) else ""
+        return "no foreground is labelled" if np.isnan(self.mean) else ""
 
     def half_width(self, alpha: float) -> np.ndarray:
         """Half the width of the interval with confidence 1 - alpha: [...].

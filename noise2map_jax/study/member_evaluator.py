@@ -1,8 +1,8 @@
 """Evaluation of a study's trained members on a split, and over timesteps."""
 
 import hashlib
-import json
 
+from noise2map_jax import strict_json
 from noise2map_jax.evaluation.evaluator import MapEvaluator
 from noise2map_jax.evaluation.sweep import TimestepSweep, timestep_grid
 from noise2map_jax.experiment.run import restore_best
@@ -32,7 +32,7 @@ class MemberEvaluator:
         self._num_timesteps = num_timesteps
         self._evaluate = MapEvaluator(objective, mesh, split)
         self._sweep = TimestepSweep(objective, mesh, split)
-        manifest = json.dumps(objective.dataset.manifest, sort_keys=True)
+        manifest = strict_json.dumps(objective.dataset.manifest, sort_keys=True)
         self._data = hashlib.sha256(manifest.encode()).hexdigest()
 
     def __call__(self, member: Member) -> None:
@@ -44,7 +44,7 @@ class MemberEvaluator:
         asked = [self.split, timesteps.tolist(), self._data]
         if draws := member.objective.num_noise_draws:
             asked.append({"num_noise_draws": draws})
-        question = json.dumps(asked)
+        question = strict_json.dumps(asked)
         before = member_result.load(run.workdir, self.split)
         if before and before.question == question:
             return

@@ -11,6 +11,7 @@ import pathlib
 import time
 from typing import NamedTuple
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.field_rules import May, names
@@ -87,7 +88,7 @@ def digest(study: Study) -> str:
         [member.name, result.step, fields(member.run.experiment.config, without=names(May.GO_ON))]
         for member, result in _results(study)
     ]
-    return hashlib.sha256(json.dumps(networks, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(strict_json.dumps(networks, sort_keys=True).encode()).hexdigest()
 
 
 def describe(study: Study) -> str:
@@ -117,5 +118,5 @@ def _append(workdir: pathlib.Path, opening: Opening) -> None:
     entries = [entry._asdict() for entry in (*load(workdir), opening)]
     path = workdir / FILE
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(entries, indent=2) + "\n")
+    temporary.write_text(strict_json.dumps(entries, indent=2) + "\n")
     os.replace(temporary, path)

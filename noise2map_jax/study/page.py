@@ -1,12 +1,12 @@
 """Content of a study's page, gathered from its members."""
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from noise2map_jax import strict_json
 from noise2map_jax.evaluation.predictions import RecordPredictor, spread
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.method.foreground_scores import foreground_f1
@@ -57,14 +57,15 @@ def study_page(
         f"{len(config.study.seeds)} seeds",
         protocol=objective.protocol(SPLIT),
         command=command,
-        config=json.dumps(config.to_dict(), indent=2),
+        config=strict_json.dumps(config.to_dict(), indent=2),
         reference=comparison.reference,
         ranking=_ranking(study, comparison, SPLIT, _of_the_best(curves)),
         test_note=test_note,
         final=_ranking(study, final, "test") if final else None,
         classes=tuple(config.data.classes),
-        notes=tuple(
-            f"{member.name} failed and is left out: {reason}" for member, reason in failures
+        notes=(
+            *undefined_scores(study, comparison),
+            *(f"{member.name} failed and is left out: {reason}" for member, reason in failures),
         ),
         sweeps=_sweeps(study, done),
         curves=curves,
@@ -78,6 +79,20 @@ def study_page(
             tuple(variant.name for variant in comparison.variants),
             np.stack([variant.f1_by_place for variant in comparison.variants], axis=1),
         ),
+    )
+
+
+def undefined_scores(study: Study, comparison: Comparison, split: str = SPLIT) -> tuple[str, ...]:
+    """Say that variants cannot be ranked or compared, if the split holds no foreground."""
+    if not any(v.seeds and math.isnan(v.f1) for v in comparison.variants):
+        return ()
+    tiles = study.members[0].objective.dataset.num_records(split)
+    return (
+        f"None of the {tiles} tiles of {split} holds foreground: F1 is not defined, variants are "
+        "neither ranked nor compared, and the lowest validation loss chose each member's parameters"
+        if split == SPLIT
+        else f"None of the {tiles} tiles of {split} holds foreground: F1 is not defined, and "
+        "variants are neither ranked nor compared",
     )
 
 
@@ -163,11 +178,14 @@ def _sweeps(study: Study, done: Results) -> tuple[Sweep, ...]:
         # A low contrast hides the difference between dates only if dates are exchanged.
         swaps = bool(process.mix.swap) or options.kind != "structured"
         is_pair = len(member.objective.task.image_keys) > 1 and swaps
+        f1 = np.stack([foreground_f1(r.sweep) for _, r in pairs])
+        if np.isnan(f1).all():
+            continue  # no foreground is labelled, so there is nothing to draw
         sweeps.append(
             Sweep(
                 variant=name,
                 timesteps=result.timesteps,
-                f1=np.stack([foreground_f1(r.sweep) for _, r in pairs]),
+                f1=f1,
                 contrast=np.asarray(contrast(process.signal, process.noise)) if is_pair else None,
                 schedule=options.schedule if options.kind == "structured" else options.kind,
             )

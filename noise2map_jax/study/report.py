@@ -11,7 +11,7 @@ from noise2map_jax.study import member_result, openings, tables
 from noise2map_jax.study.cohorts import failure_of
 from noise2map_jax.study.comparison import Comparison, compare
 from noise2map_jax.study.member_result import MemberResult
-from noise2map_jax.study.page import Results, sample_of, study_page
+from noise2map_jax.study.page import Results, sample_of, study_page, undefined_scores
 from noise2map_jax.study.study import SPLIT, Member, Study
 from noise2map_jax.study.variant_scores import VariantScores
 
@@ -84,6 +84,8 @@ def _write_tables(study: Study, comparison: Comparison, split: str, path: pathli
     path.with_suffix(".md").write_text(markdown)
     path.with_suffix(".tex").write_text(tables.to_latex(comparison, sample))
     print(f"\n{protocol}\n\n{markdown}")
+    for line in undefined_scores(study, comparison, split):
+        print(f"warning: {line}")
     print("\n".join(difference.verdict for difference in comparison.differences))
 
 

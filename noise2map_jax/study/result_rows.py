@@ -12,6 +12,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import load_config
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method.tasks import get_task
+from noise2map_jax.page.number_text import UNDEFINED
 
 COLUMNS = ("method", "dataset", "f1", "iou")
 # Tables of a study by split.
@@ -27,8 +28,8 @@ class ResultRow(NamedTuple):
     Attributes:
         method: name of the method.
         dataset: task and dataset, such as "ss whu"; scores are compared only within one of these.
-        f1: foreground F1 in percent.
-        iou: foreground IoU in percent.
+        f1: foreground F1 in percent; NaN if it is not defined: no foreground is labelled.
+        iou: foreground IoU in percent; NaN with `f1`.
         protocol: one line about the data and classes scored; this and the next three fields are
             None if a table does not have them.
         records: digest of the dataset.
@@ -213,9 +214,7 @@ def _read_scores(
             f"step {max(best)}; evaluate the run again: {evaluation}"
         )
     defined = [value for value in ious if not math.isnan(value)]
-    if math.isnan(f1) or not defined:
-        raise UserError(f"{path}: F1 is not defined: the split has no foreground; leave it out")
-    iou = sum(defined) / len(defined)
+    iou = math.nan if math.isnan(f1) or not defined else sum(defined) / len(defined)
     return ResultRow(
         method,
         f"{task} {dataset}",
@@ -289,12 +288,17 @@ def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow
         raise UserError(f"{where}: {'dataset' if method else 'method'} is empty")
     values = []
     for name, text in zip(COLUMNS[2:], numbers, strict=True):
+        if text == UNDEFINED:
+            values.append(math.nan)
+            continue
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if math.isnan(value):
-            raise UserError(f"{where}: {name} is {text!r}; expected a number in percent")
+            raise UserError(
+                f"{where}: {name} is {text!r}; expected a number in percent, or {UNDEFINED}"
+            )
         if not 0 <= value <= 100:
             raise UserError(f"{where}: {name} is {text}; expected 0 to 100 percent")
         values.append(value)

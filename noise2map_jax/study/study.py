@@ -1,18 +1,20 @@
 """A study: named variants of an experiment times seeds, in groups that share an executable."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_fields import describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.experiment.field_rules import May
 from noise2map_jax.experiment.run_config import CONFIG, check_going_on
+from noise2map_jax.study.record import record
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
 
@@ -169,9 +171,8 @@ def _check_trained(study: Study) -> None:
                 may=May.GO_ON_IN_STUDY,
                 remedy="choose another name for the variant or another --workdir",
             )
-    study.workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(study.config.to_dict(), indent=2) + "\n"
-    (study.workdir / "study.json").write_text(text)
+    if changed := record(study.config, study.workdir):
+        print(f"changed since this study was started: {describe(changed)}", flush=True)
 
 
 def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path) -> Run:
@@ -196,4 +197,4 @@ def _static(experiment: Experiment) -> Any:
         [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(objective.process)]
         for objective in experiment.objectives.values()
     ]
-    return problems, shapes, json.dumps(experiment.config.train.to_dict(), sort_keys=True)
+    return problems, shapes, strict_json.dumps(experiment.config.train.to_dict(), sort_keys=True)

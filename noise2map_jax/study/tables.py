@@ -41,6 +41,8 @@ def to_csv(
 ) -> str:
     """Write all numbers in percent, one row a variant; unknown ones are empty.
 
+    F1 and IoU that are not defined, because no foreground is labelled, are n/a.
+
     The intervals of differences hold together for all `comparisons`; each interval of F1 holds
     alone.
 
@@ -61,8 +63,9 @@ def to_csv(
         row: dict[str, object] = {
             "method": variant.name,
             "dataset": dataset,
-            "f1": _percent(variant.f1),
-            "iou": _percent(variant.iou),
+            # `rank` reads n/a as not defined, and takes an empty cell for a mistake.
+            "f1": _percent(variant.f1) or "n/a",
+            "iou": _percent(variant.iou) or "n/a",
             "split": sample.split,
             "f1_std": _percent(variant.f1_std),
             "f1_low": low,
@@ -141,16 +144,20 @@ def _rows(comparison: Comparison) -> list[list[str]]:
             "seen in 4 of 5",
         ]
     ]
-    scored = sorted(comparison.variants, key=lambda v: -v.f1 if math.isfinite(v.f1) else math.inf)
+    scored = sorted(
+        comparison.variants,
+        # Last come those without a score: first not defined, then failed.
+        key=lambda v: (math.isnan(v.f1), not v.seeds, 0.0 if math.isnan(v.f1) else -v.f1),
+    )
     for variant in scored:
         difference = differences.get(variant.name)
         rows.append(
             [
                 variant.name,
                 str(len(variant.seeds)),
-                _with_deviation(variant.f1, variant.f1_std),
+                _with_deviation(variant.f1, variant.f1_std) if variant.seeds else "failed",
                 _interval(variant.interval, variant.refusal),
-                _with_deviation(variant.iou, variant.iou_std),
+                _with_deviation(variant.iou, variant.iou_std) if variant.seeds else "failed",
                 *_difference(difference),
             ]
         )
@@ -160,7 +167,8 @@ def _rows(comparison: Comparison) -> list[list[str]]:
 def _difference(difference: Difference | None) -> list[str]:
     if difference is None or not difference.seeds:
         return ["", "", "", ""]
-    cells = [f"{100 * difference.f1:+.2f}", _interval(difference.interval, difference.refusal)]
+    points = f"{100 * difference.f1:+.2f}" if math.isfinite(difference.f1) else "n/a"
+    cells = [points, _interval(difference.interval, difference.refusal)]
     if difference.interval is None:
         return [*cells, "", ""]
     p = "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
@@ -170,7 +178,7 @@ def _difference(difference: Difference | None) -> list[str]:
 
 def _with_deviation(mean: float, deviation: float) -> str:
     if not math.isfinite(mean):
-        return "failed"
+        return "n/a"
     return f"{100 * mean:.2f}" + (f" ± {100 * deviation:.2f}" if math.isfinite(deviation) else "")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from noise2map_jax.devices import checkpoint
+from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.run_config import record_config
 from noise2map_jax.training.train_log import TrainLog
@@ -80,7 +81,7 @@ class Learner:
             self._checkpoints.save_best(step, params, score)
         draw_samples(self._experiment, params, step, self._writer, self._workdir)
         self._log.restart_clock()
-        return f"loss {self._log.last_loss:.4f}, val {result.headline()}"
+        return f"loss {number(self._log.last_loss, '.4f')}, val {result.headline()}"
 
     def keep(self, params: Any, step: int) -> None:
         """Save parameters as the best without a score: those of the last step, not validated."""

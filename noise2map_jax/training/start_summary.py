@@ -4,14 +4,16 @@ import jax
 
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
-from noise2map_jax.experiment.experiment import Objective
+from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.training.trainer import Run, Start
 
 LENGTH = {"train.num_steps", "train.num_epochs"}
 
 
-def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> str:
+def start_summary(
+    run: Run, start: Start, num_steps: int, changed: Changes, warmup_asked: int
+) -> str:
     """Describe the coming training of one network, in a few lines.
 
     Args:
@@ -19,6 +21,7 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
         start: the state that training starts from.
         num_steps: number of steps of the whole run.
         changed: fields that changed since the run was started.
+        warmup_asked: `train.warmup_steps` of the requested config.
     """
     experiment, workdir = run.experiment, run.workdir
     config, mesh, params = experiment.config, experiment.mesh, start.state.params
@@ -35,7 +38,6 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
     lines = []
     for objective in experiment.objectives.values():
         lines += _about(objective, several)
-        lines += [f"warning     {line}" for line in missing_classes(objective)]
     lines += [
         f"parameters  {rest:,}, of which backbone {backbone:,}{trained}",
         f"precision   {precision}",
@@ -45,6 +47,7 @@ def start_summary(run: Run, start: Start, num_steps: int, changed: Changes) -> s
         f"device, {config.train.num_microbatches} micro-batch(es)",
         f"steps       {num_steps:,}" + (f", resuming at {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
+        *(f"warning     {line}" for line in warnings(experiment, num_steps, warmup_asked)),
     ]
     if changed:
         lines.append(f"changed since this run was started: {describe(changed)}")
@@ -72,35 +75,61 @@ def _about(objective: Objective, several: bool) -> list[str]:
     ]
 
 
-def missing_classes(objective: Objective) -> list[str]:
-    """Say which classes never occur in train or val, and what that means, a sentence each."""
-    entries = objective.dataset.splits
-    if not objective.task.has_classes or "class_pixels" not in entries["train"]:
-        return []
-    dataset, classes = objective.dataset, objective.config.data.classes
-    lines = []
-    counts = dataset.class_pixels("train")
-    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if absent:
-        lines.append(f"train holds no pixel of {', '.join(absent)}: nothing can be learned of it")
-    if not objective.config.train.validate:
-        return lines
-    counts = dataset.class_pixels("val")
-    if not sum(counts):
+def warnings(experiment: Experiment, num_steps: int, warmup_asked: int) -> list[str]:
+    """Say what of the data cannot be learned or measured, and what is done otherwise than asked.
+
+    Args:
+        experiment: the experiment.
+        num_steps: number of steps of the whole run.
+        warmup_asked: `train.warmup_steps` of the requested config.
+
+    Returns:
+        A sentence each.
+    """
+    objectives = experiment.objectives.values()
+    lines = [line for objective in objectives for line in _missing_classes(objective)]
+    without = [o for o in objectives if _counts(o, "val") and not sum(_counts(o, "val")[1:])]
+    if without and experiment.config.train.validate:
+        names = {o.task.name for o in without}
+        others = [name for name in experiment.objectives if name not in names]
+        if others:
+            chosen = f"the mean score of {', '.join(others)} alone chooses the best parameters"
+        elif any(sum(_counts(o, "val")) for o in without):
+            chosen = "the parameters of the lowest validation loss are kept as the best"
+        else:
+            chosen = "nothing can be measured, and the last parameters are kept as the best"
+        lines.append(f"without foreground in val F1 is not defined: {chosen}")
+    if (used := experiment.config.train.warmup_steps) != warmup_asked:
         lines.append(
-            "val holds no pixel that counts: nothing can be measured, and the last parameters are "
-            "kept as the best"
+            f"the warm-up takes {used} steps, not train.warmup_steps = {warmup_asked}: the run has "
+            f"{num_steps}"
         )
-    elif not sum(counts[1:]):
-        lines.append(
-            f"val holds no foreground (0 of {sum(counts):,} pixels): F1 is not defined there, and "
-            "the parameters of the lowest validation loss are kept as the best"
+    return lines
+
+
+def _counts(objective: Objective, split: str) -> list[int]:
+    """Return the pixels of each class in a split; empty if the manifest does not count them."""
+    entry = objective.dataset.splits.get(split, {})
+    known = objective.task.has_classes and "class_pixels" in entry
+    return objective.dataset.class_pixels(split) if known else []
+
+
+def _missing_classes(objective: Objective) -> list[str]:
+    """Say which classes never occur in train or val, a sentence each."""
+    lines, classes = [], objective.config.data.classes
+    name = objective.dataset.name
+    for split in ("train", "val") if objective.config.train.validate else ("train",):
+        counts = _counts(objective, split)
+        absent = [c for c, count in zip(classes, counts, strict=bool(counts)) if not count]
+        effect = (
+            "nothing can be learned of it"
+            if split == "train"
+            else "no mean counts it where it is not predicted"
         )
-    else:
-        absent = [name for name, count in zip(classes, counts, strict=True) if not count]
-        if absent:
-            lines.append(
-                f"val holds no pixel of {', '.join(absent)}: means are over the other classes, and "
-                "over these where they are predicted"
-            )
+        if counts and not sum(counts):
+            lines.append(f"{split} of {name} holds no pixel that counts: all are ignored")
+        elif counts and not sum(counts[1:]):
+            lines.append(f"{split} of {name} holds no foreground (0 of {sum(counts):,} pixels)")
+        elif absent:
+            lines.append(f"{split} of {name} holds no pixel of {', '.join(absent)}: {effect}")
     return lines

@@ -55,6 +55,19 @@ class ValidationResult:
             for name, evaluation in self.evaluations.items()
         )
 
+    @property
+    def choice(self) -> str:
+        """What chose the best parameters where it was not the score of every task; else empty."""
+        without = [name for name, e in self.evaluations.items() if np.isnan(e.score)]
+        if not without:
+            return ""
+        said = f"F1 of {', '.join(without)} is not defined on val, which holds no foreground"
+        if others := [name for name in self.evaluations if name not in without]:
+            return f"{said}: the score of {', '.join(others)} chose the best parameters"
+        if np.isnan(self.score):
+            return f"{said} and no pixel that counts: these are the last parameters"
+        return f"{said}: the lowest validation loss chose the best parameters"
+
 
 class Validation:
     """Evaluates all tasks on the validation split.

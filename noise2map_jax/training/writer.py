@@ -1,6 +1,7 @@
 """Metrics of a run on disk: `metrics.jsonl` for programs, TensorBoard for people."""
 
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -32,7 +33,9 @@ class MetricWriter:
         numbers = {name: float(value) for name, value in scalars.items()}
         self._file.write(strict_json.dumps({"step": step, **numbers}) + "\n")
         self._file.flush()
-        for name, value in scalars.items():
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                continue  # it would be drawn, or logged as a mistake
             self._tensorboard.add_scalar(name, value, step)
 
     def write_image(self, step: int, name: str, image: np.ndarray) -> None:

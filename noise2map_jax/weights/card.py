@@ -1,10 +1,10 @@
 """The model card of exported weights: Markdown, with the front matter that the hub reads."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from noise2map_jax import strict_json
 from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.weights.finished_run import FinishedRun
 
@@ -95,7 +95,7 @@ def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, 
         parts.append(
             "Not evaluated. Score the run on a split with `--mode=eval`, then export it again.\n"
         )
-    text = json.dumps(config, indent=2)
+    text = strict_json.dumps(config, indent=2)
     parts += ["## Config\n", f"```json\n{text}\n```\n", "## Citation\n", CITATION]
     return "\n".join(parts)
 
@@ -126,7 +126,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
-        ("parameters", f"the {averaged} of step {run.step:,}, which scored best on validation"),
+        ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),
         ("backbone", f"{_count(run.params['unet']):,} parameters"),
         ("all", f"{_count(run.params):,} parameters"),
         ("backbone's tile side", f"{run.sample_size} pixels"),
@@ -139,6 +139,11 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("seed", run.config.seed),
     ]
     return _table(("", ""), rows)
+
+
+def _chosen(run: FinishedRun) -> str:
+    validated = run.config.train.validate
+    return "which scored best on validation" if validated else "the last, without validation"
 
 
 def _task(name: str, run: FinishedRun) -> str:
@@ -197,6 +202,8 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
     if isinstance(value, (list, tuple)):
         items = (f"({_plain(v)})" if isinstance(v, (list, tuple)) else _plain(v) for v in value)
         return ", ".join(items) or "none"
@@ -204,7 +211,7 @@ def _plain(value: Any) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+    return "n/a" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 
 def _count(tree: Any) -> int:

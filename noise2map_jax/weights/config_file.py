@@ -8,6 +8,7 @@ import types
 import typing
 from typing import Any
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.unet_config import UNetConfig
 
@@ -78,7 +79,7 @@ def config_text(config: UNetConfig) -> str:
         # diffusers writes freq_shift as a whole number.
         whole = isinstance(value, float) and value.is_integer()
         content[name] = int(value) if whole else value
-    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+    return strict_json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Loading and saving a U-Net as a diffusers folder (config.json and safetensors), without torch."""
 
 import functools
-import json
 import os
 import pathlib
 import re
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.unet import UNet, UNetConfig
 from noise2map_jax.weights.config_file import config_text, read_config, read_json, write_text
@@ -114,7 +114,7 @@ def save_diffusers(
                 name: file for file, names in zip(files, shards, strict=True) for name in names
             },
         }
-        write_text(path / INDEX_FILE, json.dumps(index, indent=2, sort_keys=True) + "\n")
+        write_text(path / INDEX_FILE, strict_json.dumps(index, indent=2, sort_keys=True) + "\n")
     write_text(path / "config.json", config_text(config))
 
 

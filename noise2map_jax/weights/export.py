@@ -15,6 +15,7 @@ from typing import Any
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_model
 from noise2map_jax.experiment.run_config import config_of
@@ -58,7 +59,7 @@ def export(
 
     folder.mkdir(parents=True, exist_ok=True)
     # RUN_FILE has no config until the export is complete.
-    write_text(folder / RUN_FILE, json.dumps({"format": FORMAT}) + "\n")
+    write_text(folder / RUN_FILE, strict_json.dumps({"format": FORMAT}) + "\n")
     unet = dataclasses.replace(run.model.unet, sample_size=run.sample_size)
     save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
     for path in folder.glob("noise2map_*.safetensors"):
@@ -67,7 +68,7 @@ def export(
         write_safetensors(folder / head_file(task), to_authors(run.params, task))
     write_text(folder / "README.md", model_card(run, _files(folder, run, heads), config))
     content = {"format": FORMAT, "step": run.step, "tasks": heads, "config": config}
-    write_text(folder / RUN_FILE, json.dumps(content, indent=2) + "\n")
+    write_text(folder / RUN_FILE, strict_json.dumps(content, indent=2) + "\n")
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
@@ -125,7 +126,7 @@ def portable(config: ConfigDict) -> dict[str, Any]:
         The config, with only the last part of each absolute path.
     """
     flat = traverse_util.flatten_dict(
-        json.loads(json.dumps(config.to_dict())), keep_empty_nodes=True
+        json.loads(strict_json.dumps(config.to_dict())), keep_empty_nodes=True
     )
     for key, value in flat.items():
         if isinstance(value, str) and pathlib.PurePath(value).is_absolute():

@@ -83,3 +83,27 @@ def test_matrices_of_several_images_are_no_matrix():
     with pytest.raises(AssertionError, match="shape"):
         metrics.scores(counts)
     assert metrics.scores(counts.sum(axis=0)).accuracy == 0.5
+
+
+@pytest.mark.parametrize("false_pixels", [0, 3])
+def test_without_labelled_foreground_no_foreground_score_is_defined(false_pixels):
+    """Else one false pixel would count as F1 0, and no mistake at all as no score."""
+    confusion = np.array([[10 - false_pixels, false_pixels], [0, 0]])
+    named = metrics.summary(confusion, ("background", "building"))
+    assert np.isnan([named["f1/foreground"], named["recall/building"]]).all()
+    assert named["accuracy"] == 1 - false_pixels / 10
+
+
+def test_a_class_called_foreground_is_not_the_mean_of_the_foreground():
+    confusion = np.array([[4, 0, 0], [0, 4, 0], [2, 0, 2]])
+    named = metrics.summary(confusion, ("background", "foreground", "water"))
+    assert named["f1/foreground"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_a_class_that_is_nowhere_is_in_no_mean_and_one_that_is_predicted_is():
+    classes = ("background", "building", "road", "water")
+    confusion = np.diag([5, 3, 0, 0])
+    confusion[0, 3] = 1  # predicted, so it counts: with an F1 of 0
+    named = metrics.summary(confusion, classes)
+    assert np.isnan(named["f1/road"])
+    assert named["f1/foreground"] == pytest.approx((1 + 0) / 2)

@@ -110,7 +110,7 @@ def test_a_study_states_where_it_comes_from(study):
 def test_place_scores_link_to_the_pictures_there_are(study):
     assert table_rows(study, 1) == [
         "area_10 50.0 75.0 25.0",
-        "area_9 90.0 – 20.0",
+        "area_9 90.0 n/a 20.0",
         "area_1 70.0 80.0 10.0",
     ]
     assert '<a href="#scene-0">area_10</a>' in study
@@ -171,7 +171,7 @@ def test_test_is_a_section_of_its_own_with_scores_once_it_was_opened(study):
 def test_a_run_states_the_scores_of_each_class(run):
     assert table_rows(run, 0) == [
         "background 98.00 96.00 98.50 97.60",
-        "building 92.65 86.31 91.00 –",
+        "building 92.65 86.31 91.00 n/a",
         "rail 10.00 5.00 20.00 30.00",
     ]
     assert "rail" in Page(run).text.partition("Pictures")[2]  # the legend of the maps
@@ -311,9 +311,9 @@ def test_photographs_are_small():
 
 
 def test_numbers_that_are_not_known_are_dashes():
-    assert [percent(0.5), percent(None), percent(NAN)] == ["50.00", "–", "–"]
+    assert [percent(0.5), percent(None), percent(NAN)] == ["50.00", "–", "n/a"]
     assert [signed_percent(-0.012), signed_percent(None)] == ["−1.20", "–"]
-    assert [signed(1.5), signed(NAN)] == ["+1.50", "–"]
-    assert [detectable(0.0421), detectable(1.5), detectable(NAN)] == ["4.2", "none", "–"]
+    assert [signed(1.5), signed(NAN)] == ["+1.50", "n/a"]
+    assert [detectable(0.0421), detectable(1.5), detectable(NAN)] == ["4.2", "none", "n/a"]
     assert [p_value(0.0004), p_value(0.25), p_value(None)] == ["<0.001", "0.250", "–"]
     assert [sort_value(np.float32(0.5)), sort_value(NAN), sort_value(None)] == ["0.5", "", ""]

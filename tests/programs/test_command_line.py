@@ -24,6 +24,7 @@ def parse(monkeypatch):
         monkeypatch.setattr(flags, "FLAGS", values)
         monkeypatch.setattr(config_flags.config_flags, "FLAGS", values)
         monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])  # a config's folder is added to it
         config_flags.DEFINE_config_file("config", flag_values=values)
         flags.DEFINE_string("workdir", "", "", flag_values=values)
         flags.DEFINE_string("mode", "train", "", flag_values=values)
@@ -82,12 +83,29 @@ def test_a_config_that_fails_is_one_line(parse, tmp_path, text, told):
     assert "\n" not in str(error.value)
 
 
-def test_a_config_that_looks_for_the_checkout_is_told_where_to_look(parse, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "configs", None)  # not there: as outside of a checkout
+def test_the_configs_of_the_project_are_there_outside_of_a_checkout(parse, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "configs", None)  # not there
     path = tmp_path / "mine.py"
-    path.write_text("from configs import default\n")
-    with pytest.raises(UserError, match=r"line 1: ModuleNotFoundError.*noise2map_jax.configs"):
-        parse(f"--config={path}")
+    path.write_text("from configs import default\nget_config = default.get_config\n")
+    assert parse(f"--config={path}").config.task == "ss"
+
+
+@pytest.mark.parametrize("line", ["import nearby", "from configs import nearby"])
+def test_a_neighbour_is_the_file_beside_the_config(parse, tmp_path, monkeypatch, line):
+    """Not one of the same name in the folder where the command is typed."""
+    monkeypatch.setitem(sys.modules, "configs", sys.modules.get("configs"))  # to be as before
+    for name, task in (("configs", "cd"), ("elsewhere", "denoise")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "nearby.py").write_text(
+            "from noise2map_jax.configs import default\n"
+            f"def get_config():\n    config = default.get_config()\n    config.task = '{task}'\n"
+            "    return config\n"
+        )
+    (tmp_path / "configs" / "mine.py").write_text(f"{line}\nget_config = nearby.get_config\n")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    assert parse(f"--config={tmp_path / 'configs' / 'mine.py'}").config.task == "cd"
+    for name in ("nearby", "configs.nearby"):
+        sys.modules.pop(name, None)
 
 
 def test_a_study_of_a_task_that_there_is_not(parse):

@@ -42,7 +42,7 @@ def error_line(done):
         (["--config.train.num_microbatches=3"], ["batch of 8", "3 micro-batches"]),
         (["--config.train.class_weights=1.0,2.0,3.0"], ["class_weights", "2 numbers"]),
         (["--config.train.optimizer=sgdd"], ["'sgdd'", "adam, adamw"]),
-        (["--config.train.warmup_steps=20"], ["warmup_steps is 20", "num_steps = 20"]),
+        (["--config.train.warmup_steps=-1"], ["warmup_steps is -1", "num_steps = 20"]),
         (["--config.train.ema_decay=1.0"], ["ema_decay is 1.0"]),
         (
             ["--config.augment.crop_size=33", "--config.model.sample_size=0"],

@@ -188,6 +188,24 @@ def test_classes_that_are_nowhere_are_left_out(tmp_path, capsys):
     assert "|   80.00 |    60.00 |" in call(capsys, folder)[2]
 
 
+@pytest.mark.parametrize("undefined", [float("nan"), None])  # NaN: of an earlier version
+def test_what_is_not_defined_comes_last_and_in_no_mean(tmp_path, capsys, undefined):
+    write_run(tmp_path / "a", undefined, undefined)
+    write_run(tmp_path / "b", 0.7, 0.5)
+    lines = call(capsys, tmp_path / "a", tmp_path / "b")
+    assert lines[2].startswith("|    1 | b ")
+    assert lines[3].startswith("|    - | a      |     n/a |      n/a |")
+    assert lines[4:] == ["a is not ranked: its F1 is not defined on ss whu"]
+
+
+def test_a_dataset_without_foreground_ranks_nobody(tmp_path, capsys):
+    rows = "a,ss x,80,70", "a,ss y,n/a,n/a", "b,ss x,90,85", "b,ss y,n/a,n/a"
+    lines = call(capsys, write_table(tmp_path / "t.csv", *rows))
+    assert lines[2].startswith("|    1 | b      |   90.00 |    85.00 |   90.00 |     n/a |")
+    assert lines[3].startswith("|    2 | a ")
+    assert lines[4:] == ["ss y is in no mean: F1 is not defined, as its split has no foreground"]
+
+
 def test_fractions_are_noticed(tmp_path, capsys):
     table = write_table(tmp_path / "t.csv", "a,ss x,0.9,0.8", "b,ss x,90,80")
     assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; are these fractions, not percent?"]
@@ -241,8 +259,6 @@ def test_mistakes_in_a_run_are_named(tmp_path, capsys):
     for content in ("{", "[]", '{"scores": {}}', json.dumps(scores("?", {})), "null"):
         path.write_text(content)
         assert f"{path} holds no scores" in call(capsys, folder, expect=2)
-    path.write_text(json.dumps(scores(float("nan"), {"building": float("nan")})))
-    assert "the split has no foreground" in call(capsys, folder, expect=2)
     (folder / "config.json").write_text('{"format": 2}')
     assert "config.json is damaged" in call(capsys, folder, expect=2)
     (folder / "config.json").write_text("{")

@@ -65,10 +65,9 @@ def test_without_foreground_the_lowest_loss_chooses_and_scores_are_not_defined(
     dataset(tmp_path, train="foreground", val="background", test="background")
     env = programs.environment(cache)
     done = programs.run(options(tmp_path, "--config.train.write_report=True"), env)
-    assert "warning     val holds no foreground (0 of 8,192 pixels): F1 is not defined" in (
-        done.stdout
-    )
+    assert "warning     val of mine holds no foreground (0 of 8,192 pixels)\n" in done.stdout
     assert "foreground F1 n/a, loss " in done.stdout
+    assert "F1 is not defined: the parameters of the lowest validation loss are kept" in done.stdout
     assert "0.00 %" not in done.stdout + done.stderr
     losses = programs.metrics(tmp_path / "run", "val/loss")
     best = min(losses, key=losses.get)
@@ -76,6 +75,7 @@ def test_without_foreground_the_lowest_loss_chooses_and_scores_are_not_defined(
     assert set(programs.metrics(tmp_path / "run", "val/f1/foreground").values()) == {None}
     page = (tmp_path / "run/report/index.html").read_text()
     assert "foreground F1 n/a" in page
+    assert "the lowest validation loss chose the best parameters" in page
 
     done = programs.run(options(tmp_path, "--mode=eval"), env)
     assert "these tiles hold no foreground: its F1 is not defined" in done.stdout
@@ -83,21 +83,50 @@ def test_without_foreground_the_lowest_loss_chooses_and_scores_are_not_defined(
     scores = json.loads((tmp_path / "run/report/scores_test.json").read_text())
     assert scores["scores"]["all tiles"]["f1/foreground"] is None
     assert scores["scores"]["all tiles"]["recall/building"] is None
-    programs.run(options(tmp_path, "--mode=baselines"), env)
+    done = programs.run(options(tmp_path, "--mode=baselines"), env)
+    assert "everything foreground: foreground F1 n/a, IoU n/a" in done.stdout
+    assert "0.00" not in done.stdout
     assert strict(tmp_path) > 5
     capsys.readouterr()
-    assert rank.main([str(tmp_path / "run")]) == 2
-    assert "F1 is not defined: the split has no foreground" in capsys.readouterr().err
+    assert rank.main([str(tmp_path / "run")]) == 0
+    told = capsys.readouterr().out
+    assert "|    - | run    |     n/a |      n/a |" in told
+    assert "ss mine is in no mean: F1 is not defined, as its split has no foreground" in told
 
 
 def test_where_no_pixel_counts_the_last_parameters_are_kept(cache, tmp_path):
     dataset(tmp_path, train="background", val="ignored", test="foreground")
     env = programs.environment(cache)
     done = programs.run(options(tmp_path), env)
-    assert "train holds no pixel of building: nothing can be learned of it" in done.stdout
-    assert "val holds no pixel that counts: nothing can be measured" in done.stdout
+    assert "train of mine holds no foreground (0 of 8,192 pixels)" in done.stdout
+    assert "val of mine holds no pixel that counts: all are ignored" in done.stdout
+    assert "nothing can be measured, and the last parameters are kept" in done.stdout
     assert "best step 4: foreground F1 n/a, loss n/a" in done.stdout
+    done = programs.run(options(tmp_path, "--mode=baselines"), env)
+    assert "no threshold: train holds no foreground to fit it on" in done.stdout
     strict(tmp_path)
+
+
+def test_a_study_neither_ranks_nor_compares_what_is_not_defined(cache, tmp_path, capsys):
+    dataset(tmp_path, train="foreground", val="background", test="background")
+    study = (
+        "--config=tests/helpers/study_config.py",
+        *options(tmp_path, "--mode=ablate", "--config.study.num_scenes=1")[1:],
+        "--config.study.seeds=0,",
+        "--config.study.execution=dispatch",
+    )
+    done = programs.run(study, programs.environment(cache))
+    assert "None of the 8 tiles of val holds foreground: F1 is not defined" in done.stdout
+    assert "| paper | 1 | n/a | n/a: " in done.stdout
+    assert done.stdout.count("the parameters of the lowest validation loss are kept") == 1
+    for words in ("nan", "0.00", "failed"):
+        assert words not in done.stdout
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "variants are neither ranked nor compared" in page
+    capsys.readouterr()
+    assert rank.main([str(tmp_path / "run"), "--split=val"]) == 0
+    assert "|    - | paper  |     n/a |      n/a |" in capsys.readouterr().out
+    assert strict(tmp_path) > 5
 
 
 def test_training_without_validation_is_possible_when_asked_for(cache, tmp_path):

@@ -169,7 +169,7 @@ def test_equal_variants_are_not_told_apart():
 def test_without_any_foreground_nothing_is_said():
     empty = [variant(name, (0, 1), *[[counts(0)] * 3] * 2) for name in ("one", "two")]
     result = compare(empty, "abc", "one")
-    assert result.differences[0].verdict.endswith(" differ: no foreground for some seed")
+    assert result.differences[0].verdict.endswith(" differ: no foreground is labelled")
     assert result.variants[0].interval is None
 
 

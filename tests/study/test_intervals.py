@@ -147,7 +147,7 @@ def test_without_foreground_there_is_no_interval():
     empty = np.zeros((2, 4, 2, 2), np.int64)
     empty[..., 0, 0] = 5
     found = estimate(empty)
-    assert found.refusal == "no foreground for some seed"
+    assert found.refusal == "no foreground is labelled"
     assert found.interval(0.05, (0.0, 1.0)) is None
 
 

@@ -133,7 +133,7 @@ def test_the_card_says_what_it_is(folder):
         SCORES["protocol"],
         "Checkpoint of step 7, predicted at t = 999.",
         "On all tiles (11 tiles):",
-        "| building | 81.25 | 81.25 | – | – |",
+        "| building | 81.25 | 81.25 | n/a | n/a |",
         '"learning_rate": 0.003',
         "arXiv:2604.27889",
         "| `noise2map_ss.safetensors` | the full model for `ss`",

@@ -23,7 +23,7 @@ def test_images_without_labels_have_masks_of_padding_and_no_data(tmp_path):
     image[20:30, 20:30, :3] = 0
     save(tmp_path / "land/a.png", image)
     save(tmp_path / "land/b.jpg", picture(1, 20, 20))
-    assert run(tmp_path / "land", "--splits=1,0,0") == 0
+    assert run(tmp_path / "land", "--task=denoise", "--splits=1,0,0") == 0
     manifest, data = load(tmp_path / "land", "land")
     masks = {"a": np.full((64, 64), 255, np.uint8), "b": np.full((32, 32), 255, np.uint8)}
     masks["a"][:40, :50] = 255 - opaque[..., 0]
@@ -73,7 +73,7 @@ def test_classes_that_are_not_named_are_refused(tmp_path, capsys):
     lines = error(capsys)
     assert lines[0].startswith("4 of 8 files cannot be used")
     assert lines[1].startswith(
-        "mask/0.png: holds value(s) 2; a mask of 2 classes holds 0 to 1 and 255 = ignore"
+        "4 files (mask/0.png, mask/1.png, mask/2.png, ...): holds value(s) 2; a mask of 2 classes holds 0 to 1 and 255 = ignore"
         " (--classes names more"
     )
     assert run(tmp_path / "land", "--classes=ground,roof,road") == 0
