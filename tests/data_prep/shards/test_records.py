@@ -73,7 +73,8 @@ def test_classes_that_are_not_named_are_refused(tmp_path, capsys):
     lines = error(capsys)
     assert lines[0].startswith("4 of 8 files cannot be used")
     assert lines[1].startswith(
-        "4 files (mask/0.png, mask/1.png, mask/2.png, ...): holds value(s) 2; a mask of 2 classes holds 0 to 1 and 255 = ignore"
+        "4 files (mask/0.png, mask/1.png, mask/2.png, ...): holds value(s) 2; a mask of 2"
+        " classes holds 0 to 1 and 255 = ignore"
         " (--classes names more"
     )
     assert run(tmp_path / "land", "--classes=ground,roof,road") == 0
