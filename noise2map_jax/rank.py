@@ -21,7 +21,8 @@ from absl import logging
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.number_text import UNDEFINED
-from noise2map_jax.study.result_rows import ResultRow, read_results
+from noise2map_jax.study.result_row import ResultRow
+from noise2map_jax.study.result_rows import read_results
 
 
 class RankedMethod(NamedTuple):

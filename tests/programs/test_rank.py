@@ -13,7 +13,7 @@ from configs import default
 from noise2map_jax import rank
 from noise2map_jax.experiment.run_config import save_config
 from noise2map_jax.rank import rank_methods
-from noise2map_jax.study.result_rows import ResultRow
+from noise2map_jax.study.result_row import ResultRow
 
 
 def scores(f1, ious, protocol="records", **more):

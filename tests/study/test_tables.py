@@ -11,7 +11,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.page.content import Sample
 from noise2map_jax.study import tables
 from noise2map_jax.study.comparison import compare
-from noise2map_jax.study.result_rows import read_table
+from noise2map_jax.study.result_table import read_table
 from noise2map_jax.study.variant_scores import VariantScores
 
 PLACES = [f"place{i}" for i in range(6)]
