@@ -37,10 +37,6 @@ REMEDIES: tuple[tuple[str, str], ...] = (
         r"more than \d+: cut it into smaller scenes",
         "gdal_retile.py -ps 8192 8192 -targetDir OUT IN",
     ),
-    (
-        r"same image, byte for byte",
-        "remove one, or let test keep it by --on_error=skip",
-    ),
 )
 
 

@@ -30,10 +30,12 @@ DENOISE = (
 )
 
 
-# Programs run for seconds here, so fast compiling matters more than fast programs.
+# Tests and programs run for seconds, so fast compiling matters more than fast programs.
 COMPILE_FAST = "--xla_backend_optimization_level=0"
+# Of programs alone: in tests two ways to compute one thing are compared by their bits.
+COMPILE_FASTER = COMPILE_FAST
 if importlib.metadata.version("jaxlib") < "0.11":  # which knows the flag no more
-    COMPILE_FAST += " --xla_cpu_use_fusion_emitters=false"
+    COMPILE_FASTER += " --xla_cpu_use_fusion_emitters=false"
 
 
 def environment(cache, num_devices=1):
@@ -44,7 +46,7 @@ def environment(cache, num_devices=1):
         # A limit makes JAX lock the folder, which several programs use at once.
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FASTER}",
         "PYTHONPATH": os.pathsep.join(map(str, (HELPERS / "without_torch", HELPERS, ROOT))),
         "PYTHONWARNINGS": "ignore",
     }
