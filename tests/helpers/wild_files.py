@@ -203,7 +203,7 @@ def _write(path, stored, valid, o, number):
     if profile["driver"] == "GTiff":
         profile |= {"compress": o.compress, "interleave": o.interleave, "ENDIANNESS": o.endianness}
         profile |= {"BIGTIFF": o.bigtiff, "tiled": o.tiled}
-        profile |= {"blockxsize": 16, "blockysize": 32} if o.tiled else {"blockysize": 8}
+        profile |= {"blockxsize": 16, "blockysize": 32} if o.tiled else {"blockysize": 16}
         profile |= {"predictor": o.predictor} if o.predictor > 1 else {}
         profile |= {"nbits": o.nbits} if o.nbits else {}
         if o.photometric not in ("plain", "palette"):
