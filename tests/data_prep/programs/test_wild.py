@@ -12,7 +12,6 @@ import wild_files
 from rasterio.windows import Window
 
 from data_prep.__main__ import main
-from noise2map_jax.errors import UserError
 from noise2map_jax.mapping import scene
 
 SIZE = 64  # of a tile, which holds each picture whole
@@ -96,9 +95,6 @@ def test_files_are_read_as_seen_or_refused(tmp_path, dtype, bands, seed, capsys)
         if name in refused:
             assert len(refused[name]) > 20
             outcomes["refused"] += 1
-            # What training refuses maps refuse, if only because the network has other bands.
-            with pytest.raises(UserError):
-                check_map(path, pixels, valid, tolerance, "none")
             continue
         check_record(records[str(number)], pixels, valid, tolerance, classes)
         check_map(path, pixels, valid, tolerance, dtype)
@@ -106,4 +102,3 @@ def test_files_are_read_as_seen_or_refused(tmp_path, dtype, bands, seed, capsys)
     assert sum(outcomes.values()) == len(drawn)
     assert outcomes["right"] >= len(drawn) // 2
     assert main(["verify", str(tmp_path / "shards/wild")]) == 0
-    print(outcomes)
