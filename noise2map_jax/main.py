@@ -137,12 +137,13 @@ def _fail(message: str, *, alone: bool) -> None:
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     # At once: JAX would wait for other processes, as they do for this one, which so notice that it
-    # is gone; and threads that were saving would have the last word.
+    # is gone. Threads that were saving would have the last word: they lose stderr first.
     try:
-        # One write that begins a line: a thread may be in the middle of one of its own.
-        sys.stderr.write(f"\nerror: {message}\n")
-        sys.stderr.flush()
         sys.stdout.flush()
+        stderr = os.dup(2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        # Begins a line: a thread may have been in the middle of one of its own.
+        os.write(stderr, f"\nerror: {message}\n".encode())
     finally:  # also where what is printed goes to the same full disk
         os._exit(2)
 
