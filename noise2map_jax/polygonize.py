@@ -1,7 +1,7 @@
-"""From a class map to polygons with areas.
+r"""From a class map to polygons with areas.
 
     python -m noise2map_jax.polygonize --map=MAP.tif --output=BUILDINGS.gpkg
-    python -m noise2map_jax.polygonize --map=MAP.tif --probability=PROB.tif \\
+    python -m noise2map_jax.polygonize --map=MAP.tif --probability=PROB.tif \
         --output=BUILDINGS.geojson --min_area=20 --square
 
 Maps are those of predict, or other GeoTIFFs of class indices in which 0 is background and 255 is no

@@ -57,7 +57,7 @@ class ClassMap:
         rows = rows or max(_STRIP_PIXELS // self.grid.width, 1)
         for top in range(0, self.grid.height, rows):
             height = min(rows, self.grid.height - top)
-            window = Window(0, top, self.grid.width, height)  # type: ignore[call-arg]
+            window = Window(0, top, self.grid.width, height)
             yield self._indices(window), self._probabilities(window)
 
     def _indices(self, window: Window) -> np.ndarray:

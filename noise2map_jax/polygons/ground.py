@@ -53,7 +53,7 @@ class Ground:
                     " write .gpkg or .parquet, which hold coordinates as they are"
                 )
             self.crs = geodetic = pyproj.CRS.from_epsg(4326)
-            self._to_written = _transformer(own, self.crs)
+            self._to_written = _transformer(own, geodetic)
         elif geodetic is not None:
             self._to_degrees = _transformer(own, geodetic)
         self._geod = geodetic.get_geod() if geodetic else None
@@ -133,17 +133,17 @@ class Ground:
 
     @functools.cached_property
     def _middle(self) -> np.ndarray:
-        return np.array([[self._grid.width / 2, self._grid.height / 2]])
+        return np.array([self._grid.width / 2, self._grid.height / 2])
 
     @functools.cached_property
     def _pixel(self) -> float:
         """Side of a pixel in the middle of the grid, in metres."""
-        return float(np.sqrt(abs(np.linalg.det(self.axes(self._middle)[0]))))
+        return float(np.sqrt(abs(np.linalg.det(self.axes(self._middle[None])[0]))))
 
     @functools.cached_property
     def _cell(self) -> float:
         """Area of a pixel in the middle of the grid, in square units of the coordinates."""
-        here, right, down = self._written(self._middle + [[0, 0], [1, 0], [0, 1]])
+        here, right, down = self._written(np.add(self._middle, [[0, 0], [1, 0], [0, 1]]))
         return float(abs(np.linalg.det([right - here, down - here])))
 
     def _written(self, points: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ def valid_parts(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return parts[filled], owner[filled]
 
 
-def _transformer(crs: "pyproj.CRS", to: "pyproj.CRS") -> Any:
+def _transformer(crs: "pyproj.CRS | None", to: "pyproj.CRS") -> Any:
     import pyproj
 
     return None if crs == to else pyproj.Transformer.from_crs(crs, to, always_xy=True)

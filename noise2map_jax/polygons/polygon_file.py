@@ -82,9 +82,8 @@ class Layer:
             columns.append(np.ma.masked_invalid(features.probabilities))
         columns.append(shapely.to_wkb(features.polygons, byte_order=1))
         arrays = [
-            pa.array(
-                np.ma.getdata(column), field.type, mask=np.ma.getmaskarray(column)
-            ) for column, field in zip(columns, self.schema, strict=True)
+            pa.array(np.ma.getdata(column), field.type, mask=np.ma.getmaskarray(column))
+            for column, field in zip(columns, self.schema, strict=True)
         ]
         return pa.record_batch(arrays, schema=self.schema)
 
@@ -224,9 +223,7 @@ def _write_parquet(
             writer.write_batch(batch.cast(schema))
 
 
-FORMATS: dict[
-    str, Callable[[pathlib.Path, str, Layer, "pyarrow.RecordBatchReader"], None]
-] = {
+FORMATS: dict[str, Callable[[pathlib.Path, str, Layer, "pyarrow.RecordBatchReader"], None]] = {
     ".gpkg": _write_geopackage,
     ".geojson": _write_geojson,
     ".parquet": _write_parquet,
@@ -246,10 +243,14 @@ def _gathered(features: Iterator[Features]) -> Iterator[Features]:
 
 
 def _together(waiting: list[Features]) -> Features:
-    columns = zip(
-        *((f.polygons, f.names, f.classes, f.areas, f.probabilities) for f in waiting), strict=True
+    probabilities = [some.probabilities for some in waiting if some.probabilities is not None]
+    return Features(
+        np.concatenate([some.polygons for some in waiting]),
+        np.concatenate([some.names for some in waiting]),
+        np.concatenate([some.classes for some in waiting]),
+        np.concatenate([some.areas for some in waiting]),
+        np.concatenate(probabilities) if probabilities else None,
     )
-    return Features(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
 
 def _kept(batches: Iterator[Any], raised: list[BaseException]) -> Iterator[Any]:

@@ -152,7 +152,8 @@ def _pieces(
             found, count = ndimage.label(classes == index)  # connected by edges
             np.add(labels, found + len(class_of), out=labels, where=found > 0)
             class_of += [index] * count
-    sums = counts = np.zeros(len(class_of))
+    sums: np.ndarray = np.zeros(len(class_of))
+    counts: np.ndarray = sums
     if values is not None:
         good = np.isfinite(values) & (labels > 0)
         flat = labels[good]

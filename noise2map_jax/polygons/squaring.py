@@ -7,9 +7,7 @@ import shapely
 LEAST_OVERLAP = 0.8
 
 
-def squared(
-    polygon: shapely.Polygon, axes: np.ndarray, tolerance: float
-) -> shapely.Polygon | None:
+def squared(polygon: shapely.Polygon, axes: np.ndarray, tolerance: float) -> shapely.Polygon | None:
     """Return a polygon with right angles on the ground.
 
     The outline is simplified first, because the steps of pixels hide its direction. Runs of edges
@@ -22,30 +20,30 @@ def squared(
         tolerance: of the simplification, in pixels.
 
     Returns:
-        In pixels; None where the result has too few edges, is not valid or overlaps the polygon by
-        less than LEAST_OVERLAP.
+        In pixels; None where fewer than four edges would be left, the result would fall apart or
+        would overlap the polygon by less than LEAST_OVERLAP.
     """
     centre = shapely.get_coordinates(polygon.centroid)[0]
-    to_ground = axes / np.sqrt(abs(np.linalg.det(axes)))  # keeps areas: a pixel stays one
+    to_ground = (
+        axes / np.hypot(*axes).max()
+    )  # The longer side of a pixel is 1: steps are no larger.
     ground = shapely.transform(polygon, lambda points: (points - centre) @ to_ground.T)
     simple = shapely.simplify(ground, tolerance)
     turn = _main_direction(shapely.get_coordinates(simple.exterior))
-    rings = [_squared(shapely.get_coordinates(ring) @ turn) for ring in (
-        simple.exterior, *simple.interiors
-    )]
-    shell, *holes = rings
+    shell = _squared(shapely.get_coordinates(simple.exterior) @ turn)
     if shell is None:
         return None
+    stored = [shapely.get_coordinates(hole) @ turn for hole in simple.interiors]
     # A hole that is too small to have four walls stays as it was.
-    kept = [
-        shapely.get_coordinates(ring) @ turn if hole is None else hole
-        for hole, ring in zip(holes, simple.interiors, strict=True)
-    ]
-    result = shapely.Polygon(shell, kept)
+    holes = [hole if (square := _squared(hole)) is None else square for hole in stored]
+    result = shapely.Polygon(shell, holes)
+    if not result.is_valid:  # a hole reaches beyond the new shell, or meets another one
+        rings = shapely.make_valid([shapely.Polygon(ring) for ring in (shell, *holes)])
+        result = shapely.difference(rings[0], shapely.union_all(rings[1:]))
+    if result.geom_type != "Polygon" or not result.is_valid:
+        return None
     back = np.linalg.inv(to_ground).T
     result = shapely.transform(result, lambda points: points @ turn.T @ back + centre)
-    if not result.is_valid:
-        return None
     overlap = shapely.area(shapely.intersection(result, polygon))
     union = result.area + polygon.area - overlap
     return result if overlap >= LEAST_OVERLAP * union else None
