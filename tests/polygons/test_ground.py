@@ -37,12 +37,15 @@ def areas(grid, polygons, **options):
     return ground.areas(placed)
 
 
-SHAPES = (
-    shapely.box(10, 20, 11, 21),  # a pixel
-    shapely.box(0, 0, 1000, 1000),
-    shapely.box(0, 500, 1000, 501),  # long edges, no width
-    shapely.box(100, 100, 900, 900).difference(shapely.box(300, 300, 700, 700)),
-)
+# What is added and what is taken away, as (first column, first row, last column, last row).
+SHAPES = {
+    "a pixel": ([(10, 20, 11, 21)], []),
+    "a square": ([(0, 0, 1000, 1000)], []),
+    "a line": ([(0, 500, 1000, 501)], []),
+    # One long edge, and many short ones on the other side: what the long one is wrong by stays.
+    "a comb": ([(0, 500, 1000, 501), *((i, 501, i + 1, 502) for i in range(0, 1000, 2))], []),
+    "a ring": ([(100, 100, 900, 900)], [(300, 300, 700, 700)]),
+}
 
 
 @pytest.mark.parametrize("latitude", [-80, -45, 0, 30, 60, 84])
@@ -51,15 +54,25 @@ SHAPES = (
 def test_areas_in_degrees_are_those_of_the_ellipsoid(latitude, pixel, wgs84):
     grid = Grid(1000, 1000, Affine(pixel, 0, 8, 0, -pixel, latitude), DEGREES)
 
-    def exact(polygon):
-        west, north, east, south = polygon.bounds  # rows go down
-        x, y = [8 + pixel * v for v in (west, east)], [latitude - pixel * v for v in (south, north)]
-        return rectangle(x[0], y[0], x[1], y[1])
+    def exact(boxes):
+        return sum(
+            rectangle(
+                8 + pixel * west,
+                latitude - pixel * south,
+                8 + pixel * east,
+                latitude - pixel * north,
+            )
+            for west, north, east, south in boxes
+        )
 
-    expected = [*map(exact, SHAPES[:3])]
-    hole = exact(shapely.box(300, 300, 700, 700))
-    expected.append(exact(shapely.box(100, 100, 900, 900)) - hole)
-    np.testing.assert_allclose(areas(grid, SHAPES, wgs84=wgs84), expected, rtol=1e-4)
+    polygons = [
+        shapely.union_all([shapely.box(*box) for box in more]).difference(
+            shapely.union_all([shapely.box(*box) for box in less])
+        )
+        for more, less in SHAPES.values()
+    ]
+    expected = [exact(more) - exact(less) for more, less in SHAPES.values()]
+    np.testing.assert_allclose(areas(grid, polygons, wgs84=wgs84), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("latitude", [0, 38.9, 65])

@@ -22,6 +22,7 @@ pytest.importorskip("pyogrio", reason="pyogrio is not installed (extra gis)")
 
 from data_prep.imagery.grid import grid_of, reprojected
 from noise2map_jax.errors import UserError
+from noise2map_jax.polygons.ground import Ground
 from noise2map_jax.polygons.polygon_file import FORMATS
 from noise2map_jax.polygons.polygon_options import PolygonOptions
 from noise2map_jax.polygons.polygonization import write_polygons
@@ -241,6 +242,42 @@ def test_outlines_that_cannot_be_squared_are_counted_and_kept(tmp_path):
     squares, plain = (read(tmp_path / f"{name}.gpkg")[0] for name in ("o", "plain"))
     assert 0 < summary.not_squared == shapely.equals(squares, plain).sum() < summary.count
     assert f"{summary.not_squared} not squared" in str(summary)
+    areas = read(tmp_path / "o.gpkg")[1]["area_m2"]
+    is_kept = shapely.equals(squares, plain)
+    large = np.median(areas)
+    summary = write_polygons(
+        source, str(tmp_path / "large.gpkg"), options=PolygonOptions(large, square_corners=True)
+    )
+    assert summary.not_squared == (is_kept & (areas >= large)).sum()
+
+
+def test_parts_of_a_polygon_have_its_class_and_probability(tmp_path, monkeypatch):
+    """Rounding of coordinates can split a polygon; here all are cut into two."""
+    place = Ground.place
+
+    def cut(self, polygons):
+        whole, owner = place(self, polygons)
+        west, south, east, north = shapely.bounds(whole).T
+        halves = [
+            shapely.intersection(whole, shapely.box(*bounds))
+            for bounds in ((west, south, east, north - 0.15), (west, north - 0.15, east, north))
+        ]
+        return np.concatenate(halves), np.concatenate([owner, owner])
+
+    monkeypatch.setattr(Ground, "place", cut)
+    classes = np.zeros((4, 40), np.uint8)
+    classes[1:3, 1::2] = np.arange(20) % 2 + 1
+    options = {"crs": UTM, "transform": TRANSFORMS["north_up"]}
+    source = write_map(tmp_path / "m.tif", classes, **options)
+    values = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (4, 1))
+    probability = write_probability(tmp_path / "p.tif", values, **options)
+    summary = write_polygons(source, str(tmp_path / "o.gpkg"), probability=probability)
+    polygons, columns = read(tmp_path / "o.gpkg")
+    assert summary.count == 40
+    column = in_pixels(polygons, source)(None)
+    at = np.array([round(polygon.bounds[0]) for polygon in column])
+    assert columns["class_index"] == classes[1][at].tolist()
+    assert columns["mean_probability"] == pytest.approx(values[0][at])
 
 
 def test_the_least_area_is_in_square_metres_on_the_ground(tmp_path):
