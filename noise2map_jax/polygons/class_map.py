@@ -19,9 +19,7 @@ from noise2map_jax.polygons.regions import Strip
 
 NO_DATA = 255  # in class maps, whatever they declare
 _STRIP_PIXELS = 1 << 21  # read at once: memory depends neither on the height nor on the width
-# GDAL keeps what it has read up to a twentieth of the memory. Strips need no more than the blocks
-# that the next one shares.
-_CACHE_BYTES = 128 << 20
+_LEAST_CACHE = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,6 @@ def open_class_map(
             classes are known.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES))
         source, grid = stack.enter_context(_open(path))
         kind = source.dtypes[0]
         if not np.issubdtype(np.dtype(kind), np.integer):
@@ -130,6 +127,8 @@ def open_class_map(
                     f"{probability!r} and {path!r} lie on different grids:"
                     f" {difference(grid, place)}"
                 )
+        cache = sum(map(_row_of_blocks, [source, other] if other else [source]))
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=max(2 * cache, _LEAST_CACHE)))
         yield ClassMap(path, grid, names, source, other)
 
 
@@ -166,6 +165,15 @@ def _open(path: str) -> Iterator[tuple[Any, Grid]]:
         except ReadError as error:
             raise UserError(f"{path!r} {error}") from None
         yield source, grid
+
+
+def _row_of_blocks(source: Any) -> int:
+    """Return the bytes of a file's blocks side by side, which strips one after the other share.
+
+    GDAL would keep all that was read, up to a twentieth of the machine's memory.
+    """
+    rows = source.block_shapes[0][0]
+    return rows * source.width * np.dtype(source.dtypes[0]).itemsize
 
 
 def _read(source: Any, path: str, window: Window) -> np.ndarray:

@@ -202,8 +202,14 @@ def _merged(unfinished: list[_Unfinished]) -> Regions:
 def _united(polygons: list[shapely.Polygon]) -> shapely.Polygon:
     if len(polygons) == 1:
         return polygons[0]
-    union = shapely.union_all(polygons)  # exact: all corners are whole numbers
-    return shapely.Polygon(_corners(union.exterior), [_corners(hole) for hole in union.interiors])
+    # Holes never reach the border of a strip, so they stay as they are. GEOS would look for the
+    # shell of each one: a class that covers most of a map has very many.
+    union = shapely.union_all(  # exact: all corners are whole numbers
+        [shapely.Polygon(polygon.exterior) for polygon in polygons]
+    )
+    holes = [_corners(hole) for hole in union.interiors]
+    holes += [hole for polygon in polygons for hole in polygon.interiors]
+    return shapely.Polygon(_corners(union.exterior), holes)
 
 
 def _corners(ring: shapely.LinearRing) -> np.ndarray:
