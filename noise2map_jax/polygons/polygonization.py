@@ -44,6 +44,8 @@ class PolygonSummary:
     not_squared: int
 
     def __str__(self) -> str:
+        if not (self.count or self.too_small):  # Masks of 0 and 255 are no maps, and look alike.
+            return "0 polygons: all pixels are background (0) or no data (255)"
         areas = ", ".join(f"{name} {area:,.1f} {self.unit}" for name, area in self.areas.items())
         parts = [f"{self.count:,} polygon{'' if self.count == 1 else 's'}"]
         parts[0] += f" ({areas})" if areas else ""

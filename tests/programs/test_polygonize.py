@@ -44,6 +44,12 @@ def test_a_map_becomes_polygons_and_a_line_says_what(tmp_path, capsys):
     assert read(output)[1]["class"] == ["roof", "roof"]
 
 
+def test_a_mask_of_0_and_255_is_told_from_a_map_of_buildings(tmp_path, capsys):
+    source = write_map(tmp_path / "m.tif", np.uint8(255) * (houses() == 1), **PLACE)
+    assert main([f"--map={source}", f"--output={tmp_path / 'o.gpkg'}"]) == 0
+    assert "0 polygons: all pixels are background (0) or no data (255)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
