@@ -3,11 +3,11 @@
     python -m noise2map_jax.predict --workdir=runs/ss --image=A.tif --output=MAP.tif
     python -m noise2map_jax.predict --workdir=runs/cd --image=A.tif --post=B.tif --output=MAP.tif
 
-The map is a GeoTIFF of class indices on the image's grid, 255 where the image holds no data.
+The map is a Cloud-Optimized GeoTIFF of class indices on the image's grid, 255 where the image holds
+no data.
 """
 
 import argparse
-import pathlib
 import sys
 
 from absl import logging
@@ -15,7 +15,10 @@ from absl import logging
 from data_prep.imagery import band_options
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
-from noise2map_jax.mapping.predictor import map_scene
+from noise2map_jax.mapping.layers import PROBABILITY_TYPES
+from noise2map_jax.mapping.loading import load
+from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
+from noise2map_jax.mapping.scene_map import MapFiles, map_scene
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -27,11 +30,35 @@ def parse(argv: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="work folder of a finished run")
+    parser.add_argument(
+        "--workdir", required=True, help="work folder of a finished run, an export of it, or hf:..."
+    )
     parser.add_argument("--image", required=True, help="the image; for a pair the earlier one")
     parser.add_argument("--post", help="the later image of a pair")
     parser.add_argument("--output", required=True, help="GeoTIFF of class indices to write")
     parser.add_argument("--probability", default="", help="GeoTIFF of foreground probability")
+    parser.add_argument(
+        "--uncertainty",
+        default="",
+        help="GeoTIFF of the standard deviation of that probability over timesteps, symmetries "
+        "and, for a run with Gaussian noise, draws of it",
+    )
+    parser.add_argument(
+        "--every_class", action="store_true", help="probability of each class, one a band"
+    )
+    parser.add_argument(
+        "--probability_type",
+        choices=PROBABILITY_TYPES,
+        default=PROBABILITY_TYPES[0],
+        help="of probability and uncertainty; uint8 has steps of 0.004 and a quarter of the size",
+    )
+    _add_options(parser)
+    band_options.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how to predict."""
     parser.add_argument("--task", default="", help="whose head, for a run of several tasks")
     parser.add_argument(
         "--timesteps",
@@ -41,17 +68,33 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "grows with their number",
     )
     parser.add_argument(
-        "--uncertainty",
-        default="",
-        help="GeoTIFF of the standard deviation of that probability over the timesteps "
-        "and, for a run with Gaussian noise, over draws of it",
+        "--tta",
+        action="store_true",
+        help="predict all eight flips and turns of each tile, and average; takes eight times as "
+        "long",
     )
-    band_options.add_arguments(parser)
-    parser.add_argument("--batch_size", type=int, default=8, help="tiles predicted at once")
     parser.add_argument(
-        "--margin", type=int, default=-1, help="unused pixels at tile edges; default: an eighth"
+        "--threshold",
+        type=_threshold,
+        help="probability from which a pixel is foreground, or best: the one that --mode=eval "
+        "found on validation; default: the most probable class",
     )
-    return parser.parse_args(argv)
+    parser.add_argument("--tile_size", type=int, default=0, help="default: that of training")
+    parser.add_argument(
+        "--margin",
+        type=int,
+        default=-1,
+        help="unused pixels at tile edges; default: a sixteenth of the tile",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        default=-1,
+        help="pixels over which tiles are blended; default: a quarter of their used part",
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=0, help="tiles predicted at once; default: 8 of training"
+    )
 
 
 def _timesteps(text: str) -> tuple[int, ...]:
@@ -63,6 +106,13 @@ def _timesteps(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def _threshold(text: str) -> float | str:
+    try:
+        return text if text == BEST else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or {BEST}, not {text!r}") from None
+
+
 def main(argv: list[str] | None = None) -> int:
     """Map a scene; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -70,15 +120,24 @@ def main(argv: list[str] | None = None) -> int:
     paths = [arguments.image] + ([arguments.post] if arguments.post else [])
     try:
         map_scene(
-            pathlib.Path(arguments.workdir),
+            load(arguments.workdir, task=arguments.task),
             paths,
-            arguments.output,
-            task=arguments.task,
-            probability=arguments.probability,
-            uncertainty=arguments.uncertainty,
-            timesteps=arguments.timesteps,
-            batch_size=arguments.batch_size,
-            margin=arguments.margin,
+            MapFiles(
+                arguments.output,
+                arguments.probability,
+                arguments.uncertainty,
+                arguments.every_class,
+                arguments.probability_type,
+            ),
+            PredictionOptions(
+                timesteps=arguments.timesteps,
+                tile_size=arguments.tile_size,
+                margin=arguments.margin,
+                overlap=arguments.overlap,
+                batch_size=arguments.batch_size,
+                symmetries=arguments.tta,
+                threshold=arguments.threshold,
+            ),
             choice=band_options.choice(arguments) if band_options.options(arguments) else None,
         )
     except UserError as error:

@@ -1,7 +1,6 @@
-"""Scenes of any size: tiles that cover them, and windows of their images."""
+"""Scenes of any size: their images, opened, compared and read by windows."""
 
 import contextlib
-import dataclasses
 import pathlib
 from collections.abc import Iterator
 
@@ -17,47 +16,6 @@ from data_prep.imagery.grid import (
 )
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One tile of a scene.
-
-    Attributes:
-        read: the window that the network sees; it may extend beyond the scene.
-        core: the window that is written; cores cover the scene without gap or overlap.
-    """
-
-    read: Window
-    core: Window
-
-    @property
-    def inner(self) -> tuple[slice, slice]:
-        """Rows and columns of the core within the read window."""
-        top = self.core.row_off - self.read.row_off
-        left = self.core.col_off - self.read.col_off
-        return slice(top, top + self.core.height), slice(left, left + self.core.width)
-
-
-def blocks(height: int, width: int, tile_size: int, margin: int) -> Iterator[Block]:
-    """Cut a scene into tiles that overlap by twice the margin, row by row.
-
-    A network sees nothing beyond the edge of its tile, so a strip of `margin` pixels on each side
-    is read but not written.
-
-    Args:
-        height: rows of the scene.
-        width: columns of the scene.
-        tile_size: side of a tile, in pixels.
-        margin: width of the strip, in pixels.
-    """
-    step = tile_size - 2 * margin
-    for row in range(0, height, step):
-        for col in range(0, width, step):
-            yield Block(
-                read=Window(col - margin, row - margin, tile_size, tile_size),
-                core=Window(col, row, min(step, width - col), min(step, height - row)),
-            )
 
 
 @contextlib.contextmanager

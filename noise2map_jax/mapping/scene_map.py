@@ -1,0 +1,165 @@
+"""From a trained network and the images of a scene to maps on their grid.
+
+Memory does not grow with the scene: it is read, predicted and written by rows of tiles, in panels
+of a bounded width.
+"""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable
+
+import jax
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from data_prep.imagery.band_choice import BandChoice
+from data_prep.imagery.grid import Grid
+from data_prep.imagery.image_file import ImageFile
+from noise2map_jax.errors import UserError
+from noise2map_jax.mapping import layers, map_file, scene, tiling
+from noise2map_jax.mapping.background import WriteBehind
+from noise2map_jax.mapping.blending import Strip
+from noise2map_jax.mapping.layers import Layer
+from noise2map_jax.mapping.model import Model
+from noise2map_jax.mapping.prediction_options import PredictionOptions
+from noise2map_jax.mapping.provenance import provenance
+from noise2map_jax.mapping.strips import predicted_strips
+from noise2map_jax.progress import progress_bar
+
+PANEL_WIDTH = 8192  # pixels that are predicted side by side; the next ones after the last row
+STRIPS_BEHIND = 4  # strips that wait to be written
+
+
+@dataclasses.dataclass(frozen=True)
+class MapFiles:
+    """The files to write of a scene; "" = none.
+
+    Attributes:
+        classes: class indices, uint8.
+        probability: the probability of not being class 0, or of each class.
+        uncertainty: the standard deviation of the probability of not being class 0 over
+            timesteps, draws of Gaussian noise and symmetries.
+        every_class: whether `probability` has a band for each class.
+        dtype: of probability and uncertainty: float32, or uint8 in steps of 0.004.
+    """
+
+    classes: str
+    probability: str = ""
+    uncertainty: str = ""
+    every_class: bool = False
+    dtype: str = "float32"
+
+    def layers(self, classes: tuple[str, ...], threshold: float | None) -> dict[str, Layer]:
+        """Return what each file shows, by path."""
+        found = {self.classes: layers.class_layer(classes, threshold)}
+        if self.probability:
+            found[self.probability] = (
+                layers.classes_layer(classes, self.dtype)
+                if self.every_class
+                else layers.foreground_layer(self.dtype)
+            )
+        if self.uncertainty:
+            found[self.uncertainty] = layers.uncertainty_layer(self.dtype)
+        return found
+
+
+def map_scene(
+    model: Model,
+    paths: list[str],
+    files: MapFiles,
+    options: PredictionOptions | None = None,
+    *,
+    choice: BandChoice | None = None,
+) -> None:
+    """Map a scene.
+
+    Args:
+        model: the network.
+        paths: the image, or the images before and after.
+        files: what to write.
+        options: how to predict.
+        choice: which bands of the images are read; None: those of the run's dataset.
+
+    Raises:
+        UserError: the images do not fit the network or each other, an option is invalid, or a file
+            cannot be written.
+    """
+    options = options or PredictionOptions()
+    check_number(model, paths)
+    if files.uncertainty:
+        model.check_uncertainty(options)
+    shown = files.layers(model.classes, model.threshold(options))
+    tags = provenance(model, options)
+    map_file.check_targets(paths, list(shown))
+    with contextlib.ExitStack() as stack:
+        images = open_images(model, paths, choice, stack)
+        grid = images[0].grid
+        map_file.check_space(grid, shown)
+        with contextlib.ExitStack() as outputs:
+            writers = [
+                (outputs.enter_context(map_file.create_map(path, grid, layer, tags)), layer)
+                for path, layer in shown.items()
+            ]
+            bar = outputs.enter_context(progress_bar(grid.height * grid.width, "map", "pixels"))
+            write = outputs.enter_context(WriteBehind(_writing(writers), STRIPS_BEHIND))
+            for strip in strips_of(model, images, options):
+                write(strip)
+                bar.update(strip.valid.size)
+
+
+def check_number(model: Model, given: list[str]) -> None:
+    """Check that there are as many images as the network takes.
+
+    Raises:
+        UserError: there are more or fewer; the message has both numbers.
+    """
+    keys = model.image_keys
+    if len(given) != len(keys):
+        raise UserError(
+            f"task {model.config.task!r} takes {len(keys)} image(s) ({', '.join(keys)}), but"
+            f" {len(given)} are given; see --post"
+        )
+
+
+def open_images(
+    model: Model, paths: list[str], choice: BandChoice | None, stack: contextlib.ExitStack
+) -> list[ImageFile]:
+    """Open the images of a scene, check them, and bring them onto one grid.
+
+    What was done to them is said on stderr.
+
+    Args:
+        model: the network.
+        paths: the images.
+        choice: which bands to read; None: those of the run's dataset.
+        stack: closes the images.
+    """
+    data = model.config.data
+    choice = choice or BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
+    images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
+    scene.check_images(images, data.num_bands, data.dtype)
+    images, notes = scene.aligned(images)
+    for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
+        print(f"note: {note}", file=sys.stderr)
+    return images
+
+
+def strips_of(model: Model, images: list[ImageFile], options: PredictionOptions):
+    """Predict a scene, from top to bottom in each panel; see `strips.predicted_strips`."""
+    tiles = options.tiling(model.config)
+    grid: Grid = images[0].grid
+    predictor = model.predictor(options)
+    number = options.num_tiles(model.config, jax.device_count())
+    for region in tiling.panels(tiles, grid.height, grid.width, greatest_width=PANEL_WIDTH):
+        yield from predicted_strips(predictor, images, tiles, region, number, len(model.classes))
+
+
+def _writing(writers: list[tuple[DatasetWriter, Layer]]) -> Callable[[Strip], None]:
+    def write(strip: Strip) -> None:
+        height, width = strip.valid.shape
+        window = Window(strip.column, strip.row, width, height)
+        for writer, layer in writers:
+            writer.write(layer.pixels(strip), window=window)
+
+    return write
