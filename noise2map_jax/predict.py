@@ -79,21 +79,26 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="probability from which a pixel is foreground, or best: the one that --mode=eval "
         "found on validation; default: the most probable class",
     )
-    parser.add_argument("--tile_size", type=int, default=0, help="default: that of training")
+    parser.add_argument(
+        "--tile_size", type=int, default=0, help="default: of the crops of training"
+    )
     parser.add_argument(
         "--margin",
         type=int,
-        default=-1,
-        help="unused pixels at tile edges; default: a sixteenth of the tile",
+        default=0,
+        help="pixels at tile edges that are not used at all; default: 0",
     )
     parser.add_argument(
         "--overlap",
         type=int,
         default=-1,
-        help="pixels over which tiles are blended; default: a quarter of their used part",
+        help="pixels over which tiles are blended; default: half of a tile",
     )
     parser.add_argument(
-        "--batch_size", type=int, default=0, help="tiles predicted at once; default: 8 of training"
+        "--batch_size",
+        type=int,
+        default=0,
+        help="tiles predicted at once; default: 8, or fewer if larger",
     )
 
 

@@ -93,11 +93,12 @@ class Model:
         Raises:
             UserError: a timestep does not exist.
         """
-        key = options.timesteps, options.symmetries
+        sample_size = options.sample_size(self.config)
+        key = options.timesteps, options.symmetries, sample_size
         if key not in self._predictors:
             self._predictors[key] = Predictor(
                 self.predicting(options),
-                self.network,
+                dataclasses.replace(self.network, sample_size=sample_size),
                 self.params,
                 self.mesh,
                 symmetries=options.symmetries,

@@ -112,7 +112,7 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
         ),
         (["--image=a.tif", "--output=a.tif"], ["'a.tif' would overwrite"]),
         (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
-        (["--image=a.tif", "--output=m.tif", "--batch_size=0"], ["batch_size is 0"]),
+        (["--image=a.tif", "--output=m.tif", "--batch_size=-1"], ["batch_size is -1"]),
         (["--workdir=nowhere", "--image=a.tif", "--output=m.tif"], ["no run in 'nowhere'"]),
     ],
 )

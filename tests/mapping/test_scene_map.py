@@ -18,10 +18,15 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.data.tile_position import position
+from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_problem, create_process
-from noise2map_jax.mapping import predictor
+from noise2map_jax.experiment.components import create_model, create_problem, create_process
+from noise2map_jax.mapping import predictor, scene_map
+from noise2map_jax.mapping.model import Model
+from noise2map_jax.mapping.prediction_options import PredictionOptions
+from noise2map_jax.mapping.scene_map import MapFiles
 from noise2map_jax.method.noise import noise_draws
+from noise2map_jax.steps import symmetric_prediction
 from noise2map_jax.steps.eval_step import predict_step
 
 HEIGHT, WIDTH, TILE = 70, 101, 32
@@ -52,10 +57,13 @@ def config(monkeypatch):
     config = thin_config.get_config()
     config.noise.inference_timesteps = (300,)  # signal and noise are both to be seen
     config.eval.num_noise_draws = 2
-    monkeypatch.setattr(predictor, "load_config", lambda workdir: config)
-    monkeypatch.setattr(predictor, "restore_best", lambda *arguments: (0, {}))
     monkeypatch.setattr(predictor, "predict_step", local_predict_step)
     return config
+
+
+def loaded(config):
+    """The network of a run."""
+    return Model("run", config, create_model(config), {}, sharding.create_mesh(), 7, {})
 
 
 @pytest.fixture
@@ -67,11 +75,12 @@ def image(tmp_path):
     return str(tmp_path / "scene.tif")
 
 
-def in_tiles(image, tmp_path, margin, **options):
+def in_tiles(config, image, tmp_path, margin, overlap=6, uncertainty="", choice=None, **options):
     """The probability of the foreground as `predict` writes it, [H, W]."""
     path = tmp_path / "probability.tif"
-    output = str(tmp_path / "map.tif")
-    predictor.map_scene(tmp_path, [image], output, probability=str(path), margin=margin, **options)
+    files = MapFiles(str(tmp_path / "map.tif"), str(path), uncertainty)
+    options = PredictionOptions(margin=margin, overlap=overlap, **options)
+    scene_map.map_scene(loaded(config), [image], files, options, choice=choice)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # of a map of a picture
         with rasterio.open(path) as probability:
@@ -100,10 +109,10 @@ def distance_to_seam(margin):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("margin", [REACH, 8])
-def test_tiles_leave_no_seams(mix, margin, config, image, tmp_path):
+@pytest.mark.parametrize(("margin", "overlap"), [(REACH, 0), (REACH, 13), (8, 5)])
+def test_tiles_leave_no_seams(mix, margin, overlap, config, image, tmp_path):
     config.noise.mix = mix
-    error = np.abs(in_tiles(image, tmp_path, margin) - in_one_pass(config))
+    error = np.abs(in_tiles(config, image, tmp_path, margin, overlap) - in_one_pass(config))
     assert error.max() < 1e-5
     # Whether noise, pixels and network lie where they should would be seen here.
     assert in_one_pass(config).std() > 0.1
@@ -115,7 +124,7 @@ def test_a_margin_below_the_reach_of_the_network_is_seen_at_the_seams_alone(
 ):
     config.noise.mix = mix
     margin = REACH - 1
-    error = np.abs(in_tiles(image, tmp_path, margin) - in_one_pass(config))
+    error = np.abs(in_tiles(config, image, tmp_path, margin, overlap=0) - in_one_pass(config))
     seam = distance_to_seam(margin) == 0
     assert error[~seam].max() < 1e-5
     inner = seam.copy()
@@ -124,7 +133,7 @@ def test_a_margin_below_the_reach_of_the_network_is_seen_at_the_seams_alone(
 
 
 def test_the_map_says_what_the_probability_says(config, image, tmp_path):
-    probability = in_tiles(image, tmp_path, 4, batch_size=3)
+    probability = in_tiles(config, image, tmp_path, 4, batch_size=3)
     with rasterio.open(tmp_path / "map.tif") as mapped:
         np.testing.assert_array_equal(mapped.read(1), probability > 0.5)
 
@@ -132,17 +141,17 @@ def test_the_map_says_what_the_probability_says(config, image, tmp_path):
 def test_noise_is_not_that_of_the_tile(config, image, tmp_path):
     config.noise.mix, config.noise.inference_timesteps = "gaussian", (999,)  # nothing but noise
     step = TILE - 2 * 4
-    probability = in_tiles(image, tmp_path, 4)
+    probability = in_tiles(config, image, tmp_path, 4, overlap=0)
     one, next_to_it = probability[:step, :step], probability[:step, step : 2 * step]
     assert abs(np.corrcoef(one.ravel(), next_to_it.ravel())[0, 1]) < 0.2
 
 
 def test_draws_are_several_predictions_of_which_an_uncertainty_is_had(config, image, tmp_path):
     path = str(tmp_path / "u.tif")
-    with pytest.raises(UserError, match="an uncertainty needs several timesteps"):
-        in_tiles(image, tmp_path, 4, uncertainty=path)
+    with pytest.raises(UserError, match="an uncertainty needs several predictions"):
+        in_tiles(config, image, tmp_path, 4, uncertainty=path)
     config.noise.mix = "gaussian"
-    in_tiles(image, tmp_path, 4, uncertainty=path)
+    in_tiles(config, image, tmp_path, 4, uncertainty=path)
     with rasterio.open(path) as uncertainty:
         assert uncertainty.read(1).mean() > 0.01
 
@@ -157,7 +166,7 @@ def test_control_points_are_carried_over(config, tmp_path):
     path = str(tmp_path / "gcp.tif")
     with rasterio.open(path, "w", **profile, gcps=points, crs="EPSG:32633") as image:
         image.write(np.moveaxis(PIXELS, -1, 0))
-    in_tiles(path, tmp_path, 4)
+    in_tiles(config, path, tmp_path, 4)
     for name in ("map", "probability"):
         with rasterio.open(tmp_path / f"{name}.tif") as mapped:
             found, crs = mapped.gcps
@@ -172,9 +181,9 @@ def test_a_photograph_is_mapped_as_seen(config, tmp_path, capsys):
     exif[0x0112] = 6
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     Image.fromarray(np.rot90(PIXELS)).save(tmp_path / "b.png", exif=exif)
-    upright = in_tiles(str(tmp_path / "a.png"), tmp_path, 4)
+    upright = in_tiles(config, str(tmp_path / "a.png"), tmp_path, 4)
     assert capsys.readouterr().err.count("note") == 0
-    np.testing.assert_array_equal(in_tiles(str(tmp_path / "b.png"), tmp_path, 4), upright)
+    np.testing.assert_array_equal(in_tiles(config, str(tmp_path / "b.png"), tmp_path, 4), upright)
     assert "is turned by 90 degrees clockwise, as its orientation tag says" in (
         capsys.readouterr().err
     )
@@ -185,7 +194,7 @@ def test_a_palette_is_mapped_by_its_colours(config, tmp_path):
     palette.save(tmp_path / "a.png")
     palette.convert("RGB").save(tmp_path / "b.png")
     np.testing.assert_array_equal(
-        *(in_tiles(str(tmp_path / name), tmp_path, 4) for name in ("a.png", "b.png"))
+        *(in_tiles(config, str(tmp_path / name), tmp_path, 4) for name in ("a.png", "b.png"))
     )
 
 
@@ -195,18 +204,18 @@ def test_bands_are_those_of_the_dataset_unless_others_are_asked_for(config, imag
     swapped = str(tmp_path / "swapped.tif")
     with rasterio.open(swapped, "w", **profile) as target:
         target.write(pixels[::-1])
-    plain = in_tiles(image, tmp_path, 4)
+    plain = in_tiles(config, image, tmp_path, 4)
     config.data.bands = (3, 2, 1)
-    np.testing.assert_array_equal(in_tiles(swapped, tmp_path, 4), plain)
-    other = in_tiles(swapped, tmp_path, 4, choice=BandChoice())
+    np.testing.assert_array_equal(in_tiles(config, swapped, tmp_path, 4), plain)
+    other = in_tiles(config, swapped, tmp_path, 4, choice=BandChoice())
     assert np.abs(other - plain).max() > 0.1
 
 
 def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatch):
     def fail(*arguments):
-        raise AssertionError("the network was restored")
+        raise AssertionError("the scene was predicted")
 
-    monkeypatch.setattr(predictor, "Predictor", fail)
+    monkeypatch.setattr(scene_map, "strips_of", fail)
     (tmp_path / "folder").mkdir()
     for output, words in (
         ("folder", "'.*folder' is a folder; name a file, such as .*folder/map.tif"),
@@ -215,9 +224,61 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
         ("/proc/map.tif", "cannot write to '/proc'"),
     ):
         with pytest.raises(UserError, match=words):
-            predictor.map_scene(tmp_path, [image], str(tmp_path / output))
+            scene_map.map_scene(loaded(config), [image], MapFiles(str(tmp_path / output)))
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.00 GB free, and the maps may take 0\.00 GB"):
-        predictor.map_scene(tmp_path, [image], str(tmp_path / "map.tif"))
+        scene_map.map_scene(loaded(config), [image], MapFiles(str(tmp_path / "map.tif")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "scene.tif"]
+
+
+def test_a_map_that_is_interrupted_leaves_nothing(config, image, tmp_path, monkeypatch):
+    whole = scene_map.strips_of
+
+    def broken(*arguments):
+        yield next(whole(*arguments))
+        raise UserError("image 'scene.tif' is damaged")
+
+    monkeypatch.setattr(scene_map, "strips_of", broken)
+    with pytest.raises(UserError, match="is damaged"):
+        in_tiles(config, image, tmp_path, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
+
+
+def test_symmetries_are_averaged_at_their_places(config, image, tmp_path, monkeypatch):
+    monkeypatch.setattr(symmetric_prediction, "predict_step", local_predict_step)
+    path = str(tmp_path / "u.tif")
+    found = in_tiles(config, image, tmp_path, REACH, uncertainty=path, symmetries=True)
+    kernel, expected = Local.kernel, []
+    for turns in range(4):
+        for flipped in (kernel, kernel[::-1]):
+            # A network of the turned image, turned back, is one with a turned kernel.
+            monkeypatch.setattr(Local, "kernel", np.rot90(flipped, turns))
+            expected.append(in_one_pass(config))
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-5)
+    with rasterio.open(path) as uncertainty:
+        np.testing.assert_allclose(uncertainty.read(1), np.std(expected, axis=0), atol=1e-4)
+
+
+def test_every_pixel_of_a_scene_in_panels_is_written(config, image, tmp_path, monkeypatch):
+    whole = in_tiles(config, image, tmp_path, REACH)
+    monkeypatch.setattr(scene_map, "PANEL_WIDTH", 40)
+    np.testing.assert_allclose(in_tiles(config, image, tmp_path, REACH), whole, atol=1e-6)
+
+
+def test_probabilities_of_one_byte_and_of_every_class(config, image, tmp_path):
+    model, options = loaded(config), PredictionOptions(margin=4, threshold=0.3)
+    exact = in_tiles(config, image, tmp_path, 4, overlap=-1)
+    files = MapFiles(*(str(tmp_path / f"{n}.tif") for n in "mp"), every_class=True, dtype="uint8")
+    scene_map.map_scene(model, [image], files, options)
+    with rasterio.open(files.probability) as found:
+        assert found.descriptions == ("background", "building")
+        assert found.dtypes == ("uint8", "uint8")
+        assert found.nodata == 255
+        np.testing.assert_allclose(found.read(2) * found.scales[1], exact, atol=0.0021)
+        np.testing.assert_allclose(found.read(1) * found.scales[0], 1 - exact, atol=0.0021)
+    with rasterio.open(files.classes) as mapped:
+        np.testing.assert_array_equal(mapped.read(1), exact >= 0.3)
+        assert mapped.tags()["threshold"] == "0.3"
+        assert mapped.tags()["step"] == "7"
+        assert mapped.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
