@@ -282,3 +282,40 @@ def test_probabilities_of_one_byte_and_of_every_class(config, image, tmp_path):
         assert mapped.tags()["threshold"] == "0.3"
         assert mapped.tags()["step"] == "7"
         assert mapped.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_the_best_threshold_is_that_of_the_evaluation(config, image, tmp_path):
+    model = loaded(config)
+    files, options = MapFiles(str(tmp_path / "m.tif")), PredictionOptions(threshold="best")
+    with pytest.raises(UserError, match="run does not know its best threshold: --mode=eval finds"):
+        scene_map.map_scene(model, [image], files, options)
+    model.found["threshold"] = {"threshold": 0.25}
+    scene_map.map_scene(model, [image], files, options)
+    with rasterio.open(files.classes) as mapped:
+        assert mapped.tags()["threshold"] == "0.25"
+        found = mapped.read(1)
+    scene_map.map_scene(model, [image], files, PredictionOptions(threshold=0.25))
+    with rasterio.open(files.classes) as mapped:
+        np.testing.assert_array_equal(mapped.read(1), found)
+        assert (found == 1).mean() > 0.5
+
+
+def test_blocks_without_data_are_not_predicted(config, tmp_path, monkeypatch):
+    profile = {"driver": "GTiff", "height": 300, "width": 200, "count": 3, "dtype": "uint8"}
+    profile["transform"] = rasterio.transform.from_origin(5e5, 4e6, 0.5, 0.5)
+    path = str(tmp_path / "sparse.tif")
+    pixels = np.zeros((3, 300, 200), np.uint8)
+    pixels[:, 140:160, 90:95] = 7
+    with rasterio.open(path, "w", **profile, nodata=0) as target:
+        target.write(pixels)
+    calls = []
+    call = predictor.Predictor.__call__
+
+    def counted(self, tiles, *arguments):
+        calls.append(len(tiles))
+        return call(self, tiles, *arguments)
+
+    monkeypatch.setattr(predictor.Predictor, "__call__", counted)
+    found = in_tiles(config, path, tmp_path, REACH)
+    np.testing.assert_array_equal(np.isfinite(found), pixels[0] > 0)
+    assert 1 <= sum(calls) <= 6  # of 96 tiles
