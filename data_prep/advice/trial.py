@@ -13,6 +13,7 @@ from data_prep.advice.contents import Group
 from data_prep.basics.dataset import SPLITS, Dataset
 from data_prep.basics.errors import UserError
 from data_prep.builders import catalogue
+from data_prep.imagery.files import SUFFIXES
 from data_prep.reading import layout
 
 # Options that messages advise and that change what is read, not what is left out.
@@ -163,4 +164,4 @@ def summary(trial: Trial) -> str:
     return "\n".join(lines)
 
 
-IMAGE_SUFFIXES = (*layout.SUFFIXES, *layout.OTHER_SUFFIXES)
+IMAGE_SUFFIXES = (*SUFFIXES, *layout.OTHER_SUFFIXES)

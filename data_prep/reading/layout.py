@@ -10,13 +10,13 @@ from pathlib import Path
 from data_prep.basics.dataset import SPLITS
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection, check_left
+from data_prep.imagery.files import SUFFIXES
 from data_prep.reading import layout_advice, matching, split_folders, split_lists
 from data_prep.reading.matching import Candidate, Entry
 from data_prep.reading.role_names import words, year_of
 from data_prep.reading.role_ways import File, Given, needed
 from data_prep.reading.roles import Reading, best_reading, unlabelled_entries
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt", ".jp2")
 # Kinds of rasters that are not read: such files are rejected by name, not silently ignored.
 OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".img", ".npy", ".hdf", ".nc", ".ecw")
 _NEEDED = {"ss": "image/mask", "cd": "A/B/label"}
