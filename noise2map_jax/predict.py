@@ -17,7 +17,9 @@ from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.layers import PROBABILITY_TYPES
 from noise2map_jax.mapping.loading import load
+from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
+from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
 from noise2map_jax.mapping.scene_map import MapFiles, map_scene
 
 
@@ -33,8 +35,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workdir", required=True, help="work folder of a finished run, an export of it, or hf:..."
     )
-    parser.add_argument("--image", required=True, help="the image; for a pair the earlier one")
-    parser.add_argument("--post", help="the later image of a pair")
+    parser.add_argument(
+        "--image",
+        required=True,
+        help="the image, for a pair the earlier one; or a folder of images, or a .txt with a path "
+        "a line: outputs are then folders",
+    )
+    parser.add_argument("--post", help="the later image of a pair, or likewise")
     parser.add_argument("--output", required=True, help="GeoTIFF of class indices to write")
     parser.add_argument("--probability", default="", help="GeoTIFF of foreground probability")
     parser.add_argument(
@@ -122,34 +129,41 @@ def main(argv: list[str] | None = None) -> int:
     """Map a scene; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.set_verbosity(logging.ERROR)
-    paths = [arguments.image] + ([arguments.post] if arguments.post else [])
+    images = [arguments.image] + ([arguments.post] if arguments.post else [])
+    maps = MapFiles(
+        arguments.output,
+        arguments.probability,
+        arguments.uncertainty,
+        arguments.every_class,
+        arguments.probability_type,
+    )
     try:
-        map_scene(
-            load(arguments.workdir, task=arguments.task),
-            paths,
-            MapFiles(
-                arguments.output,
-                arguments.probability,
-                arguments.uncertainty,
-                arguments.every_class,
-                arguments.probability_type,
-            ),
-            PredictionOptions(
-                timesteps=arguments.timesteps,
-                tile_size=arguments.tile_size,
-                margin=arguments.margin,
-                overlap=arguments.overlap,
-                batch_size=arguments.batch_size,
-                symmetries=arguments.tta,
-                threshold=arguments.threshold,
-            ),
-            choice=band_options.choice(arguments) if band_options.options(arguments) else None,
-        )
+        part, options = parse_part(arguments.part), _options(arguments)
+        scenes = scene_list(SceneFiles(images, maps))
+        model = load(arguments.workdir, task=arguments.task)
+        choice = band_options.choice(arguments) if band_options.options(arguments) else None
+        for scene in scenes:
+            done = map_scene(model, scene.images, scene.maps, options, choice=choice, part=part)
+            if done:
+                print(f"map: {scene.maps.classes}")
+            else:
+                print(f"part {arguments.part} of {scene.maps.classes}; the last one joins them")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"map: {arguments.output}")
     return 0
+
+
+def _options(arguments: argparse.Namespace) -> PredictionOptions:
+    return PredictionOptions(
+        timesteps=arguments.timesteps,
+        tile_size=arguments.tile_size,
+        margin=arguments.margin,
+        overlap=arguments.overlap,
+        batch_size=arguments.batch_size,
+        symmetries=arguments.tta,
+        threshold=arguments.threshold,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,10 +44,8 @@ def check_targets(sources: list[str], targets: list[str]) -> None:
             raise UserError(f"{target!r} is a folder; name a file, such as {target}/map.tif")
         if not place.parent.is_dir():
             raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
-        part = pathlib.Path(f"{target}.part")
         try:  # Rights alone do not tell: the file system may be read-only.
-            part.touch()
-            part.unlink()
+            tempfile.TemporaryFile(dir=place.parent).close()
         except OSError as error:
             raise UserError(f"cannot write to {str(place.parent)!r}: {error.strerror}") from None
         if place.exists() and not os.access(place, os.W_OK):
@@ -93,7 +92,17 @@ def create_map(
     Raises:
         UserError: the place cannot be written to, or is full.
     """
-    rows, part = pathlib.Path(f"{path}.rows.part"), pathlib.Path(f"{path}.part")
+    rows = pathlib.Path(f"{path}.rows.part")
+    with create_rows(rows, path, grid, layer, tags) as output:
+        yield output
+    optimize(rows, path, layer)
+
+
+@contextlib.contextmanager
+def create_rows(
+    rows: pathlib.Path, path: str, grid: Grid, layer: Layer, tags: Mapping[str, str]
+) -> Iterator[rasterio.io.DatasetWriter]:
+    """Write the rows of a map that will be called `path`; nothing is left after an error."""
     profile = _place(grid) | {
         "driver": "GTiff",
         "height": grid.height,
@@ -109,35 +118,48 @@ def create_map(
         "compress": "lzw",
         "SPARSE_OK": True,
     }
+    with _careful(path, rows), rasterio.open(rows, "w", **profile) as output:
+        _describe(output, layer, tags)
+        yield output
+
+
+def optimize(rows: pathlib.Path, path: str, layer: Layer) -> None:
+    """Make a Cloud-Optimized GeoTIFF of rows, and remove them.
+
+    Raises:
+        UserError: the place is full.
+    """
+    part = pathlib.Path(f"{path}.part")
+    with _careful(path, rows, part):
+        rasterio.shutil.copy(
+            rows,
+            part,
+            driver="COG",
+            compress="deflate",
+            predictor="yes",
+            blocksize=512,
+            overview_resampling="mode" if layer.colours else "average",
+            bigtiff="if_safer",
+            sparse_ok=True,
+            num_threads="all_cpus",
+        )
+        part.replace(path)
+    rows.unlink()
+
+
+@contextlib.contextmanager
+def _careful(path: str, *files: pathlib.Path) -> Iterator[None]:
+    """Say what cannot be written, and then leave no file behind; bound what GDAL keeps."""
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            with rasterio.open(rows, "w", **profile) as output:
-                _describe(output, layer, tags)
-                yield output
-            _optimize(rows, part, layer)
-            part.replace(path)
-        except (RasterioError, OSError) as error:
-            raise UserError(f"cannot write {path!r}: {error}") from None
-        finally:
-            rows.unlink(missing_ok=True)
-            part.unlink(missing_ok=True)
-
-
-def _optimize(rows: pathlib.Path, part: pathlib.Path, layer: Layer) -> None:
-    """Make a Cloud-Optimized GeoTIFF of a plain one."""
-    rasterio.shutil.copy(
-        rows,
-        part,
-        driver="COG",
-        compress="deflate",
-        predictor="yes",
-        blocksize=512,
-        overview_resampling="mode" if layer.colours else "average",
-        bigtiff="if_safer",
-        sparse_ok=True,
-        num_threads="all_cpus",
-    )
+            yield
+        except BaseException as error:
+            for file in files:
+                file.unlink(missing_ok=True)
+            if isinstance(error, RasterioError | OSError):
+                raise UserError(f"cannot write {path!r}: {error}") from None
+            raise
 
 
 def _place(grid: Grid) -> dict[str, Any]:

@@ -31,11 +31,11 @@ def scene_list(scenes: SceneFiles) -> list[SceneFiles]:
     """Return the scenes that a command names.
 
     Args:
-        scenes: what the command says. Each image may be a folder, or a text file with a path a line,
-            which begins at the list's own folder. Images of two folders belong together by their
-            names without suffix, those of two lists by their order. Where there are many scenes,
-            outputs are folders, which are made, or `FOLDER/*.gpkg` for another suffix; each file
-            has the name of its image.
+        scenes: what the command says. Each image may be a folder, or a text file with a path a
+            line, which begins at the list's own folder. Images of two folders belong together by
+            their names without suffix, those of two lists by their order. Where there are many
+            scenes, outputs are folders, which are made, or `FOLDER/*.geojson` for another suffix;
+            each file has the name of its image.
 
     Raises:
         UserError: a folder or list holds no images, or two have other images or the same names.

@@ -6,8 +6,10 @@ of a bounded width.
 
 import contextlib
 import dataclasses
+import functools
+import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 from rasterio.io import DatasetWriter
@@ -17,17 +19,20 @@ from data_prep.imagery.band_choice import BandChoice
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
-from noise2map_jax.mapping import layers, map_file, scene, tiling
+from noise2map_jax.mapping import layers, map_file, parts, scene, tiling
 from noise2map_jax.mapping.background import WriteBehind
 from noise2map_jax.mapping.blending import Strip
 from noise2map_jax.mapping.layers import Layer
 from noise2map_jax.mapping.model import Model
+from noise2map_jax.mapping.parts import Part
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 from noise2map_jax.mapping.provenance import provenance
 from noise2map_jax.mapping.strips import predicted_strips
+from noise2map_jax.mapping.tiling import Region
 from noise2map_jax.progress import progress_bar
 
 PANEL_WIDTH = 8192  # pixels that are predicted side by side; the next ones after the last row
+WHOLE = Part()
 STRIPS_BEHIND = 4  # strips that wait to be written
 
 
@@ -71,7 +76,8 @@ def map_scene(
     options: PredictionOptions | None = None,
     *,
     choice: BandChoice | None = None,
-) -> None:
+    part: Part = WHOLE,
+) -> bool:
     """Map a scene.
 
     Args:
@@ -80,6 +86,10 @@ def map_scene(
         files: what to write.
         options: how to predict.
         choice: which bands of the images are read; None: those of the run's dataset.
+        part: the part of the scene that this process maps; the last one to end joins them.
+
+    Returns:
+        Whether the maps are complete; False while other parts are missing.
 
     Raises:
         UserError: the images do not fit the network or each other, an option is invalid, or a file
@@ -90,22 +100,47 @@ def map_scene(
     if files.uncertainty:
         model.check_uncertainty(options)
     shown = files.layers(model.classes, model.threshold(options))
-    tags = provenance(model, options)
+    names = ", ".join(pathlib.Path(path).name for path in paths)
+    tags = provenance(model, options) | {"images": names}
     map_file.check_targets(paths, list(shown))
     with contextlib.ExitStack() as stack:
         images = open_images(model, paths, choice, stack)
         grid = images[0].grid
         map_file.check_space(grid, shown)
-        with contextlib.ExitStack() as outputs:
-            writers = [
-                (outputs.enter_context(map_file.create_map(path, grid, layer, tags)), layer)
-                for path, layer in shown.items()
-            ]
-            bar = outputs.enter_context(progress_bar(grid.height * grid.width, "map", "pixels"))
-            write = outputs.enter_context(WriteBehind(_writing(writers), STRIPS_BEHIND))
-            for strip in strips_of(model, images, options):
-                write(strip)
-                bar.update(strip.valid.size)
+        regions = list(_regions(model, grid, options, part))
+        if part.number == 1:
+            create = functools.partial(map_file.create_map, grid=grid, tags=tags)
+            _write(model, images, options, regions, shown, create)
+            return True
+        if not parts.is_done(shown, tags, part):
+            rows = regions[0].rows if regions else (0, 0)
+            create = functools.partial(
+                parts.create_part, grid=grid, tags=tags, rows=rows, part=part
+            )
+            _write(model, images, options, regions, shown, create)
+        return parts.join(shown, grid, tags, part.number)
+
+
+def _write(
+    model: Model,
+    images: list[ImageFile],
+    options: PredictionOptions,
+    regions: list[Region],
+    shown: dict[str, Layer],
+    create: Callable[..., contextlib.AbstractContextManager[DatasetWriter]],
+) -> None:
+    """Predict regions of a scene, and write all maps of them."""
+    with contextlib.ExitStack() as outputs:
+        writers = [
+            (outputs.enter_context(create(path=path, layer=layer)), layer)
+            for path, layer in shown.items()
+        ]
+        num_pixels = sum(region.num_pixels for region in regions)
+        bar = outputs.enter_context(progress_bar(num_pixels, "map", "pixels"))
+        write = outputs.enter_context(WriteBehind(_writing(writers), STRIPS_BEHIND))
+        for strip in strips_of(model, images, options, regions):
+            write(strip)
+            bar.update(strip.valid.size)
 
 
 def check_number(model: Model, given: list[str]) -> None:
@@ -145,14 +180,37 @@ def open_images(
     return images
 
 
-def strips_of(model: Model, images: list[ImageFile], options: PredictionOptions):
-    """Predict a scene, from top to bottom in each panel; see `strips.predicted_strips`."""
-    tiles = options.tiling(model.config)
-    grid: Grid = images[0].grid
-    predictor = model.predictor(options)
+def strips_of(
+    model: Model,
+    images: list[ImageFile],
+    options: PredictionOptions,
+    regions: Iterable[Region] | None = None,
+) -> Iterator[Strip]:
+    """Predict a scene, from top to bottom in each region; see `strips.predicted_strips`.
+
+    Args:
+        model: the network.
+        images: the images of the scene, on one grid.
+        options: how to predict.
+        regions: the parts of the scene; None: all of it.
+    """
+    if regions is None:
+        regions = _regions(model, images[0].grid, options, Part())
+    tiles, predictor = options.tiling(model.config), model.predictor(options)
     number = options.num_tiles(model.config, jax.device_count())
-    for region in tiling.panels(tiles, grid.height, grid.width, greatest_width=PANEL_WIDTH):
+    for region in regions:
         yield from predicted_strips(predictor, images, tiles, region, number, len(model.classes))
+
+
+def _regions(model: Model, grid: Grid, options: PredictionOptions, part: Part) -> Iterator[Region]:
+    return tiling.panels(
+        options.tiling(model.config),
+        grid.height,
+        grid.width,
+        greatest_width=PANEL_WIDTH,
+        part=part.index,
+        parts=part.number,
+    )
 
 
 def _writing(writers: list[tuple[DatasetWriter, Layer]]) -> Callable[[Strip], None]:

@@ -23,6 +23,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_model, create_problem, create_process
 from noise2map_jax.mapping import predictor, scene_map
 from noise2map_jax.mapping.model import Model
+from noise2map_jax.mapping.parts import Part, parse_part
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 from noise2map_jax.mapping.scene_map import MapFiles
 from noise2map_jax.method.noise import noise_draws
@@ -319,3 +320,37 @@ def test_blocks_without_data_are_not_predicted(config, tmp_path, monkeypatch):
     found = in_tiles(config, path, tmp_path, REACH)
     np.testing.assert_array_equal(np.isfinite(found), pixels[0] > 0)
     assert 1 <= sum(calls) <= 6  # of 96 tiles
+
+
+def test_several_processes_share_a_scene(config, image, tmp_path, monkeypatch):
+    model, options = loaded(config), PredictionOptions(margin=REACH, overlap=9)
+    names = [str(tmp_path / f"{name}.tif") for name in ("map", "p", "whole", "whole_p")]
+    files, whole = MapFiles(*names[:2]), MapFiles(*names[2:])
+    scene_map.map_scene(model, [image], whole, options)
+    order = [Part(index, 3) for index in (2, 0, 1)]
+    done = [scene_map.map_scene(model, [image], files, options, part=part) for part in order]
+    assert done == [False, False, True]
+    for one, other in zip(names[:2], names[2:], strict=True):
+        with rasterio.open(one) as joined, rasterio.open(other) as expected:
+            np.testing.assert_allclose(joined.read(), expected.read(), atol=1e-6)
+            assert joined.tags() == expected.tags()
+            assert joined.transform == expected.transform
+    assert len(list(tmp_path.iterdir())) == 1 + len(names)
+
+
+def test_a_part_that_is_there_is_not_predicted_again(config, image, tmp_path, monkeypatch):
+    model, files = loaded(config), MapFiles(str(tmp_path / "map.tif"))
+    options = PredictionOptions(margin=REACH)
+    assert not scene_map.map_scene(model, [image], files, options, part=Part(0, 2))
+    other = PredictionOptions(margin=REACH, threshold=0.3)
+    with pytest.raises(UserError, match=r"map.tif.1of2' was made with threshold most probable"):
+        scene_map.map_scene(model, [image], files, other, part=Part(0, 2))
+    monkeypatch.setattr(scene_map, "strips_of", None)
+    assert not scene_map.map_scene(model, [image], files, options, part=Part(0, 2))
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("text", ["3/2", "0/2", "a/2", "2", "1/0", "-1/2"])
+def test_parts_that_do_not_exist_are_refused(text):
+    with pytest.raises(UserError, match="part is"):
+        parse_part(text)
