@@ -6,6 +6,7 @@ from benchmarks import (
     data_prep,
     family_error,
     input_pipeline,
+    mapping,
     mutation,
     network,
     study,
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "mapping": mapping,
     "mutation": mutation,
     "family_error": family_error,
 }

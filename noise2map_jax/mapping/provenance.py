@@ -3,7 +3,10 @@
 import hashlib
 import pathlib
 
+import numpy as np
+
 from noise2map_jax import __version__, strict_json
+from noise2map_jax.experiment.components import create_process
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 
@@ -15,7 +18,7 @@ def provenance(model: Model, options: PredictionOptions) -> dict[str, str]:
         UserError: the options do not fit the network.
     """
     tiling, threshold = options.tiling(model.config), model.threshold(options)
-    timesteps = model.predicting(options).noise.inference_timesteps
+    timesteps = np.asarray(create_process(model.predicting(options)).inference_timesteps).tolist()
     content = strict_json.dumps(model.config.to_dict(), sort_keys=True)
     tags = {
         "software": f"noise2map_jax {__version__}",

@@ -31,7 +31,7 @@ from noise2map_jax.mapping.strips import predicted_strips
 from noise2map_jax.mapping.tiling import Region
 from noise2map_jax.progress import progress_bar
 
-PANEL_WIDTH = 8192  # pixels that are predicted side by side; the next ones after the last row
+PANEL_WIDTH = 4096  # pixels that are predicted side by side; the next ones after the last row
 WHOLE = Part()
 STRIPS_BEHIND = 4  # strips that wait to be written
 
