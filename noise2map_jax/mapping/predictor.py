@@ -25,7 +25,7 @@ from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import load_config
 from noise2map_jax.experiment.scaling_config import value_range
 from noise2map_jax.experiment.task_configs import task_config
-from noise2map_jax.mapping import map_file, scene
+from noise2map_jax.mapping import map_file, pair, scene
 from noise2map_jax.method.losses import IGNORE
 from noise2map_jax.method.noise import noise_draws
 from noise2map_jax.progress import progress_bar
@@ -144,7 +144,7 @@ def map_scene(
     with contextlib.ExitStack() as stack:
         images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
         scene.check_images(images, data.num_bands, data.dtype)
-        images, notes = scene.aligned(images)
+        images, notes = pair.aligned(images)
         for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
             print(f"note: {note}", file=sys.stderr)
         grid = images[0].grid
