@@ -145,6 +145,7 @@ def _command(image: ImageFile, onto: ImageFile) -> str:
 
 
 def _percent(share: float) -> str:
-    if 0.995 <= share < 1:
-        return "almost all"
+    """Say a share that is right to about a percent."""
+    if share >= 0.99:
+        return "99% or more"
     return f"{share:.0%}" if share >= 0.01 else "less than 1%"

@@ -17,11 +17,12 @@ from noise2map_jax.errors import UserError
 
 _SIDE = 256  # Of the windows that are compared, pixels; smaller in small scenes.
 _LEAST_SIDE = 32
-_WINDOWS_A_SIDE = 6  # Windows are spread over the scene in so many rows and columns.
-_LEAST_WINDOWS = 4
+_WINDOWS_A_SIDE = 6  # Windows are spread over the scene in so many rows and columns, or fewer:
+_OVERLAP = 0.5  # neighbours share at most this part, because they are to count as independent.
+_LEAST_WINDOWS = 5  # Of 9 windows of noise, 3 were seen to agree.
 _LEAST_VALID = 0.9  # Share of a window's pixels that must hold data in both images.
-_NEAR = 1.0  # Windows agree whose shifts lie within so many pixels of the median,
-_AGREEING = 0.5  # and the shift is clear if this share of the windows agrees.
+_NEAR = 1.0  # Windows agree whose shifts lie within so many pixels,
+_AGREEING = 1 / 3  # and the shift is clear if this share of all windows agrees, and _LEAST_WINDOWS.
 _UPSAMPLING = 50  # A window's shift is found to 1 / 50 of a pixel.
 # Differences of two Gaussian blurs, in pixels: light and haze go, edges stay, noise counts less.
 # Against plain grey and against phases alone, it has the least error on real pairs whose second
@@ -36,8 +37,8 @@ class Registration:
 
     Attributes:
         shift: columns and rows from where the first image shows a thing to where the second does.
-        spread: standard deviation of a window's shift in pixels, from the median of deviations.
-        num_agreeing: number of windows whose shift is within a pixel of `shift`.
+        spread: standard deviation of the agreeing windows' shifts along an axis, pixels.
+        num_agreeing: number of windows that agree to a pixel.
         num_windows: number of windows compared.
     """
 
@@ -49,9 +50,7 @@ class Registration:
     @property
     def is_clear(self) -> bool:
         """Whether enough windows agree on the shift."""
-        return self.num_windows >= _LEAST_WINDOWS and (
-            self.num_agreeing >= _AGREEING * self.num_windows
-        )
+        return self.num_agreeing >= max(_LEAST_WINDOWS, _AGREEING * self.num_windows)
 
     def in_words(self, grid: Grid) -> str:
         """Say what was found, in pixels and metres; `grid` is that of the first image."""
@@ -69,9 +68,9 @@ class Registration:
         told = "" if length is None else f" ({length:.2f} m)"
         columns, rows = self.shift
         return (
-            f"what they show is {columns:+.2f} columns and {rows:+.2f} rows apart{told}, with a"
-            f" spread of {self.spread:.2f} pixels over {self.num_windows} windows, of which"
-            f" {self.num_agreeing} agree"
+            f"what they show is {columns:+.2f} columns and {rows:+.2f} rows apart{told}:"
+            f" {self.num_agreeing} of {self.num_windows} windows agree, with a spread of"
+            f" {self.spread:.2f} pixels"
         )
 
 
@@ -79,36 +78,36 @@ def measured(first: ImageFile, second: ImageFile) -> Registration:
     """Measure the shift between two images on one grid.
 
     Windows are compared by the peak of their cross-correlation (Guizar-Sicairos et al., 2008,
-    doi:10.1364/OL.33.000156, as in scikit-image), and the median over windows is taken, which
-    changes on the ground do not move. It is done again with windows of the second image moved by
-    the whole pixels found at first.
+    doi:10.1364/OL.33.000156, as in scikit-image). The shift is the median over the most windows
+    that agree: where the ground has changed, windows show anything. It is done again with windows
+    of the second image moved by the whole pixels found at first.
 
     Raises:
         UserError: scikit-image is not installed, or an image cannot be read.
     """
     correlate = _cross_correlation()
     height, width = first.grid.height, first.grid.width
-    side = min(_SIDE, min(height, width) // 2)
-    shift = np.zeros(2)
-    shifts: list[np.ndarray] = []
+    side = min(_SIDE, 2 * min(height, width) // 5)  # Several in a row, even after a shift.
     if side < _LEAST_SIDE:
         return Registration((0.0, 0.0), 0.0, 0, 0)
+    found = Registration((0.0, 0.0), 0.0, 0, 0)
     for _ in range(2):
-        offset = np.round(shift).astype(int)
-        shifts = [
-            correlate(one, two) + offset
-            for one, two in _windows(first, second, side, (int(offset[0]), int(offset[1])))
-        ]
+        offset = (round(found.shift[0]), round(found.shift[1]))
+        shifts = [correlate(*details) for details in _windows(first, second, side, offset)]
         if not shifts:
             break
-        shift = np.median(shifts, axis=0)
-    distance = np.hypot(*(np.reshape(shifts, (-1, 2)) - shift).T)
-    near = distance < _NEAR
-    if near.any():
-        shift = np.median(np.reshape(shifts, (-1, 2))[near], axis=0)
-    spread = 1.4826 * float(np.median(distance)) if len(distance) else 0.0
-    column, row = shift.tolist()
-    return Registration((column, row), spread, int(near.sum()), len(distance))
+        found = _agreed(np.array(shifts) + offset)
+    return found
+
+
+def _agreed(shifts: np.ndarray) -> Registration:
+    """Return what most of the shifts [N, 2] agree on."""
+    distances = np.hypot(*np.moveaxis(shifts[:, None] - shifts, -1, 0))
+    near = distances < _NEAR
+    agreeing = shifts[near[near.sum(axis=1).argmax()]]
+    column, row = np.median(agreeing, axis=0).tolist()
+    spread = float(np.sqrt(agreeing.var(axis=0).mean()))
+    return Registration((column, row), spread, len(agreeing), len(shifts))
 
 
 def metres(grid: Grid, shift: tuple[float, float]) -> float | None:
@@ -167,11 +166,10 @@ def _windows(
 def _starts(size: int, side: int, offset: int) -> list[int]:
     """Return first pixels of windows that lie inside in both images."""
     low, high = max(0, -offset), size - side - max(0, offset)
-    return (
-        np.unique(np.linspace(low, high, _WINDOWS_A_SIDE).astype(int)).tolist()
-        if (low <= high)
-        else []
-    )
+    if low > high:
+        return []
+    number = min(_WINDOWS_A_SIDE, 1 + int((high - low) / (side * (1 - _OVERLAP))))
+    return [int(start) for start in np.linspace(low, high, number)]
 
 
 def _detail(image: ImageFile, window: tuple[int, int, int, int]) -> np.ndarray | None:

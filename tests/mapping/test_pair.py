@@ -106,7 +106,7 @@ def test_whole_pixels_are_moved(opened):
     )
     (_, second), (note,) = pair.aligned([a, b])
     assert "it is moved by whole pixels onto the grid of" in note
-    assert note.endswith("covers 100%")
+    assert note.endswith("covers 99% or more")
     raster = second.read()
     assert raster.valid is None
     np.testing.assert_array_equal(raster.pixels, pixels[:30, 7:])
@@ -238,7 +238,7 @@ def test_a_known_shift_is_found_and_taken_out(opened, dates):
     a, b = opened((sampled(pre), {}), (sampled(pre, SHIFT), {}))
     found = measured(a, b)
     np.testing.assert_allclose(found.shift, SHIFT, atol=0.05)
-    assert found.num_agreeing == found.num_windows == 36
+    assert found.num_agreeing == found.num_windows >= 9
     (_, same), (note,) = pair.aligned([a, b], register="report")
     assert same is b
     assert "columns and -1.7" in note
@@ -268,7 +268,8 @@ def test_a_shift_is_found_on_another_grid_and_between_changed_dates(opened, date
     (_, moved), notes = pair.aligned([a, far], register="apply")
     assert "warped by cubic" in notes[0]
     assert notes[1].endswith("taken out")
-    np.testing.assert_allclose(measured(a, moved).shift, (0, 0), atol=0.05)
+    # Other windows agree now, which the changes move a little.
+    np.testing.assert_allclose(measured(a, moved).shift, (0, 0), atol=0.2)
 
 
 def test_large_whole_shifts_are_found(opened, dates):
@@ -289,7 +290,7 @@ def test_nothing_in_common_is_not_registered(opened, dates):
     assert "windows agree on one to a pixel; no shift is taken out" in note
     (_, same), (note,) = pair.aligned([a, flat], register="apply")
     assert same is flat
-    assert "because only 0 windows hold data and detail in both; 4 are needed" in note
+    assert "because only 0 windows hold data and detail in both; 5 are needed" in note
     (_, same), (note,) = pair.aligned([a, a], register="apply")
     assert same is a
     assert note.endswith("that is too little to interpolate for")
@@ -298,10 +299,10 @@ def test_nothing_in_common_is_not_registered(opened, dates):
 def test_windows_without_data_do_not_count(opened, dates):
     pytest.importorskip("skimage", reason="extra gis")
     one, two = sampled(dates[0]), sampled(dates[0], SHIFT)
-    two[:120] = 0
+    two[:60] = 0
     a, b = opened((one, {}), (two, {"nodata": 0}))
     found = measured(a, b)
-    assert 4 <= found.num_windows < 36
+    assert 5 <= found.num_windows <= 9
     np.testing.assert_allclose(found.shift, SHIFT, atol=0.05)
 
 
@@ -330,7 +331,7 @@ def test_a_shift_in_metres():
     assert metres(Grid(9, 9, Affine.identity(), None), (1.0, 0.0)) is None
 
 
-def test_half_of_the_windows_must_agree():
-    assert Registration((0.0, 0.0), 0.1, 18, 36).is_clear
-    assert not Registration((0.0, 0.0), 0.1, 17, 36).is_clear
+def test_a_third_of_the_windows_must_agree():
+    assert Registration((0.0, 0.0), 0.1, 12, 36).is_clear
+    assert not Registration((0.0, 0.0), 0.1, 11, 36).is_clear
     assert not Registration((0.0, 0.0), 0.1, 3, 3).is_clear
