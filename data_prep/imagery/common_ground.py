@@ -47,7 +47,7 @@ def common_ground(first: Grid, second: Grid) -> CommonGround | None:
         here = _touching(first, second)
         if not len(here):
             return None
-        there = positions(first, *here.T, second)
+        there = positions(first, here[:, 0], here[:, 1], second)
     else:
         there = there[inside]
     apart = there - here
@@ -99,7 +99,7 @@ def beside(grid: Grid, target: Grid) -> Grid:
     """
     if not (grid.crs and grid.crs.is_geographic and target.crs) or grid.rpcs:
         return grid
-    middle = target.coordinates([target.width / 2], [target.height / 2])
+    middle = target.coordinates(np.array([target.width / 2]), np.array([target.height / 2]))
     own = (grid.transform * (grid.width / 2, grid.height / 2))[0]
     turns = np.round((reprojected(middle, target.crs, grid.crs)[0, 0] - own) / 360)
     if not np.isfinite(turns) or not turns:
