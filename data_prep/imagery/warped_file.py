@@ -73,10 +73,10 @@ def kernel_for(ground: CommonGround) -> Kernel:
     Whole pixels are moved. Everything else is interpolated by a cubic kernel; for an image that is
     finer than the target, it is as wide as the target's pixels, which averages over them.
 
-    On aerial images of 2 m, warped half a pixel off to a target of 2, 2.5, 3 and 4 m, the root mean
-    square error is 7.7, 4.8, 4.2 and 3.9 grey levels. Bilinear interpolation by a kernel of one
-    pixel has 9.0, 5.3, 4.3 and 7.1, GDAL's mean over an area 9.0, 5.7, 4.5 and 3.9; and of an image
-    that is turned, GDAL takes the mean over another area.
+    On aerial images of 2 m, warped to a target of 2, 2.5, 3 and 4 m that begins half a pixel and a
+    quarter beside them, the root mean square error is 7.7, 4.8, 4.2 and 3.9 grey levels. Bilinear
+    interpolation by a kernel of one pixel has 9.0, 5.3, 4.3 and 7.1, GDAL's mean over an area 9.0,
+    5.7, 4.5 and 3.9; and of an image that is turned, GDAL takes the mean over another area.
     """
     if ground.by_whole_pixels:
         return NEAREST
