@@ -146,3 +146,14 @@ def test_a_third_of_the_windows_must_agree():
     assert Registration((0.0, 0.0), 0.1, 12, 36).is_clear
     assert not Registration((0.0, 0.0), 0.1, 11, 36).is_clear
     assert not Registration((0.0, 0.0), 0.1, 3, 3).is_clear
+
+
+def test_the_ground_that_did_not_change_decides(opened, dates):
+    pytest.importorskip("skimage", reason="extra gis")
+    one, two = sampled(dates[0]), sampled(dates[0], SHIFT)
+    two[:90] = noise(90, two.shape[1])
+    a, b = opened((one, {}), (two, {}))
+    found = measured(a, b)
+    assert found.is_clear
+    assert found.num_agreeing < found.num_windows
+    np.testing.assert_allclose(found.shift, SHIFT, atol=0.05)
