@@ -16,6 +16,7 @@ TEST = [
     *("tensorboard", "huggingface_hub>=0.34"),
     "setuptools>=77",  # builds the wheel that is tested
     "filelock",  # of the folder of compiled programs, which several tests use at once
+    "scikit-image>=0.25",  # the extra gis
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
 ]
 
@@ -95,6 +96,7 @@ setup(
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"
+        "gis": ["scikit-image>=0.25"],  # --register
         "mutation": ["cosmic-ray>=8.4"],  # benchmarks.mutation: do the tests find small faults?
         "tensorboard": ["tensorboard"],
         "docs": [  # make docs

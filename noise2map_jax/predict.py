@@ -8,6 +8,8 @@ no data.
 """
 
 import argparse
+import contextlib
+import ctypes
 import sys
 
 from absl import logging
@@ -17,10 +19,13 @@ from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.layers import PROBABILITY_TYPES
 from noise2map_jax.mapping.loading import load
+from noise2map_jax.mapping.pair import REGISTER
 from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
 from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
 from noise2map_jax.mapping.scene_map import MapFiles, map_scene
+
+M_ARENA_MAX = -8  # of malloc.h
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -61,6 +66,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     _add_options(parser)
     band_options.add_arguments(parser)
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a pair on different grids; default: warp it"
+    )
+    parser.add_argument(
+        "--register",
+        choices=REGISTER,
+        default="",
+        help="measure the shift between the dates, and say it (report) or take it out (apply)",
+    )
     return parser.parse_args(argv)
 
 
@@ -107,6 +121,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="tiles predicted at once; default: 8, or fewer if larger",
     )
+    parser.add_argument(
+        "--part",
+        default="1/1",
+        help="i/n: map one of n bands of the scene; n processes share a scene, and the last one "
+        "joins the bands",
+    )
 
 
 def _timesteps(text: str) -> tuple[int, ...]:
@@ -128,6 +148,7 @@ def _threshold(text: str) -> float | str:
 def main(argv: list[str] | None = None) -> int:
     """Map a scene; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
+    _share_memory()
     logging.set_verbosity(logging.ERROR)
     images = [arguments.image] + ([arguments.post] if arguments.post else [])
     maps = MapFiles(
@@ -152,6 +173,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _share_memory() -> None:
+    """Let all threads allocate from one place, where the C library is glibc.
+
+    Strips are made in one thread and freed in another. With an arena a thread, what is freed is not
+    used again, and memory grew with the scene: by 14 instead of 4 % from 25 to 1,600 megapixels.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _options(arguments: argparse.Namespace) -> PredictionOptions:

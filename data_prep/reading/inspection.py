@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -196,7 +197,7 @@ def judge(
                 continue
             first = first or (path, fact)
             reason = _complaint(fact, dtype, usual_bands, num_classes, encoding)
-            reason = reason or _place_complaint(fact, first[1], first[0].relative_to(source))
+            reason = reason or _place_complaint(fact, path, first[1], first[0], source)
             if reason:
                 yield path, reason
 
@@ -238,10 +239,19 @@ def _complaint(
     )
 
 
-def _place_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str | None:
+def _place_complaint(
+    fact: FileFacts, path: Path, first: FileFacts, first_path: Path, source: Path
+) -> str | None:
     try:
-        turn_between(fact.grid, first.grid, first_path.as_posix())
+        turn_between(fact.grid, first.grid, first_path.relative_to(source).as_posix())
     except ReadError as error:
         turned = "".join(f" ({note})" for note in fact.notes + first.notes)
-        return f"{error}{turned}"
+        if not (fact.grid.is_placed and first.grid.is_placed):
+            return f"{error}{turned}"
+        files = f"--image={quote(str(path))} --onto={quote(str(first_path))}"
+        mask = "" if fact.histogram is None else " --mask"
+        return (
+            f"{error} (python -m data_prep warp {files} --output=WARPED.tif{mask} writes it there;"
+            f" put WARPED.tif in its place){turned}"
+        )
     return None

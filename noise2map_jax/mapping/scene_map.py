@@ -19,7 +19,7 @@ from data_prep.imagery.band_choice import BandChoice
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
-from noise2map_jax.mapping import layers, map_file, parts, scene, tiling
+from noise2map_jax.mapping import layers, map_file, pair, parts, scene, tiling
 from noise2map_jax.mapping.background import WriteBehind
 from noise2map_jax.mapping.blending import Strip
 from noise2map_jax.mapping.layers import Layer
@@ -76,6 +76,8 @@ def map_scene(
     options: PredictionOptions | None = None,
     *,
     choice: BandChoice | None = None,
+    strict: bool = False,
+    register: str = "",
     part: Part = WHOLE,
 ) -> bool:
     """Map a scene.
@@ -86,6 +88,9 @@ def map_scene(
         files: what to write.
         options: how to predict.
         choice: which bands of the images are read; None: those of the run's dataset.
+        strict: whether a pair on different grids is refused instead of warped.
+        register: whether the shift between the dates is measured ("report") and taken out
+            ("apply"); see `pair.aligned`.
         part: the part of the scene that this process maps; the last one to end joins them.
 
     Returns:
@@ -97,6 +102,8 @@ def map_scene(
     """
     options = options or PredictionOptions()
     check_number(model, paths)
+    if len({pathlib.Path(path).resolve() for path in paths}) < len(paths):
+        raise UserError(f"{paths[0]!r} is given as both dates; see --post")
     if files.uncertainty:
         model.check_uncertainty(options)
     shown = files.layers(model.classes, model.threshold(options))
@@ -104,7 +111,7 @@ def map_scene(
     tags = provenance(model, options) | {"images": names}
     map_file.check_targets(paths, list(shown))
     with contextlib.ExitStack() as stack:
-        images = open_images(model, paths, choice, stack)
+        images = open_images(model, paths, stack, choice, strict=strict, register=register)
         grid = images[0].grid
         map_file.check_space(grid, shown)
         regions = list(_regions(model, grid, options, part))
@@ -158,7 +165,13 @@ def check_number(model: Model, given: list[str]) -> None:
 
 
 def open_images(
-    model: Model, paths: list[str], choice: BandChoice | None, stack: contextlib.ExitStack
+    model: Model,
+    paths: list[str],
+    stack: contextlib.ExitStack,
+    choice: BandChoice | None = None,
+    *,
+    strict: bool = False,
+    register: str = "",
 ) -> list[ImageFile]:
     """Open the images of a scene, check them, and bring them onto one grid.
 
@@ -167,14 +180,16 @@ def open_images(
     Args:
         model: the network.
         paths: the images.
-        choice: which bands to read; None: those of the run's dataset.
         stack: closes the images.
+        choice: which bands to read; None: those of the run's dataset.
+        strict: see `map_scene`.
+        register: see `map_scene`.
     """
     data = model.config.data
     choice = choice or BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
     images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
     scene.check_images(images, data.num_bands, data.dtype)
-    images, notes = scene.aligned(images)
+    images, notes = pair.aligned(images, strict=strict, register=register)
     for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
         print(f"note: {note}", file=sys.stderr)
     return images
