@@ -10,6 +10,8 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "noise2map_jax" / "__init__.py").read_text()
 ).group(1)
 
+GIS = ["pyogrio>=0.10", "pyarrow>=17", "pyproj>=3.7"]  # polygons of maps
+
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
     "import-linter>=2.7",  # the floors of both packages: contracts in pyproject.toml
@@ -18,6 +20,7 @@ TEST = [
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "scikit-image>=0.25",  # the extra gis
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
+    *GIS,
 ]
 
 setup(
@@ -55,6 +58,7 @@ setup(
         "console_scripts": [
             "noise2map = noise2map_jax.main:run",
             "noise2map-predict = noise2map_jax.predict:main",
+            "noise2map-polygonize = noise2map_jax.polygonize:main",
             "noise2map-rank = noise2map_jax.rank:main",
             "noise2map-weights = noise2map_jax.weights.__main__:main",
             "noise2map-data = data_prep.__main__:main",
@@ -93,6 +97,7 @@ setup(
     },
     extras_require={
         "test": TEST,
+        "gis": GIS,
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"

@@ -1,0 +1,1 @@
+"""Polygons of class maps, as files that a GIS opens."""

@@ -1,0 +1,175 @@
+"""A finished class map, read strip by strip."""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.grid import Grid, difference, grid_of, same_grid
+from noise2map_jax.errors import UserError
+from noise2map_jax.polygons.regions import Strip
+
+NO_DATA = 255  # in class maps, whatever they declare
+_STRIP_PIXELS = 1 << 21  # read at once: memory depends neither on the height nor on the width
+# GDAL keeps what it has read up to a twentieth of the memory. Strips need no more than the blocks
+# that the next one shares.
+_CACHE_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """An open class map.
+
+    Attributes:
+        path: as it was given.
+        grid: where the pixels lie.
+        classes: names of the classes, the background first.
+    """
+
+    path: str
+    grid: Grid
+    classes: tuple[str, ...]
+    _source: Any
+    _probability: Any
+
+    @property
+    def has_probability(self) -> bool:
+        """Whether there is a probability beside the map."""
+        return self._probability is not None
+
+    def strips(self, rows: int = 0) -> Iterator[Strip]:
+        """Yield class indices, 0 for what has no polygons, and the probability where there is one.
+
+        Args:
+            rows: height of a strip; 0 = by the width, so that a strip has about 2 million pixels.
+
+        Raises:
+            UserError: the files cannot be read, or hold other than class indices and probabilities.
+        """
+        rows = rows or max(_STRIP_PIXELS // self.grid.width, 1)
+        for top in range(0, self.grid.height, rows):
+            height = min(rows, self.grid.height - top)
+            window = Window(0, top, self.grid.width, height)
+            yield self._indices(window), self._probabilities(window)
+
+    def _indices(self, window: Window) -> np.ndarray:
+        indices = _read(self._source, self.path, window)
+        nothing = indices == NO_DATA
+        if self.grid.nodata is not None:
+            nothing |= indices == self.grid.nodata
+        indices[nothing] = 0
+        largest, least = int(indices.max()), int(indices.min())
+        if least < 0 or largest >= len(self.classes):
+            raise UserError(
+                f"{self.path!r} holds class {least if least < 0 else largest}, but names"
+                f" {len(self.classes)} classes ({', '.join(self.classes)}); give as many as it has"
+            )
+        return indices
+
+    def _probabilities(self, window: Window) -> np.ndarray | None:
+        if self._probability is None:
+            return None
+        path = self._probability.name
+        stored = _read(self._probability, path, window)
+        scale, offset = self._probability.scales[0], self._probability.offsets[0]
+        values = stored * np.float32(scale) + np.float32(offset)
+        if self._probability.nodata is not None:
+            values[stored == self._probability.nodata] = np.nan
+        values[~np.isfinite(values)] = np.nan
+        wrong = (values < -1e-3) | (values > 1 + 1e-3)
+        if wrong.any():
+            raise UserError(
+                f"{path!r} holds {values[wrong][0]:g}; expected probabilities from 0 to 1 (those"
+                " stored as whole numbers need the scale that GeoTIFF has for it)"
+            )
+        return values
+
+
+@contextlib.contextmanager
+def open_class_map(
+    path: str, probability: str = "", classes: tuple[str, ...] = ()
+) -> Iterator[ClassMap]:
+    """Open a class map, and the probability beside it.
+
+    Args:
+        path: GeoTIFF of class indices.
+        probability: GeoTIFF of 1 - P(class 0) on the same grid; "" = none.
+        classes: names of the classes; empty = those in the map's tag `classes`.
+
+    Raises:
+        UserError: a file cannot be read, is no class map or lies on another grid, or no names of
+            classes are known.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES))
+        source, grid = stack.enter_context(_open(path))
+        kind = source.dtypes[0]
+        if not np.issubdtype(np.dtype(kind), np.integer):
+            raise UserError(f"{path!r} holds {kind}; a class map holds whole numbers (uint8)")
+        names = classes or class_names(source.tags().get("classes", ""))
+        if not names:
+            raise UserError(
+                f"{path!r} does not name its classes (tag 'classes'): give"
+                " --classes=background,building"
+            )
+        other = None
+        if probability:
+            other, place = stack.enter_context(_open(probability))
+            if (place.height, place.width) != (grid.height, grid.width) or not same_grid(
+                grid, place
+            ):
+                raise UserError(
+                    f"{probability!r} and {path!r} lie on different grids:"
+                    f" {difference(grid, place)}"
+                )
+        yield ClassMap(path, grid, names, source, other)
+
+
+def class_names(tag: str) -> tuple[str, ...]:
+    """Read the tag `classes` of a map, such as "0 = background, 1 = building"; () if it has none.
+
+    Raises:
+        UserError: the tag has another form.
+    """
+    # A name may have a comma in it.
+    entries = re.findall(r"(\d+) = (.*?)(?:, (?=\d+ = )|$)", tag, re.DOTALL)
+    if [int(index) for index, _ in entries] != list(range(len(entries))) or bool(tag) > bool(
+        entries
+    ):
+        raise UserError(
+            f"the map's tag classes is {tag!r}; expected such as '0 = background, 1 = building'"
+        )
+    return tuple(name for _, name in entries)
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[tuple[Any, Grid]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            source = rasterio.open(path)
+        except (RasterioError, OSError) as error:
+            raise UserError(f"cannot read {path!r}: {error}") from None
+    with source:
+        if source.count != 1:
+            raise UserError(f"{path!r} has {source.count} bands; expected a map, which has one")
+        try:
+            grid = grid_of(source)
+        except ReadError as error:
+            raise UserError(f"{path!r} {error}") from None
+        yield source, grid
+
+
+def _read(source: Any, path: str, window: Window) -> np.ndarray:
+    try:
+        return source.read(1, window=window)
+    except RasterioError as error:
+        raise UserError(f"cannot read {path!r}: {error}") from None
