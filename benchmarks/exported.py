@@ -1,11 +1,12 @@
-"""Measures exported networks on the CPU: onnxruntime against JAX, tiles/s, both from one run.
+"""Measures exported networks on the CPU: onnxruntime and the StableHLO export against JAX, tiles/s.
 
-Each side gets pixels as stored and gives probabilities. JAX runs the StableHLO export as
-`noise2map_jax.exports.loaded` does. The sides take turns in every repeat, so that both see the same
-load of the machine; processor time is that of all threads.
+Every side gets pixels as stored and gives probabilities. `jax` is the step that maps of scenes are
+made with, `stablehlo` its export as `noise2map_jax.exports.loaded` runs it. The sides take turns in
+every repeat, so that all see the same load of the machine; processor time is that of all threads.
 """
 
 import argparse
+import functools
 import pathlib
 import tempfile
 import time
@@ -23,6 +24,7 @@ from noise2map_jax.exports.metadata import describe
 from noise2map_jax.exports.onnx_file import onnx_files
 from noise2map_jax.exports.prediction import read_prediction
 from noise2map_jax.exports.stablehlo import stablehlo_files
+from noise2map_jax.steps.eval_step import predict_step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_files(pathlib.Path(folder), stablehlo_files(prediction, about))
         model = loaded.load(folder)
+    step = jax.jit(functools.partial(predict_step, problem=prediction.problem))
+    params = jax.device_put(prediction.params)
+    noise = (prediction.process, prediction.draws)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rows = []
     for batch_size in arguments.batch_sizes:
@@ -49,19 +54,25 @@ def run(arguments: argparse.Namespace) -> None:
         shape = (batch_size, *prediction.tile_shape)
         images = [rng.integers(0, 256, shape).astype(about["dtype"]) for _ in model.image_keys]
         pixels = np.moveaxis(np.concatenate(images, -1), -1, 1).astype(np.float32)
+        batch = dict(zip(model.image_keys, images, strict=True))
+        batch |= {"scene": np.zeros(batch_size, np.uint32)}
+        batch |= {key: np.zeros(batch_size, np.int32) for key in ("row", "column")}
         sides: dict[str, Callable[[], Any]] = {
-            "jax": lambda images=images: model.predict_tiles(*images),
+            "jax": lambda batch=batch: np.asarray(step(params, batch, *noise).probabilities),
+            "stablehlo": lambda images=images: model.predict_tiles(*images),
             "onnxruntime": lambda pixels=pixels: session.run(None, {"pixels": pixels})[0],
         }
         found = np.moveaxis(sides["onnxruntime"](), 1, -1)
         difference = float(np.abs(found - sides["jax"]()).max())
+        sides["stablehlo"]()  # compiles
         timings = _take_turns(sides, arguments.repeats)
         row = {"batch_size": batch_size, "largest_difference": difference} | timings
         for name in sides:
             row[name]["tiles_per_second"] = batch_size / row[name]["seconds"]["median"]
-        row["onnxruntime_time_over_jax_time"] = (
-            row["onnxruntime"]["seconds"]["median"] / row["jax"]["seconds"]["median"]
-        )
+        for name in ("stablehlo", "onnxruntime"):
+            for kind in ("seconds", "processor_seconds"):
+                ratio = row[name][kind]["median"] / row["jax"][kind]["median"]
+                row[f"{name}_{kind}_over_jax"] = ratio
         print(row, flush=True)
         rows.append(row)
     options = {"task": about["task"]} | {
