@@ -56,7 +56,8 @@ def test_one_image_at_one_timestep():
 
 def test_pairs_exchange_their_dates_and_timesteps_are_averaged():
     """At t = 400 neither the pair nor its exchange is negligible."""
-    config = attended(thin("cd", classes=("none", "new", "gone")))
+    ranges = ((0.0, 255.0), (0.0, 90.0), (50.0, 200.0))  # of the bands of each date
+    config = attended(thin("cd", classes=("none", "new", "gone"), band_ranges=ranges))
     config.noise.inference_timesteps = (400, 700, 999)
     own = prediction(config)
     assert_alike(own)
