@@ -4,6 +4,7 @@ import argparse
 
 from benchmarks import (
     data_prep,
+    exported,
     family_error,
     input_pipeline,
     mapping,
@@ -16,6 +17,7 @@ from benchmarks import (
 
 BENCHMARKS = {
     "network": network,
+    "exported": exported,
     "training": training,
     "input_pipeline": input_pipeline,
     "data_prep": data_prep,
