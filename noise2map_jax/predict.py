@@ -10,7 +10,11 @@ no data.
 import argparse
 import contextlib
 import ctypes
+import dataclasses
+import functools
+import pathlib
 import sys
+from collections.abc import Callable
 
 from absl import logging
 
@@ -24,6 +28,10 @@ from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
 from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
 from noise2map_jax.mapping.scene_map import MapFiles, map_scene
+from noise2map_jax.polygons import polygon_options
+from noise2map_jax.polygons.polygon_file import check_output
+from noise2map_jax.polygons.polygon_options import PolygonOptions
+from noise2map_jax.polygons.polygonization import write_polygons
 
 M_ARENA_MAX = -8  # of malloc.h
 
@@ -64,6 +72,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         default=PROBABILITY_TYPES[0],
         help="of probability and uncertainty; uint8 has steps of 0.004 and a quarter of the size",
     )
+    polygon_options.add_arguments(parser)
     _add_options(parser)
     band_options.add_arguments(parser)
     parser.add_argument(
@@ -155,24 +164,54 @@ def main(argv: list[str] | None = None) -> int:
         arguments.output,
         arguments.probability,
         arguments.uncertainty,
-        arguments.every_class,
-        arguments.probability_type,
+        every_class=arguments.every_class,
+        dtype=arguments.probability_type,
     )
     try:
+        outlines = polygon_options.options(arguments)
         part, options = parse_part(arguments.part), _options(arguments)
-        scenes = scene_list(SceneFiles(images, maps))
+        scenes = scene_list(SceneFiles(images, maps, arguments.polygons))
+        for scene in scenes:
+            if scene.polygons:
+                check_output(scene.polygons, (*scene.images, scene.maps.classes))
         model = load(arguments.workdir, task=arguments.task)
         choice = band_options.choice(arguments) if band_options.options(arguments) else None
+        mapped = functools.partial(
+            map_scene,
+            model,
+            options=options,
+            choice=choice,
+            strict=arguments.strict,
+            register=arguments.register,
+            part=part,
+        )
         for scene in scenes:
-            done = map_scene(model, scene.images, scene.maps, options, choice=choice, part=part)
-            if done:
-                print(f"map: {scene.maps.classes}")
-            else:
-                print(f"part {arguments.part} of {scene.maps.classes}; the last one joins them")
+            _map(scene, mapped, outlines, arguments.part)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _map(
+    scene: SceneFiles, mapped: Callable[..., bool], outlines: PolygonOptions, part: str
+) -> None:
+    """Map a scene, and make polygons of it once it is complete."""
+    maps, probability = scene.maps, scene.maps.probability
+    if scene.polygons and (not probability or maps.every_class):
+        probability = f"{maps.classes}.foreground.part"
+        maps = dataclasses.replace(maps, foreground=probability)
+    if not mapped(paths=scene.images, files=maps):
+        print(f"part {part} of {maps.classes} is done; the last one to end joins them")
+        return
+    print(f"map: {maps.classes}")
+    if scene.polygons:
+        summary = write_polygons(
+            maps.classes, scene.polygons, probability=probability, options=outlines
+        )
+        print(f"polygons: {scene.polygons}: {summary}")
+    if maps.foreground:
+        pathlib.Path(maps.foreground).unlink()
 
 
 def _share_memory() -> None:

@@ -45,6 +45,7 @@ class MapFiles:
         probability: the probability of not being class 0, or of each class.
         uncertainty: the standard deviation of the probability of not being class 0 over
             timesteps, draws of Gaussian noise and symmetries.
+        foreground: the probability of not being class 0 in steps of 0.004, whatever the others are.
         every_class: whether `probability` has a band for each class.
         dtype: of probability and uncertainty: float32, or uint8 in steps of 0.004.
     """
@@ -52,6 +53,7 @@ class MapFiles:
     classes: str
     probability: str = ""
     uncertainty: str = ""
+    foreground: str = ""
     every_class: bool = False
     dtype: str = "float32"
 
@@ -66,6 +68,8 @@ class MapFiles:
             )
         if self.uncertainty:
             found[self.uncertainty] = layers.uncertainty_layer(self.dtype)
+        if self.foreground:
+            found[self.foreground] = layers.foreground_layer("uint8")
         return found
 
 

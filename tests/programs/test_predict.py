@@ -130,3 +130,26 @@ def test_mistakes_are_one_line(run, cache, arguments, words):
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1
     assert all(word in lines[0] for word in words)
+
+
+def test_a_folder_is_mapped_in_parts_with_polygons(run, geotiff, cache, tmp_path):
+    pyogrio = pytest.importorskip("pyogrio", reason="the extra gis is not installed")
+    arguments = (
+        f"--workdir={run}",
+        f"--image={geotiff.parent}",
+        f"--output={tmp_path / 'maps'}",
+        f"--polygons={tmp_path / 'polygons'}/*.geojson",
+        "--overlap=8",
+    )
+    first = predict(cache, *arguments, "--part=1/2")
+    assert "part 1/2 of" in first.stdout
+    assert not list(tmp_path.rglob("*.geojson"))
+    last = predict(cache, *arguments, "--part=2/2")
+    assert f"map: {tmp_path / 'maps' / 'scene.tif'}" in last.stdout
+    found = pyogrio.raw.read(tmp_path / "polygons" / "scene.geojson")
+    names, fields = found[0]["fields"].tolist(), found[3]
+    assert len(fields[0]) > 0
+    assert (fields[names.index("area_m2")] >= 0.249).all()  # a pixel, to the scale of UTM
+    chances = fields[names.index("mean_probability")]
+    assert ((chances > 0.5) & (chances <= 1)).all()
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["scene.tif"]
