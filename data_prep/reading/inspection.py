@@ -167,7 +167,7 @@ def judge(
       source: Folder that rejected paths are relative to.
       dtype: The configured type of the images.
       num_classes: Number of classes.
-      mask_encoding: auto, index or binary255.
+      mask_encoding: auto, index, binary255 or nonzero.
 
     Returns:
       The verdict. Every file of a candidate is either in a whole scene or rejected.
@@ -178,12 +178,15 @@ def judge(
     facts = {path: fact for path, fact in inspected.items() if isinstance(fact, FileFacts)}
     bands = Counter(f.num_bands for f in facts.values() if f.histogram is None)
     usual_bands = bands.most_common(1)[0][0] if bands else 0
-    histogram = np.zeros(256, np.int64)
-    for fact in facts.values():
-        if fact.histogram is not None and not fact.is_boolean:
-            histogram += fact.histogram
+    histograms = {
+        path.relative_to(source).as_posix(): fact.histogram
+        for path, fact in facts.items()
+        if fact.histogram is not None and not fact.is_boolean
+    }
+    histogram = sum(histograms.values(), np.zeros(256, np.int64))
     encoding = mask_encoding
     if encoding == "auto":
+        masks.check_alike(histograms, num_classes)
         encoding = masks.decide_encoding(histogram, num_classes)
     masks.check_encoding(encoding, histogram, num_classes)
 
@@ -234,7 +237,8 @@ def _complaint(
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
     return (
         f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
-        " 255 = ignore (--classes names more, --mask_encoding=binary255 takes 255 as foreground)"
+        " 255 = ignore (--classes=NAME,NAME,... names more, --mask_encoding=binary255 takes values"
+        " above 127 as foreground, --mask_encoding=nonzero all but 0)"
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import shutil
 import warnings
 
@@ -208,7 +209,9 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
 
     monkeypatch.setattr(predictor, "Predictor", fail)
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     for output, words in (
+        ("pipe", "'.*pipe' is a device or pipe; name a file"),
         ("folder", "'.*folder' is a folder; name a file, such as .*folder/map.tif"),
         ("no/map.tif", "no folder '.*no' to write"),
         ("scene.tif", "would overwrite"),
@@ -220,4 +223,4 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.00 GB free, and the maps may take 0\.00 GB"):
         predictor.map_scene(tmp_path, [image], str(tmp_path / "map.tif"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "scene.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe", "scene.tif"]

@@ -190,3 +190,16 @@ def test_black_that_no_file_declares_is_told_and_ignored_if_asked_for(tmp_path, 
         expected = mask_of(i)
         expected[:4] = 255
         np.testing.assert_array_equal(record["mask"][..., 0], expected)
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_refused_or_all_foreground(tmp_path, capsys):
+    source = tmp_path / "mine"
+    images(source)
+    for i in range(COUNT):
+        save(source / f"masks/{i}.png", mask_of(i) * (255 if i % 2 else 1))
+    assert run(source) == 2
+    assert "3 masks (such as masks/0.png) hold 0 and 1, and 2 (such as masks/1.png)" in (
+        error(capsys)[0]
+    )
+    assert run(source, "--mask_encoding=nonzero") == 0
+    check(source)
