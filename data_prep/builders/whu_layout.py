@@ -15,7 +15,7 @@ from data_prep.imagery.files import read_grid
 from data_prep.imagery.grid import difference, same_grid
 from data_prep.imagery.image_file import read_size
 from data_prep.reading import role_names
-from data_prep.reading.layout import SUFFIXES
+from data_prep.reading.tree import SUFFIXES
 
 ROLES = ("pre", "post", "mask")
 _TILE_ROLES = {"ss": {"image", "mask"}, "cd": {"pre", "mask"}}

@@ -224,9 +224,11 @@ def _complaint(
                 f" (--dtype={fact.dtype} takes them)"
             )
         if fact.num_bands != usual_bands:
+            common = ",".join(str(i + 1) for i in range(min(fact.num_bands, usual_bands)))
+            grey = "; gdal_translate -b 1 -b 1 -b 1 IN OUT.tif makes three bands of grey"
             return (
-                f"has {fact.num_bands} band(s), but most images have {usual_bands} (--bands=1,2,3"
-                " reads the same bands of all, --bands=1,1,1 makes three bands of grey)"
+                f"has {fact.num_bands} band(s), but most images have {usual_bands}"
+                f" (--bands={common} reads the same of all{grey if common == '1' else ''})"
             )
         return None
     if fact.is_boolean:

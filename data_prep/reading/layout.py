@@ -1,9 +1,8 @@
 """Finds the layout of a folder: the role, the scene and the split of each image file."""
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from data_prep.reading.matching import Candidate, Entry
 from data_prep.reading.role_names import words, year_of
 from data_prep.reading.role_ways import File, Given, needed
 from data_prep.reading.roles import Reading, best_reading, unlabelled_entries
+from data_prep.reading.tree import OTHER_SUFFIXES, SUFFIXES, every_file
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt", ".jp2")
-# Kinds of rasters that are not read: such files are rejected by name, not silently ignored.
-OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".img", ".npy", ".hdf", ".nc", ".ecw")
 _NEEDED = {"ss": "image/mask", "cd": "A/B/label"}
 
 
@@ -69,7 +66,7 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
     if not source.is_dir():
         raise UserError(f"--source={source}: {'not a folder' if source.exists() else 'not found'}")
     given = given or Given()
-    paths = sorted(_files(source))
+    paths = sorted(every_file(source))
     images = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not images:
         seen = sorted({path.suffix for path in paths if path.suffix})
@@ -112,23 +109,6 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
         notes,
         split_source,
     )
-
-
-def _files(source: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(source, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # Following a link to a folder above would never end.
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        # Names that start with a dot are files of the operating system ("._a.png" is not a PNG).
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
-
-
-def _refuse(error: OSError) -> None:
-    raise UserError(f"{error.filename}: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
