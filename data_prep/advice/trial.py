@@ -121,10 +121,11 @@ def _as_told(source: Path, options: Sequence[str], trial: Trial, num_workers: in
         if "--split_within" in told:  # The options beside it go with it; --splits is another way.
             more = [o for o in told if o.startswith(("--split_within", "--tile_size"))]
         else:
-            more = told[:1]
+            more = [o for o in told[:1] if not o.startswith("--tile_size")]
         if not more:
             break
-        told_so_far += [_because(more[0], trial.problem)]
+        because = _because(more[0], trial.problem)
+        told_so_far += [because] if because not in told_so_far else []
         replaced = {option.split("=")[0] for option in more}
         given = (*(o for o in given if o.split("=")[0] not in replaced), *more)
         seen.update(more)
@@ -144,9 +145,10 @@ def _unquoted(option: str) -> str:
 
 
 def _because(option: str, problem: str) -> str:
-    """Return the line of a message that names an option."""
-    lines = [line for line in problem.splitlines() if option.split("=")[0] in line]
-    return lines[0].removeprefix("nearest: ") if lines else problem.splitlines()[0]
+    """Return the line of a message that names an option, without what else could be done."""
+    named = option.split("=")[0]
+    line = next(line for line in problem.splitlines() if named in line).removeprefix("nearest: ")
+    return re.sub(r"; --task=denoise .*| \(--on_error=skip .*", "", line)
 
 
 def _candidates(groups: Sequence[Group]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -37,6 +37,7 @@ class FileFacts:
       has_invalid: Whether some pixels are no-data.
       alpha_levels: See `bands.ImageRaster`; None if there is no alpha band.
       black: Share of pixels that count as data and are 0 in all bands.
+      num_values: Number of values in all bands of an image together.
       notes: See `image_file.ImageFile`.
       histogram: Number of pixels of each mask value, [256], without pixels that have no data; None
         for images.
@@ -51,6 +52,7 @@ class FileFacts:
     has_invalid: bool = False
     alpha_levels: int | None = None
     black: float = 0.0
+    num_values: int = 0
     notes: tuple[str, ...] = ()
     histogram: np.ndarray | None = field(default=None, repr=False)
     is_boolean: bool = False
@@ -98,6 +100,7 @@ def inspect(num_classes: int, choice: BandChoice, item: tuple[str, Path]) -> Fil
                 image.valid is not None,
                 image.alpha_levels,
                 float(black.mean()),
+                int(np.count_nonzero(np.bincount(image.pixels.ravel()))),
                 file.notes,
             )
     except ReadError as error:

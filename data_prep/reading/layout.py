@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.basics.dataset import SPLITS
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection, check_left
-from data_prep.reading import layout_advice, matching, split_folders, split_lists
+from data_prep.reading import label_files, layout_advice, matching, split_folders, split_lists
 from data_prep.reading.matching import Candidate, Entry
 from data_prep.reading.role_names import words, year_of
 from data_prep.reading.role_ways import File, Given, needed
@@ -85,7 +85,7 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
         outside = [file.relative for file in files if not file.split]
         rejected += [Rejection(relative, "lies outside the split folders") for relative in outside]
         files = [file for file in files if file.split]
-    scenes = _of_task(source, task, files, given)
+    scenes = _of_task(source, task, files, given, paths)
     rejected += scenes.rejected
     candidates, notes = scenes.candidates, scenes.notes
     split_source = "the source's own split folders"
@@ -96,6 +96,13 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
         candidates, unlisted = split_lists.divide(source, lists, candidates, rejected)
         rejected += unlisted
         has_splits, split_source = True, f"the lists {', '.join(lists.values())}"
+        if unlisted:
+            notes += (f"{len(unlisted)} files are in none of the lists and are left out",)
+    elif use_lists and not has_splits and (others := split_lists.unread(paths)):
+        notes += (
+            f"{', '.join(others)} are not read as lists of splits: train.txt, val.txt and test.txt"
+            " with one name a line are",
+        )
     num_found = sum(len(candidate.files) for candidate in candidates) + len(rejected)
     check_left((), [candidate.name for candidate in candidates], rejected, num_found)
     return Layout(
@@ -123,7 +130,9 @@ class _Scenes:
     num_unused: int = 0
 
 
-def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _Scenes:
+def _of_task(
+    source: Path, task: str, files: Sequence[File], given: Given, paths: Sequence[Path]
+) -> _Scenes:
     """Decide the task, if the user has not, and find its scenes."""
     tasks = [task] if task != "auto" else ["ss", "cd"]
     tasks = [name for name in tasks if name == "denoise" or given.roles <= {*needed(name)}]
@@ -153,6 +162,8 @@ def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _S
             " (image/mask), cd (A/B/label) or denoise (images alone)"
         )
     doubt = layout_advice.doubt(files, readings, given)
+    if task == "auto":
+        doubt = doubt or label_files.doubt(source, paths)
     if task == "auto" and doubt is None:
         return _unlabelled(files)
     what = f"--task={task} needs {_NEEDED[task]}: " if task != "auto" else ""

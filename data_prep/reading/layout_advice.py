@@ -184,7 +184,8 @@ def _by_ends(files: Sequence[File], given: Given) -> str | None:
         if role in ("pre", "post"):
             dates[key][role] = label
     pairs = [labels for labels in dates.values() if len(labels) == 2]
-    if pairs and 4 * len(pairs) >= len(files):
+    num_dated = sum(role in ("pre", "post") for _, role, _, _ in ends)
+    if pairs and 2 * num_dated >= len(files):
         what = f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs"
         if masks:
             return (
@@ -238,7 +239,7 @@ def _by_repeated_ends(files: Sequence[File]) -> str | None:
         if (folders, rest) in stems
     )
     for pattern, number in ends.most_common(1):
-        if number > 1 and 3 * number >= len(files):
+        if (number > 1 or _is_like_mask(pattern)) and 3 * number >= len(files):
             return (
                 f"{number} files are named as another with {pattern.strip('*')} at an end:"
                 f" --roles='mask={pattern}' takes them for masks; {_ALL_AS_IMAGES}"

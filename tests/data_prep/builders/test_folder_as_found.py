@@ -198,8 +198,19 @@ def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_refused_or_all_foregroun
     for i in range(COUNT):
         save(source / f"masks/{i}.png", mask_of(i) * (255 if i % 2 else 1))
     assert run(source) == 2
-    assert "3 masks (such as masks/0.png) hold 0 and 1, and 2 (such as masks/1.png)" in (
-        error(capsys)[0]
+    assert (
+        "3 masks (such as masks/0.png) hold 0 and 1, and 2 (such as masks/1.png)"
+        in (error(capsys)[0])
     )
     assert run(source, "--mask_encoding=nonzero") == 0
     check(source)
+
+
+def test_masks_among_images_that_no_name_tells_apart_are_refused(tmp_path, capsys):
+    source = tmp_path / "mine"
+    for i in range(COUNT):
+        save(source / f"{i}.tif", picture(i, 32, 32))
+    save(source / "roofs of 3.tif", mask_of(3))
+    assert run(source, "--bands=1") == 2
+    assert "1 of 6 files hold few values, as masks do (roofs of 3.tif)" in error(capsys)[0]
+    assert run(source, "--bands=1", "--task=denoise") == 0

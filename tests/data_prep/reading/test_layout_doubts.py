@@ -32,7 +32,7 @@ DOUBTS = {
         "label1 and label2 show single dates, not the change",
         4,
     ),
-    "one date and a label": (["A/#.png", "later/#.png", "gt/#.png"], "--roles=post=later", 4),
+    "one date and a label": (["A/#.png", "second/#.png", "gt/#.png"], "--roles=post=second", 4),
     "masks beside an unknown folder": (["gt/#.png", "stuff/#.png"], "--roles=image=stuff", 4),
     "masks beside two": (["gt/#.png", "x/#.png", "y/#.png"], "--roles=pre=x,post=y", 4),
     "images beside an unknown folder": (["images/#.png", "truth/#.png"], "--roles=mask=truth", 4),
@@ -157,3 +157,35 @@ def test_files_of_names_that_differ_in_case_alone_are_two_scenes(tmp_path):
     assert found.notes == (
         "the files of 1 scene(s) have names that differ in case or in '-', '_', '.' and ' '",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "nearest"),
+    [
+        ("labels/#.geojson", "{}", "4 .geojson files (such as labels/0.geojson) hold polygons"),
+        ("roofs.shp", "", "1 .shp files (such as roofs.shp) hold polygons: burn them"),
+        ("masks/#.npy", "", "the folder masks is meant for masks and holds .npy"),
+        ("annotations/all.json", "{}", "the folder annotations is meant for masks and holds .json"),
+        ("images/#.json", '{"shapes": []}', "4 .json files (such as images/0.json) hold outlines"),
+        (
+            "images/#.txt",
+            "0 0.1 0.2 0.3 0.4\n",
+            "4 .txt files (such as images/0.txt) hold outlines",
+        ),
+        ("masks/.keep", "", "the folder masks is meant for masks and is empty"),
+    ],
+)
+def test_labels_that_are_no_masks_are_not_left_out_silently(tmp_path, path, text, nearest):
+    touch(tmp_path, "images/#.png", path)
+    for file in tmp_path.rglob(path.rsplit("/")[-1].replace("#", "*")):
+        file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        find(tmp_path, "auto")
+    assert f"nearest: {nearest}" in str(caught.value)
+    assert find(tmp_path, "denoise").task == "denoise"
+
+
+def test_files_that_describe_images_are_no_labels(tmp_path):
+    touch(tmp_path, "images/#.png", "images/#.json", "readme.txt", "images/0.png.aux.xml")
+    (tmp_path / "images/0.json").write_text('{"type": "item", "datetime": "2018"}')
+    assert find(tmp_path, "auto").task == "denoise"
