@@ -9,7 +9,7 @@ from data_prep.basics.rejection import Unusable
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.files import read_grid
-from data_prep.imagery.grid import Grid, difference, turn_onto
+from data_prep.imagery.grid import Grid, difference, turn_onto, warp_command
 from data_prep.imagery.image_file import read_image
 from data_prep.imagery.mask_file import read_mask
 from data_prep.imagery.turn import Turn
@@ -87,8 +87,8 @@ def turn_between(grid: Grid, target: Grid, first: str) -> Turn:
         return turn
     if grid.is_placed and target.is_placed:
         raise ReadError(
-            f"is not on the grid of {first}: {difference(target, grid)} (gdalwarp brings one"
-            " onto the grid of the other)"
+            f"is not on the grid of {first}: {difference(target, grid)}"
+            f" ({warp_command(target, grid, first, 'FILE')})"
         )
     raise ReadError(
         f"has {grid.width} x {grid.height} pixels, but {first} has {target.width} x {target.height}"

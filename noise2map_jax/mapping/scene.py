@@ -14,6 +14,7 @@ from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import (
     difference,
     turn_onto,
+    warp_command,
 )
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
@@ -121,9 +122,10 @@ def aligned(images: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
                 f" {image.grid.height} x {image.grid.width} pixels"
             )
         if turn is None:
+            how = warp_command(first.grid, image.grid, str(first.path), str(image.path))
             raise UserError(
                 f"images {pair} are not on the same grid. The second has"
-                f" {difference(first.grid, image.grid)}. Warp it onto the first with gdalwarp"
+                f" {difference(first.grid, image.grid)} ({how})"
             )
         if turn:
             notes.append(f"{image.path} is {turn.in_words()} to lie on the grid of {first.path}")

@@ -1,4 +1,7 @@
 import contextlib
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +113,25 @@ def test_pairs_on_other_grids_are_refused_with_the_difference(tmp_path, other, w
         assert scene.aligned([a, a]) == ([a, a], [])
         with pytest.raises(UserError, match=words):
             scene.aligned([a, b])
+
+
+def test_the_command_that_a_refusal_names_makes_a_pair(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    first, other = tmp_path / "a.tif", tmp_path / "b 2.tif"
+    paths = [
+        write(first, pixels),
+        write(other, pixels, transform=from_origin(5e5 + 0.4, 4e6, 0.5, 0.5)),
+    ]
+    with contextlib.ExitStack() as stack:
+        with pytest.raises(UserError) as caught:
+            scene.aligned(opened(stack, *paths))
+        words = shlex.split(str(caught.value).split("(rio ")[1].split(" brings")[0])
+        target = tmp_path / "OUT.tif"
+        words = [str(target) if word == "OUT.tif" else word for word in words]
+        rio = "from rasterio.rio.main import main_group; main_group()"
+        subprocess.run([sys.executable, "-c", rio, *words], check=True)
+        images, notes = scene.aligned(opened(stack, paths[0], str(target)))
+        assert (len(images), notes) == (2, [])
 
 
 def test_a_turned_date_is_turned_back_by_windows(tmp_path):

@@ -59,7 +59,7 @@ def _undoes(other, turn):
     [
         (rasterio.Affine.translation(1, 0), "first pixel +1.00 columns and +0.00 rows away"),
         (rasterio.Affine.scale(2), "pixels of 2 x 2 pixels"),
-        (rasterio.Affine.rotation(10), "turned or mirrored"),
+        (rasterio.Affine.rotation(10), "turned by 10 degrees (rio warp"),
         (rasterio.Affine.translation(900, 0), "no common ground"),
     ],
 )
@@ -214,3 +214,16 @@ def test_masks_among_images_that_no_name_tells_apart_are_refused(tmp_path, capsy
     assert run(source, "--bands=1") == 2
     assert "1 of 6 files hold few values, as masks do (roofs of 3.tif)" in error(capsys)[0]
     assert run(source, "--bands=1", "--task=denoise") == 0
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_masks_that_do_not_say_where_they_lie_beside_images_stored_bottom_up(tmp_path, placed):
+    source = tmp_path / "mine"
+    for i in range(COUNT):
+        north = grid_of(str(i))["transform"]
+        turned = {"crs": "EPSG:32616", "transform": north @ rasterio.Affine(1, 0, 0, 0, -1, 32)}
+        save(source / f"images/{i}.tif", picture(i, 32, 32), turned)
+        save(source / f"masks/{i}{'.tif' if placed else '.png'}", mask_of(i), turned)
+    assert run(source) == 0
+    told = "5 images (such as 0.tif) are stored bottom up, and their masks/0.png does not say"
+    assert (told in " ".join(check(source)["notes"])) is not placed
