@@ -129,7 +129,12 @@ def _as_told(source: Path, options: Sequence[str], trial: Trial, num_workers: in
         replaced = {option.split("=")[0] for option in more}
         given = (*(o for o in given if o.split("=")[0] not in replaced), *more)
         seen.update(more)
-        trial = replace(attempt(source, "folder", given, num_workers), told=tuple(told_so_far))
+        doubtful = "in another order" in because
+        trial = attempt(source, "folder", given, num_workers)
+        if trial.dataset is None and doubtful and (other := _other_order(given)):
+            swapped = attempt(source, "folder", other, num_workers)
+            given, trial = (other, swapped) if swapped.dataset is not None else (given, trial)
+        trial = replace(trial, told=tuple(told_so_far))
         if trial.dataset is not None and not _leaves_much_out(trial):
             return trial
     if first.dataset is not None or trial.dataset is not None:
@@ -138,6 +143,17 @@ def _as_told(source: Path, options: Sequence[str], trial: Trial, num_workers: in
     if trial.problem == first.problem:
         return first
     return replace(first, problem=f"{first.problem}\nwith {' '.join(given)}: {trial.problem}")
+
+
+def _other_order(options: Sequence[str]) -> tuple[str, ...] | None:
+    """Exchange image and mask in --roles; None if it does not name both."""
+    match = [re.fullmatch(r"--roles=image=([^,]+),mask=([^,]+)", option) for option in options]
+    if not any(match):
+        return None
+    return tuple(
+        f"--roles=image={found[2]},mask={found[1]}" if found else option
+        for option, found in zip(options, match, strict=True)
+    )
 
 
 def _unquoted(option: str) -> str:

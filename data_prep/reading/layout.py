@@ -192,8 +192,8 @@ def _labelled(reading: Reading) -> _Scenes:
         notes.append(f"of the years {' and '.join(sorted(years))}, the earlier is pre")
     if reading.matched.num_folded:
         notes.append(
-            f"the files of {reading.matched.num_folded} scene(s) have names that differ in case or"
-            " in '-', '_', '.' and ' '"
+            f"the files of {reading.matched.num_folded} scene(s) have names that differ in case,"
+            " in '-', '_', '.' and ' ', or in zeros before numbers"
         )
     if of_dates:
         folders = sorted({entry.role_name or "" for entry in of_dates})

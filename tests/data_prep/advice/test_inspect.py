@@ -73,6 +73,12 @@ def half_in_grey(folder):
         save(folder / f"masks/{i}.png", square(64, 64))
 
 
+def names_in_another_language(folder):
+    for i in range(6):
+        save(folder / f"画像/{i}.png", picture(i, 64, 64))
+        save(folder / f"マスク/{i}.png", square(64, 64))
+
+
 def a_link_to_nothing(folder):
     pairs(folder)
     (folder / "A/9.png").symlink_to(folder / "nothing.png")
@@ -85,6 +91,7 @@ def a_link_to_nothing(folder):
         (masks_of_16_bits, ["task ss: 6 scenes"]),
         (two_kinds_of_masks, ["--mask_encoding=nonzero takes both as foreground"]),
         (half_in_grey, ["task ss: 6 scenes", "--bands=1 reads the same of all"]),
+        (names_in_another_language, ["--roles=image=画像,mask=マスク"]),
         (a_link_to_nothing, ["task cd: 8 scenes", "left out: 1 file(s), such as A/9.png"]),
         (pairs, ["label   8 .png", "96 x 80", "3 x uint8", "task cd: 8 scenes"]),
         (wide_images, ["4 x uint16", "EPSG:32616, 0.5 metre", "--dtype=uint16", "num_bands=4"]),
@@ -174,6 +181,9 @@ def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
         "fixtures/dsifn_cd",
         "fixtures/levir_geotiff_pairs",
         "fixtures/spacenet7_crops",
+        "fixtures/spacenet_uint16_rgb",
+        "fixtures/spacenet_geotiff_geojson",
+        "fixtures/naip_geotiff",
     ],
 )
 def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
@@ -182,3 +192,21 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
     assert commands
     for command in commands:
         assert main(command) == 0, command
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "joplin_geotiff_pair",
+            "first pixel +0.79 columns and +0.40 rows away (rio warp FILE OUT.tif"
+            " --like pre/0_pre.tif",
+        ),
+        ("xbd_samples", "2 of 5 files hold few values, as masks do (hurricane-florence_00000115"),
+        ("oam_banepa_geojson", "holds no PNG, JPEG or TIFF (found .geojson)"),
+    ],
+)
+def test_what_stands_in_the_way_of_real_imagery_is_said(name, words, capsys):
+    assert main(["inspect", str(DATA / "fixtures" / name), "--num_workers=1"]) == 2
+    assert words in capsys.readouterr().err

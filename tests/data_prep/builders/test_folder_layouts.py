@@ -234,6 +234,14 @@ def test_lists_divide_the_scenes(tmp_path, lists, listed):
     assert dataset.about["split_rule"].startswith("the lists ")
 
 
+def test_zeros_before_numbers_do_not_part_partners(tmp_path):
+    source = draw(tmp_path / "s", {"image": "images/00{i}.png", "mask": "masks/{i}.png"})
+    dataset = layout_plan(source)
+    assert {(x.files["image"].stem, x.files["mask"].stem) for x in dataset.scenes} == {
+        (f"00{i}", str(i)) for i in range(6)
+    }
+
+
 def test_lists_may_be_of_two_bytes_a_letter(tmp_path):
     source = draw(tmp_path / "s", {"image": "images/{i}.png", "mask": "masks/{i}.png"})
     for name, text in {"train": "0\r\n1\r\n2", "val": "3", "test": "4"}.items():
