@@ -167,7 +167,12 @@ def _of_task(
     if task == "auto" and doubt is None:
         return _unlabelled(files)
     what = f"--task={task} needs {_NEEDED[task]}: " if task != "auto" else ""
-    raise UserError(f"--source={source}: {what}{layout_advice.message(files, doubt)}")
+    unread = [
+        path.relative_to(source).as_posix()
+        for path in paths
+        if path.suffix.lower() in OTHER_SUFFIXES
+    ]
+    raise UserError(f"--source={source}: {what}{layout_advice.message(files, doubt, unread)}")
 
 
 def _labelled(reading: Reading) -> _Scenes:

@@ -78,15 +78,22 @@ def doubt(files: Sequence[File], readings: Sequence[Reading], given: Given) -> s
     )
 
 
-def message(files: Sequence[File], doubt: str | None) -> str:
-    """Return the lines of an error: what was found, what is known, what is nearest."""
+def message(files: Sequence[File], doubt: str | None, unread: Sequence[str] = ()) -> str:
+    """Return the lines of an error: what was found, what is known, what is nearest.
+
+    Args:
+      files: All image files.
+      doubt: See `doubt`.
+      unread: Paths of rasters of kinds that are not read.
+    """
     nearest = (
         doubt or "nothing looks like a mask or a pair; --roles=image=NAME,mask=NAME names them"
     )
     return "\n".join(
         [
             "cannot tell images from masks",
-            f"found: {folders_in_words([file.relative for file in files])}",
+            f"found: {folders_in_words([file.relative for file in files])}"
+            + (f"; of kinds that are not read: {folders_in_words(unread)}" if unread else ""),
             f"known: {KNOWN_LAYOUTS}",
             f"nearest: {nearest}",
         ]

@@ -210,3 +210,14 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
 def test_what_stands_in_the_way_of_real_imagery_is_said(name, words, capsys):
     assert main(["inspect", str(DATA / "fixtures" / name), "--num_workers=1"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_several_datasets_in_one_folder_are_looked_at_each_alone(tmp_path, capsys):
+    for name in ("north", "south"):
+        pairs(tmp_path / "all" / name)
+    for i in range(4):
+        save(tmp_path / f"all/other/images/{i}.png", picture(i, 64, 64))
+        save(tmp_path / f"all/other/masks/{i}.png", square(64, 64))
+    assert main(["inspect", str(tmp_path / "all"), "--num_workers=1"]) == 2
+    command = capsys.readouterr().err.split("look at each: python -m data_prep ")[1]
+    assert main([*shlex.split(command), "--num_workers=1"]) == 0

@@ -210,3 +210,9 @@ def test_advice_keeps_the_roles_that_are_given(tmp_path):
         find(tmp_path, "auto", parse_given("mask=masken"))
     given = parse_given("mask=masken,image=bilder")
     assert len(find(tmp_path, "auto", given).candidates) == 4
+
+
+def test_images_of_kinds_that_are_not_read_are_named(tmp_path):
+    touch(tmp_path, "images/#.webp", "masks/#.png")
+    with pytest.raises(UserError, match=r"not read: 4 files in images/ \(0\.webp\)"):
+        find(tmp_path, "auto")
