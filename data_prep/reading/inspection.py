@@ -58,6 +58,7 @@ class FileFacts:
     is_boolean: bool = False
 
 
+_FEW = 16  # Masks whose one value is larger hardly number classes.
 Facts = Mapping[Path, FileFacts]
 
 
@@ -240,10 +241,14 @@ def _complaint(
     if not wrong:
         return None
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    how = "--classes=NAME,NAME,... names more"
+    if num_classes == 2 and wrong[-1] > masks.THRESHOLD:
+        how += ", --mask_encoding=binary255 takes values above 127 as foreground"
+    elif num_classes == 2 and len(np.flatnonzero(fact.histogram[1:])) == 1 and wrong[0] > _FEW:
+        how += ", --mask_encoding=nonzero takes all but 0 as foreground"
     return (
         f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
-        " 255 = ignore (--classes=NAME,NAME,... names more, --mask_encoding=binary255 takes values"
-        " above 127 as foreground, --mask_encoding=nonzero all but 0)"
+        f" 255 = ignore ({how})"
     )
 
 

@@ -79,6 +79,12 @@ def names_in_another_language(folder):
         save(folder / f"マスク/{i}.png", square(64, 64))
 
 
+def masks_of_0_and_100(folder):
+    for i in range(6):
+        save(folder / f"images/{i}.png", picture(i, 64, 64))
+        save(folder / f"masks/{i}.png", square(64, 64, 100))
+
+
 def a_link_to_nothing(folder):
     pairs(folder)
     (folder / "A/9.png").symlink_to(folder / "nothing.png")
@@ -92,6 +98,7 @@ def a_link_to_nothing(folder):
         (two_kinds_of_masks, ["--mask_encoding=nonzero takes both as foreground"]),
         (half_in_grey, ["task ss: 6 scenes", "--bands=1 reads the same of all"]),
         (names_in_another_language, ["--roles=image=画像,mask=マスク"]),
+        (masks_of_0_and_100, ["--mask_encoding=nonzero takes all but 0 as foreground"]),
         (a_link_to_nothing, ["task cd: 8 scenes", "left out: 1 file(s), such as A/9.png"]),
         (pairs, ["label   8 .png", "96 x 80", "3 x uint8", "task cd: 8 scenes"]),
         (wide_images, ["4 x uint16", "EPSG:32616, 0.5 metre", "--dtype=uint16", "num_bands=4"]),
@@ -210,6 +217,14 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
 def test_what_stands_in_the_way_of_real_imagery_is_said(name, words, capsys):
     assert main(["inspect", str(DATA / "fixtures" / name), "--num_workers=1"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_classes_are_not_taken_for_one_foreground(tmp_path, capsys):
+    for i in range(6):
+        save(tmp_path / f"s/images/{i}.png", picture(i, 64, 64))
+        save(tmp_path / f"s/masks/{i}.png", square(64, 64, 1) + 1)
+    assert main(["inspect", str(tmp_path / "s"), "--num_workers=1"]) == 2
+    assert "holds value(s) 2; a mask of 2 classes" in capsys.readouterr().err
 
 
 def test_several_datasets_in_one_folder_are_looked_at_each_alone(tmp_path, capsys):
