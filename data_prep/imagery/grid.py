@@ -202,15 +202,25 @@ def difference(first: Grid, second: Grid) -> str:
     if not np.isfinite([origin, right, down]).all():
         return ", ".join([*parts, "and no place in common"])
     across, along = (right - origin) / second.width, (down - origin) / second.height
-    if np.abs([across - (1, 0), along - (0, 1)]).max() * max(second.height, second.width) > ALIGNED:
-        turned = min(across[0], along[1]) <= 0 or max(abs(across[1]), abs(along[0])) > 1e-3
-        sizes = f"{np.hypot(*across):.6g} x {np.hypot(*along):.6g}"
-        parts.append(f"pixels of {sizes} pixels" + (", turned or mirrored" if turned else ""))
+    longest = max(second.height, second.width)
+    sizes = np.hypot(*across), np.hypot(*along)
+    if max(abs(size - 1) for size in sizes) * longest > ALIGNED:
+        parts.append("pixels of {:.6g} x {:.6g} pixels".format(*sizes))
+    parts += _turns(across / sizes[0], along / sizes[1], ALIGNED / longest)
     if np.hypot(*origin) > ALIGNED:
         parts.append(f"first pixel {origin[0]:+.2f} columns and {origin[1]:+.2f} rows away")
     if not overlap(first, second):
         parts.append("no common ground")
     return ", ".join(parts) or "no difference"
+
+
+def _turns(across: np.ndarray, along: np.ndarray, least: float) -> list[str]:
+    """Say how two unit vectors, along a row and down a column, are turned: angles in radians."""
+    mirrored = across[0] * along[1] < across[1] * along[0]
+    angle = abs(np.arctan2(across[1], across[0]))
+    sheared = abs(across @ along) > least
+    words = [f"turned by {np.degrees(angle):.3g} degrees"] if angle > least else []
+    return words + ["mirrored"] * bool(mirrored) + ["sheared"] * bool(sheared)
 
 
 def overlap(first: Grid, second: Grid) -> bool:

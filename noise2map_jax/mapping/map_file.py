@@ -32,8 +32,8 @@ def check_targets(sources: list[str], targets: list[str]) -> None:
     """Check that maps can be written, before a scene is predicted.
 
     Raises:
-        UserError: an output would overwrite an input or another output, is a folder, or lies where
-            nothing can be written.
+        UserError: an output would overwrite an input or another output, is a folder or a device, or
+            lies where nothing can be written.
     """
     seen = {pathlib.Path(path).resolve(): path for path in sources}
     for target in targets:
@@ -42,6 +42,8 @@ def check_targets(sources: list[str], targets: list[str]) -> None:
             raise UserError(f"{target!r} would overwrite {seen[place]!r}; choose another name")
         if place.is_dir():
             raise UserError(f"{target!r} is a folder; name a file, such as {target}/map.tif")
+        if place.exists() and not place.is_file():  # A map takes the place of what is there.
+            raise UserError(f"{target!r} is a device or pipe; name a file, such as map.tif")
         if not place.parent.is_dir():
             raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
         try:  # Rights alone do not tell: the file system may be read-only.

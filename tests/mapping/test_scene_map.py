@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import shutil
 import warnings
 
@@ -218,7 +219,9 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
 
     monkeypatch.setattr(scene_map, "strips_of", fail)
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     for output, words in (
+        ("pipe", "'.*pipe' is a device or pipe; name a file"),
         ("folder", "'.*folder' is a folder; name a file, such as .*folder/map.tif"),
         ("no/map.tif", "no folder '.*no' to write"),
         ("scene.tif", "would overwrite"),
@@ -230,7 +233,7 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.00 GB free, and the maps may take 0\.00 GB"):
         scene_map.map_scene(loaded(config), [image], MapFiles(str(tmp_path / "map.tif")))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "scene.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe", "scene.tif"]
 
 
 def test_a_map_that_is_interrupted_leaves_nothing(config, image, tmp_path, monkeypatch):
