@@ -207,8 +207,7 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
     [
         (
             "joplin_geotiff_pair",
-            "first pixel +0.79 columns and +0.40 rows away (rio warp FILE OUT.tif"
-            " --like pre/0_pre.tif",
+            "first pixel +0.79 columns and +0.40 rows away (python -m data_prep warp --image=",
         ),
         ("xbd_samples", "2 of 5 files hold few values, as masks do (hurricane-florence_00000115"),
         ("oam_banepa_geojson", "holds no PNG, JPEG or TIFF (found .geojson)"),

@@ -59,7 +59,7 @@ def _undoes(other, turn):
     [
         (rasterio.Affine.translation(1, 0), "first pixel +1.00 columns and +0.00 rows away"),
         (rasterio.Affine.scale(2), "pixels of 2 x 2 pixels"),
-        (rasterio.Affine.rotation(10), "turned by 10 degrees (rio warp"),
+        (rasterio.Affine.rotation(10), "turned by 10 degrees (python -m data_prep warp"),
         (rasterio.Affine.translation(900, 0), "no common ground"),
     ],
 )
