@@ -46,15 +46,23 @@ def test_an_error_of_writing_is_raised_and_no_later_call_is_lost_in_silence():
         if number == 3:
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), WriteBehind(fail, 2) as write:
-        for number in range(4):  # the last call fails: only the end can tell
-            write(number)
+    def write_all():
+        with WriteBehind(fail, 2) as write:
+            for number in range(4):  # the last call fails: only the end can tell
+                write(number)
+
+    with pytest.raises(OSError, match="disk full"):
+        write_all()
 
 
 def test_an_error_of_the_caller_is_not_replaced():
     def fail(number):
         raise OSError("disk full")
 
-    with pytest.raises(ValueError, match="damaged"), WriteBehind(fail, 2) as write:
-        write(0)
-        raise ValueError("damaged")
+    def write_and_fail():
+        with WriteBehind(fail, 2) as write:
+            write(0)
+            raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        write_and_fail()

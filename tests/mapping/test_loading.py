@@ -46,10 +46,10 @@ def test_what_is_no_trained_network_is_refused(run, tmp_path, monkeypatch):
     finish(tmp_path / "denoiser", config)
     with pytest.raises(UserError, match="was trained to denoise; it predicts no maps"):
         loading.load(tmp_path / "denoiser")
-    with pytest.raises(UserError, match="no run in '.*nothing'"):
+    with pytest.raises(UserError, match=r"no run in '.*nothing'"):
         loading.load(tmp_path / "nothing")
     with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
         loading.load(run, task="cd")
     monkeypatch.setattr(loading.hub, "fetch", lambda name: tmp_path)
-    with pytest.raises(UserError, match="hf:a/b is a backbone alone: it has no noise2map.json"):
+    with pytest.raises(UserError, match=r"hf:a/b is a backbone alone: it has no noise2map\.json"):
         loading.load("hf:a/b")
