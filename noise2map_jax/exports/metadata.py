@@ -1,10 +1,9 @@
 """What an export says about itself, the same in every format."""
 
-import hashlib
 from typing import Any
 
 import noise2map_jax
-from noise2map_jax import strict_json
+from noise2map_jax.experiment.config_fields import digest
 from noise2map_jax.exports.prediction import TilePrediction
 from noise2map_jax.weights.finished_run import FinishedRun
 
@@ -35,13 +34,9 @@ def describe(run: FinishedRun, prediction: TilePrediction, resolution: float = 0
         "timesteps": list(prediction.timesteps),
         "num_noise_draws": len(prediction.draws) if prediction.draws_noise else 0,
         "step": run.step,
-        "config_sha256": _digest(run.views[task.name].to_dict()),
+        "config_sha256": digest(run.views[task.name]),
         "scores": _scores(run, task.name),
     }
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(strict_json.dumps(content).encode()).hexdigest()
 
 
 def _scores(run: FinishedRun, task: str) -> list[dict[str, Any]]:

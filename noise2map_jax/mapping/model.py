@@ -67,7 +67,8 @@ class Model:
         """Return the threshold as a number; None: the most probable class.
 
         Raises:
-            UserError: the best one is asked for, and evaluation has not stored it.
+            UserError: the best one is asked for, and evaluation has not stored it for these
+                parameters.
         """
         if options.threshold is None or isinstance(options.threshold, float):
             return options.threshold
@@ -77,6 +78,12 @@ class Model:
             raise UserError(
                 f"{self.source} does not know its best threshold: --mode=eval finds it on the"
                 " validation split; or give a number, such as --threshold=0.4"
+            )
+        if self.found["threshold"]["step"] != self.step:
+            raise UserError(
+                f"the best threshold of {self.source} is that of step"
+                f" {self.found['threshold']['step']}, but its best checkpoint is of step"
+                f" {self.step}: run --mode=eval again"
             )
         return float(found)
 

@@ -1,12 +1,12 @@
 """What made a map, for the tags of its file."""
 
-import hashlib
 import pathlib
 
 import numpy as np
 
-from noise2map_jax import __version__, strict_json
+from noise2map_jax import __version__
 from noise2map_jax.experiment.components import create_process
+from noise2map_jax.experiment.config_fields import digest
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 
@@ -19,12 +19,11 @@ def provenance(model: Model, options: PredictionOptions) -> dict[str, str]:
     """
     tiling, threshold = options.tiling(model.config), model.threshold(options)
     timesteps = np.asarray(create_process(model.predicting(options)).inference_timesteps).tolist()
-    content = strict_json.dumps(model.config.to_dict(), sort_keys=True)
     tags = {
         "software": f"noise2map_jax {__version__}",
         "run": pathlib.PurePath(model.source).name,
         "step": "unknown" if model.step is None else str(model.step),
-        "config_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "config_sha256": digest(model.config),
         "task": model.config.task,
         "inference_timesteps": ", ".join(map(str, timesteps)),
         "symmetries": "8" if options.symmetries else "1",
@@ -36,7 +35,7 @@ def provenance(model: Model, options: PredictionOptions) -> dict[str, str]:
     for split in ("val", "test"):
         found = model.found.get(f"scores_{split}", {})
         score = found.get("scores", {}).get("all tiles", {}).get("f1/foreground")
-        if score is not None:
+        if score is not None and found["step"] == model.step:
             tags |= {
                 f"{split}_foreground_f1": f"{score:.4f}",
                 f"{split}_protocol": str(found["protocol"]),

@@ -18,7 +18,7 @@ def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "ss"
     finish(workdir, thin_config.get_config())
     (workdir / "report").mkdir()
-    (workdir / "report" / "threshold.json").write_text(json.dumps({"threshold": 0.375}))
+    (workdir / "report" / "threshold.json").write_text(json.dumps({"threshold": 0.375, "step": 7}))
     return workdir
 
 
@@ -29,7 +29,7 @@ def test_a_run_and_its_export_map_alike(run, tmp_path):
         ("background", "building"),
         ("image",),
     )
-    assert model.found["threshold"] == {"threshold": 0.375}
+    assert model.found["threshold"] == {"threshold": 0.375, "step": 7}
     maps = model.predict(IMAGE)
     export(run, tmp_path / "export")
     exported = noise2map_jax.load(str(tmp_path / "export"))

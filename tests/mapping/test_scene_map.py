@@ -293,7 +293,10 @@ def test_the_best_threshold_is_that_of_the_evaluation(config, image, tmp_path):
     files, options = MapFiles(str(tmp_path / "m.tif")), PredictionOptions(threshold="best")
     with pytest.raises(UserError, match="run does not know its best threshold: --mode=eval finds"):
         scene_map.map_scene(model, [image], files, options)
-    model.found["threshold"] = {"threshold": 0.25}
+    model.found["threshold"] = {"threshold": 0.25, "step": 6}
+    with pytest.raises(UserError, match="is that of step 6, but its best checkpoint is of step 7"):
+        scene_map.map_scene(model, [image], files, options)
+    model.found["threshold"]["step"] = 7
     scene_map.map_scene(model, [image], files, options)
     with rasterio.open(files.classes) as mapped:
         assert mapped.tags()["threshold"] == "0.25"
