@@ -10,12 +10,16 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "noise2map_jax" / "__init__.py").read_text()
 ).group(1)
 
-GIS = ["pyogrio>=0.10", "pyarrow>=17", "pyproj>=3.7"]  # polygons of maps
+GIS = [
+    *("pyogrio>=0.10", "pyarrow>=17", "pyproj>=3.7"),  # polygons of maps
+    "scikit-image>=0.25",  # the shift between dates
+]
 
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
     "import-linter>=2.7",  # the floors of both packages: contracts in pyproject.toml
     *("tensorboard", "huggingface_hub>=0.34"),
+    *("onnx>=1.16", "onnxruntime>=1.17"),  # exported networks give the same maps
     "setuptools>=77",  # builds the wheel that is tested
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
@@ -58,6 +62,7 @@ setup(
             "noise2map = noise2map_jax.main:run",
             "noise2map-predict = noise2map_jax.predict:main",
             "noise2map-polygonize = noise2map_jax.polygonize:main",
+            "noise2map-export = noise2map_jax.export:main",
             "noise2map-rank = noise2map_jax.rank:main",
             "noise2map-weights = noise2map_jax.weights.__main__:main",
             "noise2map-data = data_prep.__main__:main",
@@ -99,6 +104,7 @@ setup(
         "gis": GIS,
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
+        "onnx": ["onnx>=1.16"],  # noise2map_jax.export --format=onnx
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"
         "mutation": ["cosmic-ray>=8.4"],  # benchmarks.mutation: do the tests find small faults?
         "tensorboard": ["tensorboard"],

@@ -4,8 +4,10 @@ import argparse
 
 from benchmarks import (
     data_prep,
+    exported,
     family_error,
     input_pipeline,
+    mapping,
     mutation,
     network,
     study,
@@ -15,11 +17,13 @@ from benchmarks import (
 
 BENCHMARKS = {
     "network": network,
+    "exported": exported,
     "training": training,
     "input_pipeline": input_pipeline,
     "data_prep": data_prep,
     "transfer": transfer,
     "study": study,
+    "mapping": mapping,
     "mutation": mutation,
     "family_error": family_error,
 }

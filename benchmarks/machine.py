@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers"),
-    *("numpy", "scipy"),
+    *("numpy", "scipy", "onnx", "onnxruntime"),
 )
 
 

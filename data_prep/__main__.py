@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from data_prep import warp
 from data_prep.advice import inspect
 from data_prep.basics.errors import UserError
 from data_prep.basics.options import check_name
@@ -22,6 +23,7 @@ TOOLS: dict[str, ModuleType] = {
     "miniature": miniature,
     "verify": verify,
     "describe": describe,
+    "warp": warp,
 }
 
 

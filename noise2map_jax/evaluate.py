@@ -21,12 +21,14 @@ from noise2map_jax.evaluation.evaluator import (
 )
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
+from noise2map_jax.evaluation.threshold import HistogramEvaluator
 from noise2map_jax.experiment.agreement import agreed, facts_of
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import evaluated_config, rebuilt
 from noise2map_jax.progress import progress_bar
+from noise2map_jax.steps.histogram_step import NUM_BINS
 from noise2map_jax.study import openings
 from noise2map_jax.training.samples import save_samples
 
@@ -38,9 +40,9 @@ def evaluate(
 
     A run is evaluated as it was trained; only `eval`, `mesh` and the data are taken from `config`.
 
-    Writes `report/scores_<split>.json` and `report/predictions.png` (in a run of several tasks
-    `scores_<split>_<task>.json` and so on; for a denoising task `report/samples.png`), and prints
-    the scores.
+    Writes `report/scores_<split>.json`, `report/threshold.json` and `report/predictions.png` (in a
+    run of several tasks `scores_<split>_<task>.json` and so on; for a denoising task
+    `report/samples.png`), and prints the scores.
 
     Args:
         config: the run's config, or one that differs only in these fields.
@@ -80,6 +82,7 @@ def evaluate(
             "differs_from_training": _of_task(changed, name),
             "scores": grouped_summary(objective, split, evaluation),
         }
+        threshold = find_threshold(experiment, name, step, params)
         if jax.process_index() != 0:
             continue
         folder = workdir / "report"
@@ -88,6 +91,10 @@ def evaluate(
         scores_path.write_text(strict_json.dumps(results[name], indent=2) + "\n")
         if isinstance(evaluation, MapEvaluation):
             print(format_scores(results[name], tuple(objective.config.data.classes)))
+            if threshold:
+                path = folder / experiment.file_name("threshold.json", name)
+                path.write_text(strict_json.dumps(threshold, indent=2) + "\n")
+                print(format_threshold(threshold))
             if rows := predict_spread(objective, split, evaluation, params):
                 picture = folder / experiment.file_name("predictions.png", name)
                 save_predictions(objective, split, evaluation, rows, picture)
@@ -99,6 +106,51 @@ def evaluate(
                 save_samples(objective, params, picture)
                 print(f"samples: {picture}")
     return results
+
+
+def find_threshold(
+    experiment: Experiment, task: str, step: int, params: Any
+) -> dict[str, Any] | None:
+    """Find the threshold of the foreground probability that is best on validation.
+
+    Args:
+        experiment: the run.
+        task: the task.
+        step: the step of the parameters.
+        params: the parameters.
+
+    Returns:
+        The content of `threshold.json`; None for a task without classes, and where validation has
+        no foreground or does not exist.
+    """
+    objective = experiment.objectives[task]
+    if not objective.task.has_classes or "val" not in objective.dataset.splits:
+        return None
+    evaluator = HistogramEvaluator(objective, experiment.mesh, "val")
+    num_tiles = objective.dataset.num_records("val")
+    with progress_bar(num_tiles, f"threshold {task} val", "tiles") as bar:
+        histogram = evaluator(params, objective.process, bar.update)
+    threshold, f1 = histogram.best()
+    if math.isnan(threshold):
+        return None
+    return {
+        "threshold": threshold,
+        "f1": f1,
+        "f1_at_half": float(histogram.f1()[NUM_BINS // 2]),
+        "split": "val",
+        "protocol": objective.protocol("val"),
+        "records": objective.dataset.digest,
+        "step": step,
+        "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
+    }
+
+
+def format_threshold(found: dict[str, Any]) -> str:
+    """Say what the threshold gives, in a line for people."""
+    return (
+        f"best threshold on validation: {found['threshold']:.3f}, F1 {100 * found['f1']:.2f} % (at"
+        f" 0.5: {100 * found['f1_at_half']:.2f} %); maps take it with --threshold=best"
+    )
 
 
 def _open(

@@ -1,6 +1,5 @@
 """Surveys the files of a folder by their headers and a few pixels."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from data_prep.basics.parallel import ordered_map
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import open_image
+from data_prep.reading.tree import every_file
 
 _MOST_HEADERS = 200  # Files of a folder whose headers are read, spread evenly.
 _MOST_READ = 3  # Files of a folder whose pixels are read.
@@ -74,11 +74,11 @@ def survey(source: Path, suffixes: Sequence[str], num_workers: int) -> list[Grou
     if not source.is_dir():
         raise UserError(f"{source}: {'not a folder' if source.exists() else 'not found'}")
     groups: dict[tuple[str, str], Group] = {}
-    for path in sorted(_files(source)):
+    for path in sorted(every_file(source)):
         key = path.parent.relative_to(source).as_posix(), path.suffix.lower()
         group = groups.setdefault(key, Group(*key))
         group.files.append(path)
-        group.num_bytes += path.stat().st_size
+        group.num_bytes += path.stat().st_size if path.exists() else 0  # A link to nothing.
     if not groups:
         raise UserError(f"{source}: holds no file")
     chosen = [
@@ -147,12 +147,6 @@ def table(groups: Sequence[Group]) -> str:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         lines.append(f"not read as an image: {names[0]}{more}: {problem}")
     return "\n".join(lines)
-
-
-def _files(source: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(source):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _spread(files: Sequence[Path], most: int) -> list[Path]:

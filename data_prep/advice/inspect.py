@@ -2,13 +2,17 @@
 
 import argparse
 import os
+import shlex
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.advice import contents, trial
 from data_prep.basics.errors import UserError
 from data_prep.basics.options import positive
+from data_prep.reading.role_names import Names, names_split_alone
 
+_MOST_PARTS = 5  # Folders that are named.
 _CONFIGS = {"ss": "ss_buildings", "cd": "cd_levir", "denoise": "pretrain_unlabelled"}
 
 
@@ -31,13 +35,31 @@ def run(args: argparse.Namespace) -> None:
     print(contents.table(groups))
     found, problem = trial.advise(args.source, groups, args.num_workers)
     if not found:
-        raise UserError(f"no builder reads {args.source} as it is. {problem}")
+        raise UserError(f"no builder reads {args.source} as it is. {problem}{_parts(groups, args)}")
     for one in found:
         print(f"\n{trial.summary(one)}")
         for line in _rejected(one):
             print(line)
         print(f"build it:  {one.command(args.source)}")
         print(f"train:     {_training(one)}")
+
+
+def _parts(groups: Sequence[contents.Group], args: argparse.Namespace) -> str:
+    """Name the folders that may be datasets of their own: those that hold folders of images."""
+    deep = {Path(group.folder).parts[0] for group in groups if len(Path(group.folder).parts) > 1}
+    tables = Names("ss"), Names("cd")
+    parts = sorted(
+        name
+        for name in deep
+        if not names_split_alone(name) and not any(table.of_folder(name) for table in tables)
+    )
+    if len(parts) < 2:
+        return ""
+    first = shlex.quote(str(args.source / parts[0]))
+    return (
+        f"\nif {', '.join(parts[:_MOST_PARTS])} are datasets of their own, look at each:"
+        f" python -m data_prep inspect {first}"
+    )
 
 
 def _rejected(one: trial.Trial) -> list[str]:

@@ -6,17 +6,20 @@ import io
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.advice.contents import Group
 from data_prep.basics.dataset import SPLITS, Dataset
 from data_prep.basics.errors import UserError
 from data_prep.builders import catalogue
-from data_prep.reading import layout
+from data_prep.imagery.files import SUFFIXES
+from data_prep.reading.tree import OTHER_SUFFIXES
 
 # Options that messages advise and that change what is read, not what is left out.
-_OPTION = re.compile(r"--(?:roles|split_within|tile_size|dtype|bands|mask_encoding)(?:=[^\s)]+)?")
+_OPTION = re.compile(
+    r"--(?:roles|split_within|tile_size|dtype|bands|mask_encoding)(?:='[^']*'|=[^\s)']+)?"
+)
 _MOST_OPTIONS = 4
 _SIDES = (256, 128, 64, 32)  # Sides of tiles that suit the networks, the most usual first.
 
@@ -30,7 +33,8 @@ class Trial:
       options: The options, such as --task=cd, without --source and --data_dir.
       name: Name of the dataset.
       dataset: What it would build; None if it cannot.
-      problem: Why it cannot; empty if it can.
+      problem: Why it cannot, or cannot without --on_error=skip; empty if nothing is wrong.
+      told: Messages whose advice the options follow, one line each.
     """
 
     builder: str
@@ -38,6 +42,7 @@ class Trial:
     name: str
     dataset: Dataset | None
     problem: str = ""
+    told: tuple[str, ...] = ()
 
     def command(self, source: Path, data_dir: str = "data") -> str:
         """Return the command to type."""
@@ -55,7 +60,8 @@ def advise(source: Path, groups: Sequence[Group], num_workers: int) -> tuple[lis
       num_workers: Number of processes.
 
     Returns:
-      The trials that succeeded, and what the builder `folder` says if none did.
+      The trials that succeeded, and what the builder `folder` says if none did: without options,
+      and with those that it asks for.
     """
     found: list[Trial] = []
     problem = ""
@@ -63,8 +69,8 @@ def advise(source: Path, groups: Sequence[Group], num_workers: int) -> tuple[lis
         if builder == "folder" and found:
             break  # An owner's layout says more than any folder of images and masks.
         trial = attempt(source, builder, options, num_workers)
-        if builder == "folder" and trial.dataset is None:
-            trial = _as_told(source, trial, num_workers)
+        if builder == "folder" and (trial.dataset is None or _leaves_much_out(trial)):
+            trial = _as_told(source, options, trial, num_workers)
         if trial.dataset is not None:
             found.append(trial)
             if builder == "folder":
@@ -81,38 +87,85 @@ def attempt(source: Path, builder: str, options: Sequence[str], num_workers: int
     catalogue.add_arguments(parser, builder)
     problem = ""
     for more in ((), ("--on_error=skip",)):
-        args = parser.parse_args([*arguments, *options, *more])
-        name = catalogue.BUILDERS[builder].default_name(args)
         try:
+            args = parser.parse_args([*arguments, *options, *more])
+            name = catalogue.BUILDERS[builder].default_name(args)
             with contextlib.redirect_stdout(io.StringIO()):
                 dataset = catalogue.BUILDERS[builder].plan(args, name)
-            return Trial(builder, (*options, *more), name, dataset)
+            return Trial(builder, (*options, *more), name, dataset, problem)
         except (UserError, argparse.ArgumentError) as error:
             problem = problem or str(error)
     return Trial(builder, tuple(options), "", None, problem)
 
 
-def _as_told(source: Path, trial: Trial, num_workers: int) -> Trial:
-    """Follow the options that the reasons of `folder` name, one after the other."""
-    first, given = trial, trial.options
+def _leaves_much_out(trial: Trial) -> bool:
+    return trial.dataset is not None and 4 * _num_left_out(trial) > trial.dataset.num_found
+
+
+def _num_left_out(trial: Trial) -> int:
+    assert trial.dataset is not None
+    return len(trial.dataset.rejected)
+
+
+def _as_told(source: Path, options: Sequence[str], trial: Trial, num_workers: int) -> Trial:
+    """Follow the options that the reasons of `folder` name, one after the other.
+
+    Returns:
+      A trial that leaves out fewer files than the first, or the first, whose problem then ends with
+      that of the last.
+    """
+    first, given = trial, tuple(options)
+    seen, told_so_far = set(given), list[str]()
     for _ in range(_MOST_OPTIONS):
-        told = [option.rstrip(".,:;") for option in _OPTION.findall(trial.problem)]
-        told = [option for option in told if "NAME" not in option]  # which the user is to fill in
-        named = {option.split("=")[0] for option in given}
-        more = [o for o in told if o.split("=")[0] not in named - {"--tile_size"}]
-        if "--split_within" in more:  # The options beside it go with it; --splits is another way.
-            more = [o for o in more if o.startswith(("--split_within", "--tile_size"))]
+        told = [_unquoted(option) for option in _OPTION.findall(trial.problem)]
+        told = [o for o in told if "NAME" not in o and o not in seen]  # A user fills in NAME.
+        if "--split_within" in told:  # The options beside it go with it; --splits is another way.
+            more = [o for o in told if o.startswith(("--split_within", "--tile_size"))]
         else:
-            more = more[:1]
+            more = [o for o in told[:1] if not o.startswith("--tile_size")]
         if not more:
             break
+        because = _because(more[0], trial.problem)
+        told_so_far += [because] if because not in told_so_far else []
         replaced = {option.split("=")[0] for option in more}
         given = (*(o for o in given if o.split("=")[0] not in replaced), *more)
-        following = attempt(source, "folder", given, num_workers)
-        if following.dataset is not None:
-            return following
-        trial = following
-    return first
+        seen.update(more)
+        doubtful = "in another order" in because
+        trial = attempt(source, "folder", given, num_workers)
+        if trial.dataset is None and doubtful and (other := _other_order(given)):
+            swapped = attempt(source, "folder", other, num_workers)
+            given, trial = (other, swapped) if swapped.dataset is not None else (given, trial)
+        trial = replace(trial, told=tuple(told_so_far))
+        if trial.dataset is not None and not _leaves_much_out(trial):
+            return trial
+    if first.dataset is not None or trial.dataset is not None:
+        built = [one for one in (first, trial) if one.dataset is not None]
+        return min(built, key=_num_left_out)
+    if trial.problem == first.problem:
+        return first
+    return replace(first, problem=f"{first.problem}\nwith {' '.join(given)}: {trial.problem}")
+
+
+def _other_order(options: Sequence[str]) -> tuple[str, ...] | None:
+    """Exchange image and mask in --roles; None if it does not name both."""
+    match = [re.fullmatch(r"--roles=image=([^,]+),mask=([^,]+)", option) for option in options]
+    if not any(match):
+        return None
+    return tuple(
+        f"--roles=image={found[2]},mask={found[1]}" if found else option
+        for option, found in zip(options, match, strict=True)
+    )
+
+
+def _unquoted(option: str) -> str:
+    return "".join(shlex.split(option.rstrip(".,:;")))
+
+
+def _because(option: str, problem: str) -> str:
+    """Return the line of a message that names an option, without what else could be done."""
+    named = option.split("=")[0]
+    line = next(line for line in problem.splitlines() if named in line).removeprefix("nearest: ")
+    return re.sub(r"; --task=denoise .*| \(--on_error=skip .*", "", line)
 
 
 def _candidates(groups: Sequence[Group]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -141,7 +194,7 @@ def _tile_size(groups: Sequence[Group]) -> int:
 
 def _dtype(groups: Sequence[Group]) -> str:
     kinds = [h.kind.split()[-1] for group in groups for h in group.headers if h.kind]
-    return "uint16" if kinds.count("uint16") > len(kinds) / 3 else "uint8"
+    return "uint16" if kinds.count("uint16") > len(kinds) / 2 else "uint8"
 
 
 def summary(trial: Trial) -> str:
@@ -160,7 +213,8 @@ def summary(trial: Trial) -> str:
         f"layout: {dataset.about['layout']}",
     ]
     lines += [f"note: {note}" for note in dataset.about.get("notes", ())]
+    lines += [f"the options follow what `folder` says: {told}" for told in trial.told]
     return "\n".join(lines)
 
 
-IMAGE_SUFFIXES = (*layout.SUFFIXES, *layout.OTHER_SUFFIXES)
+IMAGE_SUFFIXES = (*SUFFIXES, *OTHER_SUFFIXES)

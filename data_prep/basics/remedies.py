@@ -7,19 +7,11 @@ files of one reason.
 
 import re
 
-# rasterio, which is always installed with data_prep, brings the command rio; gdal_translate is
-# GDAL's own.
-_SCALE = (
-    "scale it to 8 bits: gdal_translate -ot Byte -scale LOWEST HIGHEST 1 255 IN.tif OUT.tif, or to"
-    " 16 bits: gdal_translate -ot UInt16 -scale LOWEST HIGHEST 1 65535 IN.tif OUT.tif and"
-    " --dtype=uint16"
-)
 _TO_RGB = (
     "convert it: python -c \"from PIL import Image; Image.open('IN').convert('RGB').save('OUT.png')"
     '"'
 )
 REMEDIES: tuple[tuple[str, str], ...] = (
-    (r"pixels of type (u?int(8|16|32|64)|float|complex)", _SCALE),
     (r"pixels of mode (CMYK|YCbCr|LAB|HSV)", _TO_RGB),
     (
         r"\.(gif|bmp|webp) files are not read",
@@ -28,10 +20,6 @@ REMEDIES: tuple[tuple[str, str], ...] = (
     (
         r"\.(jp2|img|vrt|hdf|nc|ecw) files are not read",
         "convert it: gdal_translate IN OUT.tif",
-    ),
-    (
-        r"mask with transparent pixels",
-        _TO_RGB,
     ),
     (
         r"more than \d+: cut it into smaller scenes",

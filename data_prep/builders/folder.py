@@ -22,6 +22,8 @@ from data_prep.shards import splits
 
 _CLASSES = {"ss": ("background", "building"), "cd": ("no_change", "change"), "denoise": ()}
 
+_MOST_VALUES = 8  # Of a mask. A photograph has more; one of a single value is blank.
+
 _Key = tuple[str | None, str]
 
 
@@ -128,6 +130,8 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         )
     choice = band_options.choice(args)
     inspected = inspection.inspect_all(found.candidates, args.num_workers, len(classes), choice)
+    if found.task == "denoise" and args.task == "auto":
+        _check_no_masks(inspected, args.source)
     seen = {c.key: inspection.evidence(c, inspected) for c in found.candidates}
     place = places.find(seen, named=place_names.given(args))
     split_of: dict[_Key, str] = {}
@@ -175,6 +179,22 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         rejected=rejected,
         num_found=found.num_found,
     )
+
+
+def _check_no_masks(inspected: Mapping[Path, FileFacts | str], source: Path) -> None:
+    """Refuse masks among files that nothing names: they would be learned as images."""
+    like = [
+        path.relative_to(source).as_posix()
+        for path, fact in inspected.items()
+        if isinstance(fact, FileFacts) and 2 <= fact.num_values <= _MOST_VALUES
+    ]
+    if like:
+        raise UserError(
+            f"--source={source}: {len(like)} of {len(inspected)} files hold few values, as masks do"
+            f" ({', '.join(like[:3])}), and no name tells masks from images:"
+            " --roles=image=NAME,mask=NAME says which folders or file names (*_truth) hold them;"
+            " --task=denoise takes all files as images"
+        )
 
 
 def _divide(

@@ -11,11 +11,10 @@ from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection
 from data_prep.builders.whu_areas import Part
 from data_prep.imagery.bands import ReadError
-from data_prep.imagery.files import read_grid
+from data_prep.imagery.files import SUFFIXES, read_grid
 from data_prep.imagery.grid import difference, same_grid
 from data_prep.imagery.image_file import read_size
 from data_prep.reading import role_names
-from data_prep.reading.layout import SUFFIXES
 
 ROLES = ("pre", "post", "mask")
 _TILE_ROLES = {"ss": {"image", "mask"}, "cd": {"pre", "mask"}}

@@ -160,7 +160,7 @@ def decide(
       facts: Facts of all scenes.
       truth: labels or masks.
       target: buildings, damage or damage_levels.
-      mask_encoding: auto, index or binary255.
+      mask_encoding: auto, index, binary255 or nonzero.
       mask_values: What the mask values mean: levels, change (two values), or auto: levels if any
         mask holds 2 to 4.
       class_of_level: Class of each of the levels 0 to 4.
@@ -187,15 +187,16 @@ def decide(
     if encoding == "auto":
         encoding = masks.decide_encoding(histogram, 2)
     masks.check_encoding(encoding, histogram, 2)
-    has_levels = encoding != "binary255" and bool(histogram[2:NUM_LEVELS].any())
+    has_levels = encoding == "index" and bool(histogram[2:NUM_LEVELS].any())
     if target == "damage" and mask_values == "auto" and not has_levels:
         raise UserError(
             f"--target=damage: the masks hold only {_told(histogram, encoding)}, which may mark all"
             " buildings or only the damaged ones: --mask_values=change takes them as change,"
             " --mask_values=levels as intact buildings"
         )
-    if mask_values == "levels" and encoding == "binary255":
-        raise UserError("--mask_values=levels: the masks hold 0 and 255, not levels 0 to 4")
+    if mask_values == "levels" and encoding != "index":
+        held = "0 and 255" if encoding == "binary255" else "two values"
+        raise UserError(f"--mask_values=levels: the masks hold {held}, not levels 0 to 4")
     if target == "damage_levels" and mask_values == "auto" and not has_levels:
         raise UserError(
             "--target=damage_levels: the masks hold two values, not levels 0 to 4; use labels"

@@ -56,7 +56,7 @@ class Canvas:
         self.shift = shift
         self.samples = SUPERSAMPLING * (size + 2 * MARGIN)
         shape = (self.samples, self.samples)
-        self.material = np.zeros(shape, np.int16)
+        self.material = np.zeros(shape, np.int32)
         self.height = np.zeros(shape, np.float32)
         self.slope_x = np.zeros(shape, np.float32)
         self.slope_y = np.zeros(shape, np.float32)

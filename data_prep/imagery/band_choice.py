@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from data_prep.imagery.bands import ReadError
 
 ALPHA = ("auto", "band", "mask")
@@ -24,6 +26,18 @@ class BandChoice:
     bands: tuple[int, ...] = ()
     alpha: str = "auto"
     nodata: int | None = None
+
+    def check_nodata(self, dtype: str) -> None:
+        """Check that pixels of a type can have the value of those without data.
+
+        Raises:
+          ReadError: They cannot.
+        """
+        greatest = np.iinfo(dtype).max
+        if self.nodata is not None and not 0 <= self.nodata <= greatest:
+            raise ReadError(
+                f"is {dtype}, whose values are 0 to {greatest}, but --nodata={self.nodata} is given"
+            )
 
     def of(self, num_bands: int, flagged: int | None) -> tuple[list[int], int | None]:
         """Return the indices of the bands to read, from 0, and that of alpha or None.

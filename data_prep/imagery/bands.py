@@ -11,6 +11,8 @@ import numpy as np
 from data_prep.basics.dataset import IGNORE
 from data_prep.imagery.turn import Turn
 
+_TO_GREY = "python -c \"from PIL import Image; Image.open('IN').convert('L').save('OUT.png')\""
+
 
 class ReadError(Exception):
     """A file cannot be used; the message is the reason."""
@@ -101,10 +103,20 @@ def image_raster(
 def palette_mask(
     indices: np.ndarray, colours: np.ndarray, one_bit: bool, nodata: float | None = None
 ) -> MaskRaster:
-    """Take palette indices as classes; in a black and white file of one bit, white is class 1."""
+    """Take palette indices as classes; in a black and white file of one bit, white is class 1.
+
+    Raises:
+      ReadError: Values are not whole numbers from 0 to 255, or 0 is shown as white beside black.
+    """
     if one_bit and np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all():
         white = (colours[:, 0] == 255).astype(np.uint8)
         return MaskRaster(white[indices], is_boolean=True)
+    black_white = np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all()
+    if not one_bit and len(colours) and black_white and colours[0].all():
+        raise ReadError(
+            "is a mask whose palette shows 0 as white and other values as black, so that its values"
+            f" may be meant either way ({_TO_GREY} takes white as foreground)"
+        )
     mask = grey_mask(indices[..., None], False, nodata)
     return dataclasses.replace(mask, is_boolean=one_bit)
 
@@ -139,7 +151,8 @@ def grey_mask(bands: np.ndarray, has_alpha: bool, nodata: float | None = None) -
         colour = tuple(bands[row, column].tolist())
         raise ReadError(
             f"is a mask of colours (row {row}, column {column} holds {colour}); expected one value"
-            " a pixel (convert each colour to a class index: 0, 1, 2, ..., 255 = ignore)"
+            " a pixel (convert each colour to a class index: 0, 1, 2, ..., 255 = ignore; where"
+            f" black is the background, {_TO_GREY} and --mask_encoding=nonzero do)"
         )
     in_range = nodata is not None and nodata in range(256)
     if nodata is not None and not in_range:
@@ -149,6 +162,8 @@ def grey_mask(bands: np.ndarray, has_alpha: bool, nodata: float | None = None) -
     if wrong.any():
         raise ReadError(
             f"is a mask that holds {kept[wrong].ravel()[0]:g}; expected whole numbers 0 to 255"
+            " (rio edit-info --nodata VALUE FILE says that a value means no data; gdal_translate"
+            " -ot Byte -scale 0 GREATEST 0 255 IN OUT.tif spreads others)"
         )
     values = kept.astype(np.uint8)
     return MaskRaster(

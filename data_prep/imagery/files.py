@@ -22,6 +22,8 @@ from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import Grid, grid_of
 from data_prep.imagery.turn import EXIF, UPRIGHT, Turn, Window
 
+# Names of files that are read, in lower case.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".vrt", ".jp2", ".j2k")
 # A damaged header may claim any size. An image of this many pixels with three bands takes less than
 # 2 GiB with all copies.
 MAX_PIXELS = 2**27

@@ -166,10 +166,10 @@ def apart(first: Grid, second: Grid) -> float:
     """
     if not (first.is_placed and second.is_placed) or first == second:
         return 0.0
-    columns, rows = _lattice(
+    columns, rows = lattice(
         min(first.height, second.height), min(first.width, second.width), _POINTS_A_SIDE
     )
-    seen = _positions(second, columns, rows, first)
+    seen = positions(second, columns, rows, first)
     distance = np.hypot(seen[:, 0] - columns, seen[:, 1] - rows)
     return float(distance.max()) if np.isfinite(distance).all() else np.inf
 
@@ -192,20 +192,21 @@ def difference(first: Grid, second: Grid) -> str:
     """Say how the second grid differs from the first, in the terms that matter."""
     parts = []
     if first.crs and second.crs and first.crs != second.crs:
-        parts.append(f"CRS {_name(second.crs)} instead of {_name(first.crs)}")
+        parts.append(f"CRS {crs_name(second.crs)} instead of {crs_name(first.crs)}")
     if (first.height, first.width) != (second.height, second.width):
         parts.append(
             f"{second.width} x {second.height} pixels instead of {first.width} x {first.height}"
         )
     corner = np.array([0.0, second.width, 0.0]), np.array([0.0, 0.0, second.height])
-    origin, right, down = _positions(second, *corner, first)
+    origin, right, down = positions(second, *corner, first)
     if not np.isfinite([origin, right, down]).all():
         return ", ".join([*parts, "and no place in common"])
     across, along = (right - origin) / second.width, (down - origin) / second.height
-    if np.abs([across - (1, 0), along - (0, 1)]).max() * max(second.height, second.width) > ALIGNED:
-        turned = min(across[0], along[1]) <= 0 or max(abs(across[1]), abs(along[0])) > 1e-3
-        sizes = f"{np.hypot(*across):.6g} x {np.hypot(*along):.6g}"
-        parts.append(f"pixels of {sizes} pixels" + (", turned or mirrored" if turned else ""))
+    longest = max(second.height, second.width)
+    sizes = np.hypot(*across), np.hypot(*along)
+    if max(abs(size - 1) for size in sizes) * longest > ALIGNED:
+        parts.append("pixels of {:.6g} x {:.6g} pixels".format(*sizes))
+    parts += _turns(across / sizes[0], along / sizes[1], ALIGNED / longest)
     if np.hypot(*origin) > ALIGNED:
         parts.append(f"first pixel {origin[0]:+.2f} columns and {origin[1]:+.2f} rows away")
     if not overlap(first, second):
@@ -213,12 +214,21 @@ def difference(first: Grid, second: Grid) -> str:
     return ", ".join(parts) or "no difference"
 
 
+def _turns(across: np.ndarray, along: np.ndarray, least: float) -> list[str]:
+    """Say how two unit vectors, along a row and down a column, are turned: angles in radians."""
+    mirrored = across[0] * along[1] < across[1] * along[0]
+    angle = abs(np.arctan2(across[1], across[0]))
+    sheared = abs(across @ along) > least
+    words = [f"turned by {np.degrees(angle):.3g} degrees"] if angle > least else []
+    return words + ["mirrored"] * bool(mirrored) + ["sheared"] * bool(sheared)
+
+
 def overlap(first: Grid, second: Grid) -> bool:
     """Return whether the second image meets the first; true if one does not say where it lies."""
     if not (first.is_placed and second.is_placed):
         return True
-    columns, rows = _lattice(second.height, second.width, _POINTS_A_SIDE)
-    seen = _positions(second, columns, rows, first)
+    columns, rows = lattice(second.height, second.width, _POINTS_A_SIDE)
+    seen = positions(second, columns, rows, first)
     seen = seen[np.isfinite(seen).all(axis=1)]
     if not len(seen):
         return False
@@ -226,14 +236,18 @@ def overlap(first: Grid, second: Grid) -> bool:
     return bool((high > 0).all() and (low < (first.width, first.height)).all())
 
 
-def _positions(grid: Grid, columns: np.ndarray, rows: np.ndarray, other: Grid) -> np.ndarray:
-    """Return (column, row) in another grid of pixel positions of a grid, [N, 2]."""
+def positions(grid: Grid, columns: np.ndarray, rows: np.ndarray, other: Grid) -> np.ndarray:
+    """Return (column, row) in another grid of pixel positions of a grid, [N, 2].
+
+    NaN or infinite for a position that does not exist there.
+    """
     points = grid.coordinates(columns, rows)
     if grid.crs and other.crs:
         points = reprojected(points, grid.crs, other.crs)
     if other.crs and other.crs.is_geographic:  # Longitudes of 181 and -179 degrees are the same.
         middle = (other.transform * (other.width / 2, other.height / 2))[0]
-        points[:, 0] += 360 * np.round((middle - np.nanmean(points[:, 0])) / 360)
+        found = points[np.isfinite(points[:, 0]), 0]
+        points[:, 0] += 360 * np.round((middle - found.mean()) / 360) if len(found) else 0
     return other.pixels(points)
 
 
@@ -253,13 +267,14 @@ def _transformer(grid: Grid) -> Any:
     return RPCTransformer(rational_polynomials(grid)) if grid.rpcs else None
 
 
-def _lattice(height: int, width: int, points: int) -> tuple[np.ndarray, np.ndarray]:
+def lattice(height: int, width: int, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns and rows [points^2] of positions spread over an image, its edges included."""
     columns, rows = np.meshgrid(np.linspace(0, width, points), np.linspace(0, height, points))
     return columns.ravel(), rows.ravel()
 
 
 def _nearest_affine(rpcs: RPC, height: int, width: int) -> Affine:
-    columns, rows = _lattice(height, width, _POINTS_A_SIDE)
+    columns, rows = lattice(height, width, _POINTS_A_SIDE)
     with RPCTransformer(rpcs) as transformer:
         x, y = transformer.xy(rows, columns, offset="ul")
     points = zip(rows, columns, x, y, strict=True)
@@ -270,7 +285,7 @@ def _numbers(point: GroundControlPoint) -> Point:
     return (float(point.row), float(point.col), float(point.x), float(point.y), float(point.z or 0))
 
 
-def _name(crs: CRS) -> str:
+def crs_name(crs: CRS) -> str:
     """Return a short name of a CRS."""
     authority: Callable[[], tuple[str, str] | None] = crs.to_authority
     named = authority()

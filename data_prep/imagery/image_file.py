@@ -141,6 +141,7 @@ def _opened(path: Path, choice: BandChoice, by_windows: bool) -> Any:
     if is_raster(path):
         with opened_raster(path, by_windows=by_windows) as source:
             bands = RasterBands(source, choice)
+            choice.check_nodata(bands.dtype)
             yield ImageFile(path, grid, len(bands.chosen), bands.dtype, notes, turn, bands)
         return
     with opened_picture(path) as picture:
@@ -148,6 +149,7 @@ def _opened(path: Path, choice: BandChoice, by_windows: bool) -> Any:
             notes += ("converted from CMYK to RGB",)
         decoded, flagged = picture_bands(picture)  # Pillow decodes the whole picture at once.
     chosen, alpha = choice.of(decoded.shape[-1], flagged)
+    choice.check_nodata("uint8")
 
     def load(window: Window | None) -> ImageRaster:
         row, column, rows, columns = window or (0, 0, *decoded.shape[:2])

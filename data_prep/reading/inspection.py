@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class FileFacts:
       has_invalid: Whether some pixels are no-data.
       alpha_levels: See `bands.ImageRaster`; None if there is no alpha band.
       black: Share of pixels that count as data and are 0 in all bands.
+      num_values: Number of values in all bands of an image together.
       notes: See `image_file.ImageFile`.
       histogram: Number of pixels of each mask value, [256], without pixels that have no data; None
         for images.
@@ -51,11 +53,13 @@ class FileFacts:
     has_invalid: bool = False
     alpha_levels: int | None = None
     black: float = 0.0
+    num_values: int = 0
     notes: tuple[str, ...] = ()
     histogram: np.ndarray | None = field(default=None, repr=False)
     is_boolean: bool = False
 
 
+_FEW = 16  # Masks whose one value is larger hardly number classes.
 Facts = Mapping[Path, FileFacts]
 
 
@@ -98,6 +102,7 @@ def inspect(num_classes: int, choice: BandChoice, item: tuple[str, Path]) -> Fil
                 image.valid is not None,
                 image.alpha_levels,
                 float(black.mean()),
+                int(np.count_nonzero(np.bincount(image.pixels.ravel()))),
                 file.notes,
             )
     except ReadError as error:
@@ -167,7 +172,7 @@ def judge(
       source: Folder that rejected paths are relative to.
       dtype: The configured type of the images.
       num_classes: Number of classes.
-      mask_encoding: auto, index or binary255.
+      mask_encoding: auto, index, binary255 or nonzero.
 
     Returns:
       The verdict. Every file of a candidate is either in a whole scene or rejected.
@@ -178,12 +183,15 @@ def judge(
     facts = {path: fact for path, fact in inspected.items() if isinstance(fact, FileFacts)}
     bands = Counter(f.num_bands for f in facts.values() if f.histogram is None)
     usual_bands = bands.most_common(1)[0][0] if bands else 0
-    histogram = np.zeros(256, np.int64)
-    for fact in facts.values():
-        if fact.histogram is not None and not fact.is_boolean:
-            histogram += fact.histogram
+    histograms = {
+        path.relative_to(source).as_posix(): fact.histogram
+        for path, fact in facts.items()
+        if fact.histogram is not None and not fact.is_boolean
+    }
+    histogram = sum(histograms.values(), np.zeros(256, np.int64))
     encoding = mask_encoding
     if encoding == "auto":
+        masks.check_alike(histograms, num_classes)
         encoding = masks.decide_encoding(histogram, num_classes)
     masks.check_encoding(encoding, histogram, num_classes)
 
@@ -196,7 +204,7 @@ def judge(
                 continue
             first = first or (path, fact)
             reason = _complaint(fact, dtype, usual_bands, num_classes, encoding)
-            reason = reason or _place_complaint(fact, first[1], first[0].relative_to(source))
+            reason = reason or _place_complaint(fact, path, first[1], first[0], source)
             if reason:
                 yield path, reason
 
@@ -221,9 +229,11 @@ def _complaint(
                 f" (--dtype={fact.dtype} takes them)"
             )
         if fact.num_bands != usual_bands:
+            common = ",".join(str(i + 1) for i in range(min(fact.num_bands, usual_bands)))
+            grey = "; gdal_translate -b 1 -b 1 -b 1 IN OUT.tif makes three bands of grey"
             return (
-                f"has {fact.num_bands} band(s), but most images have {usual_bands} (--bands=1,2,3"
-                " reads the same bands of all, --bands=1,1,1 makes three bands of grey)"
+                f"has {fact.num_bands} band(s), but most images have {usual_bands}"
+                f" (--bands={common} reads the same of all{grey if common == '1' else ''})"
             )
         return None
     if fact.is_boolean:
@@ -232,16 +242,30 @@ def _complaint(
     if not wrong:
         return None
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    how = "--classes=NAME,NAME,... names more"
+    if num_classes == 2 and wrong[-1] > masks.THRESHOLD:
+        how += ", --mask_encoding=binary255 takes values above 127 as foreground"
+    elif num_classes == 2 and len(np.flatnonzero(fact.histogram[1:])) == 1 and wrong[0] > _FEW:
+        how += ", --mask_encoding=nonzero takes all but 0 as foreground"
     return (
         f"holds value(s) {values}; a mask of {num_classes} classes holds 0 to {num_classes - 1} and"
-        " 255 = ignore (--classes names more, --mask_encoding=binary255 takes 255 as foreground)"
+        f" 255 = ignore ({how})"
     )
 
 
-def _place_complaint(fact: FileFacts, first: FileFacts, first_path: Path) -> str | None:
+def _place_complaint(
+    fact: FileFacts, path: Path, first: FileFacts, first_path: Path, source: Path
+) -> str | None:
     try:
-        turn_between(fact.grid, first.grid, first_path.as_posix())
+        turn_between(fact.grid, first.grid, first_path.relative_to(source).as_posix())
     except ReadError as error:
         turned = "".join(f" ({note})" for note in fact.notes + first.notes)
-        return f"{error}{turned}"
+        if not (fact.grid.is_placed and first.grid.is_placed):
+            return f"{error}{turned}"
+        files = f"--image={quote(str(path))} --onto={quote(str(first_path))}"
+        mask = "" if fact.histogram is None else " --mask"
+        return (
+            f"{error} (python -m data_prep warp {files} --output=WARPED.tif{mask} writes it there;"
+            f" put WARPED.tif in its place){turned}"
+        )
     return None

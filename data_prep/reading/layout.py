@@ -1,24 +1,22 @@
 """Finds the layout of a folder: the role, the scene and the split of each image file."""
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.basics.dataset import SPLITS
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Rejection, check_left
-from data_prep.reading import layout_advice, matching, split_folders, split_lists
+from data_prep.imagery.files import SUFFIXES
+from data_prep.reading import label_files, layout_advice, matching, split_folders, split_lists
 from data_prep.reading.matching import Candidate, Entry
 from data_prep.reading.role_names import words, year_of
 from data_prep.reading.role_ways import File, Given, needed
 from data_prep.reading.roles import Reading, best_reading, unlabelled_entries
+from data_prep.reading.tree import OTHER_SUFFIXES, every_file
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".vrt", ".jp2")
-# Kinds of rasters that are not read: such files are rejected by name, not silently ignored.
-OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".img", ".npy", ".hdf", ".nc", ".ecw")
 _NEEDED = {"ss": "image/mask", "cd": "A/B/label"}
 
 
@@ -69,7 +67,7 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
     if not source.is_dir():
         raise UserError(f"--source={source}: {'not a folder' if source.exists() else 'not found'}")
     given = given or Given()
-    paths = sorted(_files(source))
+    paths = sorted(every_file(source))
     images = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not images:
         seen = sorted({path.suffix for path in paths if path.suffix})
@@ -88,7 +86,7 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
         outside = [file.relative for file in files if not file.split]
         rejected += [Rejection(relative, "lies outside the split folders") for relative in outside]
         files = [file for file in files if file.split]
-    scenes = _of_task(source, task, files, given)
+    scenes = _of_task(source, task, files, given, paths)
     rejected += scenes.rejected
     candidates, notes = scenes.candidates, scenes.notes
     split_source = "the source's own split folders"
@@ -99,6 +97,13 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
         candidates, unlisted = split_lists.divide(source, lists, candidates, rejected)
         rejected += unlisted
         has_splits, split_source = True, f"the lists {', '.join(lists.values())}"
+        if unlisted:
+            notes += (f"{len(unlisted)} files are in none of the lists and are left out",)
+    elif use_lists and not has_splits and (others := split_lists.unread(paths)):
+        notes += (
+            f"{', '.join(others)} are not read as lists of splits: train.txt, val.txt and test.txt"
+            " with one name a line are",
+        )
     num_found = sum(len(candidate.files) for candidate in candidates) + len(rejected)
     check_left((), [candidate.name for candidate in candidates], rejected, num_found)
     return Layout(
@@ -114,23 +119,6 @@ def find(source: Path, task: str, given: Given | None = None, *, use_lists: bool
     )
 
 
-def _files(source: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(source, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # Following a link to a folder above would never end.
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        # Names that start with a dot are files of the operating system ("._a.png" is not a PNG).
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
-
-
-def _refuse(error: OSError) -> None:
-    raise UserError(f"{error.filename}: {error.strerror}") from error
-
-
 @dataclass(frozen=True)
 class _Scenes:
     """The scenes of one task; for the fields see `Layout`."""
@@ -143,7 +131,9 @@ class _Scenes:
     num_unused: int = 0
 
 
-def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _Scenes:
+def _of_task(
+    source: Path, task: str, files: Sequence[File], given: Given, paths: Sequence[Path]
+) -> _Scenes:
     """Decide the task, if the user has not, and find its scenes."""
     tasks = [task] if task != "auto" else ["ss", "cd"]
     tasks = [name for name in tasks if name == "denoise" or given.roles <= {*needed(name)}]
@@ -173,10 +163,17 @@ def _of_task(source: Path, task: str, files: Sequence[File], given: Given) -> _S
             " (image/mask), cd (A/B/label) or denoise (images alone)"
         )
     doubt = layout_advice.doubt(files, readings, given)
+    if task == "auto":
+        doubt = doubt or label_files.doubt(source, paths)
     if task == "auto" and doubt is None:
         return _unlabelled(files)
     what = f"--task={task} needs {_NEEDED[task]}: " if task != "auto" else ""
-    raise UserError(f"--source={source}: {what}{layout_advice.message(files, doubt)}")
+    unread = [
+        path.relative_to(source).as_posix()
+        for path in paths
+        if path.suffix.lower() in OTHER_SUFFIXES
+    ]
+    raise UserError(f"--source={source}: {what}{layout_advice.message(files, doubt, unread)}")
 
 
 def _labelled(reading: Reading) -> _Scenes:
@@ -201,8 +198,8 @@ def _labelled(reading: Reading) -> _Scenes:
         notes.append(f"of the years {' and '.join(sorted(years))}, the earlier is pre")
     if reading.matched.num_folded:
         notes.append(
-            f"the files of {reading.matched.num_folded} scene(s) have names that differ in case or"
-            " in '-', '_', '.' and ' '"
+            f"the files of {reading.matched.num_folded} scene(s) have names that differ in case,"
+            " in '-', '_', '.' and ' ', or in zeros before numbers"
         )
     if of_dates:
         folders = sorted({entry.role_name or "" for entry in of_dates})

@@ -67,26 +67,33 @@ def doubt(files: Sequence[File], readings: Sequence[Reading], given: Given) -> s
         filter(
             None,
             itertools.chain(
-                [_by_roles(found, tops)],
-                [_by_likeness(tops)],
+                [_by_roles(found, tops, given)],
+                [_by_likeness(tops, given)],
                 [_by_ends(files, given)],
-                [_by_twins(files)],
-                [_by_repeated_ends(files)],
+                [_by_twins(files, given)],
+                [_by_repeated_ends(files, given)],
             ),
         ),
         None,
     )
 
 
-def message(files: Sequence[File], doubt: str | None) -> str:
-    """Return the lines of an error: what was found, what is known, what is nearest."""
+def message(files: Sequence[File], doubt: str | None, unread: Sequence[str] = ()) -> str:
+    """Return the lines of an error: what was found, what is known, what is nearest.
+
+    Args:
+      files: All image files.
+      doubt: See `doubt`.
+      unread: Paths of rasters of kinds that are not read.
+    """
     nearest = (
         doubt or "nothing looks like a mask or a pair; --roles=image=NAME,mask=NAME names them"
     )
     return "\n".join(
         [
             "cannot tell images from masks",
-            f"found: {folders_in_words([file.relative for file in files])}",
+            f"found: {folders_in_words([file.relative for file in files])}"
+            + (f"; of kinds that are not read: {folders_in_words(unread)}" if unread else ""),
             f"known: {KNOWN_LAYOUTS}",
             f"nearest: {nearest}",
         ]
@@ -111,7 +118,7 @@ def _folder(relative: str) -> str:
     return "" if folder == "." else folder
 
 
-def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
+def _by_roles(found: dict[str, list[str]], others: Sequence[str], given: Given) -> str | None:
     names = {role: " and ".join(of) for role, of in found.items()}
     pairs = [role for role in ("pre", "post") if role in found]
     if len(pairs) == 1:
@@ -123,19 +130,19 @@ def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
             )
         return (
             f"{names[pairs[0]]} is one date of a pair ({pairs[0]}), and nothing is the other:"
-            f" --roles={lacking}={others[0] if len(others) == 1 else 'NAME'} names it"
+            f" {given.option(**{lacking: others[0] if len(others) == 1 else 'NAME'})} names it"
         )
     if pairs and "mask" not in found:
         if "date_mask" in found:
             return (
                 f"{names['pre']} and {names['post']} are a pair, and {names['date_mask']} show"
                 " single dates, not the change: add a mask of the change, as label, or"
-                f" --roles=mask={found['date_mask'][-1]} takes {found['date_mask'][-1]} for it"
+                f" {given.option(mask=found['date_mask'][-1])} takes the last for it"
             )
         if len(others) == 1:
             return (
                 f"{names['pre']} and {names['post']} are a pair without a label:"
-                f" --roles=mask={others[0]} takes {others[0]} for it"
+                f" {given.option(mask=others[0])} takes {others[0]} for it"
             )
         return (
             f"{names['pre']} and {names['post']} are a pair without a label: add it, as label, or"
@@ -144,10 +151,10 @@ def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
     if "mask" in found and "image" not in found and not pairs:
         what = f"{names['mask']} holds masks, and nothing is known to be images"
         if len(others) == 1:
-            return f"{what}: --roles=image={others[0]} takes {others[0]} for them"
+            return f"{what}: {given.option(image=others[0])} takes {others[0]} for them"
         if len(others) == 2:
             return (
-                f"{what}: --roles=pre={others[0]},post={others[1]} takes them for a pair, if"
+                f"{what}: {given.option(pre=others[0], post=others[1])} takes them for a pair, if"
                 f" {others[0]} is the earlier"
             )
         return f"{what}: --roles=image=NAME or --roles=pre=NAME,post=NAME names them"
@@ -155,7 +162,7 @@ def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
         if len(others) == 1:
             return (
                 f"{names['image']} holds images, and {others[0]} is not known:"
-                f" --roles=mask={others[0]} takes it for the masks; {_ALL_AS_IMAGES}"
+                f" {given.option(mask=others[0])} takes it for the masks; {_ALL_AS_IMAGES}"
             )
         return (
             f"{names['image']} holds images, and {', '.join(others[:_MOST_SHOWN])} are not known:"
@@ -164,13 +171,13 @@ def _by_roles(found: dict[str, list[str]], others: Sequence[str]) -> str | None:
     return None
 
 
-def _by_likeness(folders: Sequence[str]) -> str | None:
+def _by_likeness(folders: Sequence[str], given: Given) -> str | None:
     for folder in folders:
         close = difflib.get_close_matches(fold(folder), TYPICAL, n=1, cutoff=_CUTOFF)
         if close:
             return (
                 f"the folder {folder} is nearly {close[0]}: rename it, or"
-                f" --roles={TYPICAL[close[0]]}={folder}; {_ALL_AS_IMAGES}"
+                f" {given.option(**{TYPICAL[close[0]]: folder})}; {_ALL_AS_IMAGES}"
             )
     return None
 
@@ -184,25 +191,31 @@ def _by_ends(files: Sequence[File], given: Given) -> str | None:
         if role in ("pre", "post"):
             dates[key][role] = label
     pairs = [labels for labels in dates.values() if len(labels) == 2]
-    if pairs and 4 * len(pairs) >= len(files):
+    num_dated = sum(role in ("pre", "post") for _, role, _, _ in ends)
+    if pairs and 2 * num_dated >= len(files):
         what = f"{pairs[0]['pre']} and {pairs[0]['post']} are pairs"
         if masks:
             return (
                 f"{what}, and {masks[-1][0]} is a mask, but not known to show their change:"
-                f" --roles='mask={masks[-1][0]}' takes it for that"
+                f" {given.option(mask=masks[-1][0])} takes it for that"
             )
         return f"{what} without a label: add x_label beside them, or {_ALL_AS_IMAGES}"
     if masks:
         label, file = masks[0]
+        of_masks = {f.folders[-1:] for _, f in masks}
+        beside = {f.folders[-1:] for f in files} - of_masks
+        option = "--roles=image=NAME"
+        if len(of_masks) == len(beside) == 1 and all(of_masks | beside):
+            option = given.option(image=beside.pop()[0], mask=of_masks.pop()[0])
         return (
             f"{len(masks)} files are named as masks ({label}, such as {file.relative}), but no"
-            " image has the same name without it: --roles=image=NAME names the images;"
+            f" image has the same name without it: {option} names the images;"
             f" {_ALL_AS_IMAGES}"
         )
     return None
 
 
-def _by_twins(files: Sequence[File]) -> str | None:
+def _by_twins(files: Sequence[File], given: Given) -> str | None:
     """Doubt that folders of files of the same names are independent images."""
     stems: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for file in files:
@@ -215,10 +228,10 @@ def _by_twins(files: Sequence[File]) -> str | None:
         names = sorted(set(twins), key=lambda name: (_is_like_mask(name), name))
         if 2 <= len(names) <= _MOST_TWINS:
             roles = ("image", "mask") if len(names) == 2 else ("pre", "post", "mask")
-            option = ",".join(f"{r}={n}" for r, n in zip(roles, names, strict=False))
+            option = given.option(**dict(zip(roles, names, strict=False)))
             return (
                 f"the folders {' and '.join(names)} hold files of the same names, as images and"
-                f" masks or pairs do: --roles={option}, or in another order, says which is which;"
+                f" masks or pairs do: {option}, or in another order, says which is which;"
                 f" {_ALL_AS_IMAGES}"
             )
     return None
@@ -228,7 +241,7 @@ def _is_like_mask(name: str) -> bool:
     return any(part in fold(name) for part in _LIKE_MASKS)
 
 
-def _by_repeated_ends(files: Sequence[File]) -> str | None:
+def _by_repeated_ends(files: Sequence[File], given: Given) -> str | None:
     """Doubt that area1.png, area1_bldg.png, area2.png, area2_bldg.png, ... are all images."""
     stems = {(file.folders, file.stem) for file in files}
     ends = Counter(
@@ -238,10 +251,10 @@ def _by_repeated_ends(files: Sequence[File]) -> str | None:
         if (folders, rest) in stems
     )
     for pattern, number in ends.most_common(1):
-        if number > 1 and 3 * number >= len(files):
+        if (number > 1 or _is_like_mask(pattern)) and 3 * number >= len(files):
             return (
                 f"{number} files are named as another with {pattern.strip('*')} at an end:"
-                f" --roles='mask={pattern}' takes them for masks; {_ALL_AS_IMAGES}"
+                f" {given.option(mask=pattern)} takes them for masks; {_ALL_AS_IMAGES}"
             )
     return None
 

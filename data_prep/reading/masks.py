@@ -1,6 +1,6 @@
 """Turns mask values into class indices (pure)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from data_prep.basics.dataset import IGNORE
 from data_prep.basics.errors import UserError
 from data_prep.imagery.bands import MaskRaster
 
-ENCODINGS = ("index", "binary255")
+ENCODINGS = ("index", "binary255", "nonzero")
 THRESHOLD = 127  # binary255: values above it are the foreground.
 _NEAR = 16  # Values this close to 0 or 255 count as a noisy 0 or 255.
 _MAX_BETWEEN = 0.01  # Largest share of other values in a blurred or compressed mask.
@@ -49,6 +49,31 @@ def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
     return "binary255" if is_binary else "index"
 
 
+def check_alike(histograms: Mapping[str, np.ndarray], num_classes: int) -> None:
+    """Refuse masks of 0 and 1 beside masks of 0 and 255: 255 may be the foreground, or ignore.
+
+    Where one mask holds both, 255 is ignore.
+
+    Args:
+      histograms: Name of each mask (those of one bit left out) -> pixels of each value, [256].
+      num_classes: Number of classes.
+
+    Raises:
+      UserError: The masks are of both kinds.
+    """
+    if num_classes != 2:
+        return
+    ones = [name for name, of in histograms.items() if of[1] and not of[2:].any()]
+    high = [name for name, of in histograms.items() if of[IGNORE] and not of[1:IGNORE].any()]
+    both = any(of[1] and of[IGNORE] for of in histograms.values())
+    if ones and high and not both:
+        raise UserError(
+            f"{len(ones)} masks (such as {ones[0]}) hold 0 and 1, and {len(high)} (such as"
+            f" {high[0]}) hold 0 and 255, which may mean foreground or ignore:"
+            " --mask_encoding=nonzero takes both as foreground, --mask_encoding=index ignores 255"
+        )
+
+
 def wrong_values(histogram: np.ndarray, num_classes: int, encoding: str) -> list[int]:
     """Return the values of a mask that the dataset's encoding does not allow.
 
@@ -60,14 +85,14 @@ def wrong_values(histogram: np.ndarray, num_classes: int, encoding: str) -> list
     Returns:
       The values, ascending; empty if the mask is right.
     """
-    if encoding == "binary255":
+    if encoding != "index":
         return []
     known = {*range(num_classes), IGNORE}
     return [value for value in np.flatnonzero(histogram).tolist() if value not in known]
 
 
 def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> None:
-    """Refuse the encoding binary255 if the values contradict it.
+    """Refuse the encodings binary255 and nonzero if classes or values contradict them.
 
     Args:
       encoding: The encoding that the user asked for.
@@ -77,12 +102,14 @@ def check_encoding(encoding: str, histogram: np.ndarray, num_classes: int) -> No
     Raises:
       UserError: There are not two classes, or no value is above the threshold.
     """
-    if encoding != "binary255":
+    if encoding == "index":
         return
     if num_classes != 2:
         raise UserError(
-            f"--mask_encoding=binary255 has two classes, but --classes names {num_classes}"
+            f"--mask_encoding={encoding} has two classes, but --classes names {num_classes}"
         )
+    if encoding == "nonzero":
+        return
     if histogram[1 : THRESHOLD + 1].any() and not histogram[THRESHOLD + 1 :].any():
         largest = np.flatnonzero(histogram)[-1]
         raise UserError(
@@ -104,8 +131,8 @@ def to_index(mask: MaskRaster, encoding: str, num_classes: int, missing: int) ->
       [H, W, 1] uint8, class indices and 255 = ignore.
     """
     values = mask.values
-    if encoding == "binary255" and not mask.is_boolean:
-        values = (values > THRESHOLD).astype(np.uint8)
+    if encoding != "index" and not mask.is_boolean:
+        values = (values > (THRESHOLD if encoding == "binary255" else 0)).astype(np.uint8)
     absent = is_missing(mask, num_classes)
     return (values if absent is None else np.where(absent, np.uint8(missing), values))[..., None]
 
@@ -128,6 +155,8 @@ def describe(histogram: np.ndarray, encoding: str, classes: Sequence[str]) -> st
     """Say in words how the masks are encoded."""
     if encoding == "index":
         return f"index (0 to {len(classes) - 1}, 255 = ignore)"
+    if encoding == "nonzero":
+        return f"nonzero (0 = {classes[0]}, all other values = {classes[1]})"
     strays = int(histogram.sum() - histogram[0] - histogram[IGNORE])
     note = f"; {strays} pixels are neither" if strays else ""
     return f"binary255 (0 = {classes[0]}, 255 = {classes[1]}, threshold > {THRESHOLD}{note})"

@@ -1,6 +1,7 @@
 """Matches image files to scenes: which files belong together (pure)."""
 
 import difflib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,11 +96,13 @@ def by_file(entries: Sequence[Entry]) -> Matched:
 def by_key(entries: Sequence[Entry], roles: tuple[str, ...]) -> Matched:
     """Match the files of each scene by what is left of their names without the role.
 
-    Case and separators do not matter where no two files of one role differ in them alone.
+    Case, separators and zeros before numbers do not matter where no two files of one role differ
+    in them alone.
     """
     folded: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        folded[entry.split or "", "/".join(map(fold, entry.key))].append(entry)
+        alike_key = re.sub(r"(?<!\d)0+(?=\d)", "", "/".join(map(fold, entry.key)))
+        folded[entry.split or "", alike_key].append(entry)
     by_name: dict[tuple[str, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     num_folded = 0
     for (split, _), alike in folded.items():

@@ -57,6 +57,14 @@ def of_pixels(verdict: Verdict, facts: Mapping[Path, FileFacts | str]) -> list[s
             f"{len(unknown)} masks (such as {unknown[0]}) hold pixels of NaN or no-data, which are"
             " ignored; --mask_nodata=0 takes them as class 0"
         )
+    bottom_up = _bottom_up(verdict.whole, facts)
+    if bottom_up:
+        path, other = bottom_up[0]
+        lines.append(
+            f"{len(bottom_up)} images (such as {path.name}) are stored bottom up, and their"
+            f" {other.parent.name}/{other.name} does not say where it lies: it is taken to be"
+            " stored bottom up as well; verify shows whether both fit"
+        )
     turned = _turned(verdict.whole, facts)
     if turned:
         path, turn, first = turned[0]
@@ -90,4 +98,22 @@ def _turned(
             turn = turn_between(fact.grid, target.grid, first.name)
             if turn:
                 found.append((path, turn, first))
+    return found
+
+
+def _bottom_up(
+    whole: Sequence[Candidate], facts: Mapping[Path, FileFacts | str]
+) -> list[tuple[Path, Path]]:
+    """Return images whose rows run from south to north, with a file that does not say so."""
+    found = []
+    for candidate in whole:
+        first = next(path for role, path in candidate.files.items() if role != "mask")
+        target = facts[first]
+        assert isinstance(target, FileFacts)
+        if target.grid.is_placed and target.grid.transform.e > 0:
+            for path in candidate.files.values():
+                fact = facts[path]
+                if isinstance(fact, FileFacts) and not fact.grid.is_placed:
+                    found.append((first, path))
+                    break
     return found

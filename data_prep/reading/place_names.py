@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_prep.basics.errors import UserError
-from data_prep.reading.layout import SUFFIXES
+from data_prep.imagery.files import SUFFIXES
 
 _COLUMNS = ("scene", "place")
 

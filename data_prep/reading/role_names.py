@@ -25,10 +25,12 @@ MASKS = _words(
     " annots seg segmentation segmentations segmentationclass labelmap labelmaps map maps out"
     " output outputs target targets reference references"
 )
-CHANGES = _words("change changes changemap changemask cm diff difference")  # Masks of pairs only.
-EARLIER = _words("a pre before")
-LATER = _words("b post after")
-TIMES = _words("t time date phase temporal epoch")  # A number after them is a date.
+CHANGES = _words(
+    "change changes changemap changemask cm cd diff difference"
+)  # Masks of pairs only.
+EARLIER = _words("a pre before old past earlier previous")
+LATER = _words("b post after new present later current")
+TIMES = _words("t time date phase temporal epoch period")  # A number after them is a date.
 SPLIT_WORDS = {
     **dict.fromkeys(_words("train training trn trainset"), "train"),
     **dict.fromkeys(_words("val valid validation dev valset"), "val"),
@@ -63,6 +65,7 @@ SEPARATORS = "-_. "
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)(?!\d)")
 _YEAR = re.compile(r"(?:19|20)\d\d(?:\d{4})?")
 _BORDERS = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_TYPES = re.compile(r"(?i)u?int(8|16|32)|float(32|64)|(8|16|32)[-_ ]?bits?")  # Of pixels.
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -92,7 +95,7 @@ def words(name: str) -> tuple[str, ...]:
     A word that is not known is cut further, at humps (imgDir) and between known words (changemask).
     """
     found: list[str] = []
-    text = _DATE.sub(r"\1\2\3", nfc(name))
+    text = _TYPES.sub(" ", _DATE.sub(r"\1\2\3", nfc(name)))
     for piece in re.split(r"[-_.\s]+", text):
         for part in _BORDERS.sub(" ", piece).split():
             found += _known_words(part)

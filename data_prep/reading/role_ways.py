@@ -1,8 +1,9 @@
 """Ways to read the role of a file: from its folders, from the ends of its name, or both (pure)."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.basics.dataset import TASKS
@@ -50,6 +51,13 @@ class Given:
     def roles(self) -> frozenset[str]:
         """All roles that the option gives."""
         return frozenset([role for _, role in self.names] + [role for role, _ in self.patterns])
+
+    def option(self, **names: str) -> str:
+        """Return the option --roles that adds names to those given, as one types it."""
+        kept = [part for part in self.text.split(",") if part.partition("=")[0].strip() in names]
+        parts = [part for part in self.text.split(",") if part and part not in kept]
+        added = [f"{role}={name}" for role, name in names.items()]
+        return f"--roles={shlex.quote(','.join(parts + added))}"
 
 
 _Affix = tuple[str, str, str]  # Role, name such as *_mask, and what is left of the stem.
@@ -118,8 +126,10 @@ def _by_all_folders(file: File, names: Names) -> tuple[str | None, str | None, t
 def _by_folder_and_affix(longest: bool) -> _Read:
     def read(file: File, names: Names) -> tuple[str | None, str | None, tuple[str, ...]]:
         role, name, key = _by_all_folders(file, names)
+        # Where a user names the folder of a role, its files may still end in a word for it.
+        usual = replace(names, masked=frozenset()) if names.masked else names
         for at_end in (True, False):
-            for affix_role, label, rest in affixes(file.stem, names, at_end, longest):
+            for affix_role, label, rest in affixes(file.stem, usual, at_end, longest):
                 if rest and affix_role == role:
                     return role, f"{name}/{label}", (*key[:-1], rest)
         return role, name, key

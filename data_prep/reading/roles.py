@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from data_prep.basics.errors import UserError
 from data_prep.reading import matching
 from data_prep.reading.matching import Entry, Matched
-from data_prep.reading.role_names import Names, common_folders, number_of, year_of
+from data_prep.reading.role_names import TIMES, Names, common_folders, number_of, words, year_of
 from data_prep.reading.role_ways import WAYS, File, Given, affixes, by_pattern, cut, needed
 
 
@@ -156,9 +156,13 @@ def _dates(names: set[str]) -> dict[str, str]:
     dates = {"1": "pre", "2": "post"}
     if "0" in numbers:
         dates = {"0": "pre", "1": "post"} if numbers <= {"0", "1"} else {}
-    elif not numbers <= {"1", "2"}:
-        dates = {}
+    elif not numbers <= {"1", "2"} or (len(numbers) == 1 and not any(map(_is_time, names))):
+        dates = {}  # 2_Ortho_RGB alone is no second date.
     return dates | _years(names)
+
+
+def _is_time(name: str) -> bool:
+    return bool(TIMES & set(words(name))) and number_of(name) is not None
 
 
 def _years(names: set[str]) -> dict[str, str]:

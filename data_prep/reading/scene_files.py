@@ -86,10 +86,7 @@ def turn_between(grid: Grid, target: Grid, first: str) -> Turn:
     if turn is not None:
         return turn
     if grid.is_placed and target.is_placed:
-        raise ReadError(
-            f"is not on the grid of {first}: {difference(target, grid)} (gdalwarp brings one"
-            " onto the grid of the other)"
-        )
+        raise ReadError(f"is not on the grid of {first}: {difference(target, grid)}")
     raise ReadError(
         f"has {grid.width} x {grid.height} pixels, but {first} has {target.width} x {target.height}"
     )

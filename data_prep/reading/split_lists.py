@@ -1,5 +1,7 @@
 """Reads lists that divide scenes among splits: train.txt, val.txt and test.txt."""
 
+import codecs
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +14,8 @@ from data_prep.reading.matching import Candidate
 from data_prep.reading.role_names import fold, names_split_alone, split_of
 
 _FOLDERS = {"list", "lists", "split", "splits", "imagesets", "segmentation", "main", "filelists"}
-_SUFFIXES = (".txt", ".lst")
+_SUFFIXES = (".txt", ".lst", ".csv")
+_OTHER_SUFFIXES = (".json", ".yaml", ".yml", ".xml", ".xlsx", ".npy", ".pkl", ".mat", ".parquet")
 _MOST_SHOWN = 3
 
 
@@ -49,6 +52,15 @@ def find(source: Path, paths: Iterable[Path], images: Sequence[str]) -> dict[str
     return {split: found[split][0] for split in SPLITS if split in found} if found["train"] else {}
 
 
+def unread(paths: Iterable[Path]) -> list[str]:
+    """Return the names of files that seem to list a split, but are of a kind that is not read."""
+    return sorted(
+        path.name
+        for path in paths
+        if path.suffix.lower() in _OTHER_SUFFIXES and names_split_alone(path.stem)
+    )
+
+
 def divide(
     source: Path,
     lists: Mapping[str, str],
@@ -76,8 +88,10 @@ def divide(
         unknown: list[str] = []
         num_lines = 0
         for line in _lines(source / name):
-            num_lines += 1
             found = _scenes_of(line, scenes)
+            if not found and not num_lines and name.lower().endswith(".csv"):
+                continue  # The names of columns.
+            num_lines += 1
             if not found:
                 unknown.append(line)
             elif len(found) > 1:
@@ -135,7 +149,10 @@ def _tails(name: str) -> Iterator[str]:
 
 def _scenes_of(line: str, scenes: Mapping[str, set[str]]) -> set[str]:
     """Return the scenes that a line names: by each of its columns, or by all of it."""
+    line = re.sub(r"^['\"]|['\"]$|\"", "", line).replace("\\", "/")
     columns = [_lookup(column, scenes) for column in line.replace(",", " ").split()]
+    if not all(columns):
+        columns = [_lookup(column.strip(), scenes) for column in line.split(",")]
     if not all(columns):
         return _lookup(line, scenes)  # A name may hold spaces.
     found = columns[0]
@@ -147,7 +164,7 @@ def _scenes_of(line: str, scenes: Mapping[str, set[str]]) -> set[str]:
 
 def _lookup(text: str, scenes: Mapping[str, set[str]]) -> set[str]:
     # In a.b the b may be a suffix, or not.
-    for name in (PurePosixPath(text.replace("\\", "/")), PurePosixPath(text).with_suffix("")):
+    for name in (PurePosixPath(text), PurePosixPath(text).with_suffix("")):
         for tail in _tails(name.as_posix()):
             if tail in scenes:
                 return scenes[tail]
@@ -156,8 +173,10 @@ def _lookup(text: str, scenes: Mapping[str, set[str]]) -> set[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if is_wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of names ({error})") from error
+        raise UserError(f"{path}: cannot be read as a list of names in UTF-8 ({error})") from error
     stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]

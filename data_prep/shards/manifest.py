@@ -196,6 +196,8 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"warning: {shared}")
     if without := _without_foreground(manifest["splits"]):
         lines.append(f"warning: {without}")
+    if absent := _absent_classes(manifest["classes"], manifest["splits"].get("train", {})):
+        lines.append(f"warning: {absent}")
     return "\n".join(lines)
 
 
@@ -214,6 +216,21 @@ def _without_foreground(splits: Mapping[str, Any]) -> str:
     return (
         f"no foreground in {where}{told}; F1 is not defined there: look at the masks, or divide the"
         " scenes otherwise"
+    )
+
+
+def _absent_classes(classes: Iterable[str], train: Mapping[str, Any]) -> str:
+    """Name the classes that train has no pixel of; empty if it has some of all, or none at all."""
+    counts = train.get("class_pixels", ())
+    absent = [name for name, count in zip(classes, counts, strict=False) if not count]
+    if not absent or not sum(counts[1:]):  # Without foreground another warning says more.
+        return ""
+    advice = "look at the masks"
+    if counts[0] == 0:
+        advice += "; where they hold NaN or no-data for it, --mask_nodata=0 takes that as class 0"
+    return (
+        f"none of the {sum(counts):,} labelled pixels of train is {', '.join(absent)}, so a network"
+        f" cannot learn it: {advice}"
     )
 
 

@@ -1,5 +1,6 @@
 """Configs as flat fields with full names: compare two configs, replace values."""
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -65,3 +66,9 @@ def with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: with_tuples(v) for key, v in value.items()}
     return tuple(map(with_tuples, value)) if isinstance(value, list) else value
+
+
+def digest(config: ConfigDict) -> str:
+    """Return the SHA-256 of a config, which tells the maps and exports of two configs apart."""
+    content = strict_json.dumps(config.to_dict(), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()

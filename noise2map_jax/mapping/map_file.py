@@ -1,31 +1,39 @@
-"""Maps as GeoTIFFs on the grid of an image: checked before the work, complete or not there."""
+"""Maps as Cloud-Optimized GeoTIFFs on the grid of an image: complete, or not there.
+
+Rows are first written to `PATH.rows.part`, a plain GeoTIFF, of which `PATH.part` is made with
+overviews; that is renamed. A map that was interrupted leaves nothing with the name of the output.
+"""
 
 import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import rasterio
+import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from data_prep.imagery.grid import Grid, control_points, rational_polynomials
 from noise2map_jax.errors import UserError
-from noise2map_jax.method.losses import IGNORE
-from noise2map_jax.pictures.class_colours import class_colours
+from noise2map_jax.mapping.layers import Layer
 
-# Bytes of a pixel once written: class maps are mostly flat and compress well, probabilities hardly.
+# Bytes of a value once written: class maps are mostly flat and compress well, probabilities hardly.
 _BYTES = {"uint8": 0.25, "float32": 4.0}
+_TWICE = 2.4  # The rows, and the map with overviews, are there at once.
+# Megabytes of blocks that GDAL keeps; by default a twentieth of the machine's memory.
+CACHE_MB = 64
 
 
 def check_targets(sources: list[str], targets: list[str]) -> None:
     """Check that maps can be written, before a scene is predicted.
 
     Raises:
-        UserError: an output would overwrite an input or another output, is a folder, or lies where
-            nothing can be written.
+        UserError: an output would overwrite an input or another output, is a folder or a device, or
+            lies where nothing can be written.
     """
     seen = {pathlib.Path(path).resolve(): path for path in sources}
     for target in targets:
@@ -34,12 +42,12 @@ def check_targets(sources: list[str], targets: list[str]) -> None:
             raise UserError(f"{target!r} would overwrite {seen[place]!r}; choose another name")
         if place.is_dir():
             raise UserError(f"{target!r} is a folder; name a file, such as {target}/map.tif")
+        if place.exists() and not place.is_file():  # A map takes the place of what is there.
+            raise UserError(f"{target!r} is a device or pipe; name a file, such as map.tif")
         if not place.parent.is_dir():
             raise UserError(f"no folder {str(place.parent)!r} to write {target!r} to")
-        part = pathlib.Path(f"{target}.part")
         try:  # Rights alone do not tell: the file system may be read-only.
-            part.touch()
-            part.unlink()
+            tempfile.TemporaryFile(dir=place.parent).close()
         except OSError as error:
             raise UserError(f"cannot write to {str(place.parent)!r}: {error.strerror}") from None
         if place.exists() and not os.access(place, os.W_OK):
@@ -47,21 +55,22 @@ def check_targets(sources: list[str], targets: list[str]) -> None:
         seen[place] = target
 
 
-def check_space(grid: Grid, dtypes: Mapping[str, str]) -> None:
+def check_space(grid: Grid, layers: Mapping[str, Layer]) -> None:
     """Check that there is space for maps of a grid.
 
     Args:
         grid: grid of the scene.
-        dtypes: path of each map and the type of its pixels.
+        layers: path of each map and what it shows.
 
     Raises:
         UserError: a disk is too full; the message has both numbers.
     """
     needed: dict[int, float] = {}
-    for path, dtype in dtypes.items():
+    for path, layer in layers.items():
         folder = pathlib.Path(path).resolve().parent
         disk = folder.stat().st_dev
-        needed[disk] = needed.get(disk, 0) + grid.height * grid.width * _BYTES[dtype]
+        values = grid.height * grid.width * len(layer.band_names) * _TWICE
+        needed[disk] = needed.get(disk, 0) + values * _BYTES[layer.dtype]
         free = shutil.disk_usage(folder).free
         if free < needed[disk]:
             raise UserError(
@@ -71,54 +80,103 @@ def check_space(grid: Grid, dtypes: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def create_map(path: str, profile: dict[str, Any]) -> Iterator[rasterio.io.DatasetWriter]:
-    """Write a GeoTIFF to `path.part`, and rename it to `path` once it is complete.
+def create_map(
+    path: str, grid: Grid, layer: Layer, tags: Mapping[str, str]
+) -> Iterator[rasterio.io.DatasetWriter]:
+    """Write a map by rows.
+
+    Args:
+        path: the GeoTIFF to write.
+        grid: grid of the image. Control points and rational polynomials are carried over.
+        layer: what the map shows.
+        tags: what else to say of it.
 
     Raises:
         UserError: the place cannot be written to, or is full.
     """
-    part = pathlib.Path(f"{path}.part")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(part, "w", **profile) as output:
-                yield output
-            part.replace(path)
-        except (RasterioError, OSError) as error:
-            raise UserError(f"cannot write {path!r}: {error}") from None
-        finally:
-            part.unlink(missing_ok=True)
+    rows = pathlib.Path(f"{path}.rows.part")
+    with create_rows(rows, path, grid, layer, tags) as output:
+        yield output
+    optimize(rows, path, layer)
 
 
-def map_profile(grid: Grid, dtype: str, nodata: float | None) -> dict[str, Any]:
-    """Return the rasterio profile of a one-band GeoTIFF on the grid of an image.
-
-    Control points and rational polynomials are carried over as they are.
-    """
-    place: dict[str, Any] = {}
-    if grid.points:
-        place = {"gcps": control_points(grid), "crs": grid.crs}
-    elif grid.rpcs:
-        place = {"rpcs": rational_polynomials(grid)}
-    elif grid.is_placed:
-        place = {"transform": grid.transform, "crs": grid.crs}
-    return place | {
+@contextlib.contextmanager
+def create_rows(
+    rows: pathlib.Path, path: str, grid: Grid, layer: Layer, tags: Mapping[str, str]
+) -> Iterator[rasterio.io.DatasetWriter]:
+    """Write the rows of a map that will be called `path`; nothing is left after an error."""
+    profile = _place(grid) | {
         "driver": "GTiff",
         "height": grid.height,
         "width": grid.width,
-        "count": 1,
-        "dtype": dtype,
-        "nodata": nodata,
-        "compress": "deflate",
+        "count": len(layer.band_names),
+        "dtype": layer.dtype,
+        "nodata": layer.nodata,
         "tiled": True,
         "blockxsize": 256,
         "blockysize": 256,
-        "BIGTIFF": "IF_SAFER",
+        "BIGTIFF": "YES",
+        # Fast, for a file that is read once; blocks without data take no space.
+        "compress": "lzw",
+        "SPARSE_OK": True,
     }
+    with _careful(path, rows), rasterio.open(rows, "w", **profile) as output:
+        _describe(output, layer, tags)
+        yield output
 
 
-def describe_map(output: rasterio.io.DatasetWriter, classes: tuple[str, ...]) -> None:
-    """Write class colours and names into a map."""
-    colours = dict(enumerate(class_colours(len(classes))))
-    output.write_colormap(1, colours | {IGNORE: (128, 128, 128)})
-    output.update_tags(classes=", ".join(f"{k} = {name}" for k, name in enumerate(classes)))
+def optimize(rows: pathlib.Path, path: str, layer: Layer) -> None:
+    """Make a Cloud-Optimized GeoTIFF of rows, and remove them.
+
+    Raises:
+        UserError: the place is full.
+    """
+    part = pathlib.Path(f"{path}.part")
+    with _careful(path, rows, part):
+        rasterio.shutil.copy(
+            rows,
+            part,
+            driver="COG",
+            compress="deflate",
+            predictor="yes",
+            blocksize=512,
+            overview_resampling="mode" if layer.colours else "average",
+            bigtiff="if_safer",
+            sparse_ok=True,
+            num_threads="all_cpus",
+        )
+        part.replace(path)
+    rows.unlink()
+
+
+@contextlib.contextmanager
+def _careful(path: str, *files: pathlib.Path) -> Iterator[None]:
+    """Say what cannot be written, and then leave no file behind; bound what GDAL keeps."""
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            yield
+        except BaseException as error:
+            for file in files:
+                file.unlink(missing_ok=True)
+            if isinstance(error, RasterioError | OSError):
+                raise UserError(f"cannot write {path!r}: {error}") from None
+            raise
+
+
+def _place(grid: Grid) -> dict[str, Any]:
+    if grid.points:
+        return {"gcps": control_points(grid), "crs": grid.crs}
+    if grid.rpcs:
+        return {"rpcs": rational_polynomials(grid)}
+    return {"transform": grid.transform, "crs": grid.crs} if grid.is_placed else {}
+
+
+def _describe(output: rasterio.io.DatasetWriter, layer: Layer, tags: Mapping[str, str]) -> None:
+    """Write band names, colours and what made the map."""
+    for band, name in enumerate(layer.band_names, start=1):
+        output.set_band_description(band, name)
+    if layer.colours:
+        output.write_colormap(1, layer.colours)
+    output.scales = (layer.scale,) * output.count
+    output.update_tags(**layer.tags, **tags)

@@ -1,7 +1,6 @@
-"""Scenes of any size: tiles that cover them, and windows of their images."""
+"""Scenes of any size: their images, opened, compared and read by windows."""
 
 import contextlib
-import dataclasses
 import pathlib
 from collections.abc import Iterator
 
@@ -11,53 +10,8 @@ from rasterio.windows import Window
 from data_prep.imagery import image_file
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.bands import ReadError
-from data_prep.imagery.grid import (
-    difference,
-    turn_onto,
-)
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One tile of a scene.
-
-    Attributes:
-        read: the window that the network sees; it may extend beyond the scene.
-        core: the window that is written; cores cover the scene without gap or overlap.
-    """
-
-    read: Window
-    core: Window
-
-    @property
-    def inner(self) -> tuple[slice, slice]:
-        """Rows and columns of the core within the read window."""
-        top = self.core.row_off - self.read.row_off
-        left = self.core.col_off - self.read.col_off
-        return slice(top, top + self.core.height), slice(left, left + self.core.width)
-
-
-def blocks(height: int, width: int, tile_size: int, margin: int) -> Iterator[Block]:
-    """Cut a scene into tiles that overlap by twice the margin, row by row.
-
-    A network sees nothing beyond the edge of its tile, so a strip of `margin` pixels on each side
-    is read but not written.
-
-    Args:
-        height: rows of the scene.
-        width: columns of the scene.
-        tile_size: side of a tile, in pixels.
-        margin: width of the strip, in pixels.
-    """
-    step = tile_size - 2 * margin
-    for row in range(0, height, step):
-        for col in range(0, width, step):
-            yield Block(
-                read=Window(col - margin, row - margin, tile_size, tile_size),
-                core=Window(col, row, min(step, width - col), min(step, height - row)),
-            )
 
 
 @contextlib.contextmanager
@@ -99,42 +53,6 @@ def check_images(images: list[ImageFile], num_bands: int, dtype: str) -> None:
             )
         if image.dtype != dtype:
             raise UserError(f"image {name!r} is {image.dtype}; the network was trained on {dtype}")
-
-
-def aligned(images: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
-    """Bring the images of a pair onto the grid of the first, where turning them is enough.
-
-    Returns:
-        The images, and notes on what was done or is not known, one sentence each.
-
-    Raises:
-        UserError: they lie on different grids, or differ in size; the message says by how much.
-    """
-    first, *others = images
-    result, notes = [first], []
-    for image in others:
-        pair = f"{str(first.path)!r} and {str(image.path)!r}"
-        turn = turn_onto(image.grid, first.grid)
-        if turn is None and not (first.grid.is_placed and image.grid.is_placed):
-            raise UserError(
-                f"images {pair} differ in size: {first.grid.height} x {first.grid.width} and"
-                f" {image.grid.height} x {image.grid.width} pixels"
-            )
-        if turn is None:
-            raise UserError(
-                f"images {pair} are not on the same grid. The second has"
-                f" {difference(first.grid, image.grid)}. Warp it onto the first with gdalwarp"
-            )
-        if turn:
-            notes.append(f"{image.path} is {turn.in_words()} to lie on the grid of {first.path}")
-        if image.grid.is_placed != first.grid.is_placed:
-            unknown = first if image.grid.is_placed else image
-            notes.append(
-                f"{unknown.path} does not say where it lies; its pixels are taken to be those of"
-                " the other image"
-            )
-        result.append(image.turned(turn) if turn else image)
-    return result, notes
 
 
 def read_block(image: ImageFile, window: Window) -> tuple[np.ndarray, np.ndarray]:

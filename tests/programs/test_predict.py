@@ -1,5 +1,6 @@
 """From a run to a map, by the command line."""
 
+import json
 import subprocess
 import sys
 
@@ -33,10 +34,9 @@ def predict(cache, *arguments, expect=0):
 def run(thin_data, cache, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "ss"
     options = ("--config=tests/helpers/thin_config.py", f"--workdir={workdir}")
-    programs.run(
-        (*options, f"--config.data.data_dir={thin_data}", "--config.train.num_steps=60"),
-        programs.environment(cache),
-    )
+    options += (f"--config.data.data_dir={thin_data}", "--config.train.num_steps=60")
+    for mode in ("train", "eval"):
+        programs.run((*options, f"--mode={mode}"), programs.environment(cache))
     return workdir
 
 
@@ -70,7 +70,10 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
         f"--image={geotiff}",
         f"--output={output}",
         f"--probability={probability}",
+        "--threshold=best",
     )
+    best = json.loads((run / "report" / "threshold.json").read_text())
+    assert best["f1"] >= best["f1_at_half"] > 0
     assert "map: 7000/7000 pixels [" in done.stderr
     assert "\r" not in done.stderr
     with rasterio.open(output) as mapped, rasterio.open(probability) as probabilities:
@@ -79,13 +82,17 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
         assert mapped.transform == TRANSFORM
         assert mapped.nodata == 255
         assert mapped.colormap(1)[1] == (255, 255, 255, 255)
-        assert "1 = building" in mapped.tags()["classes"]
+        tags = mapped.tags()
+        assert "1 = building" in tags["classes"]
+        assert float(tags["threshold"]) == best["threshold"]
+        assert tags["step"] == str(best["step"])
+        assert float(tags["test_foreground_f1"]) > 0
     assert classes.shape == (70, 100)
     assert np.all(classes[:10, :10] == 255)
     known = classes != 255
     assert known.sum() > 70 * 100 - 200
     assert set(np.unique(classes[known])) == {0, 1}
-    np.testing.assert_array_equal(classes[known] == 1, p[known] > 0.5)
+    np.testing.assert_array_equal(classes[known] == 1, p[known] >= best["threshold"])
     assert np.all(np.isnan(p[~known]))
     assert not list(tmp_path.glob("*.part"))
 
@@ -112,7 +119,7 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
         ),
         (["--image=a.tif", "--output=a.tif"], ["'a.tif' would overwrite"]),
         (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
-        (["--image=a.tif", "--output=m.tif", "--batch_size=0"], ["batch_size is 0"]),
+        (["--image=a.tif", "--output=m.tif", "--batch_size=-1"], ["batch_size is -1"]),
         (["--workdir=nowhere", "--image=a.tif", "--output=m.tif"], ["no run in 'nowhere'"]),
     ],
 )
@@ -123,3 +130,26 @@ def test_mistakes_are_one_line(run, cache, arguments, words):
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1
     assert all(word in lines[0] for word in words)
+
+
+def test_a_folder_is_mapped_in_parts_with_polygons(run, geotiff, cache, tmp_path):
+    pyogrio = pytest.importorskip("pyogrio", reason="the extra gis is not installed")
+    arguments = (
+        f"--workdir={run}",
+        f"--image={geotiff.parent}",
+        f"--output={tmp_path / 'maps'}",
+        f"--polygons={tmp_path / 'polygons'}/*.geojson",
+        "--overlap=8",
+    )
+    first = predict(cache, *arguments, "--part=1/2")
+    assert "part 1/2 of" in first.stdout
+    assert not list(tmp_path.rglob("*.geojson"))
+    last = predict(cache, *arguments, "--part=2/2")
+    assert f"map: {tmp_path / 'maps' / 'scene.tif'}" in last.stdout
+    found = pyogrio.raw.read(tmp_path / "polygons" / "scene.geojson")
+    names, fields = found[0]["fields"].tolist(), found[3]
+    assert len(fields[0]) > 0
+    assert (fields[names.index("area_m2")] >= 0.249).all()  # a pixel, to the scale of UTM
+    chances = fields[names.index("mean_probability")]
+    assert ((chances > 0.5) & (chances <= 1)).all()
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["scene.tif"]

@@ -1,6 +1,5 @@
 """A finished run leaves as a folder that diffusers, PyTorch and this project load."""
 
-import contextlib
 import json
 import re
 import subprocess
@@ -10,16 +9,13 @@ import jax
 import numpy as np
 import pytest
 import thin_config
+from finished_runs import finish
 from flax import traverse_util
 from programs import ROOT
 from safetensors.numpy import load_file, save_file
 
 from configs import default
-from noise2map_jax.devices import checkpoint
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model
-from noise2map_jax.experiment.run_config import save_config
-from noise2map_jax.network.model import init_params
 from noise2map_jax.weights import WEIGHTS_FILE, load_authors, load_diffusers
 from noise2map_jax.weights.__main__ import main
 from noise2map_jax.weights.export import export, load_export
@@ -50,18 +46,6 @@ def config_of(task="ss", sample_size=32):
     if task == "cd":
         config.data.classes = ("no_change", "change")
     return config
-
-
-def finish(workdir, config, step=7):
-    """Make a run of random parameters."""
-    model, size = create_model(config), thin_config.get_config().data.tile_size
-    shapes = jax.eval_shape(lambda key: init_params(model, key, size), jax.random.key(0))
-    rng = np.random.default_rng(step)  # drawing them with the model compiles for long
-    params = jax.tree.map(lambda s: 0.1 * rng.standard_normal(s.shape, np.float32), shapes)
-    save_config(config, workdir)
-    with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:
-        checkpoints.save_best(step, params, 0.5)
-    return model, params
 
 
 @pytest.fixture(scope="module")

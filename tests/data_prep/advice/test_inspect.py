@@ -49,9 +49,57 @@ def some_that_cannot_be_used(folder):
     Image.fromarray(picture(4, 80, 96)).save(folder / "B/4.png", format="BMP")
 
 
+def suffixes_that_are_not_known(folder):
+    for i in range(6):
+        save(folder / f"images/a{i}.png", picture(i, 64, 64))
+        save(folder / f"masks/a{i}_bldg.png", square(64, 64))
+
+
+def masks_of_16_bits(folder):
+    for i in range(6):
+        save(folder / f"images/{i}.png", picture(i, 64, 64))
+        save(folder / f"masks/{i}.tif", square(64, 64).astype(np.uint16))
+
+
+def two_kinds_of_masks(folder):
+    for i in range(6):
+        save(folder / f"images/{i}.png", picture(i, 64, 64))
+        save(folder / f"masks/{i}.png", square(64, 64, 255 if i % 2 else 1))
+
+
+def half_in_grey(folder):
+    for i in range(6):
+        save(folder / f"images/{i}.png", picture(i, 64, 64)[..., slice(3) if i % 2 else 0])
+        save(folder / f"masks/{i}.png", square(64, 64))
+
+
+def names_in_another_language(folder):
+    for i in range(6):
+        save(folder / f"画像/{i}.png", picture(i, 64, 64))
+        save(folder / f"マスク/{i}.png", square(64, 64))
+
+
+def masks_of_0_and_100(folder):
+    for i in range(6):
+        save(folder / f"images/{i}.png", picture(i, 64, 64))
+        save(folder / f"masks/{i}.png", square(64, 64, 100))
+
+
+def a_link_to_nothing(folder):
+    pairs(folder)
+    (folder / "A/9.png").symlink_to(folder / "nothing.png")
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
+        (suffixes_that_are_not_known, ["'--roles=mask=*_bldg'", "the options follow what"]),
+        (masks_of_16_bits, ["task ss: 6 scenes"]),
+        (two_kinds_of_masks, ["--mask_encoding=nonzero takes both as foreground"]),
+        (half_in_grey, ["task ss: 6 scenes", "--bands=1 reads the same of all"]),
+        (names_in_another_language, ["--roles=image=画像,mask=マスク"]),
+        (masks_of_0_and_100, ["--mask_encoding=nonzero takes all but 0 as foreground"]),
+        (a_link_to_nothing, ["task cd: 8 scenes", "left out: 1 file(s), such as A/9.png"]),
         (pairs, ["label   8 .png", "96 x 80", "3 x uint8", "task cd: 8 scenes"]),
         (wide_images, ["4 x uint16", "EPSG:32616, 0.5 metre", "--dtype=uint16", "num_bands=4"]),
         (images_alone, ["task denoise: 5 scenes", "--tile_size=64"]),
@@ -106,6 +154,18 @@ def test_a_folder_that_no_builder_reads_is_said_with_the_reason(tmp_path, capsys
     assert "not found" in capsys.readouterr().err
 
 
+def test_what_stands_in_the_way_after_following_advice_is_said_too(tmp_path, capsys):
+    for i in range(4):
+        save(tmp_path / f"mine/pre/{i}.png", picture(i, 64, 64))
+        save(tmp_path / f"mine/post/{i}.png", picture(i + 9, 64, 64))
+        save(tmp_path / f"mine/drawn/{i}.png", square(32, 64))
+    assert main(["inspect", str(tmp_path / "mine"), "--num_workers=1"]) == 2
+    text = capsys.readouterr().err
+    assert "nearest: pre and post are a pair without a label: --roles=mask=drawn" in text
+    assert "--roles=mask=drawn: 4 of 12 files cannot be used" in text
+    assert "has 64 x 32 pixels, but pre/0.png has 64 x 64" in text
+
+
 def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
     images_alone(tmp_path / "mine")
     points = [GroundControlPoint(r, c, 5e5 + c, 5e6 - r) for r in (0, 64) for c in (0, 64)]
@@ -128,6 +188,9 @@ def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
         "fixtures/dsifn_cd",
         "fixtures/levir_geotiff_pairs",
         "fixtures/spacenet7_crops",
+        "fixtures/spacenet_uint16_rgb",
+        "fixtures/spacenet_geotiff_geojson",
+        "fixtures/naip_geotiff",
     ],
 )
 def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
@@ -136,3 +199,39 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
     assert commands
     for command in commands:
         assert main(command) == 0, command
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "joplin_geotiff_pair",
+            "first pixel +0.79 columns and +0.40 rows away (python -m data_prep warp --image=",
+        ),
+        ("xbd_samples", "2 of 5 files hold few values, as masks do (hurricane-florence_00000115"),
+        ("oam_banepa_geojson", "holds no PNG, JPEG or TIFF (found .geojson)"),
+    ],
+)
+def test_what_stands_in_the_way_of_real_imagery_is_said(name, words, capsys):
+    assert main(["inspect", str(DATA / "fixtures" / name), "--num_workers=1"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_classes_are_not_taken_for_one_foreground(tmp_path, capsys):
+    for i in range(6):
+        save(tmp_path / f"s/images/{i}.png", picture(i, 64, 64))
+        save(tmp_path / f"s/masks/{i}.png", square(64, 64, 1) + 1)
+    assert main(["inspect", str(tmp_path / "s"), "--num_workers=1"]) == 2
+    assert "holds value(s) 2; a mask of 2 classes" in capsys.readouterr().err
+
+
+def test_several_datasets_in_one_folder_are_looked_at_each_alone(tmp_path, capsys):
+    for name in ("north", "south"):
+        pairs(tmp_path / "all" / name)
+    for i in range(4):
+        save(tmp_path / f"all/other/images/{i}.png", picture(i, 64, 64))
+        save(tmp_path / f"all/other/masks/{i}.png", square(64, 64))
+    assert main(["inspect", str(tmp_path / "all"), "--num_workers=1"]) == 2
+    command = capsys.readouterr().err.split("look at each: python -m data_prep ")[1]
+    assert main([*shlex.split(command), "--num_workers=1"]) == 0

@@ -225,7 +225,8 @@ def test_cut_tiff_and_pair_of_different_sizes(tmp_path, capsys):
     assert first.startswith("A/1.tif: cannot be read (")
     assert second == (
         "B/2.tif: is not on the grid of A/2.tif: 24 x 40 pixels instead of 40 x 40"
-        " (gdalwarp brings one onto the grid of the other)"
+        f" (python -m data_prep warp --image={tmp_path}/cd/B/2.tif --onto={tmp_path}/cd/A/2.tif"
+        " --output=WARPED.tif writes it there; put WARPED.tif in its place)"
     )
 
 

@@ -59,7 +59,7 @@ def _undoes(other, turn):
     [
         (rasterio.Affine.translation(1, 0), "first pixel +1.00 columns and +0.00 rows away"),
         (rasterio.Affine.scale(2), "pixels of 2 x 2 pixels"),
-        (rasterio.Affine.rotation(10), "turned or mirrored"),
+        (rasterio.Affine.rotation(10), "turned by 10 degrees (python -m data_prep warp"),
         (rasterio.Affine.translation(900, 0), "no common ground"),
     ],
 )
@@ -190,3 +190,40 @@ def test_black_that_no_file_declares_is_told_and_ignored_if_asked_for(tmp_path, 
         expected = mask_of(i)
         expected[:4] = 255
         np.testing.assert_array_equal(record["mask"][..., 0], expected)
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_refused_or_all_foreground(tmp_path, capsys):
+    source = tmp_path / "mine"
+    images(source)
+    for i in range(COUNT):
+        save(source / f"masks/{i}.png", mask_of(i) * (255 if i % 2 else 1))
+    assert run(source) == 2
+    assert (
+        "3 masks (such as masks/0.png) hold 0 and 1, and 2 (such as masks/1.png)"
+        in (error(capsys)[0])
+    )
+    assert run(source, "--mask_encoding=nonzero") == 0
+    check(source)
+
+
+def test_masks_among_images_that_no_name_tells_apart_are_refused(tmp_path, capsys):
+    source = tmp_path / "mine"
+    for i in range(COUNT):
+        save(source / f"{i}.tif", picture(i, 32, 32))
+    save(source / "roofs of 3.tif", mask_of(3))
+    assert run(source, "--bands=1") == 2
+    assert "1 of 6 files hold few values, as masks do (roofs of 3.tif)" in error(capsys)[0]
+    assert run(source, "--bands=1", "--task=denoise") == 0
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_masks_that_do_not_say_where_they_lie_beside_images_stored_bottom_up(tmp_path, placed):
+    source = tmp_path / "mine"
+    for i in range(COUNT):
+        north = grid_of(str(i))["transform"]
+        turned = {"crs": "EPSG:32616", "transform": north @ rasterio.Affine(1, 0, 0, 0, -1, 32)}
+        save(source / f"images/{i}.tif", picture(i, 32, 32), turned)
+        save(source / f"masks/{i}{'.tif' if placed else '.png'}", mask_of(i), turned)
+    assert run(source) == 0
+    told = "5 images (such as 0.tif) are stored bottom up, and their masks/0.png does not say"
+    assert (told in " ".join(check(source)["notes"])) is not placed

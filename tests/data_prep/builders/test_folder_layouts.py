@@ -213,6 +213,10 @@ def test_names_that_are_not_known_are_named_by_roles(tmp_path, capsys):
         ({"ImageSets/Segmentation/train.txt": "0\n1\n2", "ImageSets/Segmentation/val.txt": "3",
           "ImageSets/Segmentation/trainval.txt": "0\n1\n2\n3",
           "ImageSets/Segmentation/test.txt": "4"}, "VOC"),
+        ({"train.csv": 'image,mask\n"images/0.png","masks/0.png"\nimages/1.png,masks/1.png\n2,2',
+          "val.csv": "name\n3.png", "test.csv": "4.png"}, "tables"),
+        ({"train.txt": "C:\\s\\images\\0.png\r\n'1.png'\r\n\"2.png\"\r\n", "val.txt": "3",
+          "test.txt": "4"}, "Windows"),
     ],
 )  # fmt: skip
 def test_lists_divide_the_scenes(tmp_path, lists, listed):
@@ -226,7 +230,29 @@ def test_lists_divide_the_scenes(tmp_path, lists, listed):
     assert {r.path for r in dataset.rejected} == {"images/5.png", "masks/5.png"}
     assert not any(r.is_cause for r in dataset.rejected)
     assert dataset.num_found == 12
+    assert "2 files are in none of the lists and are left out" in dataset.about["notes"]
     assert dataset.about["split_rule"].startswith("the lists ")
+
+
+def test_zeros_before_numbers_do_not_part_partners(tmp_path):
+    source = draw(tmp_path / "s", {"image": "images/00{i}.png", "mask": "masks/{i}.png"})
+    dataset = layout_plan(source)
+    assert {(x.files["image"].stem, x.files["mask"].stem) for x in dataset.scenes} == {
+        (f"00{i}", str(i)) for i in range(6)
+    }
+
+
+def test_lists_may_be_of_two_bytes_a_letter(tmp_path):
+    source = draw(tmp_path / "s", {"image": "images/{i}.png", "mask": "masks/{i}.png"})
+    for name, text in {"train": "0\r\n1\r\n2", "val": "3", "test": "4"}.items():
+        (source / f"{name}.txt").write_text(text, encoding="utf-16")
+    assert layout_plan(source).about["split_rule"].startswith("the lists ")
+
+
+def test_lists_of_another_kind_are_told(tmp_path):
+    source = draw(tmp_path / "s", {"image": "images/{i}.png", "mask": "masks/{i}.png"})
+    (source / "train.json").write_text("[]")
+    assert "train.json are not read as lists" in " ".join(layout_plan(source).about["notes"])
 
 
 @pytest.mark.parametrize(

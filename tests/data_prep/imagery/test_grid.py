@@ -151,7 +151,8 @@ def test_the_difference_names_what_counts():
     assert difference(FIRST, moved()) == "no difference"
     assert difference(FIRST, moved(20)) == "first pixel +20.00 columns and +0.00 rows away"
     assert difference(FIRST, moved(size=2)) == "pixels of 2 x 2 pixels"
-    assert "turned or mirrored" in difference(FIRST, moved(turn=30))
+    assert "turned by 30 degrees" in difference(FIRST, moved(turn=30))
+    assert "pixels of" not in difference(FIRST, moved(turn=30))
     assert "150 x 128 pixels instead of 192 x 128" in difference(FIRST, moved(width=150))
     assert difference(FIRST, moved(5000)).endswith("no common ground")
 

@@ -283,3 +283,13 @@ def test_what_was_done_is_noted(tmp_path):
     cmyk_jpeg(tmp_path)
     with open_image(tmp_path / "a.jpg") as image:
         assert image.notes == ("converted from CMYK to RGB",)
+
+
+def test_no_data_must_be_a_value_that_pixels_can_have(tmp_path):
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for path in (write_tiff(tmp_path / "a.tif", pixels), tmp_path / "a.png"):
+        with pytest.raises(ReadError, match=r"is uint8.* 0 to 255, but --nodata=300"):
+            read_image(path, choice=BandChoice(nodata=300))
+    deep = write_tiff(tmp_path / "b.tif", pixels.astype(np.uint16))
+    assert read_image(deep, choice=BandChoice(nodata=300)).valid is None

@@ -40,6 +40,17 @@ def test_palette_masks_are_indices(tmp_path):
     assert not mask.is_boolean
 
 
+def test_palettes_that_show_0_as_white_are_refused(tmp_path):
+    picture = Image.fromarray(np.eye(4, dtype=np.uint8)).convert("P")
+    picture.putpalette([255, 255, 255, *[0] * 765])
+    picture.save(tmp_path / "a.png")
+    white_black = {0: (255, 255, 255, 255), 1: (0, 0, 0, 255)}
+    write_tiff(tmp_path / "a.tif", np.eye(4, dtype=np.uint8)[..., None], colormap=white_black)
+    for suffix in ("png", "tif"):
+        with pytest.raises(ReadError, match=r"shows 0 as white.*convert\('L'\)"):
+            read_mask(tmp_path / f"a.{suffix}")
+
+
 def grey_png(values, bit_depth):
     """Encode a grey PNG of 2 or 4 bits, which Pillow does not write."""
 

@@ -32,7 +32,7 @@ DOUBTS = {
         "label1 and label2 show single dates, not the change",
         4,
     ),
-    "one date and a label": (["A/#.png", "later/#.png", "gt/#.png"], "--roles=post=later", 4),
+    "one date and a label": (["A/#.png", "second/#.png", "gt/#.png"], "--roles=post=second", 4),
     "masks beside an unknown folder": (["gt/#.png", "stuff/#.png"], "--roles=image=stuff", 4),
     "masks beside two": (["gt/#.png", "x/#.png", "y/#.png"], "--roles=pre=x,post=y", 4),
     "images beside an unknown folder": (["images/#.png", "truth/#.png"], "--roles=mask=truth", 4),
@@ -43,9 +43,19 @@ DOUBTS = {
         "--roles=pre=t_one,post=t_two,mask=truth, or in another order",
         4,
     ),
+    "twins with spaces": (
+        ["My Images/#.png", "My Masks/#.png"],
+        "--roles='image=My Images,mask=My Masks', or in another",
+        4,
+    ),
     "an unknown end": (["x#.png", "x#_bldg.png"], "--roles='mask=*_bldg' takes them for masks", 4),
     "an unknown start": (["x#.png", "bldg_x#.png"], "--roles='mask=bldg_*' takes them", 4),
     "masks by name alone": (["x#_mask.png"], "4 files are named as masks (*_mask, such as", 4),
+    "masks by name beside an unknown folder": (
+        ["2_Ortho_RGB/x#_RGB.png", "5_Labels_all/x#_label.png"],
+        "--roles=image=2_Ortho_RGB,mask=5_Labels_all names the images",
+        4,
+    ),
     "pairs by name alone": (["x#_t1.png", "x#_t2.png"], "*_t1 and *_t2 are pairs without", 8),
 }
 
@@ -62,8 +72,8 @@ def test_doubts_name_what_was_found_known_and_nearest_and_lead_on(tmp_path, name
     for word in ("JPEGImages", "SegmentationClass", "t1", "im2", "cm"):
         assert word in known
     assert nearest in last
-    options = re.findall(r"--roles='?([a-z]+=[^ ';:]*[^ ';:.,])", last)
-    options = [option for option in options if "NAME" not in option]
+    options = re.findall(r"--roles=('[^']+'|[^ ';:]*[^ ';:.,])", last)
+    options = [option.strip("'") for option in options if "NAME" not in option]
     if options and number:
         layout = find(tmp_path, "auto", parse_given(options[0]))
         assert len(layout.candidates) == number
@@ -155,5 +165,54 @@ def test_files_of_names_that_differ_in_case_alone_are_two_scenes(tmp_path):
         "Town-1": "town_1.png",
     }
     assert found.notes == (
-        "the files of 1 scene(s) have names that differ in case or in '-', '_', '.' and ' '",
+        "the files of 1 scene(s) have names that differ in case, in '-', '_', '.' and ' ', or in"
+        " zeros before numbers",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "nearest"),
+    [
+        ("labels/#.geojson", "{}", "4 .geojson files (such as labels/0.geojson) hold polygons"),
+        ("roofs.shp", "", "1 .shp files (such as roofs.shp) hold polygons: burn them"),
+        ("masks/#.npy", "", "the folder masks is meant for masks and holds .npy"),
+        ("annotations/all.json", "{}", "the folder annotations is meant for masks and holds .json"),
+        ("images/#.json", '{"shapes": []}', "4 .json files (such as images/0.json) hold outlines"),
+        (
+            "images/#.txt",
+            "0 0.1 0.2 0.3 0.4\n",
+            "4 .txt files (such as images/0.txt) hold outlines",
+        ),
+        ("masks/.keep", "", "the folder masks is meant for masks and is empty"),
+    ],
+)
+def test_labels_that_are_no_masks_are_not_left_out_silently(tmp_path, path, text, nearest):
+    touch(tmp_path, "images/#.png", path)
+    for file in tmp_path.rglob(path.rsplit("/")[-1].replace("#", "*")):
+        file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        find(tmp_path, "auto")
+    assert f"nearest: {nearest}" in str(caught.value)
+    assert find(tmp_path, "denoise").task == "denoise"
+
+
+def test_files_that_describe_images_are_no_labels(tmp_path):
+    touch(tmp_path, "images/#.png", "images/#.json", "readme.txt", "images/0.png.aux.xml")
+    (tmp_path / "images/0.json").write_text('{"type": "item", "datetime": "2018"}')
+    assert find(tmp_path, "auto").task == "denoise"
+
+
+def test_advice_keeps_the_roles_that_are_given(tmp_path):
+    touch(tmp_path, "bilder/#.png", "masken/#.png")
+    with pytest.raises(UserError, match="--roles=mask=masken;"):
+        find(tmp_path, "auto")
+    with pytest.raises(UserError, match="--roles=mask=masken,image=bilder takes bilder for them"):
+        find(tmp_path, "auto", parse_given("mask=masken"))
+    given = parse_given("mask=masken,image=bilder")
+    assert len(find(tmp_path, "auto", given).candidates) == 4
+
+
+def test_images_of_kinds_that_are_not_read_are_named(tmp_path):
+    touch(tmp_path, "images/#.webp", "masks/#.png")
+    with pytest.raises(UserError, match=r"not read: 4 files in images/ \(0\.webp\)"):
+        find(tmp_path, "auto")

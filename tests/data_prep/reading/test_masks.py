@@ -45,6 +45,26 @@ def test_one_slip_among_0_and_255_is_not_taken_for_a_class():
         masks.decide_encoding(histogram(v0=10**6, v1=3, v255=10**5), 2)
 
 
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_refused():
+    ones, high = histogram(v0=900, v1=100), histogram(v0=900, v255=100)
+    with pytest.raises(UserError, match=r"1 masks \(such as a\) hold 0 and 1.*--mask_encoding=non"):
+        masks.check_alike({"a": ones, "b": high, "c": high}, 2)
+    masks.check_alike({"a": ones, "b": high}, 3)
+    masks.check_alike({"a": ones, "b": histogram(v0=9)}, 2)
+    # Where a mask holds both, 255 is ignore.
+    masks.check_alike({"a": ones, "b": high, "c": histogram(v0=9, v1=9, v255=9)}, 2)
+
+
+def test_all_but_0_is_foreground_if_asked_for():
+    values = np.array([[0, 1, 100, 255]], np.uint8)
+    index = masks.to_index(MaskRaster(values), "nonzero", 2, 255)
+    assert index.ravel().tolist() == [0, 1, 1, 1]
+    assert masks.wrong_values(histogram(v0=1, v100=1), 2, "nonzero") == []
+    masks.check_encoding("nonzero", histogram(v0=1, v100=1), 2)
+    with pytest.raises(UserError, match="--mask_encoding=nonzero has two classes"):
+        masks.check_encoding("nonzero", histogram(v0=1), 3)
+
+
 def test_wrong_values_are_those_outside_the_classes():
     counts = histogram(v0=1, v1=1, v2=1, v7=1, v255=1)
     assert masks.wrong_values(counts, 2, "index") == [2, 7]

@@ -1,7 +1,7 @@
 """What users say of places: patterns and tables."""
 
 import pytest
-from folder_builds import error, run, save, square
+from folder_builds import error, picture, run, save
 
 from data_prep.basics.errors import UserError
 from data_prep.reading import place_names
@@ -53,7 +53,7 @@ def test_a_table_that_is_not_there_or_no_text_is_refused(tmp_path):
 
 
 def test_one_way_of_naming_at_a_time(tmp_path, capsys):
-    save(tmp_path / "own/image/a.png", square(32, 32))
+    save(tmp_path / "own/image/a.png", picture(1, 32, 32))
     path = table(tmp_path, "scene,place\nz,one\n")
     assert run(tmp_path / "own", f"--places={path}", "--group_regex=(.)") == 2
     assert "not allowed with" in error(capsys)[0]

@@ -35,3 +35,13 @@ def test_splits_with_foreground_are_no_matter():
 def test_a_split_without_foreground_is_named_in_one_line(pixels, said):
     (line,) = (line for line in closing_lines(**pixels) if "foreground" in line)
     assert line.startswith(f"warning: no foreground {said}")
+
+
+def test_a_class_that_train_has_no_pixel_of_is_named():
+    (line,) = (line for line in closing_lines(train=[0, 9], val=[7, 1]) if "warning" in line)
+    assert line == (
+        "warning: none of the 9 labelled pixels of train is background, so a network cannot learn"
+        " it: look at the masks; where they hold NaN or no-data for it, --mask_nodata=0 takes that"
+        " as class 0"
+    )
+    assert not any("cannot learn" in line for line in closing_lines(train=[9, 0], val=[7, 1]))

@@ -75,7 +75,7 @@ def test_classes_that_are_not_named_are_refused(tmp_path, capsys):
     assert lines[1].startswith(
         "4 files (mask/0.png, mask/1.png, mask/2.png, ...): holds value(s) 2; a mask of 2"
         " classes holds 0 to 1 and 255 = ignore"
-        " (--classes names more"
+        " (--classes=NAME,NAME,... names more"
     )
     assert run(tmp_path / "land", "--classes=ground,roof,road") == 0
     manifest, _ = load(tmp_path / "land", "land")

@@ -1,0 +1,51 @@
+"""Loads a trained network from a run, an export of it or a folder on the hub."""
+
+import os
+import pathlib
+from typing import Any
+
+from noise2map_jax.devices import sharding
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.run import open_run
+from noise2map_jax.experiment.task_configs import task_config
+from noise2map_jax.mapping.model import Model
+from noise2map_jax.weights import hub
+from noise2map_jax.weights.config_file import read_json
+from noise2map_jax.weights.export import RUN_FILE, load_export
+
+FOUND = ("threshold", "scores_val", "scores_test")  # files of --mode=eval in a run's report
+
+
+def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
+    """Load a trained network.
+
+    Args:
+        source: the work folder of a finished run; a folder that `python -m noise2map_jax.weights
+            export` wrote; or the name of such a folder on the hub, `hf:OWNER/REPO/FOLDER`.
+        task: whose head, for a run of several tasks: `ss` or `cd`.
+
+    Raises:
+        UserError: there is no such run or export, or it has no head for the task.
+    """
+    name = os.fspath(source)
+    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else pathlib.Path(name)
+    mesh = sharding.create_mesh()
+    found: dict[str, dict[str, Any]] = {}
+    if (folder / RUN_FILE).is_file():
+        config, network, params = load_export(folder)
+        step = read_json(folder / RUN_FILE).get("step")
+        params = sharding.replicate(params, mesh)
+    else:
+        if name.startswith(hub.PREFIX):
+            raise UserError(
+                f"{name} is a backbone alone: it has no {RUN_FILE}, so it predicts no maps; it"
+                " serves as init_from"
+            )
+        config, network, step, params = open_run(folder, mesh)
+    view = task_config(config, task)
+    suffix = f"_{view.task}" if config.tasks else ""
+    for kind in FOUND:
+        path = folder / "report" / f"{kind}{suffix}.json"
+        if path.is_file():
+            found[kind] = read_json(path)
+    return Model(name, view, network, params, mesh, step, found)

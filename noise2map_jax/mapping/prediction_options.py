@@ -1,0 +1,93 @@
+"""How a scene is predicted: tiles, timesteps, symmetries, threshold."""
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.mapping.tiling import Tiling
+
+BEST = "best"  # the threshold that is best on the validation split
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionOptions:
+    """How a scene is predicted.
+
+    Attributes:
+        timesteps: t to predict at and to average over; empty: those of the run.
+        tile_size: side of a tile in pixels; 0: of what the network saw in training, the crops
+            where it was trained on crops.
+        margin: pixels at the edge of a tile that are not used at all.
+        overlap: pixels over which neighbouring tiles are blended; -1: half of what is used.
+        batch_size: tiles predicted at once; 0: as many pixels as eight crops of training.
+        symmetries: whether predictions are averaged over the eight symmetries of the square.
+        threshold: probability of not being class 0 from which a pixel is foreground; `BEST`: the
+            one that `--mode=eval` found on validation; None: the most probable class.
+    """
+
+    timesteps: tuple[int, ...] = ()
+    tile_size: int = 0
+    margin: int = 0
+    overlap: int = -1
+    batch_size: int = 0
+    symmetries: bool = False
+    threshold: float | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 0:
+            raise UserError(f"batch_size is {self.batch_size}; expected 1 or more, or 0 to choose")
+        threshold = self.threshold
+        if isinstance(threshold, str) and threshold != BEST:
+            raise UserError(f"threshold is {threshold!r}; expected a number from 0 to 1, or best")
+        if isinstance(threshold, float | int) and not 0 < threshold < 1:
+            raise UserError(f"threshold is {threshold}; expected more than 0 and less than 1")
+
+    def side(self, config: ConfigDict) -> int:
+        """Return the side of a tile in pixels."""
+        return self.tile_size or _trained(config)
+
+    def tiling(self, config: ConfigDict) -> Tiling:
+        """Return the tiles for the run of one task.
+
+        Raises:
+            UserError: the network cannot take tiles of this size; the message says which it can.
+        """
+        size = self.side(config)
+        seen = self.sample_size(config) or size
+        factor = 2 ** (len(config.model.unet.block_out_channels) - 1)
+        if size < 1 or seen % factor:
+            near = max(round(size / factor), 1) * factor
+            raise UserError(
+                f"tile_size is {size}; this network halves a tile {factor.bit_length() - 1} times,"
+                f" so it takes multiples of {factor}, such as {near}"
+            )
+        margin = self.margin
+        overlap = max(size - 2 * margin, 0) // 2 if self.overlap < 0 else self.overlap
+        return Tiling(size, margin, overlap)
+
+    def sample_size(self, config: ConfigDict) -> int:
+        """Return the side that tiles are resampled to, as in training; 0: they are not.
+
+        Raises:
+            UserError: the proportion gives no whole number.
+        """
+        trained, sample_size, size = _trained(config), config.model.sample_size, self.side(config)
+        if sample_size * size % trained:
+            raise UserError(
+                f"tile_size is {size}, but this network resamples tiles of {trained} pixels to"
+                f" {sample_size}; choose a multiple of {trained}"
+            )
+        return int(sample_size * size // trained)
+
+    def num_tiles(self, config: ConfigDict, num_devices: int) -> int:
+        """Return how many tiles are predicted at once: a multiple of the devices."""
+        size = self.side(config)
+        number = self.batch_size or max(8 * _trained(config) ** 2 // size**2, 1)
+        return -(-number // num_devices) * num_devices
+
+
+def _trained(config: ConfigDict) -> int:
+    """Return the side of what the network saw in training: its norms are used to that much."""
+    return trained_sizes(config)[config.task]

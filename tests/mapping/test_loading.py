@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+import thin_config
+from finished_runs import finish
+
+import noise2map_jax
+from noise2map_jax.errors import UserError
+from noise2map_jax.mapping import loading
+from noise2map_jax.weights.export import export
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "ss"
+    finish(workdir, thin_config.get_config())
+    (workdir / "report").mkdir()
+    (workdir / "report" / "threshold.json").write_text(json.dumps({"threshold": 0.375, "step": 7}))
+    return workdir
+
+
+def test_a_run_and_its_export_map_alike(run, tmp_path):
+    model = noise2map_jax.load(run)
+    assert (model.step, model.classes, model.image_keys) == (
+        7,
+        ("background", "building"),
+        ("image",),
+    )
+    assert model.found["threshold"] == {"threshold": 0.375, "step": 7}
+    maps = model.predict(IMAGE)
+    export(run, tmp_path / "export")
+    exported = noise2map_jax.load(str(tmp_path / "export"))
+    assert exported.step == 7
+    np.testing.assert_allclose(exported.predict(IMAGE).probabilities, maps.probabilities, atol=1e-6)
+    assert maps.probabilities.std() > 0.01
+    assert maps.classes.shape == (40, 50)
+    np.testing.assert_array_equal(maps.classes, maps.probabilities[..., 1] > 0.5)
+
+
+def test_what_is_no_trained_network_is_refused(run, tmp_path, monkeypatch):
+    config = thin_config.get_config()
+    config.task = "denoise"
+    finish(tmp_path / "denoiser", config)
+    with pytest.raises(UserError, match="was trained to denoise; it predicts no maps"):
+        loading.load(tmp_path / "denoiser")
+    with pytest.raises(UserError, match=r"no run in '.*nothing'"):
+        loading.load(tmp_path / "nothing")
+    with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
+        loading.load(run, task="cd")
+    monkeypatch.setattr(loading.hub, "fetch", lambda name: tmp_path)
+    with pytest.raises(UserError, match=r"hf:a/b is a backbone alone: it has no noise2map\.json"):
+        loading.load("hf:a/b")
