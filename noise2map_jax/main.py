@@ -139,11 +139,11 @@ def _fail(message: str, *, alone: bool) -> None:
     # At once: JAX would wait for other processes, as they do for this one, which so notice that it
     # is gone. Threads that were saving would have the last word: they lose stderr first.
     try:
-        sys.stdout.flush()
         stderr = os.dup(2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         # Begins a line: a thread may have been in the middle of one of its own.
         os.write(stderr, f"\nerror: {message}\n".encode())
+        sys.stdout.flush()
     finally:  # also where what is printed goes to the same full disk
         os._exit(2)
 

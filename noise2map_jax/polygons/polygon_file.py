@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import json
 import os
 import pathlib
 import warnings
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _write_parquet(
     schema = layer.schema
     last = len(schema) - 1
     schema = schema.set(last, schema.field(last).remove_metadata())
-    schema = schema.with_metadata({"geo": json.dumps(about)})
+    schema = schema.with_metadata({"geo": strict_json.dumps(about)})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch.cast(schema))

@@ -28,9 +28,10 @@ ABOUT = {
 
 
 def thin(task="ss", **data):
-    """Return a config of tiles of 16 pixels; `data` are fields of its section."""
+    """Return a config of tiles of 16 pixels, with every kind of block; `data` are fields of it."""
     config = thin_config.get_config()
     config.task, config.data.tile_size, config.model.sample_size = task, 16, 0
+    config.model.unet.update(block_out_channels=(8, 8), add_attention=True)
     if task == "cd":
         config.data.classes = ("no_change", "change")
     config.data.update(data)

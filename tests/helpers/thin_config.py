@@ -1,4 +1,7 @@
-"""A backbone of a few thousand parameters, for tests of whole programs."""
+"""A backbone of one level and a few thousand parameters, for tests of whole programs.
+
+Deeper ones are tested in tests/network, and by the configs that are shipped.
+"""
 
 from configs import default
 
@@ -7,9 +10,10 @@ def get_config():
     config = default.get_config()
     config.data.tile_size = 32
     config.model.sample_size = 32
-    config.model.unet.block_out_channels = (8, 8)
+    config.model.unet.block_out_channels = (8,)
     config.model.unet.layers_per_block = 1
     config.model.unet.attention_levels = ()
+    config.model.unet.add_attention = False
     config.model.unet.norm_num_groups = 4
     config.data.dataset = "thin_ss"
     config.train.batch_size = 8

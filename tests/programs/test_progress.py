@@ -63,7 +63,10 @@ def test_programs_tell_a_log_little(program, tmp_path):
     """Training, evaluation and data_prep; of a map see test_predict."""
     trained = program()
     assert bars(trained.stderr) == ["train: 160/160 images"]
-    assert bars(program("--mode=eval").stderr) == ["eval ss test: 11/11 tiles"]
+    assert bars(program("--mode=eval").stderr) == [
+        "eval ss test: 11/11 tiles",
+        "threshold ss val: 11/11 tiles",
+    ]
     options = ("--task=ss", f"--data_dir={tmp_path}", "--num_scenes=4,1,1")
     drawn = subprocess.run(
         [sys.executable, "-m", "data_prep", "synthetic", *options, "--scene_size=32"],

@@ -291,7 +291,7 @@ def test_inspect_counts(folder, capsys):
     tensors = load_file(folder / WEIGHTS_FILE)
     total = sum(tensor.size for tensor in tensors.values())
     assert f"{len(tensors)} tensors ({len(tensors)} float32), {total:,} parameters" in shown
-    assert "block_out_channels = (8, 8)" in shown
+    assert "block_out_channels = (8,)" in shown
     assert "export of a run: step 7, full models of ss" in shown
     assert main(["inspect", str(folder / "noise2map_ss.safetensors")]) == 0
     shown = capsys.readouterr().out

@@ -175,7 +175,7 @@ def test_a_projection_of_one_image_is_none_of_a_pair(finished_run, thin_data):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("model.unet.block_out_channels", (8, 16), r"block_out_channels is \(8, 8\), here \(8, 16"),
+        ("model.unet.block_out_channels", (8, 16), r"block_out_channels is \(8,\), here \(8, 16"),
         ("model.unet.norm_num_groups", 2, "norm_num_groups is 4, here 2"),
         ("init_parts", "head", "unknown init_parts 'head'; expected one of backbone, all"),
         ("init_from", "nowhere", "nowhere is neither a finished run nor a diffusers folder"),
@@ -201,6 +201,7 @@ def test_a_run_without_checkpoints_is_refused_and_left_as_it_is(finished_run, th
 def church_config(thin_data, folder):
     config = config_of(thin_data)
     config.model.unet.update(
+        add_attention=True,
         block_out_channels=(4, 4, 8, 8, 12, 12),
         layers_per_block=1,
         attention_levels=(4,),
