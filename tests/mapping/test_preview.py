@@ -22,7 +22,7 @@ CLASSES = ("background", "building")
     [
         (from_origin(5e5, 5e6, 0.5, 0.5), UTM, 0.5, (0, -1)),
         (Affine(0.5, 0, 5e5, 0, 0.5, 5e6), UTM, 0.5, (0, 1)),  # south-up
-        (Affine(0, 0.5, 5e5, 0.5, 0, 5e6), UTM, 0.5, (-1, 0)),
+        (Affine(0, 0.5, 5e5, 0.5, 0, 5e6), UTM, 0.5, (1, 0)),
         (from_origin(10, 60, 1e-5, 1e-5), CRS.from_epsg(4326), 0.5560, (0, -1)),
         (from_origin(981000, 205000, 1, 1), CRS.from_epsg(2263), 0.3048, (0, -1)),  # feet
         (from_origin(0, 8399737.9, 1, 1), CRS.from_epsg(3857), 0.5, (0, -1)),  # 60 degrees north
