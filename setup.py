@@ -13,6 +13,7 @@ VERSION = re.search(
 GIS = [
     *("pyogrio>=0.10", "pyarrow>=17", "pyproj>=3.7"),  # polygons of maps
     "scikit-image>=0.25",  # the shift between dates
+    *("xarray>=2024.10", "rioxarray>=0.18"),  # maps of arrays with coordinates
 ]
 
 SERVE = ["starlette>=0.46", "uvicorn>=0.34", "python-multipart>=0.0.20", "prometheus_client>=0.21"]
