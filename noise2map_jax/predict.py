@@ -9,7 +9,6 @@ no data.
 
 import argparse
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import pathlib
@@ -23,6 +22,7 @@ from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.layers import PROBABILITY_TYPES
 from noise2map_jax.mapping.loading import load
+from noise2map_jax.mapping.memory import share_memory
 from noise2map_jax.mapping.pair import REGISTER
 from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
@@ -33,8 +33,6 @@ from noise2map_jax.polygons import polygon_options
 from noise2map_jax.polygons.polygon_file import check_output
 from noise2map_jax.polygons.polygon_options import PolygonOptions
 from noise2map_jax.polygons.polygonization import write_polygons
-
-M_ARENA_MAX = -8  # of malloc.h
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -161,7 +159,7 @@ def _threshold(text: str) -> float | str:
 def main(argv: list[str] | None = None) -> int:
     """Map a scene; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    _share_memory()
+    share_memory()
     logging.set_verbosity(logging.ERROR)
     images = [arguments.image] + ([arguments.post] if arguments.post else [])
     maps = MapFiles(
@@ -226,16 +224,6 @@ def _map(
     if maps.foreground:
         pathlib.Path(maps.foreground).unlink()
     return True
-
-
-def _share_memory() -> None:
-    """Let all threads allocate from one place, where the C library is glibc.
-
-    Strips are made in one thread and freed in another. With an arena a thread, what is freed is not
-    used again, and memory grew with the scene: by 14 instead of 4 % from 25 to 1,600 megapixels.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _options(arguments: argparse.Namespace) -> PredictionOptions:
