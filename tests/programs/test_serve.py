@@ -46,7 +46,7 @@ def serving(run, cache, *options):
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        for _ in range(3000):
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{address}/health").status_code == 200:
                     break
