@@ -1,5 +1,6 @@
 """`python -m noise2map_jax.polygonize`: a map becomes polygons, a mistake one line."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -76,6 +77,13 @@ def test_names_of_classes_are_two_or_more_different_ones(capsys):
         assert "expected two or more different names" in capsys.readouterr().err
 
 
+def size(path):
+    """Size in bytes, 0 if there is no file: one is made and removed to see whether it can be."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 def test_a_killed_run_leaves_nothing_of_the_outputs_name(tmp_path):
     noise = (np.random.default_rng(0).random((3000, 2000)) < 0.5).astype(np.uint8)
     source = write_map(tmp_path / "m.tif", noise, **PLACE)
@@ -83,10 +91,13 @@ def test_a_killed_run_leaves_nothing_of_the_outputs_name(tmp_path):
     command = [sys.executable, "-m", "noise2map_jax.polygonize", f"--map={source}"]
     process = subprocess.Popen([*command, f"--output={output}"], cwd=programs.ROOT)
     part = tmp_path / "o.part.gpkg"
-    while process.poll() is None and not (part.exists() and part.stat().st_size):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    try:
+        while process.poll() is None and not size(part):
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        code = process.wait()
+    assert code == -signal.SIGKILL
     assert part.exists()
     assert not output.exists()
     write_map(tmp_path / "m.tif", houses(), **PLACE)
