@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, ParamSpec, TypeVar
 import rasterio
 import rasterio.windows
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from data_prep.imagery.bands import ReadError
@@ -138,7 +139,7 @@ def read_grid(path: Path, overview: int | None = None) -> Grid:
 
 @reasoned
 def overviews(path: Path) -> tuple[int, ...]:
-    """Return the factors by which an image's overviews are coarser; () if it has none.
+    """Return the factors by which an image's overviews are coarser; () if none can be read.
 
     Raises:
       ReadError: The file cannot be opened.
@@ -146,6 +147,8 @@ def overviews(path: Path) -> tuple[int, ...]:
     if not is_raster(path):
         return ()
     with opened_raster(path, by_windows=True) as source:
+        if ColorInterp.palette in source.colorinterp:  # GDAL knows the colours of the image alone.
+            return ()
         return tuple(source.overviews(1))
 
 
