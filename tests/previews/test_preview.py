@@ -127,15 +127,31 @@ def test_a_large_scene_is_averaged_and_overviews_are_used(tmp_path, monkeypatch)
 
 def test_a_map_with_overviews_keeps_small_buildings(tmp_path):
     mask = np.zeros((8320, 520), np.uint8)
-    mask[4000:4010, 260:270] = 1
+    mask[4000:4005, 260:265] = 1
     image = write_tiff(tmp_path / "s.tif", np.zeros((8320, 520, 3), np.uint8))
     plain = write_map(tmp_path / "plain.tif", mask, NAMES)
     copy(plain, tmp_path / "map.tif", driver="COG", overview_resampling="mode")
     write_preview(str(tmp_path / "map.tif"), [str(image)], str(tmp_path / "p.png"))
     sheet = np.asarray(Image.open(tmp_path / "p.png")).astype(int)
     mapped = sheet[100 : 100 + 1050, 20 + 204 : 20 + 204 + 66]
-    assert mapped.max() > 100
-    assert 100 < mapped[..., 0].sum() * (8320 / 1050) ** 2 / 255 < 200  # of 100 pixels, at 8 a cell
+    assert 12 < mapped[..., 0].sum() * (8320 / 1050) ** 2 / 255 < 50  # of 25 pixels, at 8 a cell
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pixels", "label"),
+    [(HEIGHT, WIDTH, 120, "10 m"), (2080, 2080, 100, "200 m")],  # at 0.5 m; by 6, and of 4 pixels
+)
+def test_the_bar_has_the_scale_of_the_panels(tmp_path, monkeypatch, height, width, pixels, label):
+    sheets = []
+    monkeypatch.setattr(preview, "draw_sheet", lambda s: sheets.append(s) or Image.new("L", (1, 1)))
+    image = write_tiff(tmp_path / "scene.tif", np.zeros((height, width, 3), np.uint8))
+    class_map = write_map(tmp_path / "map.tif", np.zeros((height, width), np.uint8), NAMES)
+    write_preview(class_map, [str(image)], str(tmp_path / "p.png"))
+    (sheet,) = sheets
+    assert sheet.bar.label == label
+    assert sheet.bar.pixels == pytest.approx(pixels, rel=0.01)  # the scale of UTM is not quite 1
+    np.testing.assert_allclose(sheet.north, (0, -1), atol=0.1)
+    assert [name for _, name in sheet.legend] == list(NAMES)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (1, 1), (1, 3000), (2000, 2)])
