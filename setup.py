@@ -13,8 +13,10 @@ VERSION = re.search(
 GIS = [
     *("pyogrio>=0.10", "pyarrow>=17", "pyproj>=3.7"),  # polygons of maps
     "scikit-image>=0.25",  # the shift between dates
-    *("xarray>=2024.7", "rioxarray>=0.18"),  # maps of arrays that have coordinates
+    *("xarray>=2024.10", "rioxarray>=0.18"),  # maps of arrays with coordinates
 ]
+
+SERVE = ["starlette>=0.46", "uvicorn>=0.34", "python-multipart>=0.0.20", "prometheus_client>=0.21"]
 
 TEST = [
     *("pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy"),
@@ -27,6 +29,8 @@ TEST = [
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one
     *GIS,
+    *SERVE,
+    "httpx>=0.28",  # talks to the service
 ]
 
 setup(
@@ -66,6 +70,7 @@ setup(
             "noise2map-predict = noise2map_jax.predict:main",
             "noise2map-polygonize = noise2map_jax.polygonize:main",
             "noise2map-export = noise2map_jax.export:main",
+            "noise2map-serve = noise2map_jax.serve:main",
             "noise2map-rank = noise2map_jax.rank:main",
             "noise2map-weights = noise2map_jax.weights.__main__:main",
             "noise2map-data = data_prep.__main__:main",
@@ -101,10 +106,12 @@ setup(
         "noise2map_jax": ["py.typed"],
         "data_prep.protocols": ["*.json"],
         "noise2map_jax.page": ["templates/*"],
+        "noise2map_jax.serving": ["static/*"],
     },
     extras_require={
         "test": TEST,
         "gis": GIS,
+        "serve": [*SERVE, *GIS],  # noise2map_jax.serve
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "onnx": ["onnx>=1.16"],  # noise2map_jax.export --format=onnx

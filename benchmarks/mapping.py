@@ -23,6 +23,7 @@ import noise2map_jax
 from benchmarks import machine
 from data_prep.drawing.scenes import segmentation_scene
 from noise2map_jax.experiment.components import create_process
+from noise2map_jax.mapping.memory import share_memory
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 from noise2map_jax.mapping.scene_map import MapFiles, map_scene
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, and print the result."""
     if arguments.memory_of:  # a process of its own, started by `_memory`
+        share_memory()
         model = noise2map_jax.load(arguments.workdir)
         _map_file(model, arguments.memory_of)
         print(machine.peak_memory())

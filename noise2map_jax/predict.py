@@ -9,7 +9,6 @@ no data.
 
 import argparse
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import pathlib
@@ -23,17 +22,17 @@ from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.layers import PROBABILITY_TYPES
 from noise2map_jax.mapping.loading import load
+from noise2map_jax.mapping.memory import share_memory
 from noise2map_jax.mapping.pair import REGISTER
 from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
+from noise2map_jax.mapping.preview import check_preview, write_preview
 from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
-from noise2map_jax.mapping.scene_map import MapFiles, map_scene
+from noise2map_jax.mapping.scene_map import MapFiles, map_scene, open_images
 from noise2map_jax.polygons import polygon_options
 from noise2map_jax.polygons.polygon_file import check_output
 from noise2map_jax.polygons.polygon_options import PolygonOptions
 from noise2map_jax.polygons.polygonization import write_polygons
-
-M_ARENA_MAX = -8  # of malloc.h
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -73,6 +72,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="of probability and uncertainty; uint8 has steps of 0.004 and a quarter of the size",
     )
     polygon_options.add_arguments(parser)
+    parser.add_argument(
+        "--preview", default="", help="PNG picture of images, map and outlines, to look at"
+    )
     _add_options(parser)
     band_options.add_arguments(parser)
     parser.add_argument(
@@ -157,7 +159,7 @@ def _threshold(text: str) -> float | str:
 def main(argv: list[str] | None = None) -> int:
     """Map a scene; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    _share_memory()
+    share_memory()
     logging.set_verbosity(logging.ERROR)
     images = [arguments.image] + ([arguments.post] if arguments.post else [])
     maps = MapFiles(
@@ -170,10 +172,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         outlines = polygon_options.options(arguments)
         part, options = parse_part(arguments.part), _options(arguments)
-        scenes = scene_list(SceneFiles(images, maps, arguments.polygons))
+        scenes = scene_list(SceneFiles(images, maps, arguments.polygons, arguments.preview))
         for scene in scenes:
             if scene.polygons:
                 check_output(scene.polygons, (*scene.images, scene.maps.classes))
+            if scene.preview:
+                check_preview(scene.preview)
         model = load(arguments.workdir, task=arguments.task)
         choice = band_options.choice(arguments) if band_options.options(arguments) else None
         mapped = functools.partial(
@@ -186,7 +190,14 @@ def main(argv: list[str] | None = None) -> int:
             part=part,
         )
         for scene in scenes:
-            _map(scene, mapped, outlines, arguments.part)
+            done = _map(scene, mapped, outlines, arguments.part)
+            if done and scene.preview:
+                with contextlib.ExitStack() as stack:
+                    opened = open_images(
+                        model, scene.images, stack, choice, register=arguments.register, quiet=True
+                    )
+                    write_preview(scene.maps.classes, opened, model.classes, scene.preview)
+                print(f"preview: {scene.preview}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -195,15 +206,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _map(
     scene: SceneFiles, mapped: Callable[..., bool], outlines: PolygonOptions, part: str
-) -> None:
-    """Map a scene, and make polygons of it once it is complete."""
+) -> bool:
+    """Map a scene, and make polygons of it once it is complete; return whether it is."""
     maps, probability = scene.maps, scene.maps.probability
     if scene.polygons and (not probability or maps.every_class):
         probability = f"{maps.classes}.foreground.part"
         maps = dataclasses.replace(maps, foreground=probability)
     if not mapped(paths=scene.images, files=maps):
         print(f"part {part} of {maps.classes} is done; the last one to end joins them")
-        return
+        return False
     print(f"map: {maps.classes}")
     if scene.polygons:
         summary = write_polygons(
@@ -212,16 +223,7 @@ def _map(
         print(f"polygons: {scene.polygons}: {summary}")
     if maps.foreground:
         pathlib.Path(maps.foreground).unlink()
-
-
-def _share_memory() -> None:
-    """Let all threads allocate from one place, where the C library is glibc.
-
-    Strips are made in one thread and freed in another. With an arena a thread, what is freed is not
-    used again, and memory grew with the scene: by 14 instead of 4 % from 25 to 1,600 megapixels.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+    return True
 
 
 def _options(arguments: argparse.Namespace) -> PredictionOptions:

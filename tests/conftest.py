@@ -8,6 +8,7 @@ import programs
 os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu, where it is installed, would look for a TPU
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {programs.COMPILE_FAST}"  # before JAX
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ import pytest
 gc.set_threshold(50_000, 20, 100)  # tracing makes many objects that stay
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# How long an example takes says something of the machine alone.
+hypothesis.settings.register_profile("no_timings", deadline=None)
+hypothesis.settings.load_profile("no_timings")
 
 # Files that take minutes, the longest first: begun last, one of them would leave the other core
 # idle. The order is kept by --no-loadscope-reorder.

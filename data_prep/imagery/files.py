@@ -17,7 +17,7 @@ import rasterio
 import rasterio.windows
 from PIL import Image
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import Grid, grid_of
@@ -54,7 +54,9 @@ def reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result]
         # On damaged files decoders raise nearly any exception type (OSError, SyntaxError,
         # struct.error, zlib.error, IndexError, ...), and none of them may end the build.
         except Exception as error:
-            text = " ".join(str(error).split()) or type(error).__name__
+            # rasterio only points to the exception before, which has the reason.
+            cause = error.__cause__ if isinstance(error, RasterioError) else None
+            text = " ".join(str(cause or error).split()) or type(error).__name__
             path = str(args[0])
             raise ReadError(f"cannot be read ({text.replace(path, 'file')})") from error
 

@@ -26,6 +26,8 @@ from data_prep.imagery.turn import ALL, UPRIGHT, Turn
 # Pixels that two grids may be apart and count as one. Programs round coordinates: over a large
 # image that adds up to some hundredths, and a tenth of a pixel cannot be seen.
 ALIGNED = 0.1
+# No coordinate or pixel is as large, in whatever unit; beyond it numbers overflow. Also not NaN.
+_FARTHEST = 1e12
 _WGS84 = CRS.from_epsg(4326)
 _POINTS_A_SIDE = 5  # Points at which grids are compared; a straight line may be a curve elsewhere.
 
@@ -110,7 +112,8 @@ def grid_of(source: Any) -> Grid:
         elif source.rpcs is not None:
             rpcs, crs = tuple(sorted(source.rpcs.to_gdal().items())), _WGS84
             transform = _nearest_affine(source.rpcs, source.height, source.width)
-    if not np.isfinite(transform[:6]).all() or transform.is_degenerate:
+    numbers = np.array(transform[:6])
+    if not (np.abs(numbers) < _FARTHEST).all() or transform.is_degenerate:
         raise ReadError(f"has the degenerate georeference {tuple(transform[:6])}")
     return Grid(source.height, source.width, transform, crs, source.nodata, points, rpcs)
 

@@ -160,7 +160,9 @@ def _careful(path: str, *files: pathlib.Path) -> Iterator[None]:
             for file in files:
                 file.unlink(missing_ok=True)
             if isinstance(error, RasterioError | OSError):
-                raise UserError(f"cannot write {path!r}: {error}") from None
+                # rasterio only points to the exception before, which has the reason.
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise UserError(f"cannot write {path!r}: {reason}") from None
             raise
 
 

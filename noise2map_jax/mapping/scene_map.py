@@ -83,6 +83,7 @@ def map_scene(
     strict: bool = False,
     register: str = "",
     part: Part = WHOLE,
+    progress: Callable[[int], None] | None = None,
 ) -> bool:
     """Map a scene.
 
@@ -96,6 +97,8 @@ def map_scene(
         register: whether the shift between the dates is measured ("report") and taken out
             ("apply"); see `pair.aligned`.
         part: the part of the scene that this process maps; the last one to end joins them.
+        progress: called with the number of pixels of each strip; what it raises ends the work.
+            None: a bar is drawn.
 
     Returns:
         Whether the maps are complete; False while other parts are missing.
@@ -121,14 +124,14 @@ def map_scene(
         regions = list(_regions(model, grid, options, part))
         if part.number == 1:
             create = functools.partial(map_file.create_map, grid=grid, tags=tags)
-            _write(model, images, options, regions, shown, create)
+            _write(model, images, options, regions, shown, create, progress)
             return True
         if not parts.is_done(shown, tags, part):
             rows = regions[0].rows if regions else (0, 0)
             create = functools.partial(
                 parts.create_part, grid=grid, tags=tags, rows=rows, part=part
             )
-            _write(model, images, options, regions, shown, create)
+            _write(model, images, options, regions, shown, create, progress)
         return parts.join(shown, grid, tags, part.number)
 
 
@@ -139,6 +142,7 @@ def _write(
     regions: list[Region],
     shown: dict[str, Layer],
     create: Callable[..., contextlib.AbstractContextManager[DatasetWriter]],
+    progress: Callable[[int], None] | None,
 ) -> None:
     """Predict regions of a scene, and write all maps of them."""
     with contextlib.ExitStack() as outputs:
@@ -146,12 +150,14 @@ def _write(
             (outputs.enter_context(create(path=path, layer=layer)), layer)
             for path, layer in shown.items()
         ]
-        num_pixels = sum(region.num_pixels for region in regions)
-        bar = outputs.enter_context(progress_bar(num_pixels, "map", "pixels"))
+        if progress is None:
+            num_pixels = sum(region.num_pixels for region in regions)
+            bar = outputs.enter_context(progress_bar(num_pixels, "map", "pixels"))
+            progress = bar.update
         write = outputs.enter_context(WriteBehind(_writing(writers), STRIPS_BEHIND))
         for strip in strips_of(model, images, options, regions):
             write(strip)
-            bar.update(strip.valid.size)
+            progress(strip.valid.size)
 
 
 def check_number(model: Model, given: list[str]) -> None:
@@ -176,10 +182,11 @@ def open_images(
     *,
     strict: bool = False,
     register: str = "",
+    quiet: bool = False,
 ) -> list[ImageFile]:
     """Open the images of a scene, check them, and bring them onto one grid.
 
-    What was done to them is said on stderr.
+    What was done to them is said on stderr, unless `quiet`.
 
     Args:
         model: the network.
@@ -188,12 +195,15 @@ def open_images(
         choice: which bands to read; None: those of the run's dataset.
         strict: see `map_scene`.
         register: see `map_scene`.
+        quiet: whether nothing is said of them.
     """
     data = model.config.data
     choice = choice or BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
     images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
     scene.check_images(images, data.num_bands, data.dtype)
     images, notes = pair.aligned(images, strict=strict, register=register)
+    if quiet:
+        return images
     for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
         print(f"note: {note}", file=sys.stderr)
     return images

@@ -20,7 +20,11 @@ EIGHT_BITS = (0.0, 255.0)
 
 
 def image_views(
-    paths: list[str], choice: BandChoice, grid: Grid, cells: tuple[int, int]
+    paths: list[str],
+    choice: BandChoice,
+    grid: Grid,
+    cells: tuple[int, int],
+    register: str = "",
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Read the images of a map: as seen, the second on the grid of the first.
 
@@ -29,6 +33,7 @@ def image_views(
         choice: which bands to read; the first three are shown.
         grid: that of the map.
         cells: (rows, columns) of the result.
+        register: whether the shift between the dates is taken out; see `pair.aligned`.
 
     Returns:
         For each image [rows, columns, 3] uint8, and [rows, columns] bool, where it holds data.
@@ -37,7 +42,8 @@ def image_views(
         UserError: an image cannot be read, or is not the one that the map was made of.
     """
     with contextlib.ExitStack() as stack:
-        level = _level(paths, min(grid.height // cells[0], grid.width // cells[1]))
+        factor = min(grid.height // cells[0], grid.width // cells[1])
+        level = None if register else _level(paths, factor)  # a shift is measured in whole images
         images = [
             stack.enter_context(scene.open_image(path, choice, overview=level)) for path in paths
         ]
@@ -49,7 +55,7 @@ def image_views(
                 f"image {paths[0]!r} has {whole.height} x {whole.width} pixels, but the map of it"
                 f" has {grid.height} x {grid.width}: is it another image?"
             )
-        images, _ = pair.aligned(images)
+        images, _ = pair.aligned(images, register=register)
         return [_view(image, cells) for image in images]
 
 

@@ -46,7 +46,12 @@ def check_preview(output: str, others: list[str]) -> None:
 
 
 def write_preview(
-    class_map: str, images: list[str], output: str, *, choice: BandChoice = AS_FLAGGED
+    class_map: str,
+    images: list[str],
+    output: str,
+    *,
+    choice: BandChoice = AS_FLAGGED,
+    register: str = "",
 ) -> None:
     """Draw a map beside its images, and its outlines over the last one.
 
@@ -60,6 +65,8 @@ def write_preview(
         output: the PNG to write: complete, or not there.
         choice: which bands of the images are read; the first three are shown, or the first one as
             grey.
+        register: "apply" takes the shift between the dates out, as it was for the map; see
+            `pair.aligned`.
 
     Raises:
         UserError: a file cannot be read or written, or the map is not that of the image.
@@ -68,7 +75,7 @@ def write_preview(
     if len(images) not in CAPTIONS:
         raise UserError(f"a preview shows one image or two, but {len(images)} are given")
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-        sheet = _sheet(open_map(class_map), images, choice)
+        sheet = _sheet(open_map(class_map), images, choice, register)
     part = pathlib.Path(f"{output}.part")
     try:
         draw_sheet(sheet).save(part, format="PNG")
@@ -78,13 +85,13 @@ def write_preview(
         raise UserError(f"cannot write {output!r}: {error.strerror or error}") from None
 
 
-def _sheet(file: MapFile, images: list[str], choice: BandChoice) -> Sheet:
+def _sheet(file: MapFile, images: list[str], choice: BandChoice, register: str) -> Sheet:
     grid = file.grid
     size = panel_size(grid.height, grid.width, len(images) + 2)
     classes = map_classes(file, size.cells)
     views = [
         np.where(valid[..., None], pixels, NO_DATA_COLOUR).astype(np.uint8)
-        for pixels, valid in image_views(images, choice, grid, size.cells)
+        for pixels, valid in image_views(images, choice, grid, size.cells, register)
     ]
     shown = [_zoomed(array, size.zoom) for array in (*views, map_colours(file, size.cells))]
     outlines = draw_outlines(shown[-2], _zoomed(classes, size.zoom), file.colours)

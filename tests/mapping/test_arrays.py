@@ -292,11 +292,20 @@ def test_xarrays_that_do_not_fit_are_refused(model, image, mistake):
         (pixels(), {"valid": np.ones((45, 70, 3), bool)}, "45 x 70 and 45 x 70 x 3"),
         (pixels(), {"post": pixels()}, r"takes 1 image\(s\)"),
         (pixels(), {"threshold": 2.0}, "threshold is 2.0"),
+        (pixels(), {"batch_size": -1}, "batch_size is -1"),
+        (pixels(), {"overlap": 20}, "of a tile of 32 pixels 32 are used, and at most half"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(model, array, options, words):
     with pytest.raises(UserError, match=words):
         model.predict(array, **options)
+
+
+def test_both_images_of_a_pair_are_asked_for(pair_model):
+    with pytest.raises(UserError, match=r"takes 2 image\(s\)"):
+        pair_model.predict(pixels())
+    with pytest.raises(UserError, match="differ in size: 45 x 70 and 44 x 70"):
+        pair_model.predict(pixels(), pixels()[1:])
 
 
 def test_a_library_that_is_missing_is_one_line(model, image, monkeypatch):

@@ -81,6 +81,21 @@ def test_two_dates_are_brought_onto_one_grid(scene, tmp_path):
     assert (inside[:, :7] == GREY).all()
 
 
+def test_a_shift_between_the_dates_is_taken_out_as_for_the_map(tmp_path):
+    pytest.importorskip("skimage", reason="of the extra gis")
+    pixels, mask = segmentation_scene(np.random.default_rng(5), 768)
+    images = write_pair(tmp_path, pixels, np.roll(pixels, (9, -6), (0, 1)))
+    class_map = write_map(tmp_path / "map.tif", mask[..., 0].astype(np.uint8), NAMES)
+    apart = []
+    for register in ("", "apply"):
+        write_preview(class_map, images, str(tmp_path / "p.png"), register=register)
+        before, after, *_ = panels(tmp_path / "p.png", 4, (768, 768), 1, 2)
+        inside = slice(20, -20)
+        apart.append(np.abs(before.astype(int) - after)[inside, inside].mean())
+    assert apart[0] > 20
+    assert apart[1] < 4
+
+
 def test_sixteen_bits_are_stretched_and_bands_chosen(scene, tmp_path):
     _, class_map, pixels, _ = scene
     deep = pixels[..., [1, 0, 1, 2]].astype(np.uint16) * 4 + 300

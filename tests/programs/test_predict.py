@@ -1,8 +1,10 @@
 """From a run to a map, by the command line."""
 
 import json
+import resource
 import subprocess
 import sys
+import time
 
 import numpy as np
 import programs
@@ -188,3 +190,37 @@ def test_a_folder_is_mapped_in_parts_with_polygons(run, geotiff, cache, tmp_path
     chances = fields[names.index("mean_probability")]
     assert ((chances > 0.5) & (chances <= 1)).all()
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["scene.tif"]
+
+
+def test_a_map_that_is_killed_or_has_no_space_has_not_the_name_of_the_output(run, cache, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    arguments = [f"--workdir={run}", f"--image={tmp_path / 'a.png'}"]
+    command = [sys.executable, "-m", "noise2map_jax.predict", *arguments]
+    output = tmp_path / "map.tif"
+    process = subprocess.Popen(
+        [*command, f"--output={output}"], cwd=programs.ROOT, env=programs.environment(cache)
+    )
+    for _ in range(6000):
+        if list(tmp_path.glob("map.tif.*")):
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert [path.name for path in tmp_path.glob("map.tif*")] == ["map.tif.rows.part"]
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = subprocess.run(
+        [*command, f"--output={tmp_path / 'b.tif'}", f"--probability={tmp_path / 'p.tif'}"],
+        cwd=programs.ROOT,
+        env=programs.environment(cache),
+        preexec_fn=small_files,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "p.tif': " in done.stderr.splitlines()[-1]
+    assert "See previous" not in done.stderr
+    assert not [*tmp_path.glob("b.tif*"), *tmp_path.glob("p.tif*")]

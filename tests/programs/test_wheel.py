@@ -158,7 +158,7 @@ def test_help_names_the_program_and_its_options(call):
     assert "noise2map --config=CONFIG" in printed
     assert "python -m" not in printed
     assert "<train|eval|" in printed
-    for name in ("predict", "polygonize", "export", "rank", "weights", "data"):
+    for name in ("predict", "polygonize", "export", "serve", "rank", "weights", "data"):
         printed = call(f"noise2map-{name}", "--help").stdout
         assert printed.startswith(f"usage: noise2map-{name} ")
         assert "python -m" not in printed

@@ -1,0 +1,1 @@
+"""Maps over HTTP: uploads, a queue, results and a page (extra `serve`)."""
