@@ -32,8 +32,6 @@ def test_what_it_links_to_is_there():
     assert [link for link in links if not (NOTEBOOK.parent / link).is_file()] == []
 
 
-# Of Jupyter's libraries, and of forking while JAX has threads.
-@pytest.mark.filterwarnings("default::DeprecationWarning", "default::RuntimeWarning")
 def test_every_cell_works(cache, tmp_path):
     notebook = read()
     client = NotebookClient(
