@@ -4,7 +4,6 @@ import re
 
 import nbformat
 import programs
-import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = programs.ROOT / "docs" / "quickstart.ipynb"
