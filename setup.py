@@ -23,6 +23,8 @@ TEST = [
     "import-linter>=2.7",  # the floors of both packages: contracts in pyproject.toml
     *("tensorboard", "huggingface_hub>=0.34"),
     *("onnx>=1.16", "onnxruntime>=1.17"),  # exported networks give the same maps
+    *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),  # docs/quickstart.ipynb is run
+    "dask>=2024.7",  # arrays of xarray that are read when they are asked for
     "setuptools>=77",  # builds the wheel that is tested
     "filelock",  # of the folder of compiled programs, which several tests use at once
     "playwright>=1.45",  # drives the Chromium of the system, where there is one

@@ -24,6 +24,7 @@ hypothesis.settings.load_profile("no_timings")
 # idle. The order is kept by --no-loadscope-reorder.
 SLOWEST_FIRST = (
     *("programs/train", "programs/paper_configs", "programs/ablate", "programs/configs"),
+    "programs/quickstart",
     *("programs/main", "programs/multitask", "programs/fine_tuning", "programs/resume"),
     *("weights/initialization", "programs/processes", "programs/moving", "devices/execution"),
     *("steps/train_step", "programs/denoise", "programs/many_bands", "training/trainer"),

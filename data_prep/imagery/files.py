@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, ParamSpec, TypeVar
 import rasterio
 import rasterio.windows
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from data_prep.imagery.bands import ReadError
@@ -80,12 +81,14 @@ def png_bit_depth(path: Path) -> int | None:
 
 
 @contextmanager
-def opened_raster(path: Path, *, by_windows: bool = False) -> Iterator[Any]:
-    """Open a file of which `is_raster` holds, as a rasterio dataset."""
+def opened_raster(
+    path: Path, *, by_windows: bool = False, overview: int | None = None
+) -> Iterator[Any]:
+    """Open a file of which `is_raster` holds, or an overview of it, as a rasterio dataset."""
     with warnings.catch_warnings():
         # Training needs no coordinates, so a plain TIFF will do.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        source = rasterio.open(path, driver=_driver(path) or "PNG")
+        source = rasterio.open(path, driver=_driver(path) or "PNG", **_level(overview))
     with source:
         if not by_windows:
             _check_size(source.width, source.height)
@@ -116,11 +119,12 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
 
 
 @reasoned
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path, overview: int | None = None) -> Grid:
     """Read where the pixels of an image lie, from its header: as seen, see `seen_turn`.
 
     Args:
       path: A file of any kind that is read, with a world file beside it or not.
+      overview: Index of an overview, whose pixels are meant; None: those of the image itself.
 
     Raises:
       ReadError: The file cannot be opened, or its georeference is degenerate.
@@ -128,11 +132,26 @@ def read_grid(path: Path) -> Grid:
     with warnings.catch_warnings():
         # A grid without a georeference has no CRS, which tells the caller.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver=_driver(path)) as source:
+        with rasterio.open(path, driver=_driver(path), **_level(overview)) as source:
             grid = grid_of(source)
     if grid.width * grid.height > MAX_PIXELS and not _driver(path):
         raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
     return grid.turned(seen_turn(path, grid))
+
+
+@reasoned
+def overviews(path: Path) -> tuple[int, ...]:
+    """Return the factors by which an image's overviews are coarser; () if none can be read.
+
+    Raises:
+      ReadError: The file cannot be opened.
+    """
+    if not is_raster(path):
+        return ()
+    with opened_raster(path, by_windows=True) as source:
+        if ColorInterp.palette in source.colorinterp:  # GDAL knows the colours of the image alone.
+            return ()
+        return tuple(source.overviews(1))
 
 
 def seen_turn(path: Path, grid: Grid) -> Turn:
@@ -155,6 +174,10 @@ def check_window(window: Window, height: int, width: int) -> None:
             f"has {width} x {height} pixels; the window of {columns} x {rows} at row {row}, column"
             f" {column} reaches beyond them"
         )
+
+
+def _level(overview: int | None) -> dict[str, int]:
+    return {} if overview is None else {"overview_level": overview}
 
 
 def _driver(path: Path) -> str | None:

@@ -72,7 +72,11 @@ class ImageFile:
 
 @contextmanager
 def open_image(
-    path: Path, choice: BandChoice = AS_FLAGGED, *, by_windows: bool = False
+    path: Path,
+    choice: BandChoice = AS_FLAGGED,
+    *,
+    by_windows: bool = False,
+    overview: int | None = None,
 ) -> Iterator[ImageFile]:
     """Open an image to read it, whole or by windows.
 
@@ -80,11 +84,12 @@ def open_image(
       path: A GeoTIFF, VRT, JPEG 2000, PNG or JPEG; its first bytes count, not its name.
       choice: Which bands to read, and what alpha means.
       by_windows: Whether it will be read by windows; a raster may then have any size.
+      overview: Index of the overview to read instead of the image itself; see `files.overviews`.
 
     Raises:
       ReadError: The file is damaged or of a kind that is not read.
     """
-    opened = _opened(path, choice, by_windows)
+    opened = _opened(path, choice, by_windows, overview)
     try:
         yield _begin(path, opened)
     finally:
@@ -133,13 +138,13 @@ def _read(path: Path, image: ImageFile, window: Window | None) -> ImageRaster:
     return image.load(window).turned(image.turn)
 
 
-def _opened(path: Path, choice: BandChoice, by_windows: bool) -> Any:
+def _opened(path: Path, choice: BandChoice, by_windows: bool, overview: int | None) -> Any:
     """Yield the open image once; closing the generator closes the file."""
-    grid = read_grid(path)
+    grid = read_grid(path, overview)
     turn = seen_turn(path, grid)
     notes: tuple[str, ...] = (f"{turn.in_words()}, as its orientation tag says",) if turn else ()
     if is_raster(path):
-        with opened_raster(path, by_windows=by_windows) as source:
+        with opened_raster(path, by_windows=by_windows, overview=overview) as source:
             bands = RasterBands(source, choice)
             choice.check_nodata(bands.dtype)
             yield ImageFile(path, grid, len(bands.chosen), bands.dtype, notes, turn, bands)

@@ -3,12 +3,14 @@
 - The front page is README.md.
 - A page for each room of the packages, from its docstrings, and their list in `python_api.md`.
 - The table of fields in `config_reference.md`.
+- Notebooks as pages: their text and code.
 - Files outside of docs/ that a page links to, as pages of their own.
 
 So links in the repository are links on the site.
 """
 
 import ast
+import json
 import pathlib
 import posixpath
 import re
@@ -42,11 +44,15 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the front page, the pages of rooms, and what pages link to outside of docs/."""
+    """Add the front page, notebooks, rooms, and what pages link to outside of docs/."""
     pages = {"README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
     for file in files.documentation_pages():
         pages[f"docs/{file.src_uri}"] = file.content_string
     files.append(File.generated(config, "index.md", content=pages["README.md"]))
+    for notebook in sorted((ROOT / "docs").glob("*.ipynb")):
+        path = f"docs/{notebook.name}"
+        pages[path] = _notebook_page(notebook)
+        files.append(File.generated(config, _site_uri(path), content=pages[path]))
     for package in PACKAGES:
         for room in _rooms(package):
             files.append(File.generated(config, _room_uri(room), content=_room_page(room)))
@@ -107,7 +113,7 @@ def _site_uri(path: str) -> str:
     if path == "README.md":
         return "index.md"
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return path.removeprefix("docs/").replace(".ipynb", ".md")
     if path.endswith((".md", ".json")):
         return f"repository/{path}"
     return f"repository/{path}.md"
@@ -129,6 +135,15 @@ def _as_page(path: str) -> str:
         return text
     language = {".py": "python", ".toml": "toml"}.get(pathlib.PurePath(path).suffix, "text")
     return f"# {path}\n\n````{language}\n{text}````\n"
+
+
+def _notebook_page(path: pathlib.Path) -> str:
+    """A notebook as a page: it is kept without outputs, so there are text and code."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _rooms(package: str) -> list[str]:

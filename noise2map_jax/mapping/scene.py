@@ -15,8 +15,15 @@ from noise2map_jax.errors import UserError
 
 
 @contextlib.contextmanager
-def open_image(path: str, choice: BandChoice = AS_FLAGGED) -> Iterator[ImageFile]:
+def open_image(
+    path: str, choice: BandChoice = AS_FLAGGED, *, overview: int | None = None
+) -> Iterator[ImageFile]:
     """Open an image to read windows from it, as `data_prep` reads images.
+
+    Args:
+        path: the image.
+        choice: which bands to read.
+        overview: index of the overview to read instead of the image itself.
 
     Raises:
         UserError: the image does not exist or cannot be opened.
@@ -26,7 +33,9 @@ def open_image(path: str, choice: BandChoice = AS_FLAGGED) -> Iterator[ImageFile
     with contextlib.ExitStack() as stack:
         try:
             image = stack.enter_context(
-                image_file.open_image(pathlib.Path(path), choice, by_windows=True)
+                image_file.open_image(
+                    pathlib.Path(path), choice, by_windows=True, overview=overview
+                )
             )
         except ReadError as error:
             raise UserError(f"image {path!r} {error}") from None

@@ -103,12 +103,21 @@ def _panels(record: PredictedRecord, value_range: ValueRange) -> list[np.ndarray
     return [*images, truth, shown, np.repeat(grey[..., None], 3, axis=-1)]
 
 
-def to_rgb(image: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """Return the first three bands of an image, or the first one as grey, as uint8."""
+def to_rgb(
+    image: np.ndarray, value_range: ValueRange, valid: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the first three bands of an image, or the first one as grey, as uint8.
+
+    Args:
+        image: [H, W, C].
+        value_range: (low, high), drawn as black and white where the image is uint8.
+        valid: [H, W] bool, the pixels by which other types are stretched; None: all.
+    """
     low, high = (np.broadcast_to(np.asarray(v, np.float32), image.shape[-1:]) for v in value_range)
     if image.dtype != np.uint8:
         # Sensors of more than eight bits leave most of their range empty, so stretch the image.
-        low, high = np.percentile(image, (2, 98), axis=(0, 1))
+        known = image.reshape(-1, image.shape[-1]) if valid is None else image[valid]
+        low, high = np.percentile(known, (2, 98), axis=0)
     return _to_bytes(_three_bands(image), _three_bands(low), _three_bands(high))
 
 

@@ -152,6 +152,8 @@ def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     # The README is the front page, with links that lead to pages of the site.
     assert 'href="your_own_data/"' in pages["."]
     assert 'src="images/study_ss_scores.png"' in pages["."]
+    assert "write_preview" in pages["quickstart"]  # a notebook
+    assert 'href="../quickstart/"' in pages["maps_of_scenes"]
     # Fields from the code, the API from docstrings, and links of the repository to both.
     assert "side of the records in pixels" in pages["config_reference"]
     step = "noise2map_jax.steps.train_step"

@@ -98,6 +98,41 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
+FROM_PYTHON = """
+import sys
+import rioxarray
+import noise2map_jax
+
+run, image, folder = sys.argv[1:]
+maps = noise2map_jax.load(run).predict(rioxarray.open_rasterio(image), threshold="best")
+maps.classes.rio.to_raster(f"{folder}/classes.tif", recalc_transform=False)
+maps.probabilities.rio.to_raster(f"{folder}/each.tif", recalc_transform=False)
+"""
+
+
+def test_python_gives_the_same_map(run, geotiff, cache, tmp_path):
+    pytest.importorskip("rioxarray", reason="of the extra gis")
+    arguments = (f"--output={tmp_path / 'm.tif'}", f"--probability={tmp_path / 'p.tif'}")
+    options = ("--every_class", "--threshold=best")
+    predict(cache, f"--workdir={run}", f"--image={geotiff}", *arguments, *options)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FROM_PYTHON, run, geotiff, tmp_path],
+        cwd=programs.ROOT,
+        env=programs.environment(cache),
+        check=True,
+        timeout=300,
+    )
+    for one, other in (("m", "classes"), ("p", "each")):
+        with (
+            rasterio.open(tmp_path / f"{one}.tif") as expected,
+            rasterio.open(tmp_path / f"{other}.tif") as found,
+        ):
+            np.testing.assert_array_equal(found.read(), expected.read())
+            assert (found.crs, found.transform) == (expected.crs, expected.transform)
+            np.testing.assert_equal(found.nodata, expected.nodata)
+            assert found.tags()["run"] == expected.tags()["run"]
+
+
 def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     pixels, _ = segmentation_scene(np.random.default_rng(6), 64)
     Image.fromarray(pixels).save(tmp_path / "a.png")
