@@ -8,7 +8,6 @@ no data.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -26,13 +25,13 @@ from noise2map_jax.mapping.memory import share_memory
 from noise2map_jax.mapping.pair import REGISTER
 from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
-from noise2map_jax.mapping.preview import check_preview, write_preview
 from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
-from noise2map_jax.mapping.scene_map import MapFiles, map_scene, open_images
+from noise2map_jax.mapping.scene_map import MapFiles, band_choice, map_scene
 from noise2map_jax.polygons import polygon_options
 from noise2map_jax.polygons.polygon_file import check_output
 from noise2map_jax.polygons.polygon_options import PolygonOptions
 from noise2map_jax.polygons.polygonization import write_polygons
+from noise2map_jax.previews.preview import check_preview, write_preview
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -177,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
             if scene.polygons:
                 check_output(scene.polygons, (*scene.images, scene.maps.classes))
             if scene.preview:
-                check_preview(scene.preview)
+                check_preview(scene.preview, [*scene.images, scene.maps.classes])
         model = load(arguments.workdir, task=arguments.task)
         choice = band_options.choice(arguments) if band_options.options(arguments) else None
         mapped = functools.partial(
@@ -192,11 +191,13 @@ def main(argv: list[str] | None = None) -> int:
         for scene in scenes:
             done = _map(scene, mapped, outlines, arguments.part)
             if done and scene.preview:
-                with contextlib.ExitStack() as stack:
-                    opened = open_images(
-                        model, scene.images, stack, choice, register=arguments.register, quiet=True
-                    )
-                    write_preview(scene.maps.classes, opened, model.classes, scene.preview)
+                write_preview(
+                    scene.maps.classes,
+                    scene.images,
+                    scene.preview,
+                    choice=choice or band_choice(model),
+                    register=arguments.register,
+                )
                 print(f"preview: {scene.preview}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -174,6 +174,12 @@ def check_number(model: Model, given: list[str]) -> None:
         )
 
 
+def band_choice(model: Model) -> BandChoice:
+    """Return which bands of an image a network reads: those of its dataset."""
+    data = model.config.data
+    return BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
+
+
 def open_images(
     model: Model,
     paths: list[str],
@@ -182,11 +188,10 @@ def open_images(
     *,
     strict: bool = False,
     register: str = "",
-    quiet: bool = False,
 ) -> list[ImageFile]:
     """Open the images of a scene, check them, and bring them onto one grid.
 
-    What was done to them is said on stderr, unless `quiet`.
+    What was done to them is said on stderr.
 
     Args:
         model: the network.
@@ -195,15 +200,11 @@ def open_images(
         choice: which bands to read; None: those of the run's dataset.
         strict: see `map_scene`.
         register: see `map_scene`.
-        quiet: whether nothing is said of them.
     """
-    data = model.config.data
-    choice = choice or BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
+    data, choice = model.config.data, choice or band_choice(model)
     images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
     scene.check_images(images, data.num_bands, data.dtype)
     images, notes = pair.aligned(images, strict=strict, register=register)
-    if quiet:
-        return images
     for note in (*(f"{i.path} is {note}" for i in images for note in i.notes), *notes):
         print(f"note: {note}", file=sys.stderr)
     return images

@@ -56,7 +56,7 @@ def image_views(
                 f" has {grid.height} x {grid.width}: is it another image?"
             )
         images, _ = pair.aligned(images, register=register)
-        return [_view(image, cells) for image in images]
+        return [image_view(image, cells) for image in images]
 
 
 def _level(paths: list[str], factor: int) -> int | None:
@@ -77,7 +77,9 @@ def _exists(path: str) -> bool:
     return pathlib.Path(path).is_file()
 
 
-def _view(image: ImageFile, cells: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def image_view(image: ImageFile, cells: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Average an open image over cells, as seen; see `image_views` for what is returned."""
+
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
         try:
             raster = image.read(window)

@@ -5,9 +5,11 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import ImageFile
-from noise2map_jax.mapping.overview import image_overview, map_overview
 from noise2map_jax.pictures.class_colours import class_colours
+from noise2map_jax.previews.image_view import image_view
+from noise2map_jax.previews.map_view import map_classes, open_map
 
 LARGEST = 1600  # pixels a side
 _OPACITY = 150  # of foreground over the image, of 255
@@ -19,7 +21,8 @@ def save_image(image: ImageFile, path: pathlib.Path) -> None:
     Raises:
         UserError: pixels are damaged.
     """
-    Image.fromarray(image_overview(image, LARGEST)).save(path)
+    pixels, _ = image_view(image, _size(image.grid))
+    Image.fromarray(pixels).save(path)
 
 
 def save_map(class_map: pathlib.Path, num_classes: int, path: pathlib.Path) -> None:
@@ -27,7 +30,14 @@ def save_map(class_map: pathlib.Path, num_classes: int, path: pathlib.Path) -> N
     table = np.zeros((256, 4), np.uint8)
     for index, colour in enumerate(_overlay_colours(num_classes)):
         table[index + 1] = (*colour, _OPACITY)
-    Image.fromarray(table[map_overview(str(class_map), LARGEST)]).save(path)
+    file = open_map(str(class_map))
+    Image.fromarray(table[map_classes(file, _size(file.grid))]).save(path)
+
+
+def _size(grid: Grid) -> tuple[int, int]:
+    """(rows, columns) of the picture of a scene."""
+    shrunk = max(grid.height, grid.width, LARGEST) / LARGEST
+    return max(int(grid.height / shrunk), 1), max(int(grid.width / shrunk), 1)
 
 
 def _overlay_colours(num_classes: int) -> list[tuple[int, int, int]]:
