@@ -17,7 +17,8 @@ from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method import noise, schedules
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.tasks import TASKS
-from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.interface import Head, init_params
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 

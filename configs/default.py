@@ -90,6 +90,19 @@ def get_config() -> ConfigDict:
             use_timestep=True,  # whether the network is given t
         ),
         model=create(
+            # noise2map, or a network to compare it with: a key of RIVALS in
+            # noise2map_jax/networks/rivals.py. A rival has none of noise2map's fields `sample_size`
+            # and `unet`, sees no t, and has the fields `encoder` to `noised_input`.
+            name="noise2map",
+            encoder="",  # resnet18, mit_b0, vit_s16, ...; empty = the usual one of the network
+            # Attributes of a rival, as JSON: {"decoder_channels":[128,64,32,16,8]}, those of its
+            # encoder under "encoder"; empty = as published.
+            options="",
+            # What a rival's input is scaled to: plain = [-1, 1]; imagenet = the mean and standard
+            # deviation of ImageNet, which weights that were trained there expect.
+            scaling="plain",
+            # Whether a rival gets the noised input, as noise2map does; False = the clean one.
+            noised_input=False,
             # Side in pixels of what the backbone sees: tiles of another size are resampled to it
             # and the map back; 0 = tiles are never resampled.
             sample_size=256,
@@ -156,6 +169,9 @@ def get_config() -> ConfigDict:
             # kept.
             ema_decay=0.0,
             class_weights=(1.0, 5.0),  # weight of each class in the loss
+            # Batch normalisation, which rivals have: False = training measures its statistics;
+            # True = it keeps those that it begins with.
+            frozen_statistics=False,
             # config: the weights are class_weights; data: computed from the pixels of each class in
             # the training split, so that all classes count the same.
             class_weights_from="config",

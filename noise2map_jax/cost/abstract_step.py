@@ -13,11 +13,11 @@ from noise2map_jax.devices.checkpoint import abstract_like
 from noise2map_jax.devices.execution import Execution
 from noise2map_jax.experiment.components import (
     class_weights,
-    create_model,
     create_problem,
     create_process,
 )
 from noise2map_jax.experiment.experiment import shortened_warmup
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.task_configs import task_configs, task_weight
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.network.interface import find_head
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet import UNet
 
@@ -112,7 +113,7 @@ def _options(model: Network, task: str | None) -> dict[str, Any]:
     if task is None:
         names = ", ".join(head.task for head in model.heads)
         raise UserError(f"features of this model need a task; its heads are for {names}")
-    return {"task": model.head(task).task}
+    return {"task": find_head(model, task).task}
 
 
 def _is_layer(module: nn.Module, method: str, wanted: frozenset[str] | None) -> bool:

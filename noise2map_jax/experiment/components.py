@@ -1,4 +1,4 @@
-"""Builders of an experiment's parts from a config: network, task, noise process, class weights."""
+"""Builders of an experiment's parts from a config: task, noise process, class weights."""
 
 import functools
 import math
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.network_choice import is_rival, sample_size
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import value_range
 from noise2map_jax.experiment.task_configs import task_configs
@@ -18,11 +19,8 @@ from noise2map_jax.method import noise, schedules
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.losses import balanced_class_weights
 from noise2map_jax.method.tasks import Task, get_task
-from noise2map_jax.network.matmul_precision import check_precision
-from noise2map_jax.network.model import Head, Noise2Map, init_params
-from noise2map_jax.network.unet import UNetConfig, block_types
+from noise2map_jax.network.interface import Network, init_params
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 KINDS = ("structured", "clean", "clean_timestep")
 SCHEDULE_PARAMETERS = ("beta_start", "beta_end", "max_beta", "sigma_min", "sigma_max", "rho")
 
@@ -32,49 +30,8 @@ def create_task(config: ConfigDict) -> Task:
     return get_task(config.task, config.noise.prediction_type)
 
 
-def create_model(config: ConfigDict) -> Noise2Map:
-    """Build the network that a config describes, with a head for each of its tasks."""
-    fields: dict[str, Any] = dict(config.model.unet)
-    channels = tuple(fields.pop("block_out_channels"))
-    down, up = block_types(channels, tuple(fields.pop("attention_levels")))
-    head_dim = fields.pop("attention_head_dim")
-    unet = UNetConfig(
-        block_out_channels=channels,
-        down_block_types=down,
-        up_block_types=up,
-        attention_head_dim=head_dim or None,
-        **fields,
-    )
-    if config.model.dtype not in DTYPES:
-        raise UserError(
-            f"unknown model.dtype {config.model.dtype!r}; expected one of {', '.join(DTYPES)}"
-        )
-    heads = tuple(_head(view, unet) for view in task_configs(config).values())
-    return Noise2Map(
-        unet=unet,
-        heads=heads,
-        sample_size=config.model.sample_size,
-        dtype=DTYPES[config.model.dtype],
-        remat=config.train.remat,
-        matmul_precision=check_precision(config.model.matmul_precision),
-    )
-
-
-def _head(config: ConfigDict, unet: UNetConfig) -> Head:
-    task, num_bands = get_task(config.task), config.data.num_bands
-    num_inputs = num_bands * len(task.image_keys)
-    num_outputs = task.num_outputs(num_bands, len(config.data.classes))
-    # A denoiser with the channels of the image is the bare backbone, as in the published weights:
-    # with projections the backbone could not be sampled or exported alone.
-    bare = not task.has_classes and (num_inputs, num_outputs) == (
-        unet.in_channels,
-        unet.out_channels,
-    )
-    return Head(task.name, num_inputs, num_outputs, projected=not bare)
-
-
 def create_problem(
-    config: ConfigDict, model: Noise2Map, class_weights: tuple[float, ...], weight: float = 1.0
+    config: ConfigDict, model: Network, class_weights: tuple[float, ...], weight: float = 1.0
 ) -> Problem:
     """Build the static part of the steps of a task.
 
@@ -87,16 +44,16 @@ def create_problem(
     Raises:
         UserError: the crop size or the value range is invalid.
     """
-    tile_size, sample_size = config.data.tile_size, config.model.sample_size
+    tile_size, seen = config.data.tile_size, sample_size(config)
     augmentation = Augmentation(**config.augment)
     crop_size = augmentation.crop_size
     if crop_size > tile_size:
         raise UserError(
             f"augment.crop_size is {crop_size}; the tiles have only {tile_size} pixels a side"
         )
-    if sample_size and crop_size not in (0, tile_size):
+    if seen and crop_size not in (0, tile_size):
         raise UserError(
-            f"augment.crop_size is {crop_size} and model.sample_size {sample_size}: crops and "
+            f"augment.crop_size is {crop_size} and model.sample_size {seen}: crops and "
             f"whole tiles of {tile_size} would be resampled differently; set model.sample_size=0"
         )
     return Problem(
@@ -106,16 +63,17 @@ def create_problem(
         class_weights=class_weights,
         augmentation=augmentation,
         weight=weight,
+        frozen_statistics=config.train.frozen_statistics,
     )
 
 
-def abstract_params(model: Noise2Map, tile_sizes: Mapping[str, int]) -> Any:
+def abstract_params(model: Network, tile_sizes: Mapping[str, int]) -> Any:
     """Shapes and types of a network's parameters; `tile_sizes`: side in pixels, by task."""
     return _abstract_params(model, tuple(sorted(tile_sizes.items())))
 
 
 @functools.lru_cache(maxsize=16)  # tracing takes a second, and a study traces the same many times
-def _abstract_params(model: Noise2Map, tile_sizes: tuple[tuple[str, int], ...]) -> Any:
+def _abstract_params(model: Network, tile_sizes: tuple[tuple[str, int], ...]) -> Any:
     sizes = dict(tile_sizes)
     return jax.eval_shape(lambda key: init_params(model, key, sizes), jax.random.key(0))
 
@@ -144,6 +102,9 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
     if options.kind not in KINDS:
         raise UserError(f"unknown noise.kind {options.kind!r}; expected one of {', '.join(KINDS)}")
     _check_ranges(options)
+    kind = options.kind
+    if is_rival(config) and task.has_classes and not config.model.noised_input:
+        kind = "clean"
     mix = task.default_mix if options.mix == "default" else options.mix
     names = noise.NoiseMix.__dataclass_fields__
     if mix not in names:
@@ -169,11 +130,11 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         inference_timesteps=inference,
         use_timestep=options.use_timestep,
     )
-    if options.kind == "structured":
+    if kind == "structured":
         return structured
     return noise.clean_noise_process(
         options.num_train_timesteps,
-        use_timestep=options.kind == "clean_timestep",
+        use_timestep=kind == "clean_timestep",
         inference_timesteps=inference,
     )
 

@@ -14,17 +14,17 @@ from noise2map_jax.experiment.bands_config import resolve_bands
 from noise2map_jax.experiment.components import (
     abstract_params,
     class_weights,
-    create_model,
     create_problem,
     create_process,
     evaluated_sizes,
 )
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import resolve_scaling
 from noise2map_jax.experiment.task_configs import task_configs, task_weight
 from noise2map_jax.method import noise
 from noise2map_jax.method.tasks import Task
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Experiment:
     """
 
     config: ConfigDict
-    model: Noise2Map
+    model: Network
     objectives: dict[str, Objective]
     mesh: Mesh
 
@@ -137,7 +137,7 @@ def _open_dataset(config: ConfigDict) -> Dataset:
 
 
 def _create_objective(
-    config: ConfigDict, dataset: Dataset, model: Noise2Map, mesh: Mesh, weight: float
+    config: ConfigDict, dataset: Dataset, model: Network, mesh: Mesh, weight: float
 ) -> Objective:
     problem = create_problem(config, model, class_weights(config, dataset), weight)
     if not problem.task.has_classes:

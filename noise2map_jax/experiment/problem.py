@@ -10,7 +10,9 @@ from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.noise import NoiseProcess, add_noise
 from noise2map_jax.method.scaling import ValueRange, scale_images
 from noise2map_jax.method.tasks import Noised, Task
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
+from noise2map_jax.network.statistics import STATISTICS, variables
+from noise2map_jax.network.training import Training
 
 Batch = dict[str, jax.Array]
 NOTHING_VARIED = Augmentation(flips_and_turns=False)
@@ -27,14 +29,16 @@ class Problem:
         class_weights: K weights of the classes in the loss.
         augmentation: random changes to records in training.
         weight: weight of this task's loss in the sum over tasks.
+        frozen_statistics: whether training leaves batch normalisation's statistics as they are.
     """
 
-    model: Noise2Map
+    model: Network
     task: Task
     value_range: ValueRange
     class_weights: tuple[float, ...]
     augmentation: Augmentation = NOTHING_VARIED
     weight: float = 1.0
+    frozen_statistics: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -63,7 +67,7 @@ class Problem:
     ) -> jax.Array:
         """Apply the network to noised inputs; returns [B, H, W, outputs] float32."""
         outputs = self.model.apply(
-            {"params": params},
+            variables(params),
             x_t,
             timesteps,
             task=self.task.name,
@@ -71,6 +75,29 @@ class Problem:
         )
         assert isinstance(outputs, jax.Array)  # no variables are returned: nothing is mutable
         return outputs
+
+    def apply_in_training(
+        self,
+        process: NoiseProcess,
+        params: Any,
+        x_t: jax.Array,
+        timesteps: jax.Array,
+        training: Training,
+    ) -> tuple[jax.Array, Any]:
+        """Apply the network as in training; returns its outputs, and its new running statistics.
+
+        The statistics are None for a network without any.
+        """
+        outputs, changed = self.model.apply(
+            variables(params),
+            x_t,
+            timesteps,
+            task=self.task.name,
+            use_timestep=process.use_timestep,
+            training=training,
+            mutable=[STATISTICS],
+        )
+        return outputs, changed.get(STATISTICS)
 
 
 def gaussian_noise(process: NoiseProcess, key: jax.Array, x: jax.Array) -> jax.Array:

@@ -9,14 +9,15 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.devices import checkpoint, sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import abstract_params, create_model, trained_sizes
+from noise2map_jax.experiment.components import abstract_params, trained_sizes
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run_config import load_config
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
 
 
 def open_run(
     workdir: str | pathlib.Path, mesh: Mesh | None = None
-) -> tuple[ConfigDict, Noise2Map, int, Any]:
+) -> tuple[ConfigDict, Network, int, Any]:
     """Open a finished run, for example to predict in other code.
 
     Args:
@@ -37,7 +38,7 @@ def open_run(
 
 
 def restore_best(
-    workdir: pathlib.Path, config: ConfigDict, model: Noise2Map, mesh: Mesh
+    workdir: pathlib.Path, config: ConfigDict, model: Network, mesh: Mesh
 ) -> tuple[int, Any]:
     """Restore the best parameters of a run onto every device.
 

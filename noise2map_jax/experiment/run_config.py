@@ -33,13 +33,21 @@ CONFIG, HISTORY = "config.json", "config_history.jsonl"
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "mesh": {"fsdp": 1},
     "eval": {"num_noise_draws": 4},  # an exception: earlier versions drew once; now all runs use 4
-    "model": {"matmul_precision": "default"},
+    "model": {
+        "matmul_precision": "default",
+        "name": "noise2map",
+        "encoder": "",
+        "options": "",
+        "scaling": "plain",
+        "noised_input": False,
+    },
     "train": {
         "max_skipped_updates": 0,
         "skip_above_gradient_norm": 0.0,
         "write_report": True,
         "remat": "none",
         "validate": True,
+        "frozen_statistics": False,
     },
 }
 ADDED_DATA_FIELDS: dict[str, Any] = {

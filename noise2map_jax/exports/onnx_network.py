@@ -14,7 +14,7 @@ from noise2map_jax.exports.onnx_unet import unet
 from noise2map_jax.exports.prediction import TilePrediction
 from noise2map_jax.method.noise import NoiseProcess
 from noise2map_jax.method.scaling import ValueRange
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.model import Noise2Map, as_noise2map
 
 INPUT, OUTPUT = "pixels", "probabilities"
 
@@ -38,7 +38,8 @@ def prediction_graph(prediction: TilePrediction, input_scale: float) -> tuple[Gr
             "the run draws Gaussian noise, which follows from a tile's place in its scene; ONNX has"
             " no such operator: use --format=stablehlo"
         )
-    graph, process, model = Graph(), prediction.process, prediction.problem.model
+    graph, process = Graph(), prediction.process
+    model = as_noise2map(prediction.problem.model, "--format=onnx")
     size, _, bands = prediction.tile_shape
     dates = len(prediction.image_keys)
     source = Image(INPUT, bands * dates, size, size)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_problem, create_process, create_task
+from noise2map_jax.experiment.network_choice import sample_size
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.method.noise import NoiseProcess, has_gaussian, noise_draws
@@ -120,10 +121,11 @@ def read_prediction(
     if timesteps:
         config.noise.inference_timesteps = tuple(timesteps)
     process = create_process(config)
+    other_heads = tuple(f"{h.task}_" for h in run.model.heads if h.task != config.task)
     prediction = TilePrediction(
         config=config,
         problem=create_problem(config, run.model, (1.0,) * len(config.data.classes)),
-        params={k: v for k, v in run.params.items() if k == "unet" or _is_of(k, config.task)},
+        params={k: v for k, v in run.params.items() if not k.startswith(other_heads)},
         process=process,
         draws=noise_draws(process, config.eval.num_noise_draws),
         tile_size=_tile_size(config, tile_size),
@@ -135,13 +137,9 @@ def read_prediction(
     return run, prediction
 
 
-def _is_of(module: str, task: str) -> bool:
-    return module.startswith(f"{task}_")
-
-
 def _tile_size(config: ConfigDict, asked: int) -> int:
     """Return the side of tiles; refuse one that would change the scale that the backbone sees."""
-    own, backbone = config.data.tile_size, config.model.sample_size
+    own, backbone = config.data.tile_size, sample_size(config)
     if asked < 0:
         raise UserError(f"tile_size is {asked}; expected a number of pixels, or 0 for the run's")
     if asked not in (0, own) and backbone:

@@ -9,6 +9,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.mapping.model import Model
+from noise2map_jax.network.interface import Network
 from noise2map_jax.weights import hub
 from noise2map_jax.weights.config_file import read_json
 from noise2map_jax.weights.export import RUN_FILE, load_export
@@ -31,6 +32,7 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
     folder = hub.fetch(name) if name.startswith(hub.PREFIX) else pathlib.Path(name)
     mesh = sharding.create_mesh()
     found: dict[str, dict[str, Any]] = {}
+    network: Network
     if (folder / RUN_FILE).is_file():
         config, network, params = load_export(folder)
         step = read_json(folder / RUN_FILE).get("step")

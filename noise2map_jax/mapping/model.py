@@ -13,7 +13,8 @@ from noise2map_jax.experiment.components import create_process, create_task
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
 from noise2map_jax.mapping.predictor import Predictor
 from noise2map_jax.method.noise import noise_draws
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
+from noise2map_jax.network.model import resampling_to
 
 if TYPE_CHECKING:
     from noise2map_jax.mapping.arrays import Maps
@@ -36,7 +37,7 @@ class Model:
 
     source: str
     config: ConfigDict
-    network: Noise2Map
+    network: Network
     params: Any
     mesh: Mesh
     step: int | None
@@ -105,7 +106,7 @@ class Model:
         if key not in self._predictors:
             self._predictors[key] = Predictor(
                 self.predicting(options),
-                dataclasses.replace(self.network, sample_size=sample_size),
+                resampling_to(self.network, sample_size),
                 self.params,
                 self.mesh,
                 symmetries=options.symmetries,

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.experiment.network_choice import create_model, sample_size
 from noise2map_jax.mapping.tiling import Tiling
 
 BEST = "best"  # the threshold that is best on the validation split
@@ -56,12 +57,12 @@ class PredictionOptions:
         """
         size = self.side(config)
         seen = self.sample_size(config) or size
-        factor = 2 ** (len(config.model.unet.block_out_channels) - 1)
-        if size < 1 or seen % factor:
-            near = max(round(size / factor), 1) * factor
+        stride = create_model(config).stride
+        if size < 1 or seen % stride:
+            near = max(round(size / stride), 1) * stride
             raise UserError(
-                f"tile_size is {size}; this network halves a tile {factor.bit_length() - 1} times,"
-                f" so it takes multiples of {factor}, such as {near}"
+                f"tile_size is {size}; this network shrinks tiles by {stride}, so it takes"
+                f" multiples of {stride}, such as {near}"
             )
         margin = self.margin
         overlap = max(size - 2 * margin, 0) // 2 if self.overlap < 0 else self.overlap
@@ -73,13 +74,13 @@ class PredictionOptions:
         Raises:
             UserError: the proportion gives no whole number.
         """
-        trained, sample_size, size = _trained(config), config.model.sample_size, self.side(config)
-        if sample_size * size % trained:
+        trained, seen, size = _trained(config), sample_size(config), self.side(config)
+        if seen * size % trained:
             raise UserError(
                 f"tile_size is {size}, but this network resamples tiles of {trained} pixels to"
-                f" {sample_size}; choose a multiple of {trained}"
+                f" {seen}; choose a multiple of {trained}"
             )
-        return int(sample_size * size // trained)
+        return seen * size // trained
 
     def num_tiles(self, config: ConfigDict, num_devices: int) -> int:
         """Return how many tiles are predicted at once: a multiple of the devices."""

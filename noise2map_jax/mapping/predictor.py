@@ -14,7 +14,7 @@ from noise2map_jax.devices import sharding
 from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.experiment.components import create_problem, create_process
 from noise2map_jax.method.noise import noise_draws
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
 from noise2map_jax.steps.eval_step import Prediction, predict_step
 from noise2map_jax.steps.symmetric_prediction import symmetric_predict_step
 
@@ -27,7 +27,7 @@ class Predictor:
     """
 
     def __init__(
-        self, config: ConfigDict, model: Noise2Map, params: Any, mesh: Mesh, *, symmetries: bool
+        self, config: ConfigDict, model: Network, params: Any, mesh: Mesh, *, symmetries: bool
     ):
         """Prepare the program.
 

@@ -1,7 +1,5 @@
 """Noise2Map: per-task projections around one diffusion backbone."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,19 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.network.interface import Head, Network, check_inputs
 from noise2map_jax.network.layers import Conv
 from noise2map_jax.network.resampling import resize_align_corners
+from noise2map_jax.network.training import Training
 from noise2map_jax.network.unet import UNet, UNetConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """The sizes of one task's projections."""
-
-    task: str
-    num_inputs: int  # channels of x: bands times dates
-    num_outputs: int  # number of classes, or channels of the predicted noise
-    projected: bool = True  # False: no projections before and after the backbone
 
 
 class Noise2Map(nn.Module):
@@ -49,7 +39,13 @@ class Noise2Map(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, timesteps: jax.Array, *, task: str, use_timestep: Any = True
+        self,
+        x: jax.Array,
+        timesteps: jax.Array,
+        *,
+        task: str,
+        use_timestep: Any = True,
+        training: Training | None = None,
     ) -> jax.Array:
         """Predict the map of a noised input.
 
@@ -58,6 +54,7 @@ class Noise2Map(nn.Module):
             timesteps: [B] int.
             task: task of the head to use.
             use_timestep: [] bool, may be traced; if False, the network sees t = 0.
+            training: not used: the network is the same in training and in prediction.
 
         Returns:
             [B, H, W, num_outputs] float32.
@@ -65,11 +62,7 @@ class Noise2Map(nn.Module):
         Raises:
             UserError: there is no such head, or x has another number of channels.
         """
-        head = self.head(task)
-        if x.shape[-1] != head.num_inputs:
-            raise UserError(
-                f"the input of task {task!r} has {x.shape[-1]} channels; expected {head.num_inputs}"
-            )
+        head = check_inputs(self, x, task)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         _, height, width, _ = x.shape
         resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)
@@ -94,46 +87,27 @@ class Noise2Map(nn.Module):
             # Logits in float32: bfloat16 has too few digits for the loss near a decision boundary.
             return conv(head.num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
 
-    def head(self, task: str) -> Head:
-        """Look up a head by its task, or raise a `UserError` that lists the tasks."""
-        for head in self.heads:
-            if head.task == task:
-                return head
-        names = ", ".join(head.task for head in self.heads)
-        raise UserError(f"the model has no head for task {task!r}; it has {names}")
+    @property
+    def stride(self) -> int:
+        """Sides of what the backbone sees are multiples of this: each level halves them."""
+        return 2 ** (len(self.unet.block_out_channels) - 1)
 
 
-def compute_types(params: Any, dtype: Any) -> Any:
-    """Return the type that the network uses each parameter in.
-
-    Args:
-        params: tree of parameters, or of their shapes.
-        dtype: compute type of the network; its last convolutions are always float32.
-
-    Returns:
-        A tree of types of the same structure.
-    """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: jnp.float32 if path[0].key.endswith("_output_conv") else dtype, params
-    )
+def resampling_to(model: Network, sample_size: int) -> Network:
+    """Return a network that resamples tiles to another size; 0 = it does not, as rivals."""
+    return model.clone(sample_size=sample_size) if isinstance(model, Noise2Map) else model
 
 
-def init_params(model: Noise2Map, key: jax.Array, tile_size: int | Mapping[str, int]) -> Any:
-    """Draw the parameters of the backbone and of all heads.
+def as_noise2map(model: Network, purpose: str) -> Noise2Map:
+    """Return a network that is known to be Noise2Map.
 
     Args:
         model: the network.
-        key: a PRNG key; the backbone's values do not depend on the heads.
-        tile_size: side of tiles in pixels, for all tasks or by task; it decides whether there are
-            resampling convolutions.
+        purpose: what needs it, for the message.
 
-    Returns:
-        The tree of parameters, of type `model.param_dtype`.
+    Raises:
+        UserError: it is another one.
     """
-    params: dict[str, Any] = {}
-    for head in model.heads:
-        size = tile_size if isinstance(tile_size, int) else tile_size[head.task]
-        x = jnp.zeros((1, size, size, head.num_inputs))
-        variables = model.init(key, x, jnp.zeros(1, jnp.int32), task=head.task)
-        params = dict(variables["params"]) | params
-    return params
+    if not isinstance(model, Noise2Map):
+        raise UserError(f"{purpose} is for Noise2Map; this network is another: see model.name")
+    return model

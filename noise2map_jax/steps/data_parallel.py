@@ -15,7 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from noise2map_jax.devices.sharding import AXES, is_large, parameter_spec
 from noise2map_jax.method.noise import NoiseProcess
-from noise2map_jax.network.model import compute_types
+from noise2map_jax.network.interface import compute_types
 from noise2map_jax.steps.train_step import Gradients, Inputs
 
 
@@ -52,16 +52,17 @@ def data_parallel(gradients: Gradients, mesh: Mesh, dtype: Any) -> Gradients:
             params: Any, inputs: Mapping[str, Inputs], processes: Mapping[str, NoiseProcess]
         ) -> Any:
             whole = jax.tree.map(_gather, params, specs)
+            found = gradients(whole, inputs, processes, axes=AXES)
             return {
-                name: (jax.lax.psum(loss, AXES), jax.tree.map(_sum, gradient, specs))
-                for name, (loss, gradient) in gradients(whole, inputs, processes).items()
+                name: (jax.lax.psum(loss, AXES), jax.tree.map(_sum, gradient, specs), statistics)
+                for name, (loss, gradient, statistics) in found.items()
             }
 
         return jax.shard_map(
             of_own_rows,
             mesh=mesh,
             in_specs=(specs, rows, everywhere),
-            out_specs=dict.fromkeys(inputs, (everywhere, specs)),
+            out_specs=dict.fromkeys(inputs, (everywhere, specs, everywhere)),
             check_vma=False,  # custom gradients of convolutions do not declare varying axes
         )(params, inputs, processes)
 

@@ -35,7 +35,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda rate, weight_decay: optax.adam(rate),
     "adamw": _adamw,
 }
-BACKBONE = "unet"  # name of the backbone at the top of the parameter tree
+# Names of backbones at the top of the parameter tree: Noise2Map's, and the encoders of rivals.
+BACKBONES = ("unet", "encoder")
 
 
 def learning_rate_schedule(
@@ -186,7 +187,7 @@ def skipped_updates(opt_state: Any, max_skipped_updates: int) -> Skipped:
 def parameter_groups(params: Any) -> Any:
     """Label every parameter `backbone` or `projections`: a tree of the same structure."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: "backbone" if _name(path).split("/")[0] == BACKBONE else "projections",
+        lambda path, _: "backbone" if _name(path).split("/")[0] in BACKBONES else "projections",
         params,
     )
 

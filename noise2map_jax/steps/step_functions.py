@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.experiment.components import abstract_params, trained_sizes
 from noise2map_jax.experiment.problem import Problem
-from noise2map_jax.network.model import Noise2Map, init_params
+from noise2map_jax.network.interface import Network, init_params
+from noise2map_jax.network.statistics import STATISTICS
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.train_state import TrainState, create_train_state
@@ -24,9 +25,15 @@ def writes_microbatches_out(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
 
 
+def _measures_statistics(config: ConfigDict, model: Network) -> bool:
+    """Whether training measures the statistics of batches."""
+    params = abstract_params(model, trained_sizes(config))
+    return STATISTICS in params and not config.train.frozen_statistics
+
+
 def step_and_init(
     config: ConfigDict,
-    model: Noise2Map,
+    model: Network,
     problems: Mapping[str, Problem],
     learning_rate: Callable[[Any], Any],
     mesh: Mesh,
@@ -59,6 +66,12 @@ def step_and_init(
         raise UserError(
             "train.backbone_learning_rate_factor is 0, but this network is its backbone alone: "
             "nothing would be trained"
+        )
+    if options.num_microbatches > 1 and _measures_statistics(config, model):
+        raise UserError(
+            f"train.num_microbatches is {options.num_microbatches}, but batch normalisation needs"
+            " the statistics of the whole batch at once: set it to 1, or"
+            " train.frozen_statistics=True"
         )
     if not 0 <= options.ema_decay < 1:
         raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")

@@ -13,7 +13,8 @@ class TrainState(struct.PyTreeNode):
 
     Attributes:
         step: [] int32, the number of steps done; the only counter of time.
-        params: tree of parameters.
+        params: tree of parameters, and of the running statistics of batch normalisation under
+            `batch_stats` where the network has them.
         opt_state: state of the optimiser.
         ema_params: exponential moving average of the parameters; None when it is not kept.
     """

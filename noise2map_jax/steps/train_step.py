@@ -21,13 +21,16 @@ from noise2map_jax.experiment.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.method.augment import augment_geometry, jitter
 from noise2map_jax.method.losses import IGNORE, WeightedSum
 from noise2map_jax.method.noise import NoiseProcess, sample_timesteps
+from noise2map_jax.network.statistics import with_statistics
+from noise2map_jax.network.training import Training
 from noise2map_jax.steps.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.steps.train_state import TrainState, update_ema
 
-# Noised inputs, timesteps and targets of one task, all with the rows of a batch.
-Inputs = tuple[jax.Array, jax.Array, Any]
-# (params, inputs by task, processes by task) -> loss and gradient by task, both as sums.
-Gradients = Callable[..., dict[str, tuple[WeightedSum, Any]]]
+# Noised inputs, timesteps, targets and seeds of one task, all with the rows of a batch.
+Inputs = tuple[jax.Array, jax.Array, Any, jax.Array]
+# (params, inputs by task, processes by task) -> by task, loss and gradient as sums, and the running
+# statistics of the network, None if it has none.
+Gradients = Callable[..., dict[str, tuple[WeightedSum, Any, Any]]]
 
 
 class Stream(enum.IntEnum):
@@ -37,6 +40,7 @@ class Stream(enum.IntEnum):
     JITTER = 1
     TIMESTEPS = 2
     GAUSSIAN = 3
+    NETWORK = 4
 
 
 def train_step(
@@ -99,7 +103,8 @@ def train_step(
         unroll=unroll_microbatches,
     )
     losses, gradient = {}, None
-    for name, (loss, part) in spread(gradients_of)(state.params, inputs, processes).items():
+    results = spread(gradients_of)(state.params, inputs, processes)
+    for name, (loss, part, _) in results.items():
         # A batch of ignored pixels alone has weight 0: its loss and gradient are 0, not NaN.
         weight = jnp.where(loss.weight > 0, loss.weight, 1.0)
         losses[name] = loss.total / weight
@@ -107,11 +112,13 @@ def train_step(
         part = jax.tree.map(lambda g, factor=factor: factor * g, part)
         gradient = part if gradient is None else jax.tree.map(jnp.add, gradient, part)
     assert gradient is not None
+    *_, (_, _, statistics) = results.values()  # a network that has any has one task
 
     updates, opt_state = tx.update(gradient, state.opt_state, state.params)
     params = keep_frozen(
         optax.apply_updates(state.params, updates), state.params, backbone_learning_rate_factor
     )
+    params = with_statistics(params, statistics)
     ema_params = state.ema_params
     if ema_params is not None:
         new_ema = update_ema(ema_params, params, state.step, ema_decay)
@@ -122,6 +129,8 @@ def train_step(
         left_out = {"skipped": skipped.last, "num_skipped": skipped.total}
         keep = functools.partial(jnp.where, skipped.last)
         ema_params = jax.tree.map(keep, state.ema_params, ema_params)
+        if statistics is not None:
+            params = jax.tree.map(keep, state.params, params)
     new_state = TrainState(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
@@ -147,7 +156,8 @@ def network_inputs(
         problem: the static part.
 
     Returns:
-        Noised inputs, timesteps and targets, [B, ...] each.
+        Noised inputs, timesteps and targets, [B, ...] each, and [B] uint32 seeds of what the
+        network draws.
     """
     keys = {stream: jax.random.fold_in(step_key, stream) for stream in Stream}
     augmentation = problem.augmentation
@@ -161,7 +171,8 @@ def network_inputs(
     timesteps = sample_timesteps(process, keys[Stream.TIMESTEPS], x.shape[0])
     eps = gaussian_noise(process, keys[Stream.GAUSSIAN], x)
     noised = problem.noised(process, x, eps, timesteps)
-    return noised.x_t, timesteps, problem.task.targets(batch, noised)
+    seeds = jax.random.bits(keys[Stream.NETWORK], x.shape[:1])
+    return noised.x_t, timesteps, problem.task.targets(batch, noised), seeds
 
 
 def gradient_sums(
@@ -173,7 +184,8 @@ def gradient_sums(
     backbone_learning_rate_factor: float,
     num_microbatches: int,
     unroll: bool,
-) -> dict[str, tuple[WeightedSum, Any]]:
+    axes: tuple[str, ...] = (),
+) -> dict[str, tuple[WeightedSum, Any, Any]]:
     """Compute each task's loss as a weighted sum, and the gradient of its numerator.
 
     Args:
@@ -184,28 +196,34 @@ def gradient_sums(
         backbone_learning_rate_factor: see `train_step`.
         num_microbatches: see `train_step`.
         unroll: see `unroll_microbatches` of `train_step`.
+        axes: names of the mesh axes that the rows lie on; () = all are here.
 
     Returns:
-        By task, the loss and its gradient, a tree like `params`. The sum of these over devices is
-        the result for the whole batch.
+        By task, the loss and its gradient, a tree like `params`: the sum of these over devices is
+        the result for the whole batch. Also the network's running statistics, which are those of
+        the whole batch on each device.
     """
     sums = {}
     for name, problem in problems.items():
-        loss, gradient = _accumulate(
-            functools.partial(_loss_sum, problem, processes[name]),
+        loss, gradient, statistics = _accumulate(
+            functools.partial(_loss_sum, problem, processes[name], axes),
             params,
             _split(inputs[name], num_microbatches),
             unroll=unroll,
         )
         # Frozen parameters are dropped here, before devices exchange gradients.
-        sums[name] = loss, trainable(gradient, backbone_learning_rate_factor)
+        sums[name] = loss, trainable(gradient, backbone_learning_rate_factor), statistics
     return sums
 
 
-def _loss_sum(problem: Problem, process: NoiseProcess, params: Any, part: Inputs) -> WeightedSum:
-    x_t, timesteps, targets = part
-    outputs = problem.apply(process, params, x_t, timesteps)
-    return problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
+def _loss_sum(
+    problem: Problem, process: NoiseProcess, axes: tuple[str, ...], params: Any, part: Inputs
+) -> tuple[WeightedSum, Any]:
+    x_t, timesteps, targets, seeds = part
+    training = Training(jax.vmap(jax.random.key)(seeds), axes, problem.frozen_statistics)
+    outputs, statistics = problem.apply_in_training(process, params, x_t, timesteps, training)
+    loss = problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
+    return loss, statistics
 
 
 def _split(parts: Inputs, num: int) -> Inputs:
@@ -221,25 +239,28 @@ def _split(parts: Inputs, num: int) -> Inputs:
 
 def _accumulate(
     loss_sum: Any, params: Any, parts: Inputs, *, unroll: bool
-) -> tuple[WeightedSum, Any]:
+) -> tuple[WeightedSum, Any, Any]:
     """Add up losses and gradients of the numerators over the leading axis of `parts`.
 
-    Gradients summed over several parts are float32, whatever the type of the parameters.
+    Gradients summed over several parts are float32, whatever the type of the parameters. Statistics
+    of several parts are None: those of the whole batch are not known.
     """
     num = jax.tree.leaves(parts)[0].shape[0]
 
     def part_of(i: int) -> Inputs:
         return jax.tree.map(lambda a: a[i], parts)
 
-    def value_and_grad(part: Inputs) -> tuple[WeightedSum, Any]:
-        def total(params: Any) -> tuple[jax.Array, jax.Array]:
-            loss = loss_sum(params, part)
-            return loss.total, loss.weight
+    def value_and_grad(part: Inputs) -> tuple[WeightedSum, Any, Any]:
+        def total(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            loss, statistics = loss_sum(params, part)
+            return loss.total, (loss.weight, None if num > 1 else statistics)
 
-        (loss_total, weight), gradient = jax.value_and_grad(total, has_aux=True)(params)
+        (loss_total, (weight, statistics)), gradient = jax.value_and_grad(total, has_aux=True)(
+            params
+        )
         if num > 1:
             gradient = jax.tree.map(lambda g: g.astype(jnp.float32), gradient)
-        return WeightedSum(loss_total, weight), gradient
+        return WeightedSum(loss_total, weight), gradient, statistics
 
     if num == 1 or unroll:
         results = [value_and_grad(part_of(i)) for i in range(num)]

@@ -18,7 +18,8 @@ import numpy as np
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.model import Noise2Map, init_params
+from noise2map_jax.network.interface import find_head, init_params
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.weights.names import Path, Shape, arrange, diffusers_name, to_torch_layout
 from noise2map_jax.weights.safetensors_file import read_safetensors
 from noise2map_jax.weights.torch_file import read_torch
@@ -103,7 +104,7 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _expected(model: Noise2Map, task: str) -> dict[str, tuple[Path, Shape]]:
     """Path and shape of each parameter by the authors' name."""
-    single = model.clone(heads=(model.head(task),))
+    single = model.clone(heads=(find_head(model, task),))
     # Tiles of twice the backbone's size are resampled, so all convolutions are created.
     size = 2 * model.sample_size or 2 ** (len(model.unet.block_out_channels) - 1)
     shapes = jax.eval_shape(lambda key: init_params(single, key, size), jax.random.key(0))

@@ -6,6 +6,7 @@ from typing import Any
 
 from noise2map_jax import strict_json
 from noise2map_jax.method.tasks import TASKS
+from noise2map_jax.network.interface import find_head
 from noise2map_jax.weights.finished_run import FinishedRun
 
 # Fields of `data` that affect how records are read, but not their content.
@@ -154,7 +155,7 @@ def _task(name: str, run: FinishedRun) -> str:
         del data["classes"]
     else:
         data["classes"] = "; ".join(f"{i} = {c}" for i, c in enumerate(view.data.classes))
-    head = run.model.head(name)
+    head = find_head(run.model, name)
     rows = [("inputs, outputs", f"{head.num_inputs}, {head.num_outputs} channels")]
     rows += [(f"data.{key}", _plain(value)) for key, value in data.items()]
     rows += [(f"noise.{key}", _plain(value)) for key, value in view.noise.items()]

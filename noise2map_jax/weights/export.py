@@ -17,9 +17,9 @@ from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run_config import config_of
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.model import Noise2Map, as_noise2map
 from noise2map_jax.weights.authors import load_authors, to_authors
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text
@@ -54,13 +54,14 @@ def export(
     _check_output(folder)
     check_shard_size(max_shard_size)
     run = read_run(pathlib.Path(workdir))
+    model = as_noise2map(run.model, "this export")
     config = portable(run.config)
     heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
 
     folder.mkdir(parents=True, exist_ok=True)
     # RUN_FILE has no config until the export is complete.
     write_text(folder / RUN_FILE, strict_json.dumps({"format": FORMAT}) + "\n")
-    unet = dataclasses.replace(run.model.unet, sample_size=run.sample_size)
+    unet = dataclasses.replace(model.unet, sample_size=run.sample_size)
     save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
     for path in folder.glob("noise2map_*.safetensors"):
         path.unlink()
@@ -98,7 +99,7 @@ def load_export(
         )
     config, tasks = config_of(content["config"]), content.get("tasks")
     try:
-        model = create_model(config)
+        model = as_noise2map(create_model(config), "this export")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a config of this version ({error}); export again") from None
     if not isinstance(tasks, list) or not {*tasks} <= {head.task for head in model.heads}:

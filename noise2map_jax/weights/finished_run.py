@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.experiment.network_choice import sample_size
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.task_configs import task_configs
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network
 from noise2map_jax.weights.config_file import read_json
 
 SCORES = ("protocol", "step", "scores")  # required fields of a file of scores
@@ -32,7 +33,7 @@ class FinishedRun:
 
     config: ConfigDict
     views: dict[str, ConfigDict]
-    model: Noise2Map
+    model: Network
     step: int
     params: dict[str, Any]
     scores: dict[str, dict[str, Any]]
@@ -40,7 +41,7 @@ class FinishedRun:
     @property
     def sample_size(self) -> int:
         """Side of the backbone's input in training, in pixels: the largest of all tasks."""
-        return self.model.sample_size or max(trained_sizes(self.config).values())
+        return sample_size(self.config) or max(trained_sizes(self.config).values())
 
 
 def read_run(workdir: pathlib.Path) -> FinishedRun:

@@ -16,6 +16,7 @@ from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.network.input_kernels import ADAPTATIONS, fit_inputs
+from noise2map_jax.network.model import as_noise2map
 from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
 
@@ -203,8 +204,9 @@ def _read(experiment: Experiment) -> Source:
     if "_class_name" in weights.read_json(path / "config.json"):
         unet, params = weights.load_diffusers(path)
         return Source(f"the diffusers folder {path}", _flat({"unet": params}), unet.config)
-    _, model, step, params = open_run(path, experiment.mesh)
-    return Source(f"the run {path}, step {step}", _flat(params), model.unet)
+    _, network, step, params = open_run(path, experiment.mesh)
+    backbone = as_noise2map(network, f"init_from={path}").unet
+    return Source(f"the run {path}, step {step}", _flat(params), backbone)
 
 
 def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
@@ -214,7 +216,8 @@ def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
             f"{', '.join(experiment.objectives)}; start from a folder"
         )
     (task,) = experiment.objectives
-    params = weights.load_authors(path, experiment.model, task)
+    model = as_noise2map(experiment.model, f"init_from={path}")
+    params = weights.load_authors(path, model, task)
     return Source(f"the file {path}", _flat(params), None)
 
 
@@ -222,7 +225,8 @@ def _check_backbone(source: Source, experiment: Experiment) -> None:
     """Raise if the source's backbone has another config; shapes alone would not show it."""
     if source.unet is None:
         return
-    there, here = (_shape(config) for config in (source.unet, experiment.model.unet))
+    model = as_noise2map(experiment.model, "init_from")
+    there, here = (_shape(config) for config in (source.unet, model.unet))
     free = ("in_channels",) if experiment.config.init_input else ()
     differing = [
         f"{k} is {there[k]}, here {here[k]}" for k in there if there[k] != here[k] and k not in free

@@ -14,7 +14,7 @@ from noise2map_jax.devices.sharding import replicated
 from noise2map_jax.errors import UserError
 from noise2map_jax.method import schedules
 from noise2map_jax.method.noise import create_noise_process
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 

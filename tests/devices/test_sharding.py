@@ -15,7 +15,7 @@ from noise2map_jax.devices import sharding
 from noise2map_jax.devices.execution import Execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.method.augment import Augmentation
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.eval_step import eval_step
 from noise2map_jax.steps.train_state import create_train_state

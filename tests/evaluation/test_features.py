@@ -9,7 +9,8 @@ from problems import UNET
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.features import features, layer_names
-from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.interface import Head, init_params
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet import UNet
 
 MODEL = Noise2Map(unet=UNET, heads=(Head("ss", 3, 2), Head("cd", 6, 2)))

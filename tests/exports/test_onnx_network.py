@@ -10,7 +10,7 @@ import pytest
 from exported_networks import prediction, stacked, thin, tiles
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.exports.onnx_file import PIXELS
 from noise2map_jax.exports.onnx_network import INPUT, prediction_graph
 from noise2map_jax.network.unet import block_types

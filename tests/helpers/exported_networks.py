@@ -6,11 +6,11 @@ import thin_config
 from finished_runs import random_params
 
 from noise2map_jax.experiment.components import (
-    create_model,
     create_problem,
     create_process,
     trained_sizes,
 )
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.exports.prediction import TilePrediction
 from noise2map_jax.method.noise import noise_draws
 

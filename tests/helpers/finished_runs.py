@@ -6,9 +6,10 @@ import jax
 import numpy as np
 
 from noise2map_jax.devices import checkpoint
-from noise2map_jax.experiment.components import create_model, trained_sizes
+from noise2map_jax.experiment.components import trained_sizes
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run_config import save_config
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 
 
 def random_params(model, sizes, seed=7, deviation=0.1):

@@ -9,7 +9,8 @@ import numpy as np
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method import noise, schedules
 from noise2map_jax.method.tasks import TASKS
-from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.interface import Head, init_params
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet import UNetConfig
 
 UNET = UNetConfig(

@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.mapping import scene_map
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions

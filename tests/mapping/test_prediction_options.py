@@ -37,7 +37,11 @@ def test_as_many_pixels_are_predicted_at_once_as_eight_tiles_of_training_hold():
 @pytest.mark.parametrize(
     ("options", "sample_size", "words"),
     [
-        ({"tile_size": 30}, 0, "halves a tile 2 times, so it takes multiples of 4, such as 32"),
+        (
+            {"tile_size": 30},
+            0,
+            "shrinks tiles by 4, so it takes multiples of 4, such as 32",
+        ),
         ({"tile_size": -4}, 0, "tile_size is -4"),
         ({"tile_size": 33}, 16, "resamples tiles of 32 pixels to 16; choose a multiple of 32"),
         ({"overlap": 17}, 0, "at most half of them may overlap"),

@@ -21,7 +21,8 @@ from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.data.tile_position import position
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model, create_problem, create_process
+from noise2map_jax.experiment.components import create_problem, create_process
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.mapping import predictor, scene_map
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.parts import Part, parse_part

@@ -16,7 +16,8 @@ from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.features import features
 from noise2map_jax.evaluation.sweep import sweep_step
-from noise2map_jax.experiment.components import abstract_params, create_model
+from noise2map_jax.experiment.components import abstract_params
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.network.convolution import conv_general_dilated
 from noise2map_jax.network.layers import Conv, Upsample
 from noise2map_jax.network.matmul_precision import describe_precision

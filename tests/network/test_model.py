@@ -7,7 +7,8 @@ import pytest
 from problems import UNET, jitted_params
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.model import Head, Noise2Map
+from noise2map_jax.network.interface import Head
+from noise2map_jax.network.model import Noise2Map
 
 SS, CD = Head("ss", 3, 2), Head("cd", 6, 2)
 

@@ -13,15 +13,15 @@ import pytest
 from noise2map_jax.experiment import shipped_configs
 from noise2map_jax.experiment.components import (
     count_params,
-    create_model,
     create_process,
     create_task,
     trained_sizes,
 )
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method.augment import Augmentation
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 

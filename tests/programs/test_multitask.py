@@ -10,7 +10,7 @@ from flax import traverse_util
 from PIL import Image
 
 from noise2map_jax.devices import sharding
-from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import load_config
 

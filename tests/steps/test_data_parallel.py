@@ -17,7 +17,7 @@ from noise2map_jax.cost.collectives import collectives
 from noise2map_jax.cost.program_text import parse
 from noise2map_jax.devices import sharding
 from noise2map_jax.method.losses import WeightedSum
-from noise2map_jax.network.model import compute_types
+from noise2map_jax.network.interface import compute_types
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import gradient_sums, network_inputs, train_step

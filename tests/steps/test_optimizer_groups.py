@@ -10,7 +10,7 @@ from problems import tiny_problem
 from noise2map_jax.devices import sharding
 from noise2map_jax.devices.checkpoint import Checkpoints, abstract_like
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.train_state import create_train_state, update_ema
 

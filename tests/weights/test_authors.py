@@ -8,7 +8,8 @@ from problems import UNET
 from safetensors.numpy import load_file, save_file
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.model import Head, Noise2Map, init_params
+from noise2map_jax.network.interface import Head, init_params
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.weights import config_text, load_authors, to_authors
 
 CHANNELS = {"ss": 3, "cd": 6}

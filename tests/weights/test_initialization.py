@@ -17,7 +17,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.run_config import save_config
-from noise2map_jax.network.model import init_params
+from noise2map_jax.network.interface import init_params
 from noise2map_jax.weights.initialization import initialize
 
 CHURCH = ROOT / "tests" / "golden" / "church_thin"

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from configs import default
 from noise2map_jax import weights
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.experiment import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.network.unet import UNet, UNetConfig
 from noise2map_jax.weights import INDEX_FILE, WEIGHTS_FILE, load_diffusers, save_diffusers
 

@@ -1,0 +1,121 @@
+"""The network that a config names."""
+
+import json
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_fields import with_tuples
+from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method.tasks import get_task
+from noise2map_jax.network.interface import Head, Network
+from noise2map_jax.network.matmul_precision import check_precision
+from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.unet import UNetConfig, block_types
+from noise2map_jax.networks.rivals import RIVALS, create_rival
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+NOISE2MAP = "noise2map"
+
+
+def is_rival(config: ConfigDict) -> bool:
+    """Whether a config names another network than Noise2Map."""
+    return config.model.name != NOISE2MAP
+
+
+def sample_size(config: ConfigDict) -> int:
+    """Side in pixels that tiles are resampled to; 0: they are not, as by every rival."""
+    return 0 if is_rival(config) else config.model.sample_size
+
+
+def create_model(config: ConfigDict) -> Network:
+    """Build the network that a config describes, with a head for each of its tasks.
+
+    Raises:
+        UserError: the network or one of its options does not exist, or it has another task.
+    """
+    if config.model.dtype not in DTYPES:
+        raise UserError(
+            f"unknown model.dtype {config.model.dtype!r}; expected one of {', '.join(DTYPES)}"
+        )
+    if config.model.name not in (NOISE2MAP, *RIVALS):
+        raise UserError(
+            f"unknown model.name {config.model.name!r}; expected one of"
+            f" {', '.join((NOISE2MAP, *RIVALS))}"
+        )
+    return _rival(config) if is_rival(config) else _noise2map(config)
+
+
+def _rival(config: ConfigDict) -> Network:
+    views = task_configs(config)
+    if len(views) > 1:
+        raise UserError(
+            f"model.name is {config.model.name!r}, which has one head, but the tasks are"
+            f" {', '.join(views)}; train them apart, or with model.name={NOISE2MAP}"
+        )
+    ((name, view),) = views.items()
+    task, num_bands = get_task(name), view.data.num_bands
+    head = Head(
+        name,
+        num_bands * len(task.image_keys),
+        task.num_outputs(num_bands, len(view.data.classes)),
+    )
+    return create_rival(
+        config.model.name,
+        head,
+        encoder=config.model.encoder,
+        options=_options(config.model.options),
+        scaling=config.model.scaling,
+        dtype=DTYPES[config.model.dtype],
+        matmul_precision=check_precision(config.model.matmul_precision),
+    )
+
+
+def _options(text: str) -> dict[str, Any]:
+    """Read `model.options`; lists become tuples."""
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"model.options is {text!r}: not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise UserError(f'model.options is {text!r}; expected fields, such as {{"dropout": 0.1}}')
+    return with_tuples(found)
+
+
+def _noise2map(config: ConfigDict) -> Noise2Map:
+    fields: dict[str, Any] = dict(config.model.unet)
+    channels = tuple(fields.pop("block_out_channels"))
+    down, up = block_types(channels, tuple(fields.pop("attention_levels")))
+    head_dim = fields.pop("attention_head_dim")
+    unet = UNetConfig(
+        block_out_channels=channels,
+        down_block_types=down,
+        up_block_types=up,
+        attention_head_dim=head_dim or None,
+        **fields,
+    )
+    return Noise2Map(
+        unet=unet,
+        heads=tuple(_head(view, unet) for view in task_configs(config).values()),
+        sample_size=config.model.sample_size,
+        dtype=DTYPES[config.model.dtype],
+        remat=config.train.remat,
+        matmul_precision=check_precision(config.model.matmul_precision),
+    )
+
+
+def _head(config: ConfigDict, unet: UNetConfig) -> Head:
+    task, num_bands = get_task(config.task), config.data.num_bands
+    num_inputs = num_bands * len(task.image_keys)
+    num_outputs = task.num_outputs(num_bands, len(config.data.classes))
+    # A denoiser with the channels of the image is the bare backbone, as in the published weights:
+    # with projections the backbone could not be sampled or exported alone.
+    bare = not task.has_classes and (num_inputs, num_outputs) == (
+        unet.in_channels,
+        unet.out_channels,
+    )
+    return Head(task.name, num_inputs, num_outputs, projected=not bare)
