@@ -12,7 +12,7 @@ from noise2map_jax.method.scaling import ValueRange, scale_images
 from noise2map_jax.method.tasks import Noised, Task
 from noise2map_jax.network.interface import Network
 from noise2map_jax.network.statistics import STATISTICS, variables
-from noise2map_jax.network.training import Training
+from noise2map_jax.networks.training import Training
 
 Batch = dict[str, jax.Array]
 NOTHING_VARIED = Augmentation(flips_and_turns=False)

@@ -10,7 +10,6 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head, Network, check_inputs
 from noise2map_jax.network.layers import Conv
 from noise2map_jax.network.resampling import resize_align_corners
-from noise2map_jax.network.training import Training
 from noise2map_jax.network.unet import UNet, UNetConfig
 
 
@@ -45,7 +44,7 @@ class Noise2Map(nn.Module):
         *,
         task: str,
         use_timestep: Any = True,
-        training: Training | None = None,
+        training: Any = None,
     ) -> jax.Array:
         """Predict the map of a noised input.
 

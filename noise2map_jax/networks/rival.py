@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from noise2map_jax.network.interface import Head, check_inputs
-from noise2map_jax.network.training import Training
+from noise2map_jax.networks.training import Training
 
 # Mean and standard deviation of ImageNet's bands in [0, 1].
 IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)

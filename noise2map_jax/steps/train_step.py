@@ -22,7 +22,7 @@ from noise2map_jax.method.augment import augment_geometry, jitter
 from noise2map_jax.method.losses import IGNORE, WeightedSum
 from noise2map_jax.method.noise import NoiseProcess, sample_timesteps
 from noise2map_jax.network.statistics import with_statistics
-from noise2map_jax.network.training import Training
+from noise2map_jax.networks.training import Training
 from noise2map_jax.steps.optimizer import keep_frozen, skipped_updates, trainable
 from noise2map_jax.steps.train_state import TrainState, update_ema
 

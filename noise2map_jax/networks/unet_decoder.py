@@ -1,0 +1,54 @@
+"""The decoder of a U-Net (Ronneberger et al. 2015), named as in segmentation_models.pytorch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.networks.layers import conv_norm_relu
+from noise2map_jax.networks.resizing import repeat_pixels
+from noise2map_jax.networks.training import Training
+
+
+class UNetBlock(nn.Module):
+    """Doubles the size, appends skips and convolves twice."""
+
+    features: int
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: Training | None, *skips: jax.Array) -> jax.Array:
+        """Map [B, H, W, C] and skips [B, 2H, 2W, Ci] to [B, 2H, 2W, features]."""
+        x = jnp.concatenate([repeat_pixels(x), *skips], axis=-1)
+        for name in ("conv1", "conv2"):
+            x = conv_norm_relu(
+                x, self.features, 3, training, name=name, param_dtype=self.param_dtype
+            )
+        return x
+
+
+class UNetDecoder(nn.Module):
+    """From the deepest feature to full size, one block for each halving of the size.
+
+    Attributes:
+        channels: channels of the blocks, deep to fine.
+        param_dtype: type of the parameters.
+    """
+
+    channels: Sequence[int] = (256, 128, 64, 32, 16)
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: Sequence[jax.Array], training: Training | None) -> jax.Array:
+        """Decode features, fine to deep from half the input's size; each has half the size before.
+
+        Returns:
+            [B, H, W, channels[-1]].
+        """
+        x, *skips = reversed(features)
+        for number, width in enumerate(self.channels):
+            block = UNetBlock(width, self.param_dtype, name=f"blocks_{number}")
+            x = block(x, training, *skips[number : number + 1])
+        return x
