@@ -8,13 +8,19 @@ import flax.linen as nn
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head
-from noise2map_jax.networks.resnet import RESNETS
+from noise2map_jax.networks.bit import BIT
+from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.elgcnet import ELGCNet
+from noise2map_jax.networks.fc_original import FCOriginal
+from noise2map_jax.networks.fc_siam import FCSiam
+from noise2map_jax.networks.mit import MITS, MiT
+from noise2map_jax.networks.resnet import RESNETS, ResNet
 from noise2map_jax.networks.rival import Rival
 from noise2map_jax.networks.unet import UNet
 
 SEGMENTATION, CHANGE = ("ss", "denoise"), ("cd",)
 SCALINGS = ("plain", "imagenet")
-ENCODERS: dict[str, nn.Module] = {**RESNETS}
+ENCODERS: dict[str, nn.Module] = {**RESNETS, **MITS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +30,32 @@ class Choice:
     Attributes:
         network: its class.
         tasks: the tasks that it has heads for.
-        encoder: the usual encoder, a key of `ENCODERS`; "" = it has none to choose.
+        encoder: the usual encoder, a key of `ENCODERS`; "" = its own is the only one.
+        fields: attributes that make it this network.
+        kinds: classes of encoders that it takes.
     """
 
     network: type[nn.Module]
     tasks: tuple[str, ...]
     encoder: str = ""
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kinds: tuple[type[nn.Module], ...] = (ResNet, MiT)
 
 
 RIVALS: dict[str, Choice] = {
     "unet": Choice(UNet, SEGMENTATION, "resnet34"),
+    "fc_ef": Choice(UNet, CHANGE, "resnet34"),
+    "fc_siam_conc": Choice(FCSiam, CHANGE, "resnet34", {"fusion": "conc"}),
+    "fc_siam_diff": Choice(FCSiam, CHANGE, "resnet34", {"fusion": "diff"}),
+    "fc_ef_original": Choice(FCOriginal, CHANGE, fields={"fusion": "early"}),
+    "fc_siam_conc_original": Choice(FCOriginal, CHANGE, fields={"fusion": "conc"}),
+    "fc_siam_diff_original": Choice(FCOriginal, CHANGE, fields={"fusion": "diff"}),
+    "bit": Choice(BIT, CHANGE),
+    "changeformer": Choice(ChangeFormer, CHANGE),
+    "elgcnet": Choice(ELGCNet, CHANGE),
 }
 # Fields that a config sets elsewhere.
-_OWN_FIELDS = {"num_classes", "encoder", "dtype", "param_dtype", "parent", "name"}
+_OWN_FIELDS = {"num_classes", "dtype", "param_dtype", "parent", "name"}
 
 
 def create_rival(
@@ -79,15 +98,13 @@ def create_rival(
             f"model.scaling is 'imagenet', which is of three bands a date, but the input has"
             f" {head.num_inputs} channels; use plain"
         )
-    own = {key: value for key, value in options.items() if key != "encoder"}
-    fields: dict[str, Any] = {"num_classes": head.num_outputs, "dtype": dtype}
+    fixed: dict[str, Any] = {"num_classes": head.num_outputs, "dtype": dtype, **choice.fields}
     if choice.encoder:
-        fields["encoder"] = _encoder(name, choice, encoder, options.get("encoder", {}))
-    elif encoder or "encoder" in options:
+        fixed["encoder"] = _encoder(name, choice, encoder)
+    elif encoder:
         raise UserError(f"model.name {name!r} has an encoder of its own; leave model.encoder empty")
-    _check_options(choice.network, own, name)
     return Rival(
-        choice.network(**own, **fields),
+        _with_options(choice.network(**fixed), options, name, without=tuple(choice.fields)),
         (head,),
         imagenet=scaling == "imagenet",
         dtype=dtype,
@@ -95,18 +112,30 @@ def create_rival(
     )
 
 
-def _encoder(name: str, choice: Choice, encoder: str, options: Any) -> nn.Module:
-    usual = ENCODERS[choice.encoder]
-    fitting = [key for key, module in ENCODERS.items() if type(module) is type(usual)]
+def _encoder(name: str, choice: Choice, encoder: str) -> nn.Module:
+    fitting = [key for key, e in ENCODERS.items() if isinstance(e, choice.kinds)]
     if (encoder or choice.encoder) not in fitting:
         raise UserError(f"model.encoder is {encoder!r}; {name} has one of {', '.join(fitting)}")
-    found = ENCODERS[encoder or choice.encoder]
-    _check_options(type(found), options, "encoder")
-    return found.clone(**options)
+    return ENCODERS[encoder or choice.encoder]
 
 
-def _check_options(network: type[nn.Module], options: Any, name: str) -> None:
-    known = [f.name for f in dataclasses.fields(network) if f.name not in _OWN_FIELDS]
-    if not isinstance(options, Mapping) or (unknown := set(options) - set(known)):
-        wrong = options if not isinstance(options, Mapping) else ", ".join(sorted(unknown))
-        raise UserError(f"model.options: {name} has no {wrong!r}; it has {', '.join(known)}")
+def _with_options(
+    module: nn.Module, options: Any, name: str, without: tuple[str, ...] = ()
+) -> nn.Module:
+    """Return a module with other attributes; those of a module within are a dictionary."""
+    fixed = {*_OWN_FIELDS, *without}
+    known = [f.name for f in dataclasses.fields(module) if f.name not in fixed]
+    if not isinstance(options, Mapping):
+        raise UserError(
+            f"model.options: {name} is {options!r}; expected some of {', '.join(known)}"
+        )
+    if unknown := sorted(set(options) - set(known)):
+        raise UserError(
+            f"model.options: {name} has no {', '.join(unknown)}; it has {', '.join(known)}"
+        )
+    changed: dict[str, Any] = {}
+    for key, value in options.items():
+        within = getattr(module, key)
+        inner = isinstance(within, nn.Module)
+        changed[key] = _with_options(within, value, f"{name}'s {key}") if inner else value
+    return module.clone(**changed)

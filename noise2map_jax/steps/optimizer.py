@@ -36,7 +36,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": _adamw,
 }
 # Names of backbones at the top of the parameter tree: Noise2Map's, and the encoders of rivals.
-BACKBONES = ("unet", "encoder")
+BACKBONES = ("unet", "encoder", "resnet", "Tenc_x2", "enc")
 
 
 def learning_rate_schedule(
