@@ -10,17 +10,31 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.deeplabv3 import DeepLabV3
+from noise2map_jax.networks.deeplabv3plus import DeepLabV3Plus
+from noise2map_jax.networks.dpt import DPT
 from noise2map_jax.networks.elgcnet import ELGCNet
 from noise2map_jax.networks.fc_original import FCOriginal
 from noise2map_jax.networks.fc_siam import FCSiam
 from noise2map_jax.networks.mit import MITS, MiT
+from noise2map_jax.networks.pspnet import PSPNet
 from noise2map_jax.networks.resnet import RESNETS, ResNet
 from noise2map_jax.networks.rival import Rival
+from noise2map_jax.networks.segformer import SegFormer
 from noise2map_jax.networks.unet import UNet
+from noise2map_jax.networks.unetplusplus import UNetPlusPlus
+from noise2map_jax.networks.upernet import UPerNet
+from noise2map_jax.networks.vit import VITS, ViTEncoder
 
 SEGMENTATION, CHANGE = ("ss", "denoise"), ("cd",)
 SCALINGS = ("plain", "imagenet")
-ENCODERS: dict[str, nn.Module] = {**RESNETS, **MITS}
+Kinds = tuple[type[nn.Module], ...]
+PYRAMIDS: Kinds = (ResNet, MiT)  # encoders with features of several sizes
+ENCODERS: dict[str, nn.Module] = {
+    **RESNETS,
+    **MITS,
+    **{name: ViTEncoder(vit) for name, vit in VITS.items()},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,28 +45,45 @@ class Choice:
         network: its class.
         tasks: the tasks that it has heads for.
         encoder: the usual encoder, a key of `ENCODERS`; "" = its own is the only one.
-        fields: attributes that make it this network.
         kinds: classes of encoders that it takes.
+        output_stride: stride of a ResNet's deepest feature, by dilation.
+        num_layers: layers of a ResNet that are used.
+        fields: attributes that make it this network.
+        head: the last layers: what the names of their modules begin with.
     """
 
     network: type[nn.Module]
     tasks: tuple[str, ...]
     encoder: str = ""
+    kinds: Kinds = PYRAMIDS
+    output_stride: int = 32
+    num_layers: int = 4
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    kinds: tuple[type[nn.Module], ...] = (ResNet, MiT)
+    head: str = "segmentation_head"
+
+
+def _original(fusion: str) -> Choice:
+    return Choice(FCOriginal, CHANGE, fields={"fusion": fusion}, head="conv11d")
 
 
 RIVALS: dict[str, Choice] = {
     "unet": Choice(UNet, SEGMENTATION, "resnet34"),
+    "unetplusplus": Choice(UNetPlusPlus, SEGMENTATION, "resnet34", (ResNet,)),
+    "deeplabv3": Choice(DeepLabV3, SEGMENTATION, "resnet34", (ResNet,), 8),
+    "deeplabv3plus": Choice(DeepLabV3Plus, SEGMENTATION, "resnet34", (ResNet,), 16),
+    "pspnet": Choice(PSPNet, SEGMENTATION, "resnet34", (ResNet,), num_layers=2),
+    "upernet": Choice(UPerNet, SEGMENTATION, "resnet34"),
+    "segformer": Choice(SegFormer, SEGMENTATION, "mit_b1", (MiT,)),
+    "dpt": Choice(DPT, SEGMENTATION, "vit_small_patch16_224", (ViTEncoder,)),
     "fc_ef": Choice(UNet, CHANGE, "resnet34"),
-    "fc_siam_conc": Choice(FCSiam, CHANGE, "resnet34", {"fusion": "conc"}),
-    "fc_siam_diff": Choice(FCSiam, CHANGE, "resnet34", {"fusion": "diff"}),
-    "fc_ef_original": Choice(FCOriginal, CHANGE, fields={"fusion": "early"}),
-    "fc_siam_conc_original": Choice(FCOriginal, CHANGE, fields={"fusion": "conc"}),
-    "fc_siam_diff_original": Choice(FCOriginal, CHANGE, fields={"fusion": "diff"}),
-    "bit": Choice(BIT, CHANGE),
-    "changeformer": Choice(ChangeFormer, CHANGE),
-    "elgcnet": Choice(ELGCNet, CHANGE),
+    "fc_siam_conc": Choice(FCSiam, CHANGE, "resnet34", fields={"fusion": "conc"}),
+    "fc_siam_diff": Choice(FCSiam, CHANGE, "resnet34", fields={"fusion": "diff"}),
+    "fc_ef_original": _original("early"),
+    "fc_siam_conc_original": _original("conc"),
+    "fc_siam_diff_original": _original("diff"),
+    "bit": Choice(BIT, CHANGE, head="classifier_3"),
+    "changeformer": Choice(ChangeFormer, CHANGE, head="TDec_x2/change_probability"),
+    "elgcnet": Choice(ELGCNet, CHANGE, head="dec/change_probability"),
 }
 # Fields that a config sets elsewhere.
 _OWN_FIELDS = {"num_classes", "dtype", "param_dtype", "parent", "name"}
@@ -116,7 +147,10 @@ def _encoder(name: str, choice: Choice, encoder: str) -> nn.Module:
     fitting = [key for key, e in ENCODERS.items() if isinstance(e, choice.kinds)]
     if (encoder or choice.encoder) not in fitting:
         raise UserError(f"model.encoder is {encoder!r}; {name} has one of {', '.join(fitting)}")
-    return ENCODERS[encoder or choice.encoder]
+    found = ENCODERS[encoder or choice.encoder]
+    if not isinstance(found, ResNet):
+        return found
+    return found.dilated(choice.output_stride).clone(blocks=found.blocks[: choice.num_layers])
 
 
 def _with_options(
