@@ -252,6 +252,10 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         # empty = none.
         grid=(),
         seeds=(0, 1, 2),  # every variant is trained once with each seed
+        # Values to choose among for each variant by itself, on validation, before variants are
+        # compared: ("train.learning_rate=1e-3|3e-3|1e-2",); empty = none.
+        tune=(),
+        tune_seeds=(1000,),  # seeds of that choice; none of `seeds`
         reference=reference,
         execution="auto",  # dispatch, vmap or devices; auto = the fastest, measured at the start
         max_members=8,  # largest number of networks that a device trains in one call

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.experiment.experiment import num_train_steps
 from noise2map_jax.network.matmul_precision import describe_precision
-from noise2map_jax.study import openings
+from noise2map_jax.study import member_result, openings, tuning
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.study.execution_choice import choose_execution
 from noise2map_jax.study.member_evaluator import MemberEvaluator
@@ -31,6 +31,8 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
         UserError: a field or a dataset is wrong.
         Preempted: a signal asked to stop; everything is saved.
     """
+    if config.get("study", {}).get("tune"):
+        _tune(config, workdir)
     study = open_study(config, workdir)
     print(_summary(study), flush=True)
     openings.note_earlier_version(study)
@@ -40,6 +42,22 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     from noise2map_jax.study.report import write_report  # plots are slow to import
 
     write_report(study)
+
+
+def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Choose the values of each variant in a study of its own."""
+    folder = workdir / tuning.FOLDER
+    tuned = tuning.tuning_config(config)
+    print(f"tuning      {', '.join(config.study.tune)}, seeds {tuned.study.seeds}", flush=True)
+    ablate(tuned, folder)
+    done = [
+        (member.variant.name, result)
+        for member in open_study(tuned, folder).members
+        if (result := member_result.load(member.run.workdir, SPLIT)) and not failure_of(member)
+    ]
+    tuning.choose(config, workdir, done)
+    for name, found in tuning.read(workdir).items():
+        print(f"tuned       {name}: {found.describe()}", flush=True)
 
 
 def _summary(study: Study) -> str:

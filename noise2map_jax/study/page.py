@@ -23,6 +23,7 @@ from noise2map_jax.page.content import (
     VariantScore,
 )
 from noise2map_jax.reports.parts import learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.study import tuning
 from noise2map_jax.study.comparison import Comparison
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import SPLIT, Member, Study
@@ -65,6 +66,10 @@ def study_page(
         classes=tuple(config.data.classes),
         notes=(
             *undefined_scores(study, comparison),
+            *(
+                f"Tuned, {name}: {found.describe()}."
+                for name, found in tuning.read(study.workdir).items()
+            ),
             *(f"{member.name} failed and is left out: {reason}" for member, reason in failures),
         ),
         sweeps=_sweeps(study, done),

@@ -15,6 +15,7 @@ from noise2map_jax.experiment.experiment import Experiment, Objective, create_ex
 from noise2map_jax.experiment.field_rules import May
 from noise2map_jax.experiment.run_config import CONFIG, check_going_on
 from noise2map_jax.study.record import record
+from noise2map_jax.study.tuning import with_chosen
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
 
@@ -114,6 +115,8 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
         )
     options = config.study
     variants = parse_variants(options.variants, options.grid)
+    if options.get("tune"):
+        variants = with_chosen(variants, workdir)
     names = [variant.name for variant in variants]
     if options.reference not in names:
         raise UserError(

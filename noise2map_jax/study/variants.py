@@ -58,8 +58,9 @@ class Variant:
 
     def describe(self) -> str:
         """Describe in one line what the variant changes."""
-        if CONTROLS.get(self.name) == self.overrides:
-            return {
+        control = CONTROLS.get(self.name)
+        if control and self.overrides[: len(control)] == control:
+            what = {
                 "paper": "the published noise process",
                 "clean": "no noise, and no timestep",
                 "clean_timestep": "no noise, but a timestep",
@@ -67,6 +68,7 @@ class Variant:
                 "self": "the image itself as noise",
                 "swap": "the pair with its dates exchanged as noise",
             }[self.name]
+            return " ".join((what, *self.overrides[len(control) :]))
         return " ".join(self.overrides) or "the experiment as it is"
 
     def apply(self, config: ConfigDict) -> ConfigDict:
@@ -97,7 +99,7 @@ def parse_variants(variants: Sequence[str], grid: Sequence[str]) -> list[Variant
     for name, texts in (("variants", variants), ("grid", grid)):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"study.{name} is {texts!r}; expected strings, such as ('paper',)")
-    found = [_parse(text) for text in variants] + _combinations(grid)
+    found = [_parse(text) for text in variants] + combinations(grid)
     if not found:
         raise UserError("study.variants and study.grid are empty; there is nothing to compare")
     by_slug: dict[str, Variant] = {}
@@ -132,23 +134,32 @@ def _parse(text: str) -> Variant:
     return Variant(name, overrides)
 
 
-def _combinations(grid: Sequence[str]) -> list[Variant]:
+def combinations(grid: Sequence[str], field_name: str = "study.grid") -> list[Variant]:
+    """Return a variant for each combination of values, named by its values.
+
+    Args:
+        grid: `FIELD=VALUE|VALUE|...`, one a field.
+        field_name: what messages call it.
+
+    Raises:
+        UserError: an entry is empty, comes twice, or there are too many combinations.
+    """
     axes: list[list[str]] = []
     for text in grid:
         field, equals, values = (part.strip() for part in text.partition("="))
         options = [value.strip() for value in values.split("|")]
         if not equals or not field or not all(options):
             raise UserError(
-                f"study.grid: {text!r} is empty or has an empty value; expected "
+                f"{field_name}: {text!r} is empty or has an empty value; expected "
                 "FIELD=VALUE|VALUE|..."
             )
         if any(axis[0].startswith(f"{field}=") for axis in axes):
-            raise UserError(f"study.grid: {field} comes twice; give all its values at once")
+            raise UserError(f"{field_name}: {field} comes twice; give all its values at once")
         axes.append([f"{field}={value}" for value in options])
     if not axes:
         return []
     if (number := math.prod(map(len, axes))) > MOST_VARIANTS:
-        raise UserError(f"study.grid has {number} combinations; expected at most {MOST_VARIANTS}")
+        raise UserError(f"{field_name} has {number} combinations; expected at most {MOST_VARIANTS}")
     return [
         Variant(", ".join(_short(override) for override in overrides), overrides)
         for overrides in itertools.product(*axes)

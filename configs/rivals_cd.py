@@ -1,0 +1,40 @@
+"""Noise2Map against other networks for change detection, on equal terms.
+
+    python -m noise2map_jax.main --config=configs/rivals_cd.py --mode=ablate
+    python -m noise2map_jax.main --config=configs/rivals_cd.py:whu --mode=ablate
+
+As `rivals_ss.py`. `levir` (the default) has thin networks for two CPU cores, on crops of 128 pixels.
+The other datasets are the paper's, with networks of the published sizes.
+"""
+
+from ml_collections import ConfigDict
+
+from noise2map_jax.configs import cd_levir, cd_spacenet7, cd_whu, cd_xview2, default, rivals_base
+from noise2map_jax.errors import UserError
+
+RIVALS = ("fc_ef", "fc_siam_conc", "fc_siam_diff", "bit", "changeformer", "elgcnet")
+PUBLISHED = {"spacenet7": cd_spacenet7, "whu": cd_whu, "xview2": cd_xview2}
+
+
+def get_config(data: str = "levir") -> ConfigDict:
+    """Return the study on a dataset: `levir`, `spacenet7`, `whu` or `xview2`."""
+    if data not in ("levir", *PUBLISHED):
+        raise UserError(f"no study of {data!r}; expected one of {', '.join(('levir', *PUBLISHED))}")
+    thin = data == "levir"
+    config = cd_levir.get_config() if thin else PUBLISHED[data].get_config()
+    config.init_from = ""
+    config.init_parts = "backbone"
+    if thin:
+        config.augment.crop_size = 128
+        config.model.sample_size = 0
+    variants = (
+        "paper",
+        "clean",
+        *(rivals_base.variant(name, thin=thin) for name in RIVALS),
+        rivals_base.variant("fc_ef", "model.noised_input=True", thin=thin, title="fc_ef noised"),
+    )
+    config = default.study(config, variants)
+    config.study.seeds = (0, 1, 2, 3, 4)
+    config.study.tune = ("train.learning_rate=" + ("1e-3|3e-3|1e-2" if thin else "3e-5|1e-4|3e-4"),)
+    config.study.num_timesteps = 0  # most networks see no timestep
+    return config
