@@ -38,13 +38,13 @@ THIN: Mapping[str, Mapping[str, Any]] = {
     "fc_siam_conc": {"encoder": RESNET, "decoder_channels": DECODER},
     "fc_siam_diff": {"encoder": RESNET, "decoder_channels": DECODER},
     "bit": {
-        "resnet": {"widths": [16, 16, 32, 48], "blocks": [1, 1, 1]},
-        "dim": 16,
+        "resnet": {"widths": [32, 32, 64, 96], "blocks": [1, 1, 1]},
+        "dim": 32,
         "decoder_depth": 2,
         "encoder_head_dim": 8,
         "decoder_head_dim": 8,
         "heads": 4,
-        "mlp_dim": 32,
+        "mlp_dim": 64,
     },
     "changeformer": {
         "embed_dims": MIT["embed_dims"],

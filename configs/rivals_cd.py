@@ -3,7 +3,8 @@
     python -m noise2map_jax.main --config=configs/rivals_cd.py --mode=ablate
     python -m noise2map_jax.main --config=configs/rivals_cd.py:whu --mode=ablate
 
-As `rivals_ss.py`. `levir` (the default) has thin networks for two CPU cores, on crops of 128 pixels.
+As `rivals_ss.py`. `levir` (the default) has thin networks for two CPU cores, on crops of 128
+pixels.
 The other datasets are the paper's, with networks of the published sizes.
 """
 
