@@ -25,7 +25,7 @@ THIN: Mapping[str, Mapping[str, Any]] = {
     },
     "pspnet": {
         "encoder": {"widths": [32, 32, 64], "blocks": [2, 2]},
-        "out_channels": 64,
+        "psp_out_channels": 64,
     },
     "upernet": {"encoder": RESNET, "decoder_channels": 64},
     "segformer": {"encoder": MIT, "decoder_channels": 64},

@@ -65,7 +65,7 @@ class Rival(nn.Module):
         """
         check_inputs(self, x, task)
         if self.imagenet:
-            mean, deviation = (np.tile(row, x.shape[-1] // 3) for row in IMAGENET)
+            mean, deviation = (np.tile(row, (1, 1, 1, x.shape[-1] // 3)) for row in IMAGENET)
             x = ((x + 1) / 2 - mean) / deviation
         with jax.default_matmul_precision(self.matmul_precision):
             return self.network(x.astype(self.dtype), training)

@@ -161,7 +161,7 @@ def _with_options(
     known = [f.name for f in dataclasses.fields(module) if f.name not in fixed]
     if not isinstance(options, Mapping):
         raise UserError(
-            f"model.options: {name} is {options!r}; expected some of {', '.join(known)}"
+            f"model.options: {name} is {options!r}; expected fields, some of {', '.join(known)}"
         )
     if unknown := sorted(set(options) - set(known)):
         raise UserError(

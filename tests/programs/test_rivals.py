@@ -1,0 +1,81 @@
+"""Another network in the place of Noise2Map, by the programs' command lines."""
+
+import json
+
+import numpy as np
+import programs
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
+
+import noise2map_jax
+from noise2map_jax.exports import loaded
+from noise2map_jax.predict import main as predict
+
+ENCODER = {"widths": [8, 8, 8, 8, 8], "blocks": [1, 1, 1, 1]}
+OPTIONS = {
+    "encoder": ENCODER,
+    "decoder_channels": 8,
+    "low_level_channels": 8,
+    "atrous_rates": [1, 2, 3],
+}
+RIVAL = (
+    "--config.model.name=deeplabv3plus",  # it has batch normalisation and dropout
+    f"--config.model.options={json.dumps(OPTIONS, separators=(',', ':'))}",
+    "--config.train.ema_decay=0.9",
+)
+
+
+@pytest.fixture
+def run(program, tmp_path):
+    """Train a rival, and return its work folder."""
+    program(*RIVAL)
+    return tmp_path / "run"
+
+
+def test_a_run_that_stops_and_goes_on_is_as_one_that_does_not(run, program, tmp_path):
+    other = tmp_path / "other"
+    program(*RIVAL, "--config.train.num_steps=13", workdir=other)
+    program(*RIVAL, workdir=other)
+    assert programs.metrics(run) == programs.metrics(other)
+    scores = programs.metrics(run, "val/loss")
+    assert scores.items() <= programs.metrics(other, "val/loss").items()
+    assert set(scores) == {10, 20}
+
+
+def test_it_is_scored_mapped_and_exported(run, program, tmp_path):
+    program(*RIVAL, "--mode=eval", "--config.eval.split=val")
+    content = json.loads((run / "report" / "scores_val.json").read_text())
+    assert 0 < content["scores"]["all tiles"]["f1/foreground"] <= 1
+
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 50, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image, output = f"--image={tmp_path / 'a.png'}", f"--output={tmp_path / 'm.tif'}"
+    assert predict([f"--workdir={run}", image, output, "--threshold=best"]) == 0
+    model = noise2map_jax.load(run)
+    maps = model.predict(pixels, threshold="best")
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "m.tif") as source:
+        np.testing.assert_array_equal(source.read(1), maps.classes)
+
+    from noise2map_jax.export import main as export
+
+    assert export([f"--workdir={run}", f"--output={tmp_path / 'e'}", "--format=stablehlo"]) == 0
+    tile = pixels[:32, :32]
+    exported = loaded.load(tmp_path / "e").predict_tiles(tile[None])[0]
+    np.testing.assert_allclose(
+        exported, model.predict(tile, overlap=0).probabilities, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_it_cannot_do_is_one_line(program, tmp_path):
+    many = program(*RIVAL, "--config.train.num_microbatches=2", expect=2)
+    assert "statistics of the whole batch at once" in many.stderr
+    size = program(
+        *RIVAL,
+        "--config.model.name=unet",
+        "--config.model.options=",
+        "--config.data.tile_size=31",
+        expect=2,
+    )
+    assert len(size.stderr.strip().splitlines()) == 1
