@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.errors import UserError
 from noise2map_jax.networks.attention import attention
 from noise2map_jax.networks.layers import (
     Dropout,
@@ -52,12 +53,20 @@ class MiT(nn.Module):
     @property
     def feature_strides(self) -> tuple[int, ...]:
         """Pixels of the input for a pixel of each feature, the input's 1 first."""
-        return (1, 2, 4, 8, 16, 32)
+        return (1, 2, 4, 8, 16, 32)[: len(self.embed_dims) + 2]
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
         """Channels of the features after the input."""
         return (0, *self.embed_dims)
+
+    def cut(self, depth: int) -> "MiT":
+        """Return the encoder without the stages after feature number `depth`, 2 to 5."""
+        if not 2 <= depth <= len(self.embed_dims) + 1:
+            raise UserError(f"encoder_depth is {depth}; expected 2 to {len(self.embed_dims) + 1}")
+        return self.clone(
+            embed_dims=tuple(self.embed_dims[: depth - 1]), depths=tuple(self.depths[: depth - 1])
+        )
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> list[jax.Array]:

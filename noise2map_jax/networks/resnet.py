@@ -67,6 +67,14 @@ class ResNet(nn.Module):
         strides, dilations = choices[output_stride]
         return self.clone(strides=strides, dilations=dilations)
 
+    def cut(self, depth: int) -> "ResNet":
+        """Return the encoder without the layers after feature number `depth`, 2 to 5."""
+        if not 2 <= depth <= len(self.blocks) + 1:
+            raise UserError(f"encoder_depth is {depth}; expected 2 to {len(self.blocks) + 1}")
+        return self.clone(
+            widths=self.feature_widths[:depth], blocks=tuple(self.blocks[: depth - 1])
+        )
+
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> list[jax.Array]:
         """Encode [B, H, W, C] as [the input, stem, layer 1, layer 2, ...], fine to deep.

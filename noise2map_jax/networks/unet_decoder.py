@@ -20,7 +20,10 @@ class UNetBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None, *skips: jax.Array) -> jax.Array:
-        """Map [B, H, W, C] and skips [B, 2H, 2W, Ci] to [B, 2H, 2W, features]."""
+        """Map [B, H, W, C] and skips [B, 2H, 2W, Ci] to [B, 2H, 2W, features]; it may be 0."""
+        if self.features == 0:  # a block of UNet++ beside an encoder without this feature
+            batch, height, width, _ = x.shape
+            return jnp.zeros((batch, 2 * height, 2 * width, 0), x.dtype)
         x = jnp.concatenate([repeat_pixels(x), *skips], axis=-1)
         for name in ("conv1", "conv2"):
             x = conv_norm_relu(

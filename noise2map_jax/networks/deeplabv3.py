@@ -1,0 +1,88 @@
+"""DeepLabV3 (Chen et al. 2017)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from noise2map_jax.networks.atrous_pooling import AtrousPooling
+from noise2map_jax.networks.batch_normalization import BatchNorm
+from noise2map_jax.networks.layers import convolution, last_layer
+from noise2map_jax.networks.resizing import resize
+from noise2map_jax.networks.resnet import ResNet
+from noise2map_jax.networks.tile_size import check_tile_size
+from noise2map_jax.networks.training import Training
+
+
+class DeepLabV3(nn.Module):
+    """DeepLabV3 with the layers and names of segmentation_models.pytorch 0.6.
+
+    Attributes:
+        num_classes: number of outputs.
+        encoder: usually `ResNet(...).dilated(8)`.
+        decoder_channels: channels of the decoder.
+        atrous_rates: dilations of the parallel 3x3 convolutions.
+        aspp_separable: whether those convolve each channel alone, and then mix channels.
+        dropout_rate: dropout after those convolutions.
+        dtype: compute type; logits are always float32.
+        param_dtype: type of the parameters; the encoder has its own.
+    """
+
+    num_classes: int
+    encoder: Any = ResNet().dilated(8)
+    decoder_channels: int = 256
+    atrous_rates: Sequence[int] = (12, 24, 36)
+    aspp_separable: bool = False
+    dropout_rate: float = 0.5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @property
+    def stride(self) -> int:
+        """Pixels that rows and columns of tiles are multiples of."""
+        return self.encoder.feature_strides[-1]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
+        """Map images [B, H, W, C] to logits [B, H, W, num_classes] float32.
+
+        Raises:
+            UserError: H or W is not a multiple of `stride`, or there is one image in training.
+        """
+        check_tile_size(self, x)
+        _, height, width, _ = x.shape
+        types = {"param_dtype": self.param_dtype}
+        *_, deepest = self.encoder(x.astype(self.dtype), training)
+        decoder = DeepLabV3Decoder(
+            self.decoder_channels,
+            self.atrous_rates,
+            self.aspp_separable,
+            self.dropout_rate,
+            name="decoder",
+            **types,
+        )
+        h = decoder(deepest, training)
+        logits = last_layer(h, self.num_classes, 1, name="segmentation_head_0", **types)
+        return resize(logits, height, width, align_corners=True)
+
+
+class DeepLabV3Decoder(nn.Module):
+    """Atrous pooling and a 3x3 convolution."""
+
+    features: int
+    rates: Sequence[int]
+    separable: bool
+    dropout_rate: float
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
+        """Map [B, H, W, C] to [B, H, W, features]."""
+        types = {"param_dtype": self.param_dtype}
+        pooling = AtrousPooling(
+            self.features, self.rates, self.separable, self.dropout_rate, name="aspp", **types
+        )
+        x = convolution(pooling(x, training), self.features, 3, name="conv", **types)
+        return nn.relu(BatchNorm(name="bn", **types)(x, training))

@@ -1,0 +1,58 @@
+"""Names of SegFormer's tensors in transformers 5, as those of segmentation_models.pytorch."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+# Patterns of names and their replacements, in this order; `{i}` stands for the stage from 1.
+_STAGE = r"segformer\.stages\.(\d+)\."
+_MODULES = {
+    r"blocks\.(\d+)\.attention\.sequence_reduction\.sequence_reduction\.": r"block{i}.\1.attn.sr.",
+    r"blocks\.(\d+)\.attention\.sequence_reduction\.layer_norm\.": r"block{i}.\1.attn.norm.",
+    r"blocks\.(\d+)\.attention\.(q|k|v)_proj\.": r"block{i}.\1.attn.\2.",
+    r"blocks\.(\d+)\.attention\.o_proj\.": r"block{i}.\1.attn.proj.",
+    r"blocks\.(\d+)\.layernorm_before\.": r"block{i}.\1.norm1.",
+    r"blocks\.(\d+)\.layernorm_after\.": r"block{i}.\1.norm2.",
+    r"blocks\.(\d+)\.mlp\.": r"block{i}.\1.mlp.",
+    r"patch_embeddings\.proj\.": r"patch_embed{i}.proj.",
+    r"patch_embeddings\.layer_norm\.": r"patch_embed{i}.norm.",
+    r"layer_norm\.": r"norm{i}.",
+}
+_HEAD = {
+    "decode_head.linear_fuse.": "decoder.fuse_stage.0.",
+    "decode_head.batch_norm.": "decoder.fuse_stage.1.",
+    "decode_head.classifier.": "segmentation_head.0.",
+}
+
+
+def from_transformers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rename tensors of `SegformerForSemanticSegmentation`, for `torch_names.from_torch`.
+
+    Keys and values, apart in transformers, become one linear layer `kv`. Names that transformers
+    does not use stay as they are.
+    """
+    stages = {int(match[1]) for name in tensors if (match := re.match(_STAGE, name))}
+    renamed = {_renamed(name, len(stages)): tensor for name, tensor in tensors.items()}
+    for name in [name for name in renamed if ".attn.k." in name]:
+        value = name.replace(".attn.k.", ".attn.v.")
+        if value in renamed:
+            both = [renamed.pop(name), renamed.pop(value)]
+            renamed[name.replace(".attn.k.", ".attn.kv.")] = np.concatenate(both)
+    return renamed
+
+
+def _renamed(name: str, num_stages: int) -> str:
+    if stage := re.match(_STAGE, name):
+        rest = name[stage.end() :]
+        for pattern, replacement in _MODULES.items():
+            if re.match(pattern, rest):
+                i = str(int(stage[1]) + 1)
+                return "encoder." + re.sub(pattern, replacement.replace("{i}", i), rest)
+    if linear := re.match(r"decode_head\.linear_projections\.(\d+)\.proj\.(.+)", name):
+        # Here the deepest stage is the first.
+        return f"decoder.mlp_stage.{num_stages - 1 - int(linear[1])}.linear.{linear[2]}"
+    for prefix, replacement in _HEAD.items():
+        if name.startswith(prefix):
+            return replacement + name.removeprefix(prefix)
+    return name
