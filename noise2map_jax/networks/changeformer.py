@@ -3,6 +3,8 @@
 Facts were read in the authors' code (wgcban/ChangeFormer, MIT).
 """
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,21 +125,15 @@ class ChangeFormer(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Height and width are multiples of this."""
-        return 32
+        """Pixels that rows and columns of tiles are multiples of."""
+        strides = (4 * 2**stage for stage in range(len(self.sr_ratios)))
+        return math.lcm(*map(operator.mul, strides, self.sr_ratios))
 
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
-        """Predict the change between two dates.
-
-        Args:
-            x: [B, H, W, C], the earlier date in the first half of the channels.
-            training: keys and statistics of a training step; None predicts.
-
-        Returns:
-            Logits [B, H, W, num_classes] float32.
+        """Map pairs [B, H, W, C], the earlier date first, to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is no multiple of 32, or C is odd.
+            UserError: H or W is not a multiple of `stride`, or C is odd.
         """
         return self.with_side_outputs(x, training)[0]
 

@@ -113,7 +113,7 @@ class Projection(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Four stages of overlapping patches, without a norm, and blocks."""
+    """Stages of overlapping patches, without a norm, and blocks."""
 
     depths: Sequence[int]
     widths: Sequence[int]
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
-        """Map [B, H, W, C] to features at strides 4, 8, 16, 32."""
+        """Map [B, H, W, C] to features at strides 4, 8, 16, ...."""
         types = {"param_dtype": self.param_dtype}
         features = []
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True), start=1):
@@ -192,22 +192,16 @@ class ELGCNet(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Height and width are multiples of this: queries and keys halve the last stage evenly."""
-        return 64
+        """Pixels that rows and columns of tiles are multiples of: attention halves each stage."""
+        return 4 * 2 ** len(self.depths)
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
-        """Predict the change between two dates.
-
-        Args:
-            x: [B, H, W, C], the earlier date in the first half of the channels.
-            training: keys and statistics of a training step; None predicts.
-
-        Returns:
-            Logits [B, H, W, num_classes] float32.
+        """Map pairs [B, H, W, C], the earlier date first, to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is no multiple of 64, C is odd, or a width does not fit the attention.
+            UserError: H or W is not a multiple of `stride`, C is odd, or a width or `heads` does
+                not fit the attention.
         """
         check_tile_size(self, x)
         for width in self.enc_channels:

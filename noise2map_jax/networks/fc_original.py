@@ -57,22 +57,15 @@ class FCOriginal(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Height and width are multiples of this."""
+        """Pixels that rows and columns of tiles are multiples of."""
         return 2 ** len(self.widths)
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
-        """Predict the change between two dates.
-
-        Args:
-            x: [B, H, W, C], the earlier date in the first half of the channels.
-            training: keys and statistics of a training step; None predicts.
-
-        Returns:
-            Logits, normalised: [B, H, W, num_classes] float32.
+        """Map pairs [B, H, W, C], the earlier date first, to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is no multiple of the stride, C is odd, or there is no such fusion.
+            UserError: H or W is not a multiple of `stride`, C is odd, or there is no such fusion.
         """
         check_tile_size(self, x)
         if self.fusion != "early" and self.fusion not in FUSIONS:
