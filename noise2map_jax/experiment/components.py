@@ -14,15 +14,15 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import is_rival, sample_size
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import value_range
+from noise2map_jax.experiment.schedule_config import create_schedule
 from noise2map_jax.experiment.task_configs import task_configs
-from noise2map_jax.method import noise, schedules
+from noise2map_jax.method import noise
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.losses import balanced_class_weights
 from noise2map_jax.method.tasks import Task, get_task
 from noise2map_jax.network.interface import Network, init_params
 
 KINDS = ("structured", "clean", "clean_timestep")
-SCHEDULE_PARAMETERS = ("beta_start", "beta_end", "max_beta", "sigma_min", "sigma_max", "rho")
 
 
 def create_task(config: ConfigDict) -> Task:
@@ -116,13 +116,8 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
             f"noise.kind is {options.kind!r} and noise.mix {mix!r}; task {task.name!r} learns from "
             "structured, gaussian noise only"
         )
-    table = schedules.create(
-        options.schedule,
-        options.num_train_timesteps,
-        {name: options[name] for name in SCHEDULE_PARAMETERS},
-    )
     structured = noise.create_noise_process(
-        table,
+        create_schedule(options),
         **{mix: 1.0},
         timestep_range=tuple(options.timestep_range),
         min_contrast=options.min_contrast,

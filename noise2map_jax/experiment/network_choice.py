@@ -4,16 +4,18 @@ import json
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import with_tuples
+from noise2map_jax.experiment.schedule_config import create_schedule
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.network.interface import Head, Network
 from noise2map_jax.network.matmul_precision import check_precision
 from noise2map_jax.network.model import Noise2Map
-from noise2map_jax.network.unet import UNetConfig, block_types
+from noise2map_jax.network.unet_config import UNetConfig, block_types
 from noise2map_jax.networks.rivals import RIVALS, create_rival
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -70,6 +72,8 @@ def _rival(config: ConfigDict) -> Network:
         scaling=config.model.scaling,
         dtype=DTYPES[config.model.dtype],
         matmul_precision=check_precision(config.model.matmul_precision),
+        denoiser=_backbone(config),
+        alphas_cumprod=lambda: np.asarray(create_schedule(view.noise)),
     )
 
 
@@ -86,18 +90,22 @@ def _options(text: str) -> dict[str, Any]:
     return with_tuples(found)
 
 
-def _noise2map(config: ConfigDict) -> Noise2Map:
+def _backbone(config: ConfigDict) -> UNetConfig:
     fields: dict[str, Any] = dict(config.model.unet)
     channels = tuple(fields.pop("block_out_channels"))
     down, up = block_types(channels, tuple(fields.pop("attention_levels")))
     head_dim = fields.pop("attention_head_dim")
-    unet = UNetConfig(
+    return UNetConfig(
         block_out_channels=channels,
         down_block_types=down,
         up_block_types=up,
         attention_head_dim=head_dim or None,
         **fields,
     )
+
+
+def _noise2map(config: ConfigDict) -> Noise2Map:
+    unet = _backbone(config)
     return Noise2Map(
         unet=unet,
         heads=tuple(_head(view, unet) for view in task_configs(config).values()),

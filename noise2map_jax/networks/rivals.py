@@ -1,15 +1,18 @@
 """The rivals by name, and how they are built from the fields of a config."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head
+from noise2map_jax.network.unet_config import UNetConfig
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.ddpmcd import DDPMCD
 from noise2map_jax.networks.deeplabv3 import DeepLabV3
 from noise2map_jax.networks.deeplabv3plus import DeepLabV3Plus
 from noise2map_jax.networks.dpt import DPT
@@ -50,9 +53,11 @@ class Choice:
         num_layers: layers of a ResNet that are used.
         fields: attributes that make it this network.
         head: the last layers: what the names of their modules begin with.
+        over_denoiser: whether it takes features of a denoiser, with the shape of Noise2Map's
+            backbone.
     """
 
-    network: type[nn.Module]
+    network: Any  # a class of modules
     tasks: tuple[str, ...]
     encoder: str = ""
     kinds: Kinds = PYRAMIDS
@@ -60,6 +65,7 @@ class Choice:
     num_layers: int = 4
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     head: str = "segmentation_head"
+    over_denoiser: bool = False
 
 
 def _original(fusion: str) -> Choice:
@@ -84,8 +90,10 @@ RIVALS: dict[str, Choice] = {
     "bit": Choice(BIT, CHANGE, head="classifier_3"),
     "changeformer": Choice(ChangeFormer, CHANGE, head="TDec_x2/change_probability"),
     "elgcnet": Choice(ELGCNet, CHANGE, head="dec/change_probability"),
+    "ddpmcd": Choice(DDPMCD, CHANGE, head="head", over_denoiser=True),
 }
 # Fields that a config sets elsewhere.
+_FROM_CONFIG = ("unet", "alphas_cumprod")
 _OWN_FIELDS = {"num_classes", "dtype", "param_dtype", "parent", "name"}
 
 
@@ -98,6 +106,8 @@ def create_rival(
     scaling: str,
     dtype: Any,
     matmul_precision: str,
+    denoiser: UNetConfig,
+    alphas_cumprod: Callable[[], np.ndarray],
 ) -> Rival:
     """Build a rival.
 
@@ -110,6 +120,8 @@ def create_rival(
         scaling: one of `SCALINGS`.
         dtype: compute type.
         matmul_precision: see `Rival`.
+        denoiser: shape of the denoiser that a network may be over.
+        alphas_cumprod: returns [T], those of the noise schedule that the denoiser has learned.
 
     Raises:
         UserError: the network is not for this task, or an encoder, option or scaling does not
@@ -132,15 +144,28 @@ def create_rival(
     fixed: dict[str, Any] = {"num_classes": head.num_outputs, "dtype": dtype, **choice.fields}
     if choice.encoder:
         fixed["encoder"] = _encoder(name, choice, encoder)
+    elif choice.over_denoiser:
+        steps = options.get("timesteps", choice.network.timesteps)
+        fixed |= {"unet": denoiser, "alphas_cumprod": _at(steps, alphas_cumprod())}
     elif encoder:
         raise UserError(f"model.name {name!r} has an encoder of its own; leave model.encoder empty")
     return Rival(
-        _with_options(choice.network(**fixed), options, name, without=tuple(choice.fields)),
+        _with_options(
+            choice.network(**fixed), options, name, without=(*choice.fields, *_FROM_CONFIG)
+        ),
         (head,),
         imagenet=scaling == "imagenet",
         dtype=dtype,
         matmul_precision=matmul_precision,
     )
+
+
+def _at(steps: Any, alphas_cumprod: np.ndarray) -> tuple[float, ...]:
+    """Return alphas_cumprod at some timesteps."""
+    number = len(alphas_cumprod)
+    if not isinstance(steps, tuple) or not steps or any(t not in range(number) for t in steps):
+        raise UserError(f"model.options: timesteps is {steps}; expected some of 0 to {number - 1}")
+    return tuple(float(alphas_cumprod[t]) for t in steps)
 
 
 def _encoder(name: str, choice: Choice, encoder: str) -> nn.Module:

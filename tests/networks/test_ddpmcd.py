@@ -1,77 +1,69 @@
-"""DDPM-CD's head over features of a denoiser."""
+"""DDPM-CD over a denoiser of this project."""
 
-import golden_networks
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import UNET
 
-from noise2map_jax.errors import UserError
-from noise2map_jax.networks.ddpmcd import DDPMCDHead
-from noise2map_jax.networks.torch_names import from_torch
+from noise2map_jax.evaluation.features import features
+from noise2map_jax.network.unet import UNet
+from noise2map_jax.networks.ddpmcd import DDPMCD
+from noise2map_jax.networks.ddpmcd_head import DDPMCDHead
+from noise2map_jax.networks.training import Training
+
+CONFIG = type(UNET)(**{**vars(UNET), "in_channels": 3, "out_channels": 3})
+NETWORK = DDPMCD(2, CONFIG, timesteps=(5, 40), alphas_cumprod=(0.9, 0.4))
+PAIR = jax.random.normal(jax.random.key(1), (2, 16, 16, 6))
+TRAINING = Training(jax.random.split(jax.random.key(2), 2))
 
 
-def arrays(*scales):
-    """Features of one date: for every scale the shapes of its timesteps."""
-    return [[jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes] for shapes in scales]
+@pytest.fixture(scope="module")
+def variables():
+    return jax.jit(NETWORK.init)(jax.random.key(0), PAIR)
 
 
-def shapes(head, pre, post=None):
-    return jax.eval_shape(head.init, jax.random.key(0), pre, pre if post is None else post)
+def test_features_are_the_last_of_each_resolution_of_the_decoder(variables):
+    """Put together by hand from the layers' names, with the noise of prediction."""
+    params = variables["params"]
+    layers = ("up_blocks_0/resnets_1", "up_blocks_1/resnets_1")
+    scales = [[], []]
+    for number, (t, alpha) in enumerate(((5, 0.9), (40, 0.4))):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), number), 2)
+        dates = []
+        for date in (0, 1):
+            x = PAIR[..., 3 * date : 3 * date + 3]
+            eps = jax.random.normal(keys[date], (16, 16, 3))[None]
+            x_t = np.sqrt(alpha) * x + np.sqrt(1 - alpha) * eps
+            found = features(
+                UNet(CONFIG), params["unet"], x_t, jnp.full(2, t), layers, pooled=False
+            )
+            dates.append([found[layer] for layer in layers])
+        for scale in (0, 1):
+            scales[scale].append([dates[0][scale], dates[1][scale]])
+    pre, post = ([[t[date] for t in scale] for scale in scales] for date in (0, 1))
+    expected = DDPMCDHead(2).apply({"params": params["head"]}, pre, post)
+    found = jax.jit(NETWORK.apply)(variables, PAIR)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.usefixtures("highest_precision")
-def test_output_is_that_of_the_published_code():
-    golden = golden_networks.Golden("ddpmcd_head")
-    scales, timesteps = golden.config["scales"], golden.config["timesteps"]
-    assert scales == sorted(scales, reverse=True)  # deep to fine
-    pre, post = (
-        [[golden[f"{date}_t{t}_scale{scale}"] for t in timesteps] for scale in scales]
-        for date in ("pre", "post")
+def test_no_gradient_reaches_the_denoiser(variables):
+    def loss(variables):
+        return jnp.square(NETWORK.apply(variables, PAIR, TRAINING)).mean()
+
+    gradient = jax.jit(jax.grad(loss))(variables)["params"]
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient["unet"]))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(gradient["head"]))
+
+
+def test_noise_follows_the_row_in_training_and_is_the_same_in_prediction(variables):
+    apply = jax.jit(NETWORK.apply)
+    both = apply(variables, PAIR, TRAINING)
+    alone = apply(variables, PAIR[1:], Training(TRAINING.row_keys[1:]))
+    np.testing.assert_allclose(both[1:], alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        apply(variables, PAIR)[1:], apply(variables, PAIR[1:]), rtol=1e-4, atol=1e-5
     )
-    head = DDPMCDHead(2)
-    variables = from_torch(golden.tensors, shapes(head, pre))
-
-    @jax.jit
-    def predict(variables):
-        def loss(variables):
-            y = head.apply(variables, pre, post)
-            return jnp.square(y).mean(), y
-
-        return jax.grad(loss, has_aux=True)(variables)
-
-    gradient, y = predict(variables)
-    np.testing.assert_allclose(y, golden["y"], rtol=0, atol=1e-4)
-    for name, leaves in gradient["params"].items():
-        for leaf in jax.tree.leaves(leaves):
-            assert np.isfinite(leaf).all()
-            assert bool(np.any(leaf)) == (name != "decoder_4")  # the finest scale's is dropped
-
-
-def test_the_published_head_has_its_number_of_parameters():
-    widths = (1024, 1024, 512, 256, 128)
-    features = arrays(*([(1, 2**n, 2**n, width)] * 3 for n, width in enumerate(widths)))
-    variables = shapes(DDPMCDHead(2), features)
-    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 46_405_126
-
-
-def test_one_timestep_needs_no_mixing_and_logits_have_the_finest_size():
-    features = arrays([(2, 4, 6, 8)], [(2, 8, 12, 6)], [(2, 16, 24, 4)])
-    head = DDPMCDHead(3)
-    y, variables = jax.eval_shape(head.init_with_output, jax.random.key(0), features, features)
-    assert y.shape == (2, 16, 24, 3)
-    assert set(variables["params"]["decoder_2"]) == {"block_2"}
-    half = head.clone(dtype=jnp.bfloat16)
-    y = jax.eval_shape(half.apply, variables, features, features)
-    assert y.dtype == jnp.float32
-
-
-def test_features_that_do_not_fit_are_refused():
-    deep, fine = [(2, 4, 4, 8)], [(2, 8, 8, 4)]
-    head = DDPMCDHead(2)
-    with pytest.raises(UserError, match="1 scale; expected 2 or more"):
-        shapes(head, arrays(deep))
-    with pytest.raises(UserError, match="4 x 4 after one of 8 x 8; expected 16 x 16: deep to fine"):
-        shapes(head, arrays(fine, deep))
-    with pytest.raises(UserError, match="expected equal shapes"):
-        shapes(head, arrays(deep, fine), arrays(deep, [(2, 8, 8, 6)]))
+    same = jnp.concatenate([PAIR[:1], PAIR[:1]])
+    assert not np.allclose(*apply(variables, same, TRAINING))
+    np.testing.assert_allclose(*apply(variables, same), rtol=1e-4, atol=1e-5)
