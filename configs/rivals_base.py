@@ -60,6 +60,16 @@ THIN: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def options(name: str) -> str:
+    """Return the thin shape of a network, as the field `model.options`."""
+    return json.dumps(THIN[name], separators=(",", ":"))
+
+
+def pretrained(name: str) -> tuple[str, ...]:
+    """Return the fields that start a network from its denoiser; see `rivals_pretrain.py`."""
+    return (f"init_from=runs/denoiser_{name}",)
+
+
 def variant(name: str, *fields: str, thin: bool, title: str = "") -> str:
     """Write a variant of a study whose network is a rival.
 
@@ -70,6 +80,5 @@ def variant(name: str, *fields: str, thin: bool, title: str = "") -> str:
         title: name of the variant; "" = that of the network.
     """
     if thin:
-        options = json.dumps(THIN[name], separators=(",", ":"))
-        fields = (f"model.options={options}", *fields)
+        fields = (f"model.options={options(name)}", *fields)
     return f"{title or name}: {' '.join((f'model.name={name}', *fields))}"

@@ -10,17 +10,31 @@ The other datasets are the paper's, with networks of the published sizes.
 
 from ml_collections import ConfigDict
 
-from noise2map_jax.configs import cd_levir, cd_spacenet7, cd_whu, cd_xview2, default, rivals_base
+from noise2map_jax.configs import (
+    cd_levir,
+    cd_spacenet7,
+    cd_whu,
+    cd_xview2,
+    default,
+    rivals_base,
+    rivals_pretrain,
+)
 from noise2map_jax.errors import UserError
 
 RIVALS = ("fc_ef", "fc_siam_conc", "fc_siam_diff", "bit", "changeformer", "elgcnet")
 PUBLISHED = {"spacenet7": cd_spacenet7, "whu": cd_whu, "xview2": cd_xview2}
 
 
-def get_config(data: str = "levir") -> ConfigDict:
-    """Return the study on a dataset: `levir`, `spacenet7`, `whu` or `xview2`."""
+def get_config(argument: str = "levir") -> ConfigDict:
+    """Return the study on a dataset: `levir`, `spacenet7`, `whu` or `xview2`.
+
+    `levir,denoising` adds the networks that start from their denoisers.
+    """
+    data, _, pretraining = argument.partition(",")
     if data not in ("levir", *PUBLISHED):
         raise UserError(f"no study of {data!r}; expected one of {', '.join(('levir', *PUBLISHED))}")
+    if pretraining not in ("", "denoising") or (pretraining and data != "levir"):
+        raise UserError(f"no study of {argument!r}; expected pretraining as levir,denoising")
     thin = data == "levir"
     config = cd_levir.get_config() if thin else PUBLISHED[data].get_config()
     config.init_from = ""
@@ -34,6 +48,18 @@ def get_config(data: str = "levir") -> ConfigDict:
         *(rivals_base.variant(name, thin=thin) for name in RIVALS),
         rivals_base.variant("fc_ef", "model.noised_input=True", thin=thin, title="fc_ef noised"),
     )
+    if pretraining:
+        over = "model.unet.in_channels=3 model.unet.out_channels=3"
+        frozen = "train.backbone_learning_rate_factor=0.0"
+        variants += (
+            *(
+                rivals_base.variant(
+                    name, *rivals_base.pretrained(source), thin=True, title=f"{name} denoised"
+                )
+                for name, source in rivals_pretrain.SOURCES.items()
+            ),
+            f"ddpmcd: model.name=ddpmcd {over} {frozen} init_from=runs/denoiser_ddpmcd",
+        )
     config = default.study(config, variants)
     config.study.seeds = (0, 1, 2, 3, 4)
     config.study.tune = ("train.learning_rate=" + ("1e-3|3e-3|1e-2" if thin else "3e-5|1e-4|3e-4"),)

@@ -25,12 +25,18 @@ RIVALS = ("unet", "unetplusplus", "deeplabv3plus", "upernet", "segformer", "dpt"
 PUBLISHED = {"spacenet7": ss_spacenet7, "whu": ss_whu, "xview2": ss_xview2}
 
 
-def get_config(data: str = "buildings") -> ConfigDict:
-    """Return the study on a dataset: `buildings`, `spacenet7`, `whu` or `xview2`."""
+def get_config(argument: str = "buildings") -> ConfigDict:
+    """Return the study on a dataset: `buildings`, `spacenet7`, `whu` or `xview2`.
+
+    `buildings,denoising` adds the networks that start from their denoisers.
+    """
+    data, _, pretraining = argument.partition(",")
     if data not in ("buildings", *PUBLISHED):
         raise UserError(
             f"no study of {data!r}; expected one of {', '.join(('buildings', *PUBLISHED))}"
         )
+    if pretraining not in ("", "denoising") or (pretraining and data != "buildings"):
+        raise UserError(f"no study of {argument!r}; expected pretraining as buildings,denoising")
     thin = data == "buildings"
     config = ss_buildings.get_config() if thin else PUBLISHED[data].get_config()
     config.init_from = ""
@@ -40,6 +46,16 @@ def get_config(data: str = "buildings") -> ConfigDict:
         *(rivals_base.variant(name, thin=thin) for name in RIVALS),
         rivals_base.variant("unet", "model.noised_input=True", thin=thin, title="unet noised"),
     )
+    if pretraining:
+        variants += (
+            f"noise2map denoised: {' '.join(rivals_base.pretrained('noise2map'))}",
+            *(
+                rivals_base.variant(
+                    name, *rivals_base.pretrained(name), thin=True, title=f"{name} denoised"
+                )
+                for name in RIVALS
+            ),
+        )
     config = default.study(config, variants)
     config.study.seeds = (0, 1, 2, 3, 4)
     config.study.tune = ("train.learning_rate=" + ("1e-3|3e-3|1e-2" if thin else "3e-5|1e-4|3e-4"),)
