@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.networks.phases import transposed_convolution
+
 
 class ConvTranspose(nn.Module):
     """The transpose of a strided convolution, as PyTorch's `ConvTranspose2d`.
@@ -38,14 +40,8 @@ class ConvTranspose(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("transposed_kernel", _uniform, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        before = self.size - 1 - self.padding
-        y = jax.lax.conv_general_dilated(
-            x,
-            kernel[::-1, ::-1].astype(x.dtype),
-            window_strides=(1, 1),
-            padding=[(before, before + self.output_padding)] * 2,
-            lhs_dilation=(self.stride, self.stride),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        y = transposed_convolution(
+            x, kernel.astype(x.dtype), self.stride, self.padding, self.output_padding
         )
         return y + bias.astype(x.dtype).reshape(1, 1, 1, -1)
 
