@@ -3,6 +3,7 @@
 import argparse
 
 from benchmarks import (
+    averaged_statistics,
     data_prep,
     exported,
     family_error,
@@ -16,6 +17,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = {
+    "averaged_statistics": averaged_statistics,
     "network": network,
     "exported": exported,
     "training": training,
