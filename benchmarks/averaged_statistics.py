@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [_of_run(pathlib.Path(w), arguments.num_batches) for w in arguments.workdirs]
     result = {
         "machine": machine.describe(),
-        "command": f"python -m benchmarks averaged_statistics --num_batches={arguments.num_batches}",
+        "command": "python -m benchmarks averaged_statistics",
+        "num_batches": arguments.num_batches,
         "runs": rows,
     }
     machine.report(result, arguments.output)
