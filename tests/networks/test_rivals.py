@@ -46,7 +46,7 @@ def test_every_thin_rival_can_be_trained(name):
 
 def test_every_rival_has_a_thin_shape_or_is_like_one_that_has():
     assert set(RIVALS) - set(rivals_base.THIN) == {
-        *("deeplabv3", "fc_ef_original", "fc_siam_conc_original", "fc_siam_diff_original")
+        *("deeplabv3", "ddpmcd", "fc_ef_original", "fc_siam_conc_original", "fc_siam_diff_original")
     }
 
 
