@@ -30,7 +30,7 @@ THIN: Mapping[str, Mapping[str, Any]] = {
     "upernet": {"encoder": RESNET, "decoder_channels": 64},
     "segformer": {"encoder": MIT, "decoder_channels": 64},
     "dpt": {
-        "encoder": {"model": {"embed_dim": 96, "depth": 4, "num_heads": 3}},
+        "encoder": {"model": {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}},
         "intermediate_channels": [24, 48, 64, 64],
         "fusion_channels": 32,
     },
