@@ -13,6 +13,7 @@ from noise2map_jax.weights import hub
 from noise2map_jax.weights.config_file import read_json
 from noise2map_jax.weights.export import RUN_FILE, load_export
 
+OTHER_EXPORTS = ("model.stablehlo", "model.onnx")  # of python -m noise2map_jax.export
 FOUND = ("threshold", "scores_val", "scores_test")  # files of --mode=eval in a run's report
 
 
@@ -36,6 +37,11 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
         step = read_json(folder / RUN_FILE).get("step")
         params = sharding.replicate(params, mesh)
     else:
+        if held := [file for file in OTHER_EXPORTS if (folder / file).is_file()]:
+            raise UserError(
+                f"{name!r} holds {held[0]}, a network for other programs: give the run itself, or"
+                " a folder that python -m noise2map_jax.weights export wrote"
+            )
         if name.startswith(hub.PREFIX):
             raise UserError(
                 f"{name} is a backbone alone: it has no {RUN_FILE}, so it predicts no maps; it"
