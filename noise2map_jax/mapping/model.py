@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_process, create_task
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
@@ -56,6 +57,12 @@ class Model:
     def image_keys(self) -> tuple[str, ...]:
         """Names of the images that a map is made of: `image`, or `pre` and `post`."""
         return create_task(self.config).image_keys
+
+    @property
+    def band_choice(self) -> BandChoice:
+        """Which bands of an image the network reads: those of its dataset."""
+        data = self.config.data
+        return BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
 
     def predict(self, image: Any, post: Any = None, **options: Any) -> Maps:
         """Map an image or a pair; see `arrays.predict`."""
