@@ -14,6 +14,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import logging
 
 from data_prep.imagery import band_options
@@ -26,12 +27,14 @@ from noise2map_jax.mapping.pair import REGISTER
 from noise2map_jax.mapping.parts import parse_part
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
 from noise2map_jax.mapping.scene_list import SceneFiles, scene_list
-from noise2map_jax.mapping.scene_map import MapFiles, band_choice, map_scene
+from noise2map_jax.mapping.scene_map import MapFiles, check_outputs, map_scene
 from noise2map_jax.polygons import polygon_options
 from noise2map_jax.polygons.polygon_file import check_output
 from noise2map_jax.polygons.polygon_options import PolygonOptions
-from noise2map_jax.polygons.polygonization import write_polygons
+from noise2map_jax.polygons.polygonization import check_place, write_polygons
 from noise2map_jax.previews.preview import check_preview, write_preview
+
+_FULL = "RESOURCE_EXHAUSTED"  # what XLA says where memory is too small
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -44,7 +47,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--workdir", required=True, help="work folder of a finished run, an export of it, or hf:..."
+        "--workdir",
+        required=True,
+        help="work folder of a finished run, weights exported of it, or hf:...",
     )
     parser.add_argument(
         "--image",
@@ -171,12 +176,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         outlines = polygon_options.options(arguments)
         part, options = parse_part(arguments.part), _options(arguments)
+        _check_effects(arguments)
         scenes = scene_list(SceneFiles(images, maps, arguments.polygons, arguments.preview))
         for scene in scenes:
-            if scene.polygons:
-                check_output(scene.polygons, (*scene.images, scene.maps.classes))
-            if scene.preview:
-                check_preview(scene.preview, [*scene.images, scene.maps.classes])
+            _check(scene)
         model = load(arguments.workdir, task=arguments.task)
         choice = band_options.choice(arguments) if band_options.options(arguments) else None
         mapped = functools.partial(
@@ -195,14 +198,45 @@ def main(argv: list[str] | None = None) -> int:
                     scene.maps.classes,
                     scene.images,
                     scene.preview,
-                    choice=choice or band_choice(model),
+                    choice=choice or model.band_choice,
                     register=arguments.register,
                 )
                 print(f"preview: {scene.preview}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and _FULL not in str(error):
+            raise
+        print(
+            "error: the memory is too small for the tiles that are predicted at once: choose a"
+            " smaller --batch_size or --tile_size",
+            file=sys.stderr,
+        )
+        return 2
     return 0
+
+
+def _check_effects(arguments: argparse.Namespace) -> None:
+    """Refuse options that would have no effect."""
+    if arguments.every_class and not arguments.probability:
+        raise UserError("--every_class is about a probability: add --probability=OUT.tif")
+    is_default = arguments.probability_type == PROBABILITY_TYPES[0]
+    if not is_default and not (arguments.probability or arguments.uncertainty):
+        raise UserError("--probability_type is about a probability: add --probability=OUT.tif")
+    if (arguments.strict or arguments.register) and not arguments.post:
+        raise UserError("--strict and --register are about pairs: name the later image by --post")
+
+
+def _check(scene: SceneFiles) -> None:
+    """Check that a scene is there and that its files can be written, before any is mapped."""
+    check_outputs(scene.images, scene.maps)
+    others = [*scene.images, *scene.maps.paths]
+    if scene.polygons:
+        check_output(scene.polygons, tuple(others))
+        check_place(scene.polygons, scene.images[0])
+    if scene.preview:
+        check_preview(scene.preview, others)
 
 
 def _map(
@@ -217,13 +251,15 @@ def _map(
         print(f"part {part} of {maps.classes} is done; the last one to end joins them")
         return False
     print(f"map: {maps.classes}")
-    if scene.polygons:
-        summary = write_polygons(
-            maps.classes, scene.polygons, probability=probability, options=outlines
-        )
-        print(f"polygons: {scene.polygons}: {summary}")
-    if maps.foreground:
-        pathlib.Path(maps.foreground).unlink()
+    try:
+        if scene.polygons:
+            summary = write_polygons(
+                maps.classes, scene.polygons, probability=probability, options=outlines
+            )
+            print(f"polygons: {scene.polygons}: {summary}")
+    finally:
+        if maps.foreground:
+            pathlib.Path(maps.foreground).unlink()
     return True
 
 

@@ -39,6 +39,12 @@ class BandChoice:
                 f"is {dtype}, whose values are 0 to {greatest}, but --nodata={self.nodata} is given"
             )
 
+    def in_words(self) -> str:
+        """Say which bands are read."""
+        bands = ", ".join(map(str, self.bands)) or "all"
+        nodata = "as declared" if self.nodata is None else str(self.nodata)
+        return f"{bands}; alpha {self.alpha}; nodata {nodata}"
+
     def of(self, num_bands: int, flagged: int | None) -> tuple[list[int], int | None]:
         """Return the indices of the bands to read, from 0, and that of alpha or None.
 

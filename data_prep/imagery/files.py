@@ -36,6 +36,7 @@ _GDAL_MAGIC = {
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
     b"<VRTDataset": "VRT",
 }
+_HEAD = 32  # Bytes at the beginning of a file that decide its kind.
 _ORIENTATION = 0x0112
 
 Parameters = ParamSpec("Parameters")
@@ -72,6 +73,16 @@ def is_raster(path: Path) -> bool:
 def is_tiff(path: Path) -> bool:
     """Return whether the first bytes of a file are those of a TIFF."""
     return _head(path).startswith(_TIFF_MAGIC)
+
+
+def names_other_files(path: Path) -> bool:
+    """Return whether an image is made of other files, anywhere, that it names: a VRT.
+
+    One that a stranger sends must not be opened: it would show the files of this machine. An empty
+    file is none.
+    """
+    with path.open("rb") as file:
+        return _kind(file.read(_HEAD)) == "VRT"
 
 
 def png_bit_depth(path: Path) -> int | None:
@@ -181,7 +192,10 @@ def _level(overview: int | None) -> dict[str, int]:
 
 
 def _driver(path: Path) -> str | None:
-    head = _head(path)
+    return _kind(_head(path))
+
+
+def _kind(head: bytes) -> str | None:
     if head.startswith(_TIFF_MAGIC):
         return "GTiff"
     return next((driver for magic, driver in _GDAL_MAGIC.items() if head.startswith(magic)), None)
@@ -189,7 +203,7 @@ def _driver(path: Path) -> str | None:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(32)
+        head = file.read(_HEAD)
     if not head:
         raise ReadError("is empty")
     return head

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from noise2map_jax import strict_json
 from noise2map_jax.exports.loaded import FORMAT, METADATA, PROGRAM
 from noise2map_jax.exports.prediction import POSITION, TilePrediction
+from noise2map_jax.weights.export import portable
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FILES = (PROGRAM, METADATA)
@@ -46,6 +47,7 @@ def stablehlo_files(prediction: TilePrediction, about: dict) -> dict[str, bytes]
         },
         "platforms": list(PLATFORMS),
         "jax": jax.__version__,
+        "config": portable(prediction.config),  # `noise2map_jax.load` maps scenes with it
         "sha256": hashlib.sha256(program).hexdigest(),
     }
     return {PROGRAM: program, METADATA: f"{strict_json.dumps(content, indent=2)}\n".encode()}

@@ -52,7 +52,8 @@ def predict(
         model: the network.
         image: [H, W, C] uint8 or uint16 as stored, unscaled: the type and bands of training. Or an
             `xarray.DataArray` as `rioxarray.open_rasterio` gives it, masked or not, of which the
-            bands of training are taken by their numbers (extra `gis`). For a pair: the earlier one.
+            bands of training are taken by their numbers (extra `gis`). Pixels that NumPy's masked
+            arrays mask in all bands hold no data. For a pair: the earlier one.
         post: for a pair: the later one, on the same grid.
         valid: [H, W] bool, False for pixels without data. Beside it, pixels hold none that an
             xarray's file declares so, or whose value is the `nodata` that the run's dataset was
@@ -100,6 +101,8 @@ def _as_stored(model: Model, array: Any, name: str) -> tuple[np.ndarray, np.ndar
     else:
         pixels = np.asarray(array)
         valid = np.ones(pixels.shape[:2], bool)
+        if np.ma.isMaskedArray(array) and pixels.ndim == 3:
+            valid = np.logical_not(np.ma.getmaskarray(array).all(axis=-1))
     if pixels.ndim != 3 or 0 in pixels.shape:
         raise UserError(f"{name} has the shape {pixels.shape}; expected [rows, columns, bands]")
     num_bands = pixels.shape[-1]

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_process, create_task
+from noise2map_jax.exports.loaded import LoadedModel
+from noise2map_jax.mapping.exported_predictor import ExportedPredictor
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
 from noise2map_jax.mapping.predictor import Predictor
 from noise2map_jax.method.noise import noise_draws
@@ -33,6 +36,7 @@ class Model:
         step: the step that the parameters were saved at; None if the source does not say.
         found: what `--mode=eval` wrote of this task: content of its JSON files by name, without
             suffix.
+        program: what predicts in place of the network, for an export of `--format=stablehlo`.
     """
 
     source: str
@@ -42,6 +46,7 @@ class Model:
     mesh: Mesh
     step: int | None
     found: dict[str, dict[str, Any]]
+    program: LoadedModel | None = None
     _predictors: dict[Any, Predictor] = dataclasses.field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +62,12 @@ class Model:
     def image_keys(self) -> tuple[str, ...]:
         """Names of the images that a map is made of: `image`, or `pre` and `post`."""
         return create_task(self.config).image_keys
+
+    @property
+    def band_choice(self) -> BandChoice:
+        """Which bands of an image the network reads: those of its dataset."""
+        data = self.config.data
+        return BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
 
     def predict(self, image: Any, post: Any = None, **options: Any) -> Maps:
         """Map an image or a pair; see `arrays.predict`."""
@@ -95,12 +106,14 @@ class Model:
             config.noise.inference_timesteps = options.timesteps
         return config
 
-    def predictor(self, options: PredictionOptions) -> Predictor:
+    def predictor(self, options: PredictionOptions) -> Predictor | ExportedPredictor:
         """Return the network for some options; it is made once.
 
         Raises:
-            UserError: a timestep does not exist.
+            UserError: a timestep does not exist, or an export cannot do what is asked for.
         """
+        if self.program:
+            return ExportedPredictor(self.program, options)
         sample_size = options.sample_size(self.config)
         key = options.timesteps, options.symmetries, sample_size
         if key not in self._predictors:
@@ -119,6 +132,8 @@ class Model:
         Raises:
             UserError: it gets one.
         """
+        if self.program:
+            raise UserError("an export of --format=stablehlo gives no uncertainty; use the run")
         config = self.predicting(options)
         num_timesteps = len(config.noise.inference_timesteps)
         draws = noise_draws(create_process(config), config.eval.num_noise_draws)

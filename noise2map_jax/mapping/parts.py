@@ -6,6 +6,8 @@ The processes need nothing but a folder that all of them see. Part i of n of a m
 
 import contextlib
 import dataclasses
+import hashlib
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -20,6 +22,8 @@ from noise2map_jax.mapping import map_file
 from noise2map_jax.mapping.layers import Layer
 
 ROWS_AT_ONCE = 256
+FINGERPRINT = "images_sha256"  # tag of a part
+_BYTES = 2**16  # of an image's beginning and end that are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Part:
     number: int = 1
 
     def __post_init__(self) -> None:
+        if self.number < 1:
+            raise UserError(f"part is {self.index + 1}/{self.number}; expected one of 1 or more")
         if not 0 <= self.index < self.number:
             raise UserError(
                 f"part is {self.index + 1}/{self.number}; expected 1/{self.number} to"
@@ -67,8 +73,26 @@ def is_done(layers: Mapping[str, Layer], tags: Mapping[str, str], part: Part) ->
     files = [part.path(path) for path in layers]
     if not all(file.is_file() for file in files):
         return False
-    _check(files, tags)
+    for file, layer in zip(files, layers.values(), strict=True):
+        _check([file], layer, tags)
     return True
+
+
+def fingerprint(images: list[str]) -> dict[str, str]:
+    """Return the tag by which parts that were made of other images are known.
+
+    It is of the size, the beginning and the end of each file: names and times may differ from one
+    process to another, and whole scenes take long to read.
+    """
+    digest = hashlib.sha256()
+    for image in images:
+        size = os.path.getsize(image)
+        digest.update(f"{size};".encode())
+        with open(image, "rb") as file:
+            digest.update(file.read(_BYTES))
+            file.seek(max(size - _BYTES, 0))
+            digest.update(file.read(_BYTES))
+    return {FINGERPRINT: digest.hexdigest()}
 
 
 @contextlib.contextmanager
@@ -93,7 +117,13 @@ def create_part(
     writing.replace(target)
 
 
-def join(layers: Mapping[str, Layer], grid: Grid, tags: Mapping[str, str], number: int) -> bool:
+def join(
+    layers: Mapping[str, Layer],
+    grid: Grid,
+    tags: Mapping[str, str],
+    number: int,
+    images: list[str],
+) -> bool:
     """Make the maps of their parts, if all parts are there.
 
     Of several processes that find all parts at once, one joins them: the one that succeeds in
@@ -104,6 +134,7 @@ def join(layers: Mapping[str, Layer], grid: Grid, tags: Mapping[str, str], numbe
         grid: grid of the maps.
         tags: what else to say of them.
         number: how many parts there are.
+        images: the images of the scene.
 
     Returns:
         Whether this process made the maps.
@@ -111,8 +142,8 @@ def join(layers: Mapping[str, Layer], grid: Grid, tags: Mapping[str, str], numbe
     files = {path: [Part(i, number).path(path) for i in range(number)] for path in layers}
     if not all(file.is_file() for parts in files.values() for file in parts):
         return False
-    for path in layers:
-        _check(files[path], tags)
+    for path, layer in layers.items():
+        _check(files[path], layer, dict(tags) | fingerprint(images))
     claimed = [parts[0].with_name(parts[0].name + ".part") for parts in files.values()]
     try:
         for parts, claim in zip(files.values(), claimed, strict=True):
@@ -129,13 +160,19 @@ def join(layers: Mapping[str, Layer], grid: Grid, tags: Mapping[str, str], numbe
     return True
 
 
-def _check(files: list[pathlib.Path], tags: Mapping[str, str]) -> None:
+def _check(files: list[pathlib.Path], layer: Layer, tags: Mapping[str, str]) -> None:
     for file in files:
         try:
             with rasterio.open(file) as part:
-                found = part.tags()
+                found, bands, kind = part.tags(), part.descriptions, part.dtypes[0]
         except RasterioError as error:
             raise UserError(f"{str(file)!r} is damaged ({error}); remove it") from None
+        found |= {"type": kind, "layers": ", ".join(map(str, bands))}
+        tags = dict(tags) | {"type": layer.dtype, "layers": ", ".join(layer.band_names)}
+        if found.get(FINGERPRINT) != tags[FINGERPRINT]:
+            raise UserError(
+                f"{str(file)!r} was made of other images; remove it, or choose another output"
+            )
         other = next((name for name, value in tags.items() if found.get(name) != value), None)
         if other:
             raise UserError(

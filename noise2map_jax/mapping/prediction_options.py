@@ -1,7 +1,11 @@
 """How a scene is predicted: tiles, timesteps, symmetries, threshold."""
 
 import dataclasses
+import math
+import operator
+from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
@@ -37,13 +41,15 @@ class PredictionOptions:
     threshold: float | str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("tile_size", "margin", "overlap", "batch_size"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        object.__setattr__(self, "timesteps", _timesteps(self.timesteps))
         if self.batch_size < 0:
             raise UserError(f"batch_size is {self.batch_size}; expected 1 or more, or 0 to choose")
-        threshold = self.threshold
-        if isinstance(threshold, str) and threshold != BEST:
-            raise UserError(f"threshold is {threshold!r}; expected a number from 0 to 1, or best")
-        if isinstance(threshold, float | int) and not 0 < threshold < 1:
-            raise UserError(f"threshold is {threshold}; expected more than 0 and less than 1")
+        if self.overlap < -1:
+            raise UserError(f"overlap is {self.overlap}; expected 0 or more, or -1 to choose")
+        if self.threshold not in (None, BEST):
+            object.__setattr__(self, "threshold", _probability(self.threshold))
 
     def side(self, config: ConfigDict) -> int:
         """Return the side of a tile in pixels."""
@@ -87,6 +93,27 @@ class PredictionOptions:
         size = self.side(config)
         number = self.batch_size or max(8 * _trained(config) ** 2 // size**2, 1)
         return -(-number // num_devices) * num_devices
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} is {value!r}; expected a whole number") from None
+
+
+def _timesteps(value: Any) -> tuple[int, ...]:
+    return tuple(_whole("timesteps", t) for t in np.atleast_1d(np.asarray(value, object)))
+
+
+def _probability(value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < 1:
+        raise UserError(f"threshold is {value!r}; expected more than 0 and less than 1, or best")
+    return number
 
 
 def _trained(config: ConfigDict) -> int:

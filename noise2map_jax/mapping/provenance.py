@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax import __version__
 from noise2map_jax.experiment.components import create_process
 from noise2map_jax.experiment.config_fields import digest
@@ -11,8 +12,15 @@ from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 
 
-def provenance(model: Model, options: PredictionOptions) -> dict[str, str]:
+def provenance(
+    model: Model, options: PredictionOptions, choice: BandChoice | None = None
+) -> dict[str, str]:
     """Return what made a map: software, run, step, digest of the config, options and scores.
+
+    Args:
+        model: the network.
+        options: how it predicts.
+        choice: which bands of the images are read; None: those of the run's dataset.
 
     Raises:
         UserError: the options do not fit the network.
@@ -25,6 +33,7 @@ def provenance(model: Model, options: PredictionOptions) -> dict[str, str]:
         "step": "unknown" if model.step is None else str(model.step),
         "config_sha256": digest(model.config),
         "task": model.config.task,
+        "bands": (choice or model.band_choice).in_words(),
         "inference_timesteps": ", ".join(map(str, timesteps)),
         "symmetries": "8" if options.symmetries else "1",
         "tile_size": str(tiling.tile_size),

@@ -5,9 +5,10 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from data_prep.imagery import image_file
+from data_prep.imagery import files, image_file
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.image_file import ImageFile
@@ -28,8 +29,7 @@ def open_image(
     Raises:
         UserError: the image does not exist or cannot be opened.
     """
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"no image {path!r}")
+    check_there(path)
     with contextlib.ExitStack() as stack:
         try:
             image = stack.enter_context(
@@ -40,6 +40,33 @@ def open_image(
         except ReadError as error:
             raise UserError(f"image {path!r} {error}") from None
         yield image
+
+
+def check_there(path: str) -> None:
+    """Check that an image exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"no image {path!r}")
+
+
+def files_of(path: str) -> list[str]:
+    """Return an image's file and those that it is made of, as a VRT is.
+
+    Raises:
+        UserError: the image does not exist.
+    """
+    check_there(path)
+    place = pathlib.Path(path)
+    if not files.names_other_files(place):
+        return [path]
+    try:
+        with files.opened_raster(place, by_windows=True) as source:
+            return [path, *source.files]
+    except (ReadError, RasterioError):
+        return [path]  # what is wrong is said when it is opened to be mapped
 
 
 def check_images(images: list[ImageFile], num_bands: int, dtype: str) -> None:

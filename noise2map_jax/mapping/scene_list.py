@@ -8,6 +8,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.scene_map import MapFiles
 
 LIST_SUFFIX = ".txt"
+FILES = (*SUFFIXES, ".gpkg", ".geojson", ".parquet")  # suffixes that no folder has by intention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _of(scenes: SceneFiles, images: tuple[pathlib.Path, ...]) -> SceneFiles:
         place = pathlib.Path(path)
         if place.stem == "*":
             place, suffix = place.parent, place.suffix
-        elif place.suffix or place.is_file():
+        elif place.is_file() or (place.suffix.lower() in FILES and not place.is_dir()):
             raise UserError(
                 f"{scenes.images[0]!r} holds many images, so an output must be a folder or"
                 f" FOLDER/*{place.suffix}, not {path!r}"

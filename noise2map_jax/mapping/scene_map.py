@@ -33,6 +33,7 @@ from noise2map_jax.progress import progress_bar
 
 PANEL_WIDTH = 4096  # pixels that are predicted side by side; the next ones after the last row
 WHOLE = Part()
+SUFFIXES = (".tif", ".tiff")
 STRIPS_BEHIND = 4  # strips that wait to be written
 
 
@@ -56,6 +57,12 @@ class MapFiles:
     foreground: str = ""
     every_class: bool = False
     dtype: str = "float32"
+
+    @property
+    def paths(self) -> list[str]:
+        """The files, in the order of the attributes."""
+        files = (self.classes, self.probability, self.uncertainty, self.foreground)
+        return [path for path in files if path]
 
     def layers(self, classes: tuple[str, ...], threshold: float | None) -> dict[str, Layer]:
         """Return what each file shows, by path."""
@@ -110,13 +117,15 @@ def map_scene(
     options = options or PredictionOptions()
     check_number(model, paths)
     if len({pathlib.Path(path).resolve() for path in paths}) < len(paths):
-        raise UserError(f"{paths[0]!r} is given as both dates; see --post")
+        raise UserError(f"{paths[0]!r} is given as both dates; name another one as post")
     if files.uncertainty:
         model.check_uncertainty(options)
     shown = files.layers(model.classes, model.threshold(options))
     names = ", ".join(pathlib.Path(path).name for path in paths)
-    tags = provenance(model, options) | {"images": names}
-    map_file.check_targets(paths, list(shown))
+    tags = provenance(model, options, choice) | {"images": names}
+    if register:
+        tags["register"] = register
+    check_outputs(paths, files)
     with contextlib.ExitStack() as stack:
         images = open_images(model, paths, stack, choice, strict=strict, register=register)
         grid = images[0].grid
@@ -126,13 +135,14 @@ def map_scene(
             create = functools.partial(map_file.create_map, grid=grid, tags=tags)
             _write(model, images, options, regions, shown, create, progress)
             return True
-        if not parts.is_done(shown, tags, part):
+        of_part = tags | parts.fingerprint(paths)
+        if not parts.is_done(shown, of_part, part):
             rows = regions[0].rows if regions else (0, 0)
             create = functools.partial(
-                parts.create_part, grid=grid, tags=tags, rows=rows, part=part
+                parts.create_part, grid=grid, tags=of_part, rows=rows, part=part
             )
             _write(model, images, options, regions, shown, create, progress)
-        return parts.join(shown, grid, tags, part.number)
+        return parts.join(shown, grid, tags, part.number, paths)
 
 
 def _write(
@@ -160,6 +170,19 @@ def _write(
             progress(strip.valid.size)
 
 
+def check_outputs(images: list[str], files: MapFiles) -> None:
+    """Check that the maps of a scene can be written, before the work begins.
+
+    Raises:
+        UserError: an output is no GeoTIFF by its name, or see `map_file.check_targets`.
+    """
+    sources = [source for path in images for source in scene.files_of(path)]
+    map_file.check_targets(sources, files.paths)
+    for path in (files.classes, files.probability, files.uncertainty):
+        if path and pathlib.Path(path).suffix.lower() not in SUFFIXES:
+            raise UserError(f"a map is a GeoTIFF, but {path!r} is to be written; name it OUT.tif")
+
+
 def check_number(model: Model, given: list[str]) -> None:
     """Check that there are as many images as the network takes.
 
@@ -170,14 +193,8 @@ def check_number(model: Model, given: list[str]) -> None:
     if len(given) != len(keys):
         raise UserError(
             f"task {model.config.task!r} takes {len(keys)} image(s) ({', '.join(keys)}), but"
-            f" {len(given)} are given; see --post"
+            f" {len(given)} are given; the later image of a pair is named post"
         )
-
-
-def band_choice(model: Model) -> BandChoice:
-    """Return which bands of an image a network reads: those of its dataset."""
-    data = model.config.data
-    return BandChoice(data.bands, data.alpha, None if data.nodata < 0 else data.nodata)
 
 
 def open_images(
@@ -201,7 +218,7 @@ def open_images(
         strict: see `map_scene`.
         register: see `map_scene`.
     """
-    data, choice = model.config.data, choice or band_choice(model)
+    data, choice = model.config.data, choice or model.band_choice
     images = [stack.enter_context(scene.open_image(path, choice)) for path in paths]
     scene.check_images(images, data.num_bands, data.dtype)
     images, notes = pair.aligned(images, strict=strict, register=register)

@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.mapping.background import read_ahead
 from noise2map_jax.mapping.blending import Blend, Strip
+from noise2map_jax.mapping.exported_predictor import ExportedPredictor
 from noise2map_jax.mapping.predictor import Predictor
 from noise2map_jax.mapping.tile_reader import TileRow, tile_rows
 from noise2map_jax.mapping.tiling import Region, Tiling
@@ -29,7 +30,7 @@ class _Tile(NamedTuple):
 
 
 def predicted_strips(
-    predictor: Predictor,
+    predictor: Predictor | ExportedPredictor,
     images: list[ImageFile],
     tiling: Tiling,
     region: Region,

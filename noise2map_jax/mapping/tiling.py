@@ -34,6 +34,11 @@ class Tiling:
             raise UserError(
                 f"margin is {self.margin} and overlap {self.overlap}; expected 0 or more pixels"
             )
+        if self.used < 1:
+            raise UserError(
+                f"margin is {self.margin}: nothing of a tile of {self.tile_size} pixels is used;"
+                f" choose at most {(self.tile_size - 1) // 2}, or a larger tile_size"
+            )
         if 2 * self.overlap > self.used:
             raise UserError(
                 f"margin is {self.margin} and overlap {self.overlap}: of a tile of"

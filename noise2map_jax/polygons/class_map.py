@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -63,6 +64,8 @@ class ClassMap:
         nothing = indices == NO_DATA
         if self.grid.nodata is not None:
             nothing |= indices == self.grid.nodata
+        elif MaskFlags.per_dataset in self._source.mask_flag_enums[0]:
+            nothing |= self._source.read_masks(1, window=window) == 0
         indices[nothing] = 0
         largest, least = int(indices.max()), int(indices.min())
         if least < 0 or largest >= len(self.classes):
@@ -180,4 +183,6 @@ def _read(source: Any, path: str, window: Window) -> np.ndarray:
     try:
         return source.read(1, window=window)
     except RasterioError as error:
-        raise UserError(f"cannot read {path!r}: {error}") from None
+        # rasterio only points to the exception before, which has the reason.
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"cannot read {path!r}: {reason}") from None

@@ -20,6 +20,7 @@ _FAR = 0.1 * 8 * _RADIUS
 # and that no edge of a region one pixel wide is wrong by more than 1e-5 of its area.
 _WRONG = 1e-5 * 12 * _RADIUS
 _LONGEST = 256.0  # pixels, where control points or polynomials may bend lines in any way
+_POLE = 90 + 1e-9  # degrees; programs round
 _DECIMALS = 9  # of degrees, a tenth of a millimetre: no pixel is so small that its corners meet
 
 
@@ -70,14 +71,18 @@ class Ground:
             above N where rounding split a polygon at a point where it touched itself.
 
         Raises:
-            UserError: a corner lies where the CRS does not reach.
+            UserError: a corner lies where the CRS does not reach, or longitudes and latitudes
+                cannot hold a polygon.
         """
         if self._bends:
             polygons = shapely.segmentize(polygons, min(_LONGEST, (_FAR / self._pixel) ** 0.5))
         points, owner = shapely.get_coordinates(polygons, return_index=True)
         points = self._written(points)
-        if not np.isfinite(points).all():
-            column, row = shapely.get_coordinates(polygons)[~np.isfinite(points).all(axis=1)][0]
+        reached = np.isfinite(points).all(axis=1)
+        if self.crs and self.crs.is_geographic:
+            reached &= np.abs(points[:, 1]) <= _POLE
+        if not reached.all():
+            column, row = shapely.get_coordinates(polygons)[~reached][0]
             raise UserError(
                 f"the corner at column {column:.0f}, row {row:.0f} has no place in the CRS;"
                 " polygons cannot be written for this map"
@@ -85,8 +90,17 @@ class Ground:
         if self._wgs84:
             # Longitudes of one polygon go on beyond 180 degrees, and do not jump to -180.
             first = points[np.searchsorted(owner, owner), 0]
-            points[:, 0] += 360 * np.round((first - points[:, 0]) / 360)
-            points = points.round(_DECIMALS)
+            beside = points[:, 0] + 360 * np.round((first - points[:, 0]) / 360)
+            # A change of the CRS makes them jump; in the map's own degrees none should.
+            for longitudes in (beside,) if self._to_written else (beside, points[:, 0]):
+                jumps = (np.abs(np.diff(longitudes)) > 180) & (np.diff(owner) == 0)
+                if jumps.any():
+                    column, row = shapely.get_coordinates(polygons)[:-1][jumps][0]
+                    raise UserError(
+                        f"the polygon at column {column:.0f}, row {row:.0f} goes around a pole or"
+                        " around the Earth, which GeoJSON cannot hold: write .gpkg or .parquet"
+                    )
+            points = np.column_stack([beside, points[:, 1]]).round(_DECIMALS)
         return valid_parts(shapely.set_coordinates(polygons.copy(), points))
 
     def areas(self, placed: np.ndarray) -> np.ndarray:

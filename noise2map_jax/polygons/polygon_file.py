@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import pathlib
+import string
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,9 +146,8 @@ def write_features(path: str, layer: Layer, features: Iterator[Features]) -> Non
     batches = _kept(map(layer.batch, _gathered(features)), raised)
     try:
         _remove(part)
-        FORMATS[place.suffix.lower()](
-            part, place.stem, layer, pa.RecordBatchReader.from_batches(layer.schema, batches)
-        )
+        reader = pa.RecordBatchReader.from_batches(layer.schema, batches)
+        FORMATS[place.suffix.lower()](part, _layer_name(place), layer, reader)
         part.replace(place)
     except Exception as error:
         if raised:  # The libraries between show it as an error of their own.
@@ -260,6 +260,11 @@ def _kept(batches: Iterator[Any], raised: list[BaseException]) -> Iterator[Any]:
     except Exception as error:
         raised.append(error)
         raise
+
+
+def _layer_name(place: pathlib.Path) -> str:
+    """Return the name of the layer: that of the file without what GDAL refuses at the beginning."""
+    return place.stem.lstrip(string.punctuation + string.whitespace) or "polygons"
 
 
 def _part(place: pathlib.Path) -> pathlib.Path:

@@ -1,12 +1,16 @@
 """From a finished class map to a file of polygons. Memory does not grow with the map."""
 
 import collections
+import contextlib
+import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
+from data_prep.imagery.bands import ReadError
+from data_prep.imagery.files import read_grid
 from noise2map_jax.polygons.class_map import ClassMap, open_class_map
 from noise2map_jax.polygons.ground import Ground, valid_parts
 from noise2map_jax.polygons.polygon_file import (
@@ -97,6 +101,16 @@ def write_polygons(
         write_features(output, layer, features)
     summary.areas = {name: summary.areas[name] for name in source.classes if name in summary.areas}
     return summary
+
+
+def check_place(output: str, image: str) -> None:
+    """Check that polygons can have coordinates in a file, before the map of an image is made.
+
+    Raises:
+        UserError: the file holds longitudes and latitudes, and the image has none.
+    """
+    with contextlib.suppress(ReadError):  # said when the image is opened to be mapped
+        Ground(read_grid(pathlib.Path(image)), wgs84=holds_wgs84(output))
 
 
 def _features(

@@ -12,11 +12,13 @@ import jinja2
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.serving import pictures
@@ -69,6 +71,7 @@ class Service:
                 Route("/metrics", self._metrics),
             ],
             middleware=[Middleware(_SecurityHeaders)],
+            exception_handlers={HTTPException: _no_route},
             lifespan=self._lifespan,
         )
 
@@ -110,7 +113,8 @@ class Service:
             busy.headers["Retry-After"] = str(RETRY_AFTER)
             return busy
         except Stopped as stopped:
-            return self._error(name, 504, str(stopped))
+            gone = await request.is_disconnected()
+            return self._error(name, 499 if gone else 504, str(stopped))
         except UserError as error:  # paths of this machine are nobody's business
             source = self._mapper.model.source
             message = str(error).replace(f"{folder}/", "")
@@ -133,9 +137,9 @@ class Service:
         try:
             while not (await asyncio.wait({waiting}, timeout=_POLL))[0]:
                 if await request.is_disconnected():
-                    job.give_up()
+                    self._queue.give_up(job)
         except asyncio.CancelledError:
-            job.give_up()
+            self._queue.give_up(job)
             raise
         notes = waiting.result()
         self._results.keep(name)
@@ -178,11 +182,29 @@ class Service:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
-class _SecurityHeaders(BaseHTTPMiddleware):
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        response = await call_next(request)
-        response.headers.update(_HEADERS)
-        return response
+class _SecurityHeaders:
+    """Adds headers to every response; what comes from the client passes as it is.
+
+    Starlette's base class of middleware stands between a request and its client, so that the
+    request does not learn that the client has gone.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
 async def _static(request: Request) -> Response:

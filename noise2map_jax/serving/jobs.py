@@ -35,7 +35,7 @@ class Job:
         self.check()
 
     def give_up(self) -> None:
-        """Ask the job to stop; one that has not begun never does."""
+        """Ask the job to stop; see `JobQueue.give_up`."""
         self._given_up.set()
 
     def check(self, *_: Any) -> None:
@@ -57,12 +57,12 @@ class JobQueue:
         self._most_waiting, self._job_seconds = most_waiting, job_seconds
         self._thread = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
-        self._unfinished = 0
+        self._turns: dict[Job, Future[None]] = {}  # of the jobs that are not finished
 
     @property
     def waiting(self) -> int:
         """Jobs that have not begun."""
-        return max(self._unfinished - 1, 0)
+        return max(len(self._turns) - 1, 0)
 
     def submit(self, work: Callable[[Job], Any]) -> Job:
         """Do some work when its turn comes.
@@ -74,12 +74,21 @@ class JobQueue:
             QueueFull: too many jobs wait.
         """
         with self._lock:
-            if self._unfinished > self._most_waiting:
+            if len(self._turns) > self._most_waiting:
                 raise QueueFull
-            self._unfinished += 1
-        job = Job(self._job_seconds)
-        self._thread.submit(self._do, job, work)
+            job = Job(self._job_seconds)
+            self._turns[job] = self._thread.submit(self._do, job, work)
         return job
+
+    def give_up(self, job: Job) -> None:
+        """End a job that nobody waits for: soon if it has begun, otherwise at once."""
+        job.give_up()
+        with self._lock:
+            turn = self._turns.get(job)
+            if turn is None or not turn.cancel():
+                return
+            del self._turns[job]
+        job.result.set_exception(Stopped("nobody waits for this map"))
 
     def close(self) -> None:
         """End: the job that has begun is done, the others are not."""
@@ -93,4 +102,4 @@ class JobQueue:
             job.result.set_exception(error)
         finally:
             with self._lock:
-                self._unfinished -= 1
+                del self._turns[job]

@@ -10,6 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from data_prep.imagery.files import names_other_files
 from noise2map_jax.errors import UserError
 from noise2map_jax.serving.limits import Limits
 
@@ -20,6 +21,9 @@ OUTPUTS = {
     "probability": "probability.tif",
     "polygons": "polygons.geojson",
 }
+
+SWITCH = {"": None} | dict.fromkeys(("1", "true", "on", "yes"), True)
+SWITCH |= dict.fromkeys(("0", "false", "off", "no"), False)
 
 
 class Refused(Exception):
@@ -62,7 +66,7 @@ async def receive(request: Request, folder: pathlib.Path, limits: Limits) -> Upl
     Raises:
         Refused: it is too large, too slow or no such form; its status says which.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Refused(415, "expected multipart/form-data with a file named image")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > limits.upload_bytes:
@@ -87,6 +91,8 @@ async def receive(request: Request, folder: pathlib.Path, limits: Limits) -> Upl
 async def _upload(form: FormData, folder: pathlib.Path) -> Upload:
     if unknown := sorted(set(form) - set(FIELDS)):
         raise Refused(400, f"unknown field {unknown[0]!r}; expected {', '.join(FIELDS)}")
+    if twice := sorted(name for name in set(form) if len(form.getlist(name)) > 1):
+        raise Refused(400, f"{twice[0]} is given {len(form.getlist(twice[0]))} times; give it once")
     images = []
     for name in ("image", "post"):
         file = form.get(name)
@@ -96,19 +102,30 @@ async def _upload(form: FormData, folder: pathlib.Path) -> Upload:
             raise Refused(400, f"{name} is a text; expected a file")
         path = folder / name  # never the name that the client gives
         await asyncio.to_thread(_copy, file, path)
+        if names_other_files(path):
+            raise Refused(
+                422, f"{name} is a VRT, which names other files; upload the image itself as GeoTIFF"
+            )
         images.append(str(path))
     if not images or not images[0].endswith("image"):
         raise Refused(400, "there is no file named image")
-    output = str(form.get("output", "all"))
+    output = _text(form, "output", "all")
     if output not in OUTPUTS:
         raise Refused(400, f"output is {output[:40]!r}; expected one of {', '.join(OUTPUTS)}")
-    tta = form.get("tta")
-    return Upload(
-        images,
-        _threshold(str(form.get("threshold", ""))),
-        None if tta is None else str(tta).lower() in ("1", "true", "on", "yes"),
-        output,
-    )
+    return Upload(images, _threshold(_text(form, "threshold")), _tta(_text(form, "tta")), output)
+
+
+def _text(form: FormData, name: str, default: str = "") -> str:
+    value = form.get(name, default)
+    if not isinstance(value, str):
+        raise Refused(400, f"{name} is a file; expected a text")
+    return value
+
+
+def _tta(text: str) -> bool | None:
+    if text.lower() not in SWITCH:
+        raise Refused(400, f"tta is {text[:40]!r}; expected 1 or 0")
+    return SWITCH[text.lower()]
 
 
 def _threshold(text: str) -> float | str | None:

@@ -97,6 +97,15 @@ def test_arrays_and_files_are_mapped_alike(model, options, image, tmp_path):
     assert set(np.unique(maps.classes)) == {0, 1, 255}
 
 
+def test_what_an_array_masks_is_no_data(model, options):
+    masked = np.ma.masked_equal(pixels(), NODATA)
+    valid = (pixels() != NODATA).any(-1)
+    maps = model.predict(masked, **options)
+    np.testing.assert_array_equal(maps.classes == 255, ~valid)
+    expected = model.predict(pixels(), valid=valid, **options)
+    np.testing.assert_array_equal(maps.probabilities, expected.probabilities)
+
+
 WAYS = {
     "as it is": lambda path: opened(path),
     "masked": lambda path: opened(path, masked=True),

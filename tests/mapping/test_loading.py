@@ -48,6 +48,10 @@ def test_what_is_no_trained_network_is_refused(run, tmp_path, monkeypatch):
         loading.load(tmp_path / "denoiser")
     with pytest.raises(UserError, match=r"no run in '.*nothing'"):
         loading.load(tmp_path / "nothing")
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").touch()
+    with pytest.raises(UserError, match=r"holds model\.onnx, a network for other programs"):
+        loading.load(tmp_path / "onnx")
     with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
         loading.load(run, task="cd")
     monkeypatch.setattr(loading.hub, "fetch", lambda name: tmp_path)

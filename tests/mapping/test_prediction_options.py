@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import thin_config
 
@@ -56,3 +57,28 @@ def test_tiles_that_the_network_cannot_take_are_refused(options, sample_size, wo
 def test_thresholds_that_are_no_probability_are_refused(threshold):
     with pytest.raises(UserError, match="threshold is"):
         PredictionOptions(threshold=threshold)
+
+
+def test_options_from_python_may_have_any_type_of_number():
+    given = PredictionOptions(
+        timesteps=[700, np.int64(999)], tile_size=np.uint8(64), threshold=np.float32(0.25)
+    )
+    assert given == PredictionOptions(timesteps=(700, 999), tile_size=64, threshold=0.25)
+    assert hash(given) == hash(PredictionOptions(given.timesteps, 64, threshold=0.25))
+    assert PredictionOptions(timesteps=999) == PredictionOptions(timesteps=np.array([999]))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timesteps": (700.5,)}, "timesteps is 700.5; expected a whole number"),
+        ({"tile_size": 64.0}, "tile_size is 64.0; expected a whole number"),
+        ({"margin": None}, "margin is None"),
+        ({"overlap": -5}, "overlap is -5; expected 0 or more, or -1"),
+        ({"threshold": True}, "threshold is True"),
+        ({"threshold": "0.4"}, "threshold is '0.4'"),
+    ],
+)
+def test_what_is_no_such_number_is_refused(options, words):
+    with pytest.raises(UserError, match=words):
+        PredictionOptions(**options)

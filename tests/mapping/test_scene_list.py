@@ -48,6 +48,14 @@ def test_images_of_two_lists_belong_together_by_order(tmp_path):
     ]
 
 
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    images = touch(tmp_path / "images", "x.tif")
+    touch(tmp_path / "old.tif")
+    for name in ("maps.v2", "old.tif"):
+        (scene,) = scene_list(SceneFiles([images], MapFiles(str(tmp_path / name))))
+        assert scene.maps.classes == f"{tmp_path / name}/x.tif"
+
+
 def test_mistakes_are_named(tmp_path):
     a = touch(tmp_path / "a", "x.tif", "y.tif")
     b = touch(tmp_path / "b", "x.tif", "v.tif")

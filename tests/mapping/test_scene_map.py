@@ -16,6 +16,7 @@ from jax import lax
 from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.shutil import copy
 
 from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.data.tile_position import position
@@ -227,9 +228,17 @@ def test_outputs_are_checked_before_the_work(config, image, tmp_path, monkeypatc
         ("no/map.tif", "no folder '.*no' to write"),
         ("scene.tif", "would overwrite"),
         ("/proc/map.tif", "cannot write to '/proc'"),
+        ("map.png", "a map is a GeoTIFF, but '.*map.png' is to be written; name it OUT.tif"),
     ):
         with pytest.raises(UserError, match=words):
             scene_map.map_scene(loaded(config), [image], MapFiles(str(tmp_path / output)))
+    both = MapFiles(str(tmp_path / "map.tif"), f"{tmp_path}/folder/../map.tif")
+    with pytest.raises(UserError, match=r"would overwrite '.*map\.tif'"):
+        scene_map.map_scene(loaded(config), [image], both)
+    copy(image, tmp_path / "scene.vrt", driver="VRT")
+    with pytest.raises(UserError, match=r"'.*scene\.tif' would overwrite"):
+        scene_map.map_scene(loaded(config), [str(tmp_path / "scene.vrt")], MapFiles(image))
+    (tmp_path / "scene.vrt").unlink()
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"has 0\.00 GB free, and the maps may take 0\.00 GB"):
@@ -355,6 +364,33 @@ def test_a_part_that_is_there_is_not_predicted_again(config, image, tmp_path, mo
     monkeypatch.setattr(scene_map, "strips_of", None)
     assert not scene_map.map_scene(model, [image], files, options, part=Part(0, 2))
     monkeypatch.undo()
+
+
+def test_parts_that_do_not_belong_together_are_not_joined(config, image, tmp_path):
+    output, probability = str(tmp_path / "map.tif"), str(tmp_path / "p.tif")
+    options = PredictionOptions(margin=REACH)
+
+    files = MapFiles(output, probability)
+    assert not scene_map.map_scene(loaded(config), [image], files, options, part=Part(0, 2))
+    other = str(tmp_path / "elsewhere" / "scene.tif")
+    (tmp_path / "elsewhere").mkdir()
+    with rasterio.open(image) as source, rasterio.open(other, "w", **source.profile) as target:
+        target.write(source.read() // 2)
+    for path, files, choice, words in (
+        (image, MapFiles(output, probability, dtype="uint8"), None, "type float32, not uint8"),
+        (image, MapFiles(output, probability, every_class=True), None, "layers probability, not"),
+        (image, MapFiles(output, probability), BandChoice((3, 2, 1)), "bands all; alpha auto"),
+        (other, MapFiles(output, probability), None, "map.tif.1of2' was made of other images"),
+    ):
+        with pytest.raises(UserError, match=words):
+            scene_map.map_scene(
+                loaded(config), [path], files, options, choice=choice, part=Part(1, 2)
+            )
+        for last in tmp_path.glob("*.2of2"):
+            last.unlink()
+    assert not (tmp_path / "map.tif").exists()
+    files = MapFiles(output, probability)
+    assert scene_map.map_scene(loaded(config), [image], files, options, part=Part(1, 2))
 
 
 @pytest.mark.parametrize("text", ["3/2", "0/2", "a/2", "2", "1/0", "-1/2"])

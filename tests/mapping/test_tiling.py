@@ -73,7 +73,8 @@ def test_panels_of_all_parts_cover_each_pixel_once(tiling, height, width, greate
     [
         ((32, -1, 0), "margin is -1 and overlap 0"),
         ((32, 0, 17), "of a tile of 32 pixels 32 are used, and at most half"),
-        ((32, 16, 1), "0 are used"),
+        ((32, 16, 0), "margin is 16: nothing of a tile of 32 pixels is used; choose at most 15"),
+        ((32, 12, 5), "8 are used, and at most half"),
     ],
 )
 def test_tiles_that_cannot_be_blended_are_refused(numbers, words):

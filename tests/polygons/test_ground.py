@@ -231,3 +231,25 @@ def test_a_polygon_that_crosses_itself_falls_into_valid_parts():
     assert owner.tolist() == [0, 1, 1]
     assert shapely.is_valid(parts).all()
     assert shapely.area(parts).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        (CRS.from_epsg(3031), Affine(0.5, 0, -25, 0, -0.5, 25)),
+        (DEGREES, Affine(4, 0, -180, 0, -1, 45)),
+    ],
+)
+def test_what_goes_around_a_pole_or_the_earth_is_refused_for_geojson(crs, transform):
+    grid = Grid(90, 90, transform, crs)
+    around, beside = shapely.box(0, 0, 90, 90), shapely.box(0, 0, 20, 20)
+    assert areas(grid, [beside], wgs84=True)[0] > 0
+    with pytest.raises(UserError, match=r"goes around a pole or around the Earth"):
+        areas(grid, [beside, around], wgs84=True)
+
+
+def test_a_polygon_beyond_the_poles_has_no_place():
+    grid = Grid(20, 10, Affine(1, 0, 0, 0, -1, 95), DEGREES)
+    assert areas(grid, [shapely.box(0, 5, 10, 10)])[0] > 0
+    with pytest.raises(UserError, match=r"row 0 has no place in the CRS"):
+        areas(grid, [shapely.box(0, 0, 10, 10)])

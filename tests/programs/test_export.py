@@ -10,6 +10,8 @@ import thin_config
 from exported_networks import thin
 from finished_runs import finish
 
+import noise2map_jax
+from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.export import main
 from noise2map_jax.exports import loaded
@@ -63,6 +65,25 @@ def test_both_formats_predict_the_same_from_one_folder(export, tmp_path, capsys)
             "scores": {"f1/foreground": 0.5},
         }
     ]
+
+
+@pytest.mark.parametrize("mix", ["default", "gaussian"])
+def test_scenes_are_mapped_by_the_program_as_by_the_run(tmp_path, mix):
+    config = thin()
+    config.noise.mix = mix  # with Gaussian noise, tiles must come with their places
+    finish(tmp_path / "run", config)
+    options = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'export'}"]
+    assert main([*options, "--format=stablehlo"]) == 0
+    model, program = (noise2map_jax.load(tmp_path / name) for name in ("run", "export"))
+    image = np.random.default_rng(0).integers(0, 256, (40, 53, 3), np.uint8)
+    maps, found = model.predict(image), program.predict(image)
+    np.testing.assert_allclose(found.probabilities, maps.probabilities, atol=1e-5)
+    assert maps.probabilities.std() > 0.01
+    for wrong in ({"tile_size": 8}, {"timesteps": (3,)}, {"symmetries": True}):
+        with pytest.raises(UserError, match="export the run again"):
+            program.predict(image, **wrong)
+    with pytest.raises(UserError, match="does not know its best threshold"):
+        program.predict(image, threshold="best")
 
 
 def test_an_earlier_export_is_replaced_only_if_asked(export, tmp_path, capsys):

@@ -150,16 +150,17 @@ def test_a_png_is_mapped_without_a_grid(run, cache, tmp_path):
     [
         (["--image=none.tif", "--output=m.tif"], ["no image 'none.tif'"]),
         (
-            ["--image=a.tif", "--post=b.tif", "--output=m.tif"],
+            ["--image=IMAGE", "--post=docs/images/preview.png", "--output=m.tif"],
             ["'ss' takes 1 image", "2 are given"],
         ),
-        (["--image=a.tif", "--output=a.tif"], ["'a.tif' would overwrite"]),
-        (["--image=a.tif", "--output=no/m.tif"], ["no folder"]),
-        (["--image=a.tif", "--output=m.tif", "--batch_size=-1"], ["batch_size is -1"]),
-        (["--workdir=nowhere", "--image=a.tif", "--output=m.tif"], ["no run in 'nowhere'"]),
+        (["--image=IMAGE", "--output=IMAGE"], ["scene.tif' would overwrite"]),
+        (["--image=IMAGE", "--output=no/m.tif"], ["no folder"]),
+        (["--image=IMAGE", "--output=m.tif", "--batch_size=-1"], ["batch_size is -1"]),
+        (["--workdir=nowhere", "--image=IMAGE", "--output=m.tif"], ["no run in 'nowhere'"]),
     ],
 )
-def test_mistakes_are_one_line(run, cache, arguments, words):
+def test_mistakes_are_one_line(run, geotiff, cache, arguments, words):
+    arguments = [argument.replace("IMAGE", str(geotiff)) for argument in arguments]
     if not arguments[0].startswith("--workdir"):
         arguments = [f"--workdir={run}", *arguments]
     done = predict(cache, *arguments, expect=2)

@@ -87,6 +87,30 @@ def test_of_64_clients_at_once_none_is_lost(run, cache, tmp_path):
         assert process.wait(60) in (0, -signal.SIGTERM)
 
 
+def test_clients_that_go_away_are_not_waited_for(run, cache, tmp_path):
+    content = picture(tmp_path / "large.png", side=1200).read_bytes()
+    head = b'--x\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    body = head + content + b"\r\n--x--\r\n"
+    with serving(run, cache, "--max_waiting=2", "--tta", "--tile_size=8") as (address, _):
+        port = int(address.rsplit(":", 1)[1])
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+                request = "POST /maps HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data;"
+                request += f" boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
+                client.sendall(request.encode() + body)
+                client.settimeout(2)
+                with contextlib.suppress(TimeoutError):
+                    assert not client.recv(1), "the map was made at once"
+        for _ in range(300):
+            metrics = httpx.get(f"{address}/metrics").text
+            if 'noise2map_requests_total{outcome="499"} 3.0' in metrics:
+                break
+            time.sleep(0.1)
+        assert 'outcome="499"} 3.0' in metrics
+        assert 'outcome="map"' not in metrics
+        assert "noise2map_waiting 0.0" in metrics
+
+
 def test_a_slow_upload_is_ended_and_mistakes_are_one_line(run, cache):
     with serving(run, cache, "--max_upload_seconds=1") as (address, _):
         port = int(address.rsplit(":", 1)[1])

@@ -14,6 +14,7 @@ import thin_config
 from finished_runs import finish
 from PIL import Image
 from rasterio.io import MemoryFile
+from rasterio.shutil import copy
 from rasterio.transform import from_origin
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
@@ -125,6 +126,8 @@ def test_options_of_a_request(client):
     for data, words in (
         ({"output": "x"}, "output is 'x'"),
         ({"size": "1"}, "unknown field 'size'"),
+        ({"tta": "perhaps"}, "tta is 'perhaps'; expected 1 or 0"),
+        ({"tta": ["1", "0"]}, "tta is given 2 times"),
     ):
         assert words in error(client.post("/maps", files={"image": tiff()}, data=data), 400)
 
@@ -142,6 +145,38 @@ def test_images_that_do_not_fit_are_named(client):
     assert "multipart" in error(client.post("/maps", content=b"x"), 415)
     broken = {"content-type": "multipart/form-data"}
     assert "cannot be read" in error(client.post("/maps", content=b"x", headers=broken), 400)
+
+
+def test_a_file_that_names_other_files_is_not_opened(client, tmp_path):
+    (tmp_path / "secret.tif").write_bytes(tiff())
+    with rasterio.open(tmp_path / "secret.tif") as secret:
+        copy(secret, tmp_path / "a.vrt", driver="VRT")
+    text = (tmp_path / "a.vrt").read_text().replace(">secret.tif<", f">{tmp_path}/secret.tif<")
+    text = text.replace('relativeToVRT="1"', 'relativeToVRT="0"')
+    (tmp_path / "b.vrt").write_text(text)
+    with rasterio.open(tmp_path / "b.vrt") as readable:
+        assert readable.read().any()
+    message = error(client.post("/maps", files={"image": ("a.tif", text.encode())}), 422)
+    assert "VRT, which names other files" in message
+
+
+def test_odd_forms_are_understood_or_refused(client):
+    twice = [("image", tiff()), ("image", tiff(seed=1))]
+    assert "image is given 2 times" in error(client.post("/maps", files=twice), 400)
+    text = {"image": tiff(), "output": ("o.txt", b"map")}
+    assert "output is a file" in error(client.post("/maps", files=text), 400)
+    request = client.build_request("POST", "/maps", files={"image": tiff(20, 20)})
+    kind = request.headers["content-type"].replace("multipart/form-data", "Multipart/Form-Data")
+    headers = {"content-type": kind}
+    assert client.post("/maps", content=request.read(), headers=headers).status_code == 200
+
+
+def test_every_error_is_json(client):
+    assert "GET /nothing: Not Found" in error(client.get("/nothing"), 404)
+    response = client.put("/maps")
+    assert "PUT /maps: Method Not Allowed" in error(response, 405)
+    assert response.headers["allow"] == "POST"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_images_that_are_too_large_are_refused(models):

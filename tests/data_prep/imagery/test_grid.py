@@ -1,5 +1,7 @@
 """Grids: the same ground by affine transforms, control points and rational polynomials."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import rasterio
@@ -95,6 +97,9 @@ def test_control_points_are_compared_with_a_transform_and_with_each_other():
     assert same_grid(with_points(), FIRST)
     assert not same_grid(FIRST, with_points(bend=20.0))
     assert not same_grid(with_points(), with_points(bend=20.0))
+    # Of the image and of its map: nothing else than the value of no data differs.
+    bent = with_points(bend=20.0)
+    assert same_grid(bent, dataclasses.replace(bent, nodata=255.0))
     assert "first pixel" in difference(moved(7), with_points())
 
 
