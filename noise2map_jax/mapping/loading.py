@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_model
+from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.run_config import config_of
 from noise2map_jax.experiment.task_configs import task_config
