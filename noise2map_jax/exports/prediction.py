@@ -11,7 +11,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_problem, create_process, create_task
+from noise2map_jax.experiment.components import (
+    create_problem,
+    create_process,
+    create_task,
+    trained_sizes,
+)
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.method.noise import NoiseProcess, has_gaussian, noise_draws
@@ -105,7 +110,7 @@ def read_prediction(
         workdir: the run's work folder.
         task: task of the head to use; "" = the only one.
         timesteps: timesteps to predict at and average over; empty = those of the run.
-        tile_size: side of the tiles in pixels; 0 = that of the run.
+        tile_size: side of the tiles in pixels; 0 = of what the network saw in training.
 
     Returns:
         The run, and the prediction of its task.
@@ -141,7 +146,7 @@ def _is_of(module: str, task: str) -> bool:
 
 def _tile_size(config: ConfigDict, asked: int) -> int:
     """Return the side of tiles; refuse one that would change the scale that the backbone sees."""
-    own, backbone = config.data.tile_size, config.model.sample_size
+    own, backbone = trained_sizes(config)[config.task], config.model.sample_size
     if asked < 0:
         raise UserError(f"tile_size is {asked}; expected a number of pixels, or 0 for the run's")
     if asked not in (0, own) and backbone:
