@@ -32,7 +32,7 @@ def test_sizes_of_features():
 
 
 def test_heads_divide_channels():
-    with pytest.raises(UserError, match="attention of 10 channels cannot have 4 heads"):
+    with pytest.raises(UserError, match="attention of 10 channels cannot have 4 equal heads"):
         count(THIN.clone(num_heads=(1, 2, 4, 8)))
 
 
