@@ -78,6 +78,7 @@ def thin_data(tmp_path_factory):
             "--num_scenes=24,11,11",
             "--scene_size=32",
             "--tile_size=32",
+            "--num_workers=1",
         )
     return folder
 
