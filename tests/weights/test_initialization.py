@@ -1,13 +1,13 @@
 """Training starts from the tensors asked for, and says which ones stayed random."""
 
 import contextlib
-import functools
 
 import jax
 import numpy as np
 import pytest
 import thin_config
 from flax import traverse_util
+from problems import drawn_params
 from programs import ROOT, metrics
 from safetensors.numpy import load_file, save_file
 
@@ -17,7 +17,6 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.run_config import save_config
-from noise2map_jax.network.interface import init_params
 from noise2map_jax.weights.initialization import initialize
 
 CHURCH = ROOT / "tests" / "golden" / "church_thin"
@@ -36,15 +35,10 @@ def config_of(thin_data, task="ss"):
     return config
 
 
-@functools.cache
-def drawn(model):
-    return jax.jit(lambda key: init_params(model, key, 32))(jax.random.key(1))
-
-
 def experiment_of(config):
     """The experiment, and parameters at random."""
     experiment = create_experiment(config)
-    return experiment, jax.tree.map(lambda leaf: leaf, drawn(experiment.model))
+    return experiment, jax.tree.map(lambda leaf: leaf, drawn_params(experiment.model, 32))
 
 
 @pytest.fixture(scope="module")
