@@ -118,7 +118,9 @@ def _options(model: Network | UNet, task: str | None) -> dict[str, Any]:
 
 def _is_layer(module: nn.Module, method: str, wanted: frozenset[str] | None) -> bool:
     """Whether Linen keeps an output: of calls only, of all sub-modules or the wanted ones."""
-    name = "/".join(module.path)
+    path = module.path
+    # A rival's network has no level of its own in the tree, but Linen counts it for its encoder.
+    name = "/".join(path[1:] if path[:1] == ("network",) else path)
     return method == "__call__" and bool(name) and (wanted is None or name in wanted)
 
 
