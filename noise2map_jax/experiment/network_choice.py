@@ -27,6 +27,12 @@ def is_rival(config: ConfigDict) -> bool:
     return config.model.name != NOISE2MAP
 
 
+def sees_noise(config: ConfigDict) -> bool:
+    """Whether the noise that a config of one task describes reaches the network."""
+    noised = not is_rival(config) or config.model.noised_input
+    return noised or not get_task(config.task).has_classes
+
+
 def sample_size(config: ConfigDict) -> int:
     """Side in pixels that tiles are resampled to; 0: they are not, as by every rival."""
     return 0 if is_rival(config) else config.model.sample_size

@@ -35,6 +35,11 @@ class ResNet(nn.Module):
     param_dtype: Any = jnp.float32
 
     @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Blocks and channels of each stage."""
+        return tuple(zip(self.blocks, self.widths[1:], strict=False))
+
+    @property
     def feature_strides(self) -> tuple[int, ...]:
         """Pixels of the input for a pixel of each feature, the input's 1 first."""
         strides = [1, 2, 4]
