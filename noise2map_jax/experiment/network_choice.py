@@ -78,7 +78,7 @@ def _rival(config: ConfigDict) -> Network:
         scaling=config.model.scaling,
         dtype=DTYPES[config.model.dtype],
         matmul_precision=check_precision(config.model.matmul_precision),
-        denoiser=_backbone(config),
+        denoiser=backbone_config(config),
         alphas_cumprod=lambda: np.asarray(create_schedule(view.noise)),
     )
 
@@ -96,7 +96,8 @@ def _options(text: str) -> dict[str, Any]:
     return with_tuples(found)
 
 
-def _backbone(config: ConfigDict) -> UNetConfig:
+def backbone_config(config: ConfigDict) -> UNetConfig:
+    """Return the shape of Noise2Map's backbone, which is also that of DDPM-CD's denoiser."""
     fields: dict[str, Any] = dict(config.model.unet)
     channels = tuple(fields.pop("block_out_channels"))
     down, up = block_types(channels, tuple(fields.pop("attention_levels")))
@@ -111,7 +112,7 @@ def _backbone(config: ConfigDict) -> UNetConfig:
 
 
 def _noise2map(config: ConfigDict) -> Noise2Map:
-    unet = _backbone(config)
+    unet = backbone_config(config)
     return Noise2Map(
         unet=unet,
         heads=tuple(_head(view, unet) for view in task_configs(config).values()),

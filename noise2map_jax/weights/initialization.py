@@ -4,8 +4,8 @@ from typing import Any
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment
-from noise2map_jax.experiment.network_choice import is_rival
 from noise2map_jax.network.input_kernels import ADAPTATIONS
+from noise2map_jax.networks.rivals import RIVALS
 from noise2map_jax.weights.initial import Initial
 from noise2map_jax.weights.noise2map_initialization import initialize_noise2map
 from noise2map_jax.weights.rival_initialization import initialize_rival
@@ -37,5 +37,7 @@ def initialize(experiment: Experiment, params: Any) -> Initial:
             f"unknown init_input {config.init_input!r}; expected one of {', '.join(ADAPTATIONS)}, "
             "or nothing"
         )
-    read = initialize_rival if is_rival(config) else initialize_noise2map
-    return read(experiment, params)
+    rival = RIVALS.get(config.model.name)
+    # A network over a denoiser begins with Noise2Map's backbone.
+    own = rival is None or rival.over_denoiser
+    return (initialize_noise2map if own else initialize_rival)(experiment, params)

@@ -7,6 +7,7 @@ from typing import Any
 from noise2map_jax import weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment
+from noise2map_jax.experiment.network_choice import backbone_config
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.network.input_kernels import fit_inputs
@@ -156,8 +157,7 @@ def _check_backbone(source: Source, experiment: Experiment) -> None:
     """Raise if the source's backbone has another config; shapes alone would not show it."""
     if source.unet is None:
         return
-    model = as_noise2map(experiment.model, "init_from")
-    there, here = (_shape(config) for config in (source.unet, model.unet))
+    there, here = _shape(source.unet), _shape(backbone_config(experiment.config))
     free = ("in_channels",) if experiment.config.init_input else ()
     differing = [
         f"{k} is {there[k]}, here {here[k]}" for k in there if there[k] != here[k] and k not in free

@@ -166,6 +166,21 @@ def test_a_projection_of_one_image_is_none_of_a_pair(finished_run, thin_data):
     assert initial.adapted == ()
 
 
+def test_a_denoiser_is_that_of_ddpm_cd(thin_data, tmp_path):
+    denoiser = config_of(thin_data, "denoise")
+    denoiser.data.dataset, denoiser.data.classes = "thin_ss", ()
+    for config in (denoiser, pair := config_of(thin_data, "cd")):
+        config.model.unet.update(in_channels=3, out_channels=3, block_out_channels=(8, 8))
+    save_run(denoiser, tmp_path)
+    pair.model.name, pair.init_from = "ddpmcd", str(tmp_path)
+    initial = initialize(*experiment_of(pair))
+    assert {name.split("/")[0] for name in initial.drawn} == {"head"}
+    trained = flat(restored(tmp_path))
+    for name, value in flat(initial.params).items():
+        if name.startswith("unet/"):
+            np.testing.assert_array_equal(value, trained[name])
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
