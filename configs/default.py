@@ -16,10 +16,11 @@ def get_config() -> ConfigDict:
         # ss: image -> building map; cd: images before and after -> change map; denoise: pretraining
         # without labels.
         task="ss",
-        # Weights to start from: a run's folder, a diffusers folder, a .pth file or
-        # hf:OWNER/REPO/FOLDER; empty = random values.
+        # Weights to start from: a run's folder, an export, a diffusers folder, a .pth or
+        # .safetensors file or hf:OWNER/REPO/FOLDER; empty = random values.
         init_from="",
-        # What is read from init_from: backbone, or all (the task's projections too).
+        # What is read from init_from: backbone (of another network than noise2map all but the last
+        # layer, or the encoder), or all (the task's projections too).
         init_parts="backbone",
         # How the first convolution is fitted where init_from has another number of bands: inflate
         # or average; empty = another number is an error.

@@ -44,7 +44,7 @@ def initialize_rival(experiment: Experiment, params: Any) -> Initial:
     source = read_source(config, model, experiment.mesh)
     if config.init_parts == "all" and not source.whole:
         raise UserError(
-            f"init_parts is 'all', but for {config.model.name} there is no more than an encoder in "
+            f"init_parts is 'all', but init_from gives {config.model.name} an encoder alone: "
             f"{source.name}; set init_parts=backbone"
         )
     within = () if source.whole else tuple(choice.encoder_path.split("/"))

@@ -12,6 +12,9 @@ from noise2map_jax.weights.config_file import read_config, read_json
 from noise2map_jax.weights.diffusers import read_tensors
 from noise2map_jax.weights.safetensors_file import MODEL_FILE
 
+# Ends of the names of what PyTorch's batch normalisation keeps beside its parameters.
+STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+
 
 def summarize(path: pathlib.Path) -> str:
     """Describe weights as they are stored.
@@ -47,10 +50,17 @@ def _tensor_lines(tensors: Mapping[str, np.ndarray]) -> list[str]:
     """Count tensors and parameters, by type and by the first part of their names."""
     types = collections.Counter(tensor.dtype.name for tensor in tensors.values())
     modules: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+    statistics = []
     for name, tensor in tensors.items():
-        modules[name.removeprefix("module.").split(".")[0]].append(tensor)
+        if name.endswith(STATISTICS):
+            statistics.append(tensor)
+        else:
+            modules[name.removeprefix("module.").split(".")[0]].append(tensor)
     kinds = ", ".join(f"{count} {kind}" for kind, count in types.most_common())
-    lines = [f"{len(tensors)} tensors ({kinds}), {_count(list(tensors.values())):,} parameters"]
+    num_parameters = sum(map(_count, modules.values()))
+    lines = [f"{len(tensors)} tensors ({kinds}), {num_parameters:,} parameters"]
+    if statistics:
+        lines[0] += f", {_count(statistics):,} statistics of batch normalisation"
     lines += [f"  {name:20} {_count(group):>14,}" for name, group in modules.items()]
     return lines
 

@@ -151,6 +151,7 @@ def test_a_folder_is_downloaded_once(cache, fetched):
         for name in ("config.json", "diffusion_pytorch_model.safetensors")
     }
     unwanted = ("README.md", "sat2gen/config.json", "aid-10k/diffusion_pytorch_model.bin")
+    unwanted += ("rival/model.safetensors",)
     files |= {name: b"{}" for name in unwanted}
     names = ("hf:owner/repo/aid-10k", "hf:owner/repo/imagenet", "hf:owner/repo")
     names += ("hf:owner/repo/aid-10k@v9", "hf:owner/nothing")
@@ -163,7 +164,7 @@ def test_a_folder_is_downloaded_once(cache, fetched):
             "diffusion_pytorch_model.safetensors",
         ]
         assert not any(name in path for path in asked for name in unwanted)
-        has = "there are such folders at: aid-10k, sat2gen"
+        has = "there are such folders at: aid-10k, sat2gen, rival"
         assert answers[1]["error"].endswith(
             f"has no imagenet/config.json or imagenet/model.safetensors; {has}"
         )

@@ -36,7 +36,6 @@ def run(tmp_path_factory):
     config = config_of("unet", "/somewhere/private/data")
     config.model.scaling = "imagenet"
     model, params = finish(workdir, config)
-    # Variances are positive.
     (workdir / "report").mkdir()
     scores = {
         "protocol": "protocol of test",
@@ -150,11 +149,13 @@ def test_it_is_not_split_and_not_read_if_damaged(run, tmp_path, capsys):
         load_export(output)
 
 
-def test_inspect_counts(folder, capsys):
+def test_inspect_counts(run, folder, capsys):
+    parameters, statistics = count(run[2]), count(run[2]["batch_stats"])
     assert main(["inspect", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert f"{folder}: folder with model.safetensors" in shown
-    assert re.search(r"  decoder +[\d,]+\n", shown)
+    assert f"{parameters - statistics:,} parameters, {statistics:,} statistics of batch n" in shown
+    assert re.search(rf"  decoder +{count(run[2]['decoder']):,}\n", shown)
     assert "export of a run: step 7, full models of ss" in shown
 
 

@@ -260,6 +260,16 @@ def test_a_denoiser_gives_all_but_the_head(start, tmp_path):
     assert f"from the run {tmp_path / 'run'}, step 7" in initial.summary()
 
 
+def test_a_denoiser_of_images_gives_its_decoder_to_a_network_for_pairs_as_images(start, tmp_path):
+    _, trained = finish(tmp_path / "run", config_of("unet", task="denoise"))
+    initial, now = start("fc_ef", tmp_path / "run", fields={"init_input": "inflate"}.items())
+    assert initial.drawn == ("segmentation_head_0/bias", "segmentation_head_0/kernel")
+    assert initial.adapted == ("encoder/conv1/kernel",)
+    taken, known = flat(jax.device_get(initial.params)), flat(trained)
+    for name in set(now) - {*initial.drawn, *initial.adapted}:
+        np.testing.assert_array_equal(taken[name], known[name], err_msg=name)
+
+
 def test_all_of_an_export_is_read(start, tmp_path):
     config = config_of("unet")
     config.model.scaling = "imagenet"
@@ -358,7 +368,7 @@ def test_published_encoders_are_named(start, tmp_path):
             "unet",
             "fc_siam_diff",
             {"init_parts": "all"},
-            "no more than an encoder in the encoder of",
+            "gives fc_siam_diff an encoder alone: the enc",
         ),
         ("", "unet", {}, "is of noise2map; model.name is unet"),
     ],
