@@ -112,10 +112,11 @@ def test_the_code_of_the_card_runs(folder, tmp_path):
         exec(block.replace("FOLDER", str(folder)), {})
 
 
-@pytest.mark.parametrize("name", ["bit", "changeformer", "elgcnet", "dpt"])
+@pytest.mark.parametrize("name", ["bit", "changeformer", "elgcnet", "dpt", "ddpmcd"])
 def test_names_of_other_networks_lead_back_too(name, tmp_path):
     config = config_of(name)
     config.data.tile_size = 64
+    config.model.unet.block_out_channels = (8, 8)  # the denoiser of ddpmcd
     _, params = finish(tmp_path / "run", config)
     export(tmp_path / "run", tmp_path / "weights")
     assert_same(load_export(tmp_path / "weights")[2], params)
