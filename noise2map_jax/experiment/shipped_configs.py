@@ -6,7 +6,8 @@ from noise2map_jax import configs
 from noise2map_jax.errors import UserError
 
 FOLDER = pathlib.Path(configs.__path__[0])
-NO_EXPERIMENTS = ("__init__", "ablate_base", "default", "paper_base")  # others begin with them
+# Others begin with them.
+NO_EXPERIMENTS = ("__init__", "ablate_base", "default", "paper_base", "rivals_base")
 
 
 def names() -> list[str]:

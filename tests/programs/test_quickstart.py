@@ -41,7 +41,7 @@ def test_every_cell_works(cache, tmp_path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     printed = ["".join(out.get("text", "") for out in cell.outputs) for cell in code]
     shown = [cell.outputs[-1].get("data", {}) if cell.outputs else {} for cell in code]
-    assert "best step 120: foreground F1" in printed[2]
+    assert "best step 80: foreground F1" in printed[2]
     assert shown[3]["text/plain"] == "((300, 300), (300, 300, 2), ('background', 'building'))"
     assert "image/png" in shown[4]
     number, area = re.match(r"([\d,]+) polygons \(building ([\d,.]+) m2\)", printed[6]).groups()
