@@ -21,6 +21,7 @@ from absl import logging
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.number_text import UNDEFINED
+from noise2map_jax.page.rank_order import order
 from noise2map_jax.study.result_row import ResultRow
 from noise2map_jax.study.result_rows import read_results
 
@@ -80,7 +81,7 @@ def _order(method: RankedMethod) -> tuple[float, float]:
     """Return F1 and IoU as they are printed, so that equal prints are ties."""
     assert method.f1 is not None
     assert method.iou is not None
-    return round(method.f1, 2), round(method.iou, 2)
+    return order(method.f1, method.iou)
 
 
 def _mean(values: list[float]) -> float:
