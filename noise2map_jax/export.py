@@ -9,6 +9,7 @@ geoai and onnxruntime, and has a STAC item beside it.
 """
 
 import argparse
+import contextlib
 import functools
 import pathlib
 import sys
@@ -70,7 +71,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="t of prediction, the mean over several: 700,800,900,999; default: the run's",
     )
     parser.add_argument(
-        "--tile_size", type=int, default=0, help="side of tiles in pixels; default: the run's"
+        "--tile_size", type=int, default=0, help="side of tiles; default: of the crops of training"
     )
     parser.add_argument(
         "--resolution",
@@ -125,19 +126,34 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> list[str]:
-    """Export a run, and list the files that were written."""
+    """Export a run, and list the files that were written; what is refused leaves no folder."""
     names, make = FORMATS[arguments.format](arguments)
+    if not arguments.output:
+        raise UserError("output is empty; name a folder to write")
     folder = pathlib.Path(arguments.output)
+    was_there = folder.exists()
     check_folder(folder, names, arguments.overwrite)
+    try:
+        paths = write_files(folder, _files(arguments, make))
+    except UserError:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+    return [f"{path.stat().st_size:>14,} bytes  {path}" for path in paths]
+
+
+def _files(
+    arguments: argparse.Namespace, make: Callable[[TilePrediction, dict], dict[str, bytes]]
+) -> dict[str, bytes]:
+    """Return the content of the files to write, by name."""
     run, prediction = read_prediction(
         arguments.workdir,
         task=arguments.task,
         timesteps=arguments.timesteps,
         tile_size=arguments.tile_size,
     )
-    files = make(prediction, describe(run, prediction, arguments.resolution))
-    paths = write_files(folder, files)
-    return [f"{path.stat().st_size:>14,} bytes  {path}" for path in paths]
+    return make(prediction, describe(run, prediction, arguments.resolution))
 
 
 if __name__ == "__main__":

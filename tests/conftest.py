@@ -49,6 +49,15 @@ def highest_precision():
         yield
 
 
+@pytest.fixture(params=[-1.0, pytest.param(0.0, marks=pytest.mark.long)])
+def effort(request):
+    """Compiling for TPUs takes a tenth of the time with little effort; users compile with 0."""
+    before = jax.config.jax_exec_time_optimization_effort
+    jax.config.update("jax_exec_time_optimization_effort", request.param)
+    yield request.param
+    jax.config.update("jax_exec_time_optimization_effort", before)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Values written with torch and diffusers; see tests/golden/README.md."""
@@ -69,6 +78,7 @@ def thin_data(tmp_path_factory):
             "--num_scenes=24,11,11",
             "--scene_size=32",
             "--tile_size=32",
+            "--num_workers=1",
         )
     return folder
 

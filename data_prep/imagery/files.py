@@ -29,6 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".vrt", "
 # 2 GiB with all copies.
 MAX_PIXELS = 2**27
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # What GDAL reads beside TIFF, by first bytes: JPEG 2000 (boxed, and a bare codestream), VRT.
 _GDAL_MAGIC = {
@@ -143,7 +144,9 @@ def read_grid(path: Path, overview: int | None = None) -> Grid:
     with warnings.catch_warnings():
         # A grid without a georeference has no CRS, which tells the caller.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver=_driver(path), **_level(overview)) as source:
+        # GDAL would try all its drivers, among them those of files that name other places.
+        driver = _driver(path) or _picture_driver(path)
+        with rasterio.open(path, driver=driver, **_level(overview)) as source:
             grid = grid_of(source)
     if grid.width * grid.height > MAX_PIXELS and not _driver(path):
         raise ReadError(f"has {grid.width} x {grid.height} pixels, more than {MAX_PIXELS}")
@@ -199,6 +202,17 @@ def _kind(head: bytes) -> str | None:
     if head.startswith(_TIFF_MAGIC):
         return "GTiff"
     return next((driver for magic, driver in _GDAL_MAGIC.items() if head.startswith(magic)), None)
+
+
+def _picture_driver(path: Path) -> str:
+    """Return GDAL's name of the kind of a picture that Pillow decodes."""
+    head = _head(path)
+    if head.startswith(_PNG_MAGIC):
+        return "PNG"
+    if not head.startswith(_JPEG_MAGIC):
+        with opened_picture(path):  # Says of what kind it is.
+            raise ReadError("is neither PNG nor JPEG by its first bytes")
+    return "JPEG"
 
 
 def _head(path: Path) -> bytes:

@@ -10,27 +10,26 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.interface import find_head
-from noise2map_jax.network.model import Noise2Map
+from noise2map_jax.network.interface import Network, find_head
+from noise2map_jax.network.statistics import variables
 from noise2map_jax.network.unet import UNet
-
-Network = Noise2Map | UNet
 
 
 def layer_names(
-    model: Network, input_shape: tuple[int, ...], *, task: str | None = None
+    model: Network | UNet, input_shape: tuple[int, ...], *, task: str | None = None
 ) -> tuple[str, ...]:
     """List the layers that `features` accepts; the network is traced, not run.
 
     Args:
         model: the network.
         input_shape: (B, H, W, C) of its input; decides whether there are resampling layers.
-        task: task of the head to use; for `Noise2Map` only.
+        task: task of the head to use; None for a bare backbone, which has none.
 
     Returns:
-        Paths in the tree of parameters, such as `unet/down_blocks_2/resnets_1`, sorted. `norm1`,
-        `norm2` and `conv_norm_out` give activations after their SiLU, which is fused with them
-        (`norm2` only if the timestep is added, not if it scales and shifts).
+        Paths in the tree of parameters, such as `unet/down_blocks_2/resnets_1`, sorted; layers
+        without parameters, such as dropout, have a path, too. In Noise2Map `norm1`, `norm2` and
+        `conv_norm_out` give activations after their SiLU, which is fused with them (`norm2` only if
+        the timestep is added, not if it scales and shifts).
 
     Raises:
         UserError: as in a call of the network.
@@ -51,7 +50,7 @@ def layer_names(
 
 
 def features(
-    model: Network,
+    model: Network | UNet,
     params: Any,
     x_t: jax.Array,
     timesteps: jax.Array,
@@ -71,28 +70,29 @@ def features(
 
     Args:
         model: the network.
-        params: the network's tree of parameters.
+        params: the network's tree of parameters, with its statistics where it has them.
         x_t: [B, H, W, C], the network's input.
         timesteps: [B] int.
-        layers: names from `layer_names`. A down block gives its last output: that of its
-            downsampling if it has one.
-        task: task of the head to use; for `Noise2Map` only.
-        use_timestep: [] bool, whether t reaches the network; for `Noise2Map` only.
+        layers: names from `layer_names`. A layer with several outputs gives its last one: a down
+            block that of its downsampling if it has one, an encoder its deepest map.
+        task: task of the head to use; None for a bare backbone, which has none.
+        use_timestep: [] bool, whether t reaches the network; for networks with a head only.
         pooled: whether to average over pixels.
 
     Returns:
         By name, [B, D] float32 if pooled; else the layer's output [B, h, w, D] (within attention
-        [B, h * w, D]; for layers of the timestep embedding [B, D]).
+        [B, h * w, D]; for layers of the timestep embedding [B, D]). Layers that see each date of a
+        pair by itself have 2B rows, the earlier dates first.
 
     Raises:
         UserError: a layer does not exist; or as in a call of the network.
     """
     options = _options(model, task)
-    if isinstance(model, Noise2Map):
+    if options:
         options["use_timestep"] = use_timestep
     wanted = frozenset(layers)
     _, state = model.apply(
-        {"params": params},
+        variables(params),
         x_t,
         timesteps,
         **options,
@@ -106,9 +106,9 @@ def features(
     return {name: _pool(found[name]) if pooled else found[name] for name in layers}
 
 
-def _options(model: Network, task: str | None) -> dict[str, Any]:
+def _options(model: Network | UNet, task: str | None) -> dict[str, Any]:
     """Return the keyword arguments of the network's call."""
-    if not isinstance(model, Noise2Map):
+    if isinstance(model, UNet):
         return {}
     if task is None:
         names = ", ".join(head.task for head in model.heads)
@@ -118,18 +118,29 @@ def _options(model: Network, task: str | None) -> dict[str, Any]:
 
 def _is_layer(module: nn.Module, method: str, wanted: frozenset[str] | None) -> bool:
     """Whether Linen keeps an output: of calls only, of all sub-modules or the wanted ones."""
-    name = "/".join(module.path)
+    path = module.path
+    # A rival's network has no level of its own in the tree, but Linen counts it for its encoder.
+    name = "/".join(path[1:] if path[:1] == ("network",) else path)
     return method == "__call__" and bool(name) and (wanted is None or name in wanted)
 
 
 def _outputs(state: Any) -> dict[str, jax.Array]:
     """Return the kept outputs by the paths of their modules."""
-    # Linen keeps a tuple of the outputs of all calls; each module is called once.
-    outputs = {
-        "/".join(path[:-1]): calls[0]
-        for path, calls in traverse_util.flatten_dict(state.get("intermediates", {})).items()
-    }
-    return {name: out[-1] if isinstance(out, list) else out for name, out in outputs.items()}
+    found = traverse_util.flatten_dict(state.get("intermediates", {}))
+    return {"/".join(path[:-1]): _of_calls(calls) for path, calls in found.items()}
+
+
+def _of_calls(calls: tuple[Any, ...]) -> jax.Array:
+    """Return the last output of a layer; of a layer that is called date by date the rows of all."""
+    last = [_last(output) for output in calls]
+    return last[0] if len(last) == 1 else jnp.concatenate(last)
+
+
+def _last(output: Any) -> jax.Array:
+    """Return the last of several outputs; a map of a transformer comes with its class token."""
+    while isinstance(output, list | tuple):
+        output = output[0] if isinstance(output, tuple) else output[-1]
+    return output
 
 
 def _pool(activation: jax.Array) -> jax.Array:

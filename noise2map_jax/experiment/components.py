@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.network_choice import is_rival, sample_size
+from noise2map_jax.experiment.network_choice import sample_size, sees_noise
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import value_range
 from noise2map_jax.experiment.schedule_config import create_schedule
@@ -21,6 +21,7 @@ from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.method.losses import balanced_class_weights
 from noise2map_jax.method.tasks import Task, get_task
 from noise2map_jax.network.interface import Network, init_params
+from noise2map_jax.network.statistics import collections
 
 KINDS = ("structured", "clean", "clean_timestep")
 
@@ -103,7 +104,7 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         raise UserError(f"unknown noise.kind {options.kind!r}; expected one of {', '.join(KINDS)}")
     _check_ranges(options)
     kind = options.kind
-    if is_rival(config) and task.has_classes and not config.model.noised_input:
+    if not sees_noise(config):
         kind = "clean"
     mix = task.default_mix if options.mix == "default" else options.mix
     names = noise.NoiseMix.__dataclass_fields__
@@ -174,5 +175,6 @@ def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, .
 
 
 def count_params(params: Any) -> int:
-    """Number of parameters in a tree."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    """Number of parameters in a tree, without statistics of batch normalisation."""
+    trained = collections(params)["params"]
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(trained))

@@ -27,6 +27,12 @@ def is_rival(config: ConfigDict) -> bool:
     return config.model.name != NOISE2MAP
 
 
+def sees_noise(config: ConfigDict) -> bool:
+    """Whether the noise that a config of one task describes reaches the network."""
+    noised = not is_rival(config) or config.model.noised_input
+    return noised or not get_task(config.task).has_classes
+
+
 def sample_size(config: ConfigDict) -> int:
     """Side in pixels that tiles are resampled to; 0: they are not, as by every rival."""
     return 0 if is_rival(config) else config.model.sample_size
@@ -72,7 +78,7 @@ def _rival(config: ConfigDict) -> Network:
         scaling=config.model.scaling,
         dtype=DTYPES[config.model.dtype],
         matmul_precision=check_precision(config.model.matmul_precision),
-        denoiser=_backbone(config),
+        denoiser=backbone_config(config),
         alphas_cumprod=lambda: np.asarray(create_schedule(view.noise)),
     )
 
@@ -90,7 +96,8 @@ def _options(text: str) -> dict[str, Any]:
     return with_tuples(found)
 
 
-def _backbone(config: ConfigDict) -> UNetConfig:
+def backbone_config(config: ConfigDict) -> UNetConfig:
+    """Return the shape of Noise2Map's backbone, which is also that of DDPM-CD's denoiser."""
     fields: dict[str, Any] = dict(config.model.unet)
     channels = tuple(fields.pop("block_out_channels"))
     down, up = block_types(channels, tuple(fields.pop("attention_levels")))
@@ -105,7 +112,7 @@ def _backbone(config: ConfigDict) -> UNetConfig:
 
 
 def _noise2map(config: ConfigDict) -> Noise2Map:
-    unet = _backbone(config)
+    unet = backbone_config(config)
     return Noise2Map(
         unet=unet,
         heads=tuple(_head(view, unet) for view in task_configs(config).values()),

@@ -119,7 +119,7 @@ def load(folder: str | os.PathLike[str]) -> LoadedModel:
             f"{path / METADATA} has format {found}, expected {FORMAT}: another version wrote it;"
             " export the run again"
         )
-    if hashlib.sha256(program).hexdigest() != metadata["sha256"]:
+    if hashlib.sha256(program).hexdigest() != metadata.get("sha256"):
         raise UserError(f"{path / PROGRAM} is damaged: its checksum differs; copy it again")
     return LoadedModel(metadata, jax.jit(jax.export.deserialize(bytearray(program)).call))
 

@@ -11,7 +11,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_problem, create_process, create_task
+from noise2map_jax.experiment.components import (
+    create_problem,
+    create_process,
+    create_task,
+    trained_sizes,
+)
 from noise2map_jax.experiment.network_choice import sample_size
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_config
@@ -106,7 +111,7 @@ def read_prediction(
         workdir: the run's work folder.
         task: task of the head to use; "" = the only one.
         timesteps: timesteps to predict at and average over; empty = those of the run.
-        tile_size: side of the tiles in pixels; 0 = that of the run.
+        tile_size: side of the tiles in pixels; 0 = of what the network saw in training.
 
     Returns:
         The run, and the prediction of its task.
@@ -139,7 +144,7 @@ def read_prediction(
 
 def _tile_size(config: ConfigDict, asked: int) -> int:
     """Return the side of tiles; refuse one that would change the scale that the backbone sees."""
-    own, backbone = config.data.tile_size, sample_size(config)
+    own, backbone = trained_sizes(config)[config.task], sample_size(config)
     if asked < 0:
         raise UserError(f"tile_size is {asked}; expected a number of pixels, or 0 for the run's")
     if asked not in (0, own) and backbone:

@@ -5,12 +5,10 @@ https://github.com/stac-extensions/mlm
 
 import datetime
 import hashlib
-import math
 import re
 from typing import Any
 
-import jax
-
+from noise2map_jax.experiment.components import count_params
 from noise2map_jax.exports.prediction import TilePrediction
 from noise2map_jax.pictures.class_colours import class_colours
 
@@ -72,7 +70,7 @@ def stac_item(
             "mlm:tasks": [_TASK],
             "mlm:framework": "ONNX",
             "mlm:framework_version": framework_version,
-            "mlm:total_parameters": _count(prediction.params),
+            "mlm:total_parameters": count_params(prediction.params),
             "mlm:pretrained": bool(pretrained),
             "mlm:pretrained_source": pretrained.rstrip("/").rsplit("/", 1)[-1] or None,
             "mlm:input": [_input(names, size, about["dtype"], pixels)],
@@ -142,7 +140,3 @@ def _output(classes: tuple[str, ...], size: int) -> dict[str, Any]:
             for value, (name, colour) in enumerate(zip(classes, colours, strict=True))
         ],
     }
-
-
-def _count(params: Any) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -47,6 +47,8 @@ class Network(Protocol):
     @property
     def init(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
+    def init_with_output(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
     def apply(self) -> Callable[..., Any]: ...  # noqa: D102
 
 

@@ -13,10 +13,16 @@ STATISTICS = "batch_stats"  # their name at the top of the tree, and in Flax
 
 def variables(params: Any) -> dict[str, Any]:
     """Take a tree apart into the collections that Flax applies: parameters and statistics."""
+    parts = collections(params)
+    return parts | jax.lax.stop_gradient({k: v for k, v in parts.items() if k == STATISTICS})
+
+
+def collections(params: Any) -> dict[str, Any]:
+    """Do the same with leaves of any kind, such as shapes."""
     if STATISTICS not in params:
         return {"params": params}
     rest = {name: value for name, value in params.items() if name != STATISTICS}
-    return {"params": rest, STATISTICS: jax.lax.stop_gradient(params[STATISTICS])}
+    return {"params": rest, STATISTICS: params[STATISTICS]}
 
 
 def tree_of(collections: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.errors import UserError
 from noise2map_jax.networks.layers import Dropout
 from noise2map_jax.networks.training import Training
 
@@ -32,7 +33,15 @@ def attention(
 
     Returns:
         [B, Q, E] of the type of `value`; the softmax is float32.
+
+    Raises:
+        UserError: the number of heads does not divide D.
     """
+    if query.shape[-1] % num_heads:
+        raise UserError(
+            f"attention of {query.shape[-1]} channels cannot have {num_heads} equal heads; "
+            "take a number of heads that divides the channels"
+        )
     query, key, value = (_heads(x, num_heads) for x in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     float32: Any = {"preferred_element_type": jnp.float32}

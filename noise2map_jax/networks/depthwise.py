@@ -118,9 +118,8 @@ def _backward(
         of_images, of_kernel = jax.vjp(function, images, kernel)[1](gradient)
         return of_images, of_kernel
 
-    by_platform: dict[str, Any] = {"cpu": shifts, "default": xla}
-    by_platform = {k: functools.partial(gradients, f) for k, f in by_platform.items()}
-    return lax.platform_dependent(*saved, gradient, **by_platform)
+    cpu, default = functools.partial(gradients, shifts), functools.partial(gradients, xla)
+    return lax.platform_dependent(*saved, gradient, cpu=cpu, default=default)
 
 
 _convolve.defvjp(_forward, _backward)

@@ -107,7 +107,7 @@ class FCOriginal(nn.Module):
     ) -> jax.Array:
         """Double the deepest map level by level, joined by the skips; classify the pixels."""
         types = {"param_dtype": self.param_dtype}
-        doubling: dict[str, Any] = {"stride": 2, "padding": 1, "output_padding": 1}
+        doubling: Any = {"stride": 2, "padding": 1, "output_padding": 1}
         for level in range(len(self.widths), 0, -1):
             width = self.widths[level - 1]
             x = ConvTranspose(width, 3, name=f"upconv{level}", **doubling, **types)(x)

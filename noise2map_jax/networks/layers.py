@@ -16,10 +16,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from noise2map_jax.network.layers import Conv
 from noise2map_jax.networks.batch_normalization import BatchNorm
+from noise2map_jax.networks.depthwise import conv_general_dilated
 from noise2map_jax.networks.training import Training
 
+# Parameters, options and values are those of Flax; on CPUs depthwise convolutions and the gradients
+# of kernels are faster.
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 # Statistics in float32, in two passes.
 LayerNorm = functools.partial(nn.LayerNorm, use_fast_variance=False)
 

@@ -51,6 +51,11 @@ class MiT(nn.Module):
     param_dtype: Any = jnp.float32
 
     @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Blocks and channels of each stage."""
+        return tuple(zip(self.depths, self.embed_dims, strict=False))
+
+    @property
     def feature_strides(self) -> tuple[int, ...]:
         """Pixels of the input for a pixel of each feature, the input's 1 first."""
         return (1, 2, 4, 8, 16, 32)[: len(self.embed_dims) + 2]

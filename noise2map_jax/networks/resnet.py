@@ -35,6 +35,11 @@ class ResNet(nn.Module):
     param_dtype: Any = jnp.float32
 
     @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Blocks and channels of each stage."""
+        return tuple(zip(self.blocks, self.widths[1:], strict=False))
+
+    @property
     def feature_strides(self) -> tuple[int, ...]:
         """Pixels of the input for a pixel of each feature, the input's 1 first."""
         strides = [1, 2, 4]
@@ -80,7 +85,15 @@ class ResNet(nn.Module):
         """Encode [B, H, W, C] as [the input, stem, layer 1, layer 2, ...], fine to deep.
 
         H and W are multiples of the deepest stride.
+
+        Raises:
+            UserError: widths are not one more than blocks.
         """
+        if len(self.widths) != len(self.blocks) + 1:
+            raise UserError(
+                f"a ResNet of {len(self.blocks)} layers (blocks) takes {len(self.blocks) + 1} "
+                f"widths, the stem's and each layer's; got {len(self.widths)}"
+            )
         features = [x]
         x = convolution(x, self.widths[0], 7, strides=2, name="conv1", param_dtype=self.param_dtype)
         x = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn1")(x, training))

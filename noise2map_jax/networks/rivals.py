@@ -55,6 +55,9 @@ class Choice:
         head: the last layers: what the names of their modules begin with.
         over_denoiser: whether it takes features of a denoiser, with the shape of Noise2Map's
             backbone.
+        encoder_path: the encoder's path in the tree of parameters, within which tensors have the
+            names of files of encoders; "" = no part of the network is an encoder by itself.
+        named_as: whose names its tensors have in PyTorch.
     """
 
     network: Any  # a class of modules
@@ -66,10 +69,23 @@ class Choice:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     head: str = "segmentation_head"
     over_denoiser: bool = False
+    encoder_path: str = "encoder"
+    named_as: str = "segmentation_models.pytorch 0.6"
 
 
 def _original(fusion: str) -> Choice:
-    return Choice(FCOriginal, CHANGE, fields={"fusion": fusion}, head="conv11d")
+    return Choice(
+        FCOriginal,
+        CHANGE,
+        fields={"fusion": fusion},
+        head="conv11d",
+        encoder_path="",
+        named_as="rcdaudt/fully_convolutional_change_detection",
+    )
+
+
+def _siamese(fusion: str) -> Choice:
+    return Choice(FCSiam, CHANGE, "resnet34", fields={"fusion": fusion}, named_as="torchgeo 0.8")
 
 
 RIVALS: dict[str, Choice] = {
@@ -80,17 +96,40 @@ RIVALS: dict[str, Choice] = {
     "pspnet": Choice(PSPNet, SEGMENTATION, "resnet34", (ResNet,), num_layers=2),
     "upernet": Choice(UPerNet, SEGMENTATION, "resnet34"),
     "segformer": Choice(SegFormer, SEGMENTATION, "mit_b1", (MiT,)),
-    "dpt": Choice(DPT, SEGMENTATION, "vit_small_patch16_224", (ViTEncoder,)),
+    "dpt": Choice(
+        DPT, SEGMENTATION, "vit_small_patch16_224", (ViTEncoder,), encoder_path="encoder/model"
+    ),
     "fc_ef": Choice(UNet, CHANGE, "resnet34"),
-    "fc_siam_conc": Choice(FCSiam, CHANGE, "resnet34", fields={"fusion": "conc"}),
-    "fc_siam_diff": Choice(FCSiam, CHANGE, "resnet34", fields={"fusion": "diff"}),
+    "fc_siam_conc": _siamese("conc"),
+    "fc_siam_diff": _siamese("diff"),
     "fc_ef_original": _original("early"),
     "fc_siam_conc_original": _original("conc"),
     "fc_siam_diff_original": _original("diff"),
-    "bit": Choice(BIT, CHANGE, head="classifier_3"),
-    "changeformer": Choice(ChangeFormer, CHANGE, head="TDec_x2/change_probability"),
-    "elgcnet": Choice(ELGCNet, CHANGE, head="dec/change_probability"),
-    "ddpmcd": Choice(DDPMCD, CHANGE, head="head", over_denoiser=True),
+    "bit": Choice(
+        BIT, CHANGE, head="classifier_3", encoder_path="resnet", named_as="justchenhao/BIT_CD"
+    ),
+    "changeformer": Choice(
+        ChangeFormer,
+        CHANGE,
+        head="TDec_x2/change_probability",
+        encoder_path="Tenc_x2",
+        named_as="wgcban/ChangeFormer",
+    ),
+    "elgcnet": Choice(
+        ELGCNet,
+        CHANGE,
+        head="dec/change_probability",
+        encoder_path="enc",
+        named_as="techmn/elgcnet",
+    ),
+    "ddpmcd": Choice(
+        DDPMCD,
+        CHANGE,
+        head="head",
+        over_denoiser=True,
+        encoder_path="",
+        named_as="diffusers and wgcban/ddpm-cd",
+    ),
 }
 # Fields that a config sets elsewhere.
 _FROM_CONFIG = ("unet", "alphas_cumprod")

@@ -1,10 +1,29 @@
-"""Names of SegFormer's tensors in transformers 5, as those of segmentation_models.pytorch."""
+"""Names of SegFormer's tensors in transformers, as those of segmentation_models.pytorch."""
 
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
+# Beginnings of names of transformers before version 5, which files on the hub still have.
+_BEFORE_5 = {
+    r"segformer\.encoder\.patch_embeddings\.(\d+)\.": r"segformer.stages.\1.patch_embeddings.",
+    r"segformer\.encoder\.layer_norm\.(\d+)\.": r"segformer.stages.\1.layer_norm.",
+    r"segformer\.encoder\.block\.(\d+)\.(\d+)\.": r"segformer.stages.\1.blocks.\2.",
+    r"decode_head\.linear_c\.(\d+)\.": r"decode_head.linear_projections.\1.",
+}
+_BLOCKS_BEFORE_5 = {
+    ".attention.self.query.": ".attention.q_proj.",
+    ".attention.self.key.": ".attention.k_proj.",
+    ".attention.self.value.": ".attention.v_proj.",
+    ".attention.self.sr.": ".attention.sequence_reduction.sequence_reduction.",
+    ".attention.self.layer_norm.": ".attention.sequence_reduction.layer_norm.",
+    ".attention.output.dense.": ".attention.o_proj.",
+    ".layer_norm_1.": ".layernorm_before.",
+    ".layer_norm_2.": ".layernorm_after.",
+    ".mlp.dense1.": ".mlp.fc1.",
+    ".mlp.dense2.": ".mlp.fc2.",
+}
 # Patterns of names and their replacements, in this order; `{i}` stands for the stage from 1.
 _STAGE = r"segformer\.stages\.(\d+)\."
 _MODULES = {
@@ -29,9 +48,11 @@ _HEAD = {
 def from_transformers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Rename tensors of `SegformerForSemanticSegmentation`, for `torch_names.from_torch`.
 
-    Keys and values, apart in transformers, become one linear layer `kv`. Names that transformers
-    does not use stay as they are.
+    Names may be those of transformers 5 or of versions before. Keys and values, apart in
+    transformers, become one linear layer `kv`. Names that transformers does not use stay as they
+    are.
     """
+    tensors = {_current(name): tensor for name, tensor in tensors.items()}
     stages = {int(match[1]) for name in tensors if (match := re.match(_STAGE, name))}
     renamed = {_renamed(name, len(stages)): tensor for name, tensor in tensors.items()}
     for name in [name for name in renamed if ".attn.k." in name]:
@@ -40,6 +61,17 @@ def from_transformers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
             both = [renamed.pop(name), renamed.pop(value)]
             renamed[name.replace(".attn.k.", ".attn.kv.")] = np.concatenate(both)
     return renamed
+
+
+def _current(name: str) -> str:
+    """Return the name in transformers 5."""
+    for pattern, replacement in _BEFORE_5.items():
+        name, found = re.subn(f"^{pattern}", replacement, name)
+        if found:
+            for before, after in _BLOCKS_BEFORE_5.items():
+                name = name.replace(before, after)
+            return name
+    return name
 
 
 def _renamed(name: str, num_stages: int) -> str:

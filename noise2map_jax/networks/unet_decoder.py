@@ -7,9 +7,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.errors import UserError
 from noise2map_jax.networks.layers import conv_norm_relu
 from noise2map_jax.networks.resizing import repeat_pixels
 from noise2map_jax.networks.training import Training
+
+
+def check_lengths(channels: Sequence[int], features: Sequence[jax.Array]) -> None:
+    """Raise a `UserError` unless there is a block of the decoder for each feature."""
+    if len(channels) != len(features):
+        raise UserError(
+            f"decoder_channels has {len(channels)} numbers and the encoder {len(features)} "
+            "features; give one number for each feature"
+        )
 
 
 class UNetBlock(nn.Module):
@@ -49,7 +59,11 @@ class UNetDecoder(nn.Module):
 
         Returns:
             [B, H, W, channels[-1]].
+
+        Raises:
+            UserError: there are not as many features as channels.
         """
+        check_lengths(self.channels, features)
         x, *skips = reversed(features)
         for number, width in enumerate(self.channels):
             block = UNetBlock(width, self.param_dtype, name=f"blocks_{number}")

@@ -11,7 +11,7 @@ from noise2map_jax.networks.layers import last_layer
 from noise2map_jax.networks.resnet import ResNet
 from noise2map_jax.networks.tile_size import check_tile_size
 from noise2map_jax.networks.training import Training
-from noise2map_jax.networks.unet_decoder import UNetBlock
+from noise2map_jax.networks.unet_decoder import UNetBlock, check_lengths
 
 
 class UNetPlusPlus(nn.Module):
@@ -68,7 +68,11 @@ class UNetPlusPlusDecoder(nn.Module):
 
         Returns:
             [B, H, W, channels[-1]].
+
+        Raises:
+            UserError: there are not as many features as channels.
         """
+        check_lengths(self.channels, features)
         blocks = _Blocks(self.channels, self.param_dtype, name="blocks")
         return blocks(features, training)
 

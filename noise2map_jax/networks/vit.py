@@ -97,6 +97,11 @@ class ViTEncoder(nn.Module):
 
     model: ViT = ViT()
 
+    @property
+    def stages(self) -> tuple[tuple[int, int], ...]:
+        """Blocks and channels of its only stage."""
+        return ((self.model.depth, self.model.embed_dim),)
+
     def __call__(
         self, x: jax.Array, training: Training | None = None
     ) -> list[tuple[jax.Array, jax.Array]]:

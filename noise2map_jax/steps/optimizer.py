@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.networks.rivals import RIVALS
 
 
 def _adamw(rate: optax.ScalarOrSchedule, weight_decay: float) -> optax.GradientTransformation:
@@ -36,7 +37,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": _adamw,
 }
 # Names of backbones at the top of the parameter tree: Noise2Map's, and the encoders of rivals.
-BACKBONES = ("unet", "encoder", "resnet", "Tenc_x2", "enc")
+BACKBONES = {"unet", *(c.encoder_path.split("/")[0] for c in RIVALS.values() if c.encoder_path)}
 
 
 def learning_rate_schedule(

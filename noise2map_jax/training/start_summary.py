@@ -6,7 +6,6 @@ from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.network.matmul_precision import describe_precision
-from noise2map_jax.network.statistics import variables
 from noise2map_jax.steps.optimizer import BACKBONES
 from noise2map_jax.training.trainer import Run, Start
 
@@ -28,8 +27,7 @@ def start_summary(
     experiment, workdir = run.experiment, run.workdir
     config, mesh, params = experiment.config, experiment.mesh, start.state.params
     (origin,) = start.origins
-    trainable = variables(params)["params"]
-    backbone = count_params({k: v for k, v in trainable.items() if k in BACKBONES})
+    backbone = count_params({k: v for k, v in params.items() if k in BACKBONES})
     factor = config.train.backbone_learning_rate_factor
     trained = {0.0: ", frozen", 1.0: ""}.get(factor, f", learning rate x {factor:g}")
     rows = config.train.batch_size // mesh.size
@@ -42,7 +40,7 @@ def start_summary(
     for objective in experiment.objectives.values():
         lines += _about(objective, several)
     lines += [
-        f"parameters  {count_params(trainable):,}, of which backbone {backbone:,}{trained}",
+        f"parameters  {count_params(params):,}, of which backbone {backbone:,}{trained}",
         f"precision   {precision}",
         *([f"initial     {origin}"] if origin else []),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",

@@ -34,7 +34,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     out.add_argument("--output", required=True, help="folder to write: new, or an earlier export")
     out.add_argument("--max_shard_size", default="", help="such as 200MB; default: one file")
     look = commands.add_parser("inspect", help="list the content of weights", allow_abbrev=False)
-    look.add_argument("path", help="a diffusers folder, a .safetensors or a .pth file")
+    look.add_argument("path", help="a folder, a .safetensors or a .pth file")
     return parser.parse_args(argv)
 
 

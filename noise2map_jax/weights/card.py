@@ -1,75 +1,31 @@
 """The model card of exported weights: Markdown, with the front matter that the hub reads."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noise2map_jax import strict_json
+from noise2map_jax.experiment.components import count_params
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.network.interface import find_head
+from noise2map_jax.steps.optimizer import BACKBONES
 from noise2map_jax.weights.finished_run import FinishedRun
+from noise2map_jax.weights.layout import About
 
 # Fields of `data` that affect how records are read, but not their content.
 MACHINE_FIELDS = ("data_dir", "num_threads", "prefetch_size")
 METRICS = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
 
-INTRODUCTION = """\
-Weights of [Noise2Map](https://arxiv.org/abs/2604.27889): a diffusion U-Net that predicts a map in
-one forward pass from an image mixed with structured noise, trained with noise2map_jax.
-The license is not chosen yet: if you publish this folder, add a `license:` line above.
-"""
 
-USE_BACKBONE = """\
-The backbone with [diffusers](https://github.com/huggingface/diffusers) (PyTorch):
-
-```python
-from diffusers import UNet2DModel
-
-unet = UNet2DModel.from_pretrained("FOLDER")
-```
-
-and with noise2map_jax (JAX and Flax, no PyTorch needed):
-
-```python
-from noise2map_jax.weights import load_diffusers
-
-unet, params = load_diffusers("FOLDER")  # unet.apply({"params": params}, images, timesteps)
-```
-"""
-
-USE_ALL = """\
-The whole network:
-
-```python
-from noise2map_jax.weights.export import load_export
-
-config, model, params = load_export("FOLDER")
-# model.apply({"params": params}, x_t, timesteps, task=TASK) -> [B, H, W, outputs]
-```
-
-`x_t` is `signal[t] * x + noise[t] * n(x)` for images `x` scaled to [-1, 1];
-`noise2map_jax.method.noise.add_noise` computes it, and `t` and `n` are given below. To start a
-training run from these weights, use `--config.init_from=FOLDER`.
-"""
-
-CITATION = """\
-```bibtex
-@article{noise2map2026,
-  title   = {Noise2Map: End-to-End Diffusion Model for Semantic Segmentation and Change Detection},
-  author  = {Shibli and Nascetti and Ban},
-  journal = {IEEE Transactions on Geoscience and Remote Sensing},
-  year    = {2026},
-  note    = {arXiv:2604.27889}
-}
-```
-"""
-
-
-def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, Any]) -> str:
+def model_card(
+    run: FinishedRun, about: About, files: Mapping[str, str], config: Mapping[str, Any]
+) -> str:
     """Write a model card.
 
     Args:
         run: the exported run.
+        about: what is said of its network.
         files: description of each file beside the card, by file name.
         config: the run's config as the card shows it.
 
@@ -78,39 +34,32 @@ def model_card(run: FinishedRun, files: Mapping[str, str], config: Mapping[str, 
     """
     tasks = [head.task for head in run.model.heads]
     parts = [
-        _front_matter(tasks),
-        f"# Noise2Map: {', '.join(tasks)}\n",
-        INTRODUCTION,
+        _front_matter(tasks, about.tags),
+        f"# {about.title}: {', '.join(tasks)}\n",
+        about.introduction,
         "## Files\n",
         _table(("file", "what"), [(f"`{name}`", what) for name, what in files.items()]),
         "## Use\n",
-        USE_BACKBONE,
-        USE_ALL,
+        *about.uses,
         "## Training\n",
         _training(run, config),
         *[_task(name, run) for name in tasks],
         "## Scores\n",
-        *(_scores(name, result, run.step) for name, result in run.scores.items()),
+        *(_scores(name, result, run) for name, result in run.scores.items()),
     ]
     if not run.scores:
         parts.append(
             "Not evaluated. Score the run on a split with `--mode=eval`, then export it again.\n"
         )
     text = strict_json.dumps(config, indent=2)
-    parts += ["## Config\n", f"```json\n{text}\n```\n", "## Citation\n", CITATION]
+    parts += ["## Config\n", f"```json\n{text}\n```\n"]
+    if about.citation:
+        parts += ["## Citation\n", about.citation]
     return "\n".join(parts)
 
 
-def _front_matter(tasks: list[str]) -> str:
-    tags = [
-        "noise2map",
-        "remote-sensing",
-        "diffusion",
-        "jax",
-        "flax",
-        "diffusers",
-        "arxiv:2604.27889",
-    ]
+def _front_matter(tasks: list[str], of_network: Sequence[str]) -> str:
+    tags = [*of_network, "remote-sensing", "jax", "flax"]
     tags += [TASKS[task].title.replace(" ", "-") for task in tasks]
     maps = any(TASKS[task].has_classes for task in tasks)
     pipeline = "image-segmentation" if maps else "unconditional-image-generation"
@@ -125,12 +74,13 @@ def _front_matter(tasks: list[str]) -> str:
 
 def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
+    backbone = {name: value for name, value in run.params.items() if name in BACKBONES}
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
         ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),
-        ("backbone", f"{_count(run.params['unet']):,} parameters"),
-        ("all", f"{_count(run.params):,} parameters"),
-        ("backbone's tile side", f"{run.sample_size} pixels"),
+        *([("backbone", f"{count_params(backbone):,} parameters")] if backbone else []),
+        ("all", f"{count_params(run.params):,} parameters"),
+        ("tile side in the network", f"{run.sample_size} pixels"),
         (
             "started from",
             f"`{config['init_from']}`" if config.get("init_from") else "random values",
@@ -158,22 +108,25 @@ def _task(name: str, run: FinishedRun) -> str:
     head = find_head(run.model, name)
     rows = [("inputs, outputs", f"{head.num_inputs}, {head.num_outputs} channels")]
     rows += [(f"data.{key}", _plain(value)) for key, value in data.items()]
-    rows += [(f"noise.{key}", _plain(value)) for key, value in view.noise.items()]
+    if sees_noise(view):
+        rows += [(f"noise.{key}", _plain(value)) for key, value in view.noise.items()]
+    else:
+        rows.append(("noise", "none: the network gets the clean input"))
     task = TASKS[name]
     title = f"### `{name}`: {task.title}, {task.description}\n"
     return f"{title}\n{_table(('field', 'value'), rows)}"
 
 
-def _scores(file: str, result: Mapping[str, Any], step: int) -> str:
+def _scores(file: str, result: Mapping[str, Any], run: FinishedRun) -> str:
     """Write the scores of one split, with the data and the settings of prediction."""
+    step = run.step
     at = result.get("inference_timesteps", result.get("inference_timestep"))
     lines = [f"`{file}`: {result['protocol']}.", ""]
     draws = result.get("num_noise_draws", 0)
     averaged = f", mean over {draws} draws of Gaussian noise" if draws else ""
-    lines += [
-        f"Checkpoint of step {result['step']:,}, predicted at t = {_plain(at)}{averaged}.",
-        "",
-    ]
+    noised = any(map(sees_noise, run.views.values()))
+    predicted = f", predicted at t = {_plain(at)}{averaged}" if noised else ""
+    lines += [f"Checkpoint of step {result['step']:,}{predicted}.", ""]
     if result["step"] != step:
         lines += [
             f"**These are not scores of the weights here**, which are of step {step:,}: evaluate "
@@ -213,7 +166,3 @@ def _plain(value: Any) -> str:
 
 def _percent(value: float | None) -> str:
     return "n/a" if value is None or math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _count(tree: Any) -> int:
-    return sum(map(_count, tree.values())) if isinstance(tree, Mapping) else tree.size

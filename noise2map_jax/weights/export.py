@@ -1,12 +1,10 @@
-"""Export of a finished run to a folder to publish: for diffusers, for PyTorch, for `init_from`.
+"""Export of a finished run to a folder to publish: for PyTorch, for `init_from`, for `load`.
 
-config.json, diffusion_pytorch_model.safetensors    the backbone, as diffusers saves it
-noise2map_<task>.safetensors                        backbone and projections, authors' names
-noise2map.json                                      the run's config, step and tasks
-README.md                                           the model card
+The network's files    see `noise2map_files` and `rival_files`
+noise2map.json         the run's config, step and tasks
+README.md              the model card
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -17,15 +15,17 @@ from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.network_choice import create_model
+from noise2map_jax.experiment.network_choice import create_model, is_rival
 from noise2map_jax.experiment.run_config import config_of
-from noise2map_jax.network.model import Noise2Map, as_noise2map
-from noise2map_jax.weights.authors import load_authors, to_authors
+from noise2map_jax.network.interface import Network
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text
-from noise2map_jax.weights.diffusers import check_shard_size, load_diffusers, save_diffusers
-from noise2map_jax.weights.finished_run import FinishedRun, read_run
-from noise2map_jax.weights.safetensors_file import write_safetensors
+from noise2map_jax.weights.diffusers import check_shard_size
+from noise2map_jax.weights.finished_run import read_run
+from noise2map_jax.weights.hub import FILES
+from noise2map_jax.weights.layout import Layout
+from noise2map_jax.weights.noise2map_files import NOISE2MAP
+from noise2map_jax.weights.rival_files import RIVAL
 
 RUN_FILE = "noise2map.json"
 FORMAT = 1  # format of RUN_FILE
@@ -54,29 +54,31 @@ def export(
     _check_output(folder)
     check_shard_size(max_shard_size)
     run = read_run(pathlib.Path(workdir))
-    model = as_noise2map(run.model, "this export")
+    layout = layout_of(run.config)
+    if max_shard_size is not None and not layout.splits:
+        raise UserError(
+            f"max_shard_size is {max_shard_size:,} bytes, but {run.config.model.name} is exported "
+            "as one file; leave it out"
+        )
     config = portable(run.config)
-    heads = [h.task for h in run.model.heads if f"{h.task}_output_conv" in run.params]
 
     folder.mkdir(parents=True, exist_ok=True)
     # RUN_FILE has no config until the export is complete.
     write_text(folder / RUN_FILE, strict_json.dumps({"format": FORMAT}) + "\n")
-    unet = dataclasses.replace(model.unet, sample_size=run.sample_size)
-    save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
-    for path in folder.glob("noise2map_*.safetensors"):
+    for path in [path for name in FILES if name != RUN_FILE for path in folder.glob(name)]:
         path.unlink()
-    for task in heads:
-        write_safetensors(folder / head_file(task), to_authors(run.params, task))
-    write_text(folder / "README.md", model_card(run, _files(folder, run, heads), config))
-    content = {"format": FORMAT, "step": run.step, "tasks": heads, "config": config}
+    tasks, files = layout.write(folder, run, max_shard_size)
+    files[RUN_FILE] = "config and step of the run"
+    write_text(folder / "README.md", model_card(run, layout.about(run), files, config))
+    content = {"format": FORMAT, "step": run.step, "tasks": tasks, "config": config}
     write_text(folder / RUN_FILE, strict_json.dumps(content, indent=2) + "\n")
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def load_export(
     folder: str | os.PathLike[str],
-) -> tuple[ConfigDict, Noise2Map, dict[str, Any]]:
-    """Load a whole export: backbone and projections.
+) -> tuple[ConfigDict, Network, dict[str, Any]]:
+    """Load a whole export.
 
     Args:
         folder: a folder that `export` wrote.
@@ -99,22 +101,17 @@ def load_export(
         )
     config, tasks = config_of(content["config"]), content.get("tasks")
     try:
-        model = as_noise2map(create_model(config), "this export")
+        model = create_model(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: not a config of this version ({error}); export again") from None
     if not isinstance(tasks, list) or not {*tasks} <= {head.task for head in model.heads}:
         raise UserError(f"{file}: tasks is {tasks!r}, but its config lacks them; export again")
-    _, unet = load_diffusers(path)
-    params: dict[str, Any] = {"unet": unet}
-    for task in tasks:
-        read = load_authors(path / head_file(task), model, task)
-        params |= {name: value for name, value in read.items() if name != "unet"}
-    return config, model, params
+    return config, model, layout_of(config).read(path, config, model, tasks)
 
 
-def head_file(task: str) -> str:
-    """Return the name of the file with a task's full model."""
-    return f"noise2map_{task}.safetensors"
+def layout_of(config: ConfigDict) -> Layout:
+    """Return how the network that a config names is laid out in files."""
+    return RIVAL if is_rival(config) else NOISE2MAP
 
 
 def portable(config: ConfigDict) -> dict[str, Any]:
@@ -144,17 +141,3 @@ def _check_output(folder: pathlib.Path) -> None:
             f"output {str(folder)!r} holds other files, but no export ({RUN_FILE}); choose a new "
             "or empty folder"
         )
-
-
-def _files(folder: pathlib.Path, run: FinishedRun, heads: list[str]) -> dict[str, str]:
-    """Describe each file for the card."""
-    weights = sorted(path.name for path in folder.glob("diffusion_pytorch_model*"))
-    return {
-        "config.json": "the backbone's shape, as diffusers writes it",
-        **{name: "the backbone (float32)" for name in weights},
-        **{
-            head_file(task): f"the full model for `{task}`, with the names of the authors' code"
-            for task in heads
-        },
-        RUN_FILE: "config and step of the run",
-    }

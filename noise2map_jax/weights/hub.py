@@ -10,6 +10,7 @@ from typing import Any
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights.diffusers import INDEX_FILE, WEIGHTS_FILE
+from noise2map_jax.weights.safetensors_file import MODEL_FILE
 
 PREFIX = "hf:"
 NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)(?:@([\w.-]+(?:/[\w.-]+)*))?", re.ASCII)
@@ -17,8 +18,10 @@ FORM = "hf:OWNER/REPO, hf:OWNER/REPO/SUBFOLDER or either with @REVISION"
 # The files to download; weights of other formats and pictures are left out.
 FILES = (
     *("config.json", WEIGHTS_FILE, INDEX_FILE, "diffusion_pytorch_model-*-of-*.safetensors"),
-    *("noise2map.json", "noise2map_*.safetensors"),
+    *("noise2map.json", "noise2map_*.safetensors", MODEL_FILE),
 )
+# Each folder of weights has one of these.
+MARKS = ("config.json", MODEL_FILE)
 TIMEOUT = 10.0  # seconds without an answer after which the hub counts as unreachable
 
 
@@ -51,7 +54,8 @@ def fetch(name: str) -> pathlib.Path:
         name: `hf:OWNER/REPO[/SUBFOLDER][@REVISION]`, such as `hf:ali97/noise2map/aid-10k`.
 
     Returns:
-        The local folder, for `load_diffusers`. It belongs to the cache: do not write to it.
+        The local folder, with `config.json` or `model.safetensors`. It belongs to the cache: do
+        not write to it.
 
     Raises:
         UserError: the name has another form, huggingface_hub is not installed, there is no such
@@ -83,7 +87,7 @@ def fetch(name: str) -> pathlib.Path:
             f"{name}: the download failed ({_words(error)}); try again, or give a local folder"
         ) from error
     folder = pathlib.Path(snapshot, place.subfolder)
-    if not (folder / "config.json").is_file():
+    if not any((folder / mark).is_file() for mark in MARKS):
         if unreachable:
             raise _unreachable(name, unreachable)
         raise _not_there(name, place)
@@ -119,20 +123,18 @@ def _ask(huggingface_hub: Any, place: HubName, name: str) -> str:
     except Exception as error:  # an error of the transport, see `fetch`
         return _words(error)
     files = [file.rfilename for file in info.siblings or ()]
-    if place.path_of("config.json") not in files:
-        known = [f.removesuffix("config.json").rstrip("/") for f in files if _is_config(f)]
+    if not any(place.path_of(mark) in files for mark in MARKS):
+        paths = map(pathlib.PurePosixPath, files)
+        known = [str(p.parent).removeprefix(".") for p in paths if p.name in MARKS]
         raise _not_there(name, place, known)
     return ""
 
 
-def _is_config(file: str) -> bool:
-    return pathlib.PurePosixPath(file).name == "config.json"
-
-
 def _not_there(name: str, place: HubName, known: list[str] | None = None) -> UserError:
-    where = ", ".join(sub or "its top" for sub in known or ())
+    where = ", ".join(sub or "its top" for sub in dict.fromkeys(known or ()))
     has = f"; there are such folders at: {where}" if where else ""
-    return UserError(f"{name}: {place.repo} on the hub has no {place.path_of('config.json')}{has}")
+    marks = " or ".join(map(place.path_of, MARKS))
+    return UserError(f"{name}: {place.repo} on the hub has no {marks}{has}")
 
 
 def _unreachable(name: str, why: str) -> UserError:

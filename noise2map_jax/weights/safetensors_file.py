@@ -10,6 +10,8 @@ import safetensors.numpy
 
 from noise2map_jax.errors import UserError
 
+MODEL_FILE = "model.safetensors"  # the file of a folder of timm, transformers or an exported rival
+
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Read all tensors of a file, as stored.

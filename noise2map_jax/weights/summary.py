@@ -1,4 +1,4 @@
-"""A short summary of weights: a diffusers folder, an export, a .safetensors or a .pth file."""
+"""A short summary of weights: of a folder, an export, a .safetensors or a .pth file."""
 
 import collections
 import pathlib
@@ -10,13 +10,14 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.weights.authors import read_tensor_file
 from noise2map_jax.weights.config_file import read_config, read_json
 from noise2map_jax.weights.diffusers import read_tensors
+from noise2map_jax.weights.safetensors_file import MODEL_FILE
 
 
 def summarize(path: pathlib.Path) -> str:
     """Describe weights as they are stored.
 
     Args:
-        path: a diffusers folder or a file of tensors.
+        path: a folder of diffusers or with `model.safetensors`, an export, or a file of tensors.
 
     Returns:
         Lines for people.
@@ -28,9 +29,13 @@ def summarize(path: pathlib.Path) -> str:
         raise UserError(f"{path}: no such file or folder; expected weights")
     if path.is_file():
         return "\n".join([str(path), *_tensor_lines(read_tensor_file(path))])
-    config = read_config(path / "config.json")
-    lines = [f"{path}: diffusers folder", *_tensor_lines(read_tensors(path))]
-    lines += [f"  {field} = {value}" for field, value in vars(config).items()]
+    if (path / MODEL_FILE).is_file():
+        lines = [f"{path}: folder with {MODEL_FILE}"]
+        lines += _tensor_lines(read_tensor_file(path / MODEL_FILE))
+    else:
+        config = read_config(path / "config.json")
+        lines = [f"{path}: diffusers folder", *_tensor_lines(read_tensors(path))]
+        lines += [f"  {field} = {value}" for field, value in vars(config).items()]
     if (path / "noise2map.json").is_file():
         run = read_json(path / "noise2map.json")
         tasks = ", ".join(map(str, run.get("tasks") or ())) or "none"

@@ -50,7 +50,8 @@ def test_few_images_a_chip_cost_no_copies_of_whole_activations():
     # Each convolution reads and writes the images once.
     least = 4 * 4 * 256 * 256 * 128 * 2
     assert traffic(options) < 1.1 * least
-    assert traffic(None) > 2 * least
+    # So many copies are not of the effort of compiling, which takes ten times as long in full.
+    assert traffic({"exec_time_optimization_effort": -1.0}) > 2 * least
 
 
 @needs_libtpu

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import PartitionSpec
-from problems import ONE_DRAW, jitted_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
+from problems import ONE_DRAW, drawn_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 from programs import needs_libtpu
 
 from noise2map_jax.cost.accelerators import topology_devices
@@ -120,7 +120,7 @@ def test_arrays_move_between_ways_of_being_split(all_sharded):
 
 def test_eight_devices_and_one_count_the_same():
     problem = tiny_problem()
-    params, process = jitted_params(problem.model), tiny_process()
+    params, process = drawn_params(problem.model), tiny_process()
     batch = tiny_tiles(num=16) | {"valid": np.arange(16) < 13}
     counts = []
     for num in (1, 8):

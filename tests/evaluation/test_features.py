@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import UNET
+from problems import TWO_LEVELS
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.features import features, layer_names
@@ -13,7 +13,7 @@ from noise2map_jax.network.interface import Head, init_params
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet import UNet
 
-MODEL = Noise2Map(unet=UNET, heads=(Head("ss", 3, 2), Head("cd", 6, 2)))
+MODEL = Noise2Map(unet=TWO_LEVELS, heads=(Head("ss", 3, 2), Head("cd", 6, 2)))
 X = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
 T = np.array([10, 700], np.int32)
 
@@ -135,7 +135,7 @@ def test_the_timestep_reaches_the_features_only_if_it_is_to():
 
 
 def test_a_bare_backbone_has_features_too():
-    unet, params = UNet(UNET), parameters()["unet"]
+    unet, params = UNet(TWO_LEVELS), parameters()["unet"]
     projected = convolve(X, parameters()["ss_input_conv"])
     found = compute(("mid_block",), unet, params, x=projected, task=None)["mid_block"]
     np.testing.assert_allclose(found, compute(("unet/mid_block",))["unet/mid_block"], atol=1e-4)

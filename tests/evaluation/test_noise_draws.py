@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import thin_config
-from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
+from problems import ONE_DRAW, drawn_params, tiny_problem, tiny_process, tiny_tiles
+from programs import FUSED
 
 from noise2map_jax.devices.sharding import replicate
 from noise2map_jax.errors import UserError
@@ -24,10 +25,10 @@ GAUSSIAN = {"image": 0.0, "swap": 0.0, "gaussian": 1.0}
 
 
 @functools.cache
-def predictor(task="ss"):
+def predictor(task="ss", step=predict_step, **compiler_options):
     problem = tiny_problem(task)
-    step = jax.jit(functools.partial(predict_step, problem=problem))
-    return functools.partial(step, jitted_params(problem.model))
+    step = jax.jit(functools.partial(step, problem=problem), compiler_options=compiler_options)
+    return functools.partial(step, drawn_params(problem.model))
 
 
 @pytest.mark.parametrize("timesteps", [(500,), (300, 700)])
@@ -74,7 +75,7 @@ def without_draws(params, batch, process, *, problem):
 @pytest.mark.parametrize("task", ["ss", "cd"])
 @pytest.mark.parametrize("kind", ["structured", "several timesteps", "clean"])
 def test_without_gaussian_noise_nothing_changes_by_one_bit(task, kind):
-    problem, batch = tiny_problem(task), tiny_tiles(task)
+    batch = tiny_tiles(task)
     process = {
         "structured": tiny_process(task),
         "several timesteps": tiny_process(task, inference_timesteps=(1, 700)),
@@ -82,10 +83,9 @@ def test_without_gaussian_noise_nothing_changes_by_one_bit(task, kind):
     }[kind]
     draws = noise_draws(process, 4)
     assert draws.tolist() == [0]  # to draw more would take time and give the same
-    params = jitted_params(problem.model)
-    plain = jax.jit(functools.partial(without_draws, problem=problem))(params, batch, process)
+    plain = predictor(task, without_draws, **FUSED)(batch, process)
     elsewhere = batch | {"row": batch["row"] + 5, "scene": batch["scene"] + np.uint32(9)}
-    found = predictor(task)(elsewhere, process, draws)
+    found = predictor(task, **FUSED)(elsewhere, process, draws)
     np.testing.assert_array_equal(found.probabilities, plain)
 
 
@@ -102,7 +102,7 @@ def test_scores_sweep_and_pictures_are_of_the_same_draws(thin_data):
     experiment = create_experiment(config)
     (objective,) = experiment.objectives.values()
     assert objective.num_noise_draws == 3
-    params = replicate(jitted_params(experiment.model, 32), experiment.mesh)
+    params = replicate(drawn_params(experiment.model, 32), experiment.mesh)
     found = MapEvaluator(objective, experiment.mesh, "val")(params, objective.process)
     swept = TimestepSweep(objective, experiment.mesh, "val")
     counts = swept(params, objective.process, np.arange(100, 900, 100, dtype=np.int32))

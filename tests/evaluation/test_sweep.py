@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import thin_config
-from problems import ONE_DRAW, jitted_params, tiny_problem, tiny_process, tiny_tiles
+from problems import ONE_DRAW, drawn_params, tiny_problem, tiny_process, tiny_tiles
 
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.evaluation import sweep
@@ -21,7 +21,7 @@ from noise2map_jax.steps.eval_step import eval_step
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_each_timestep_counts_as_a_prediction_there(task):
     problem, timesteps = tiny_problem(task), (0, 258, 999)
-    params = jitted_params(problem.model)
+    params = drawn_params(problem.model)
     batch = tiny_tiles(task) | {"valid": np.arange(8) < 6}
     # Trained for another timestep than those that are asked for.
     process = tiny_process(task, inference_timesteps=(700,))
@@ -39,7 +39,7 @@ def test_each_timestep_counts_as_a_prediction_there(task):
 
 def test_several_inference_timesteps_are_no_part_of_the_sweep():
     problem = tiny_problem()
-    arguments = jitted_params(problem.model), tiny_tiles()
+    arguments = drawn_params(problem.model), tiny_tiles()
     step = jax.jit(functools.partial(sweep_step, problem=problem))
     one, several = (
         step(*arguments, tiny_process(inference_timesteps=steps), ONE_DRAW, jnp.array([5, 10]))
@@ -62,7 +62,7 @@ def evaluated(thin_data):
     config.data.data_dir = str(thin_data)
     experiment = create_experiment(config)
     (objective,) = experiment.objectives.values()
-    params = replicate(jitted_params(experiment.model, 32), experiment.mesh)
+    params = replicate(drawn_params(experiment.model, 32), experiment.mesh)
     return (
         experiment,
         params,

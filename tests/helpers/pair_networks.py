@@ -1,7 +1,5 @@
 """Networks for pairs, made from the configs of golden values; all are thin."""
 
-import golden_networks
-
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
 from noise2map_jax.networks.elgcnet import ELGCNet
@@ -11,46 +9,42 @@ from noise2map_jax.networks.resnet import ResNet
 from noise2map_jax.networks.unet import UNet
 
 
-def _fields(config, *names):
-    return {name: config[name] for name in names}
+def _over_resnet(network, golden, **options):
+    encoder = ResNet(**golden.resnet())
+    return network(2, encoder=encoder, **golden.fields("decoder_channels"), **options)
 
 
-def _over_resnet(network, config, **options):
-    encoder = ResNet(**golden_networks.resnet_fields(config))
-    channels = tuple(config["decoder_channels"])
-    return network(2, encoder=encoder, decoder_channels=channels, **options)
-
-
-def bit(config, **options):
-    resnet = dict(config["resnet"])
-    widths = (resnet.pop("stem_width"), *resnet.pop("widths"))
-    assert all(dilation == [1, 1] for dilation in resnet.pop("dilations"))
+def bit(golden):
+    config = dict(golden.config["resnet"])
+    widths = (config.pop("stem_width"), *config.pop("widths"))
+    assert all(dilation == [1, 1] for dilation in config.pop("dilations"))
+    resnet = ResNet(widths=widths, **{name: tuple(values) for name, values in config.items()})
     names = ("dim", "tokens", "heads", "encoder_depth", "encoder_head_dim")
     names += ("decoder_depth", "decoder_head_dim", "mlp_dim")
-    return BIT(2, resnet=ResNet(widths=widths, **resnet), **_fields(config, *names), **options)
+    return BIT(2, resnet=resnet, **golden.fields(*names))
 
 
-def changeformer(config, **options):
+def changeformer(golden):
     names = ("depths", "embed_dims", "num_heads", "sr_ratios", "patch_sizes", "decoder_dim")
-    return ChangeFormer(2, **_fields(config, *names), **options)
+    return ChangeFormer(2, **golden.fields(*names))
 
 
-def elgcnet(config, **options):
+def elgcnet(golden):
     names = ("depths", "enc_channels", "dec_embed_dim", "heads", "mlp_ratio")
-    return ELGCNet(2, **_fields(config, *names), **options)
+    return ELGCNet(2, **golden.fields(*names))
 
 
-def fcef_resnet(config, **options):
-    return _over_resnet(UNet, config, **options)
+def fcef_resnet(golden):
+    return _over_resnet(UNet, golden)
 
 
-def fcsiamconc_resnet(config, **options):
-    return _over_resnet(FCSiam, config, fusion="conc", **options)
+def fcsiamconc_resnet(golden):
+    return _over_resnet(FCSiam, golden, fusion="conc")
 
 
-def fcsiamdiff_resnet(config, **options):
-    return _over_resnet(FCSiam, config, fusion="diff", **options)
+def fcsiamdiff_resnet(golden):
+    return _over_resnet(FCSiam, golden, fusion="diff")
 
 
-def fcsiamdiff_original(config, **options):
-    return FCOriginal(2, fusion="diff", widths=tuple(config["widths"]), **options)
+def fcsiamdiff_original(golden):
+    return FCOriginal(2, fusion="diff", **golden.fields("widths"))

@@ -1,6 +1,8 @@
 """A tiny problem that many tests share."""
 
+import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +16,19 @@ from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet import UNetConfig
 
 UNET = UNetConfig(
-    block_out_channels=(8, 16),
-    down_block_types=("DownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "UpBlock2D"),
+    block_out_channels=(8,),
+    down_block_types=("DownBlock2D",),
+    up_block_types=("UpBlock2D",),
     layers_per_block=1,
     norm_num_groups=4,
     downsample_padding=0,
     add_attention=False,
+)
+TWO_LEVELS = dataclasses.replace(
+    UNET,
+    block_out_channels=(8, 16),
+    down_block_types=2 * UNET.down_block_types,
+    up_block_types=2 * UNET.up_block_types,
 )
 
 
@@ -30,14 +38,16 @@ def tiny_head(task):
     return Head(task, num_inputs, TASKS[task].num_outputs(3, 2))
 
 
-def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="default", **fields):
+def tiny_problem(
+    task="ss", dtype=jnp.float32, heads=(), matmul_precision="default", unet=UNET, **fields
+):
     """Return a problem with a few thousand parameters and tiles of 16 pixels.
 
     `heads` are those of further tasks.
     """
     names = dict.fromkeys((task, *heads))
     model = Noise2Map(
-        unet=UNET,
+        unet=unet,
         heads=tuple(map(tiny_head, sorted(names))),
         dtype=dtype,
         matmul_precision=matmul_precision,
@@ -47,9 +57,28 @@ def tiny_problem(task="ss", dtype=jnp.float32, heads=(), matmul_precision="defau
 
 
 @functools.cache
-def jitted_params(model, tile_size=16):
-    """Return the network's initial values; jitted, because op by op they take a minute."""
+def initial_params(model, tile_size=16):
+    """Return the values that a network begins with; jitted, as op by op they take a minute."""
     return jax.jit(init_params, static_argnums=(0, 2))(model, jax.random.key(0), tile_size)
+
+
+@functools.cache
+def drawn_params(model, tile_size=16):
+    """Return values like those that a network begins with, drawn by NumPy.
+
+    What JAX would compile to draw them takes seconds. Biases are zero and scales are one; kernels
+    are normal, of the variance that `init_params` gives.
+    """
+    shapes = jax.eval_shape(lambda key: init_params(model, key, tile_size), jax.random.key(0))
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        if path[-1].key != "kernel":
+            return jnp.full(leaf.shape, path[-1].key == "scale", leaf.dtype)
+        fan_in = math.prod(leaf.shape[:-1])
+        return jnp.asarray(rng.normal(size=leaf.shape) / math.sqrt(fan_in), leaf.dtype)
+
+    return jax.tree.map_with_path(draw, shapes)
 
 
 def tiny_process(task="ss", **options):

@@ -32,21 +32,25 @@ DENOISE = (
 
 # Tests and programs run for seconds, so fast compiling matters more than fast programs.
 COMPILE_FAST = "--xla_backend_optimization_level=0"
-# Of programs alone: in tests two ways to compute one thing are compared by their bits.
-COMPILE_FASTER = COMPILE_FAST
+# Options of a function of which two ways to compute it are compared by their bits.
+FUSED = {}
 if importlib.metadata.version("jaxlib") < "0.11":  # which knows the flag no more
-    COMPILE_FASTER += " --xla_cpu_use_fusion_emitters=false"
+    COMPILE_FAST += " --xla_cpu_use_fusion_emitters=false"
+    FUSED["xla_cpu_use_fusion_emitters"] = True
 
 
 def environment(cache, num_devices=1):
     """Return the environment of programs under test, which share their compiled steps."""
+    import jax  # not before flags of XLA are set
+
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         # A limit makes JAX lock the folder, which several programs use at once.
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FASTER}",
+        "JAX_EXEC_TIME_OPTIMIZATION_EFFORT": str(jax.config.jax_exec_time_optimization_effort),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
         "PYTHONPATH": os.pathsep.join(map(str, (HELPERS / "without_torch", HELPERS, ROOT))),
         "PYTHONWARNINGS": "ignore",
     }

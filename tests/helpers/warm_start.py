@@ -56,6 +56,8 @@ def _call(arguments, env, folder, *files):
     jax.config.update("jax_compilation_cache_dir", env["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_compilation_cache_max_size", int(env["JAX_COMPILATION_CACHE_MAX_SIZE"]))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    effort = float(env["JAX_EXEC_TIME_OPTIMIZATION_EFFORT"])
+    jax.config.update("jax_exec_time_optimization_effort", effort)
     with contextlib.suppress(KeyError):
         jax.config.update("jax_default_matmul_precision", env["JAX_DEFAULT_MATMUL_PRECISION"])
     main.run()

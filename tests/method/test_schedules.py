@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import FUSED
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.method import schedules
@@ -42,7 +43,7 @@ def test_karras_sigmas_equal_golden_values(golden):
     # Compiled as programs are: the quick compilation of these tests has a coarser power function.
     sigmas = jax.jit(
         lambda low, high: schedules.karras_sigmas(50, sigma_min=low, sigma_max=high),
-        compiler_options={"xla_backend_optimization_level": 3},
+        compiler_options=FUSED | {"xla_backend_optimization_level": 3},
     )
     np.testing.assert_allclose(sigmas(expected[0], expected[-1]), expected, rtol=1e-6)
 

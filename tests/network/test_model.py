@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import UNET, jitted_params
+from problems import UNET, drawn_params, initial_params
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head
@@ -24,7 +24,7 @@ def apply(model, params, x, t, task="ss", use_timestep=True):
 
 def test_logits_have_a_channel_a_class_and_the_size_of_the_tile():
     model = a_model(heads=(Head("ss", 5, 7),))
-    params = jitted_params(model, 16)
+    params = drawn_params(model, 16)
     out = apply(model, params, jnp.ones((2, 16, 16, 5)), [1, 2])
     assert out.shape == (2, 16, 16, 7)
     assert out.dtype == jnp.float32
@@ -32,18 +32,18 @@ def test_logits_have_a_channel_a_class_and_the_size_of_the_tile():
 
 def test_another_tile_size_is_resampled_to_the_backbones_and_back():
     model = a_model(sample_size=16)
-    params = jitted_params(model, 32)
+    params = drawn_params(model, 32)
     assert params["ss_input_upscaling"]["kernel"].shape == (3, 3, 3, 3)
     assert params["ss_output_downscaling"]["kernel"].shape == (3, 3, 3, 3)
     x = jax.random.normal(jax.random.key(1), (1, 32, 32, 3))
     out = apply(model, params, x, [1])
     assert out.shape == (1, 32, 32, 2)
-    assert "ss_input_upscaling" not in jitted_params(model, 16)
+    assert "ss_input_upscaling" not in drawn_params(model, 16)
 
 
 def test_timestep_reaches_the_network_only_if_it_is_to():
     model = a_model()
-    params = jitted_params(model, 16)
+    params = drawn_params(model, 16)
     # Away from initial values, at which a part of the network may be silent.
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -61,8 +61,8 @@ def test_timestep_reaches_the_network_only_if_it_is_to():
 
 
 def test_heads_share_the_backbone_and_nothing_else():
-    both = jitted_params(a_model(heads=(SS, CD)), 16)
-    alone = jitted_params(a_model(heads=(CD,)), 16)
+    both = initial_params(a_model(heads=(SS, CD)), 16)
+    alone = initial_params(a_model(heads=(CD,)), 16)
     assert set(both) == {
         "unet",
         "ss_input_conv",
@@ -76,7 +76,7 @@ def test_heads_share_the_backbone_and_nothing_else():
 
 def test_compute_type_and_parameter_type_are_apart():
     model = a_model(dtype=jnp.bfloat16)
-    params = jitted_params(model, 16)
+    params = drawn_params(model, 16)
     assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     x = jax.random.normal(jax.random.key(1), (1, 16, 16, 3))
     low = apply(model, params, x, [1])
@@ -88,7 +88,7 @@ def test_compute_type_and_parameter_type_are_apart():
 
 def test_wrong_channels_and_unknown_heads_are_named():
     model = a_model()
-    params = {"params": jitted_params(model, 16)}
+    params = {"params": drawn_params(model, 16)}
     with pytest.raises(UserError, match="4 channels; expected 3"):
         model.apply(params, jnp.ones((1, 16, 16, 4)), jnp.array([1]), task="ss")
     with pytest.raises(UserError, match="'cd'; it has ss"):

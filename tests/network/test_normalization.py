@@ -139,6 +139,7 @@ def test_parts_that_do_not_make_up_the_image_are_refused(cuts):
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("effort")
 def test_on_a_tpu_statistics_of_a_concatenation_cost_no_pass():
     shape = (8, 256, 256, 128)
     place = jax.sharding.SingleDeviceSharding(topology_devices("v5e:2x2")[0])
@@ -167,6 +168,7 @@ def test_on_a_tpu_statistics_of_a_concatenation_cost_no_pass():
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("effort")
 def test_on_a_tpu_no_activation_is_held_in_float32():
     shape = (8, 64, 64, 128)
 

@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import UNET
+from problems import TWO_LEVELS
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.rematerialization import POLICIES
 from noise2map_jax.network.unet import UNet
 
-CONFIG = dataclasses.replace(UNET, block_out_channels=(8, 16), layers_per_block=2)
+CONFIG = dataclasses.replace(TWO_LEVELS, layers_per_block=2)
 X = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
 TIMESTEPS = jnp.array([3, 500])
 

@@ -7,7 +7,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.networks.mit import MITS, MiT
 from noise2map_jax.networks.training import Training
 
-THIN = MiT(embed_dims=(8, 8, 10, 16), depths=(1, 1, 1, 1))
+THIN = MiT(embed_dims=(8, 8, 10, 16), depths=(1, 1, 1, 1))  # heads 1, 2, 5, 8
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,11 @@ def test_sizes_of_features():
         assert strides == (1, 2, 4, 8, 16, 32)[: len(features)]
     with pytest.raises(UserError, match="encoder_depth is 1; expected 2 to 5"):
         THIN.cut(1)
+
+
+def test_heads_divide_channels():
+    with pytest.raises(UserError, match="attention of 10 channels cannot have 4 equal heads"):
+        count(THIN.clone(num_heads=(1, 2, 4, 8)))
 
 
 def test_training_draws_by_row():

@@ -19,6 +19,7 @@ from noise2map_jax.networks.fc_original import FCOriginal
 from noise2map_jax.networks.fc_siam import FCSiam
 from noise2map_jax.networks.mit import MITS
 from noise2map_jax.networks.resnet import RESNETS, ResNet
+from noise2map_jax.networks.torch_names import to_torch
 from noise2map_jax.networks.training import Training
 from noise2map_jax.networks.unet import UNet
 
@@ -71,23 +72,17 @@ def step(network, variables, x, training):
     return value, gradient, new["batch_stats"]
 
 
-@functools.cache
-def golden(name):
-    found = golden_networks.Golden(name)
-    return found, getattr(pair_networks, name)(found.config)
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.usefixtures("highest_precision")
-def test_output_is_that_of_the_published_code(name):
-    found, network = golden(name)
-    variables = found.variables(network)
-    y = jax.jit(network.apply)(variables, found["x"])
-    np.testing.assert_allclose(y, found["y"], rtol=0, atol=1e-4)
-    assert (
-        sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        == (found.config["parameters"])
-    )
+def test_output_and_names_are_those_of_the_published_code(name):
+    golden = golden_networks.Golden(name)
+    network = getattr(pair_networks, name)(golden)
+    variables = golden.variables(network)
+    y = jax.jit(network.apply)(variables, golden["x"])
+    np.testing.assert_allclose(y, golden["y"], rtol=0, atol=1e-4)
+    for path, tensor in to_torch(variables).items():
+        np.testing.assert_array_equal(tensor, golden.tensors[path], err_msg=path)
+    assert golden_networks.count(network, golden["x"].shape) == golden.config["parameters"]
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,6 @@ def test_impossible_options():
         ResNet().dilated(4)
     with pytest.raises(UserError, match="encoder_depth is 6; expected 2 to 5"):
         ResNet().cut(6)
+    message = "a ResNet of 3 layers .* takes 4 widths, the stem's and each layer's; got 5"
+    with pytest.raises(UserError, match=message):
+        count(ResNet(blocks=(1, 1, 1)))

@@ -24,7 +24,7 @@ from noise2map_jax.networks.upernet import UPerNet
 from noise2map_jax.networks.vit import ViT, ViTEncoder
 
 # Two layers or stages: what is compared with other code has all.
-RESNET = ResNet(widths=(4, 8, 8), blocks=(1, 1), bottleneck=True)
+RESNET = ResNet(widths=(4, 8, 16), blocks=(1, 1), bottleneck=True)
 MIT = MiT(embed_dims=(4, 8), depths=(1, 1), num_heads=(1, 2))
 VIT = ViT(embed_dim=6, depth=2, num_heads=2, img_size=(32, 32), output_indices=(0, 1))
 CHANNELS = (8, 6, 4)
@@ -87,6 +87,14 @@ def test_wrong_sizes(name):
     message = f"multiples of {network.stride} pixels, not 64 x {size}: use .* columns"
     with pytest.raises(UserError, match=message):
         shapes(network, (2, 64, size, 5))
+
+
+@pytest.mark.parametrize("name", ["unet", "unetplusplus"])
+def test_decoders_have_a_block_for_each_feature(name):
+    network = NETWORKS[name].clone(decoder_channels=(8, 6))
+    message = "decoder_channels has 2 numbers and the encoder 3 features"
+    with pytest.raises(UserError, match=message):
+        shapes(network, SHAPE)
 
 
 def check_training_step(network, x):

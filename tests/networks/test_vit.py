@@ -37,11 +37,18 @@ def test_positions_of_other_sizes(grid):
     np.testing.assert_array_equal(ours[:, 0], positions[:, 0])
 
 
-def test_a_ramp_of_positions_stays_a_ramp():
-    """Away from the edges, where weights are cut off."""
-    ramp = jnp.broadcast_to(jnp.arange(8.0).reshape(1, 8, 1), (1, 8, 8)).reshape(1, 64, 1)
-    positions = jnp.concatenate([jnp.full((1, 1, 1), 9.0), ramp], axis=1)
-    ours = resampled_positions(positions, (8, 8), (16, 8))
-    rows = ours[0, 1:, 0].reshape(16, 8)[:, 3]
-    np.testing.assert_allclose(rows[4:-4], np.arange(16)[4:-4] / 2 - 0.25, atol=1e-5)
+@pytest.mark.parametrize(
+    "expected",
+    [
+        [-0.0793271, 0.1875106, 0.8625708, 2.6875, 4.001636, 2.7186484, 1.841346],
+        [0.8636364, 2.8719008],
+    ],
+    ids=["more", "fewer"],
+)
+def test_positions_as_torch_resamples_them(expected):
+    """Rows 0, 1, 4, 2 by `interpolate(..., mode="bicubic", antialias=True)` of torch 2.13."""
+    rows = jnp.broadcast_to(jnp.array([0.0, 1.0, 4.0, 2.0]).reshape(1, 4, 1), (1, 4, 3))
+    positions = jnp.concatenate([jnp.full((1, 1), 9.0), rows.reshape(1, 12)], axis=1)
+    ours = resampled_positions(positions.reshape(1, 13, 1), (4, 3), (len(expected), 3))
+    np.testing.assert_allclose(ours[0, 2::3, 0], expected, atol=1e-5)
     assert ours[0, 0, 0] == 9

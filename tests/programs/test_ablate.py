@@ -16,7 +16,7 @@ from programs import metrics
 from noise2map_jax.study import member_result
 
 EXECUTIONS = {"dispatch": 1, "vmap": 1, "devices": 2}  # devices
-KINDS = ["dispatch", "vmap", pytest.param("devices", marks=pytest.mark.long)]
+KINDS = ["dispatch", *(pytest.param(k, marks=pytest.mark.long) for k in ("vmap", "devices"))]
 MEMBERS = [f"{variant}-{seed}" for variant in ("paper", "cosine") for seed in (0, 1)]
 
 
@@ -96,10 +96,6 @@ def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
         assert f1 == pytest.approx(logged[one.step], rel=1e-6)
 
 
-def test_nothing_is_left_of_states_that_are_not_needed(studies):
-    assert not list((studies("vmap")[0] / "cohorts").iterdir())
-
-
 def test_the_report_says_what_was_found(studies):
     workdir, printed = studies("dispatch")
     rows = list(csv.DictReader((workdir / "report" / "results.csv").read_text().splitlines()))
@@ -170,7 +166,7 @@ def lines_of(done, start):
 
 def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     workdir = tmp_path / "study"
-    shutil.copytree(studies("vmap")[0], workdir)
+    shutil.copytree(studies("dispatch")[0], workdir)
     before = {n: (workdir / "members" / n / "metrics.jsonl").read_text() for n in MEMBERS}
     options = arguments(
         thin_data,
@@ -182,6 +178,7 @@ def test_what_is_done_is_not_trained_again(studies, thin_data, cache, tmp_path):
     done = programs.run(options, programs.environment(cache))
     assert lines_of(done, "training") == ["training    paper, seed 2; cosine, seed 2"]
     assert len(lines_of(done, "paper, seed ")) == 1  # nor evaluated
+    assert not list((workdir / "cohorts").iterdir())  # nothing is left of states
     after = {n: (workdir / "members" / n / "metrics.jsonl").read_text() for n in MEMBERS}
     assert before == after
 

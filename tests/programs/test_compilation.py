@@ -44,6 +44,7 @@ def test_a_topology_is_of_compiling_only(program):
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("effort")
 @pytest.mark.parametrize(
     "topology", ["v5e:2x2", pytest.param("tpu7x:2x2x1", marks=pytest.mark.long)]
 )
@@ -63,6 +64,7 @@ def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("effort")
 def test_what_does_not_fit_is_said_with_what_to_change(program):
     options = ("--config.train.batch_size=65536", "--config.model.unet.block_out_channels=64,64")
     done = program(*COMPILE, "--topology=v5e:2x2", *options, expect=2)

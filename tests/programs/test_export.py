@@ -86,6 +86,22 @@ def test_scenes_are_mapped_by_the_program_as_by_the_run(tmp_path, mix):
         program.predict(image, threshold="best")
 
 
+def test_what_is_refused_leaves_no_folder(export, tmp_path, capsys):
+    assert export("--format=stablehlo", "--timesteps=5000") == 2
+    assert export("--format=stablehlo", output="") == 2
+    assert "output is empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tiles_have_the_side_of_the_crops_of_training(tmp_path):
+    config = thin()
+    config.augment.crop_size, config.model.sample_size = 16, 0
+    finish(tmp_path / "run", config)
+    options = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'export'}"]
+    assert main([*options, "--format=stablehlo"]) == 0
+    assert loaded.load(tmp_path / "export").tile_size == 16
+
+
 def test_an_earlier_export_is_replaced_only_if_asked(export, tmp_path, capsys):
     assert export("--format=stablehlo") == 0
     before = loaded.load(tmp_path / "export")

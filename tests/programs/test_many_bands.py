@@ -132,7 +132,7 @@ def test_weights_of_five_bands_are_exported(trained, tmp_path):
     assert tensors["output_conv.weight"].shape == (4, 3, 3, 3)
 
 
-@pytest.mark.parametrize("how", ["inflate", "average"])
+@pytest.mark.parametrize("how", ["inflate", pytest.param("average", marks=pytest.mark.long)])
 def test_a_network_of_three_bands_serves_five(trained, cache, thin_data, tmp_path, how):
     _, options, _ = trained
     three = (

@@ -88,7 +88,7 @@ def test_the_papers_pretraining_runs_and_is_begun_with(miniature, cache, tmp_pat
         "--tile_size=100",
         "--splits=0.5,0.25,0.25",
     )
-    thin = (*THIN[1:], "--config.model.unet.block_out_channels=8,8,8,8")
+    thin = (*THIN[1:], "--config.model.unet.block_out_channels=8,8")
     options = (
         f"--config.data.data_dir={tmp_path / 'data'}",
         "--config.data.tile_size=100",

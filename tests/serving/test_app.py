@@ -158,6 +158,12 @@ def test_a_file_that_names_other_files_is_not_opened(client, tmp_path):
         assert readable.read().any()
     message = error(client.post("/maps", files={"image": ("a.tif", text.encode())}), 422)
     assert "VRT, which names other files" in message
+    for before in (b" ", b"\xef\xbb\xbf", b"<!-- -->"):  # GDAL looks for the name anywhere
+        (tmp_path / "c.vrt").write_bytes(before + text.encode())
+        with rasterio.open(tmp_path / "c.vrt") as readable:
+            assert readable.read().any()
+        hidden = {"image": before + text.encode()}
+        assert "cannot identify image file" in error(client.post("/maps", files=hidden), 422)
 
 
 def test_odd_forms_are_understood_or_refused(client):

@@ -7,7 +7,7 @@ import optax
 import pytest
 from jax.extend.core import jaxprs_in_params
 from jax.sharding import NamedSharding
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import drawn_params, initial_params, tiny_batch, tiny_problem, tiny_process
 from programs import needs_libtpu
 
 from configs import demo_ss
@@ -73,7 +73,7 @@ def sums(problem, params, batch, fsdp=0, num_microbatches=1):
 @pytest.mark.parametrize("num_microbatches", [1, 2])
 def test_sums_over_devices_are_those_of_the_whole_batch(fsdp, num_microbatches):
     problem = tiny_problem()
-    params = jitted_params(problem.model)
+    params = drawn_params(problem.model)
     # A device whose rows are all ignored, and one with fewer pixels that count than the others.
     batch = ignored(tiny_batch(num=16), [4, 5, 9])
     whole, gradient = sums(problem, params, batch)
@@ -87,7 +87,7 @@ def test_sums_over_devices_are_those_of_the_whole_batch(fsdp, num_microbatches):
 def test_kernels_and_gradients_rounded_for_the_exchange_are_as_good_as_those_of_one_device():
     # CPUs add up in float32: what is lost where a device adds in bfloat16 is not seen here.
     problem, batch = tiny_problem(), tiny_batch(num=16)
-    params = jitted_params(problem.model)
+    params = initial_params(problem.model)
     _, exact = sums(problem, params, batch)
     coarse = tiny_problem(dtype=jnp.bfloat16)
 
@@ -120,7 +120,7 @@ def test_parameters_are_gathered_once_and_gradients_summed_once(tasks, num_micro
         for task in tasks
     }
     mesh, tx = sharding.create_mesh(4), optax.sgd(0.1)
-    params = jitted_params(problems["ss"].model)
+    params = drawn_params(problems["ss"].model)
     step = functools.partial(
         train_step,
         problems=problems,
@@ -137,7 +137,7 @@ def test_parameters_are_gathered_once_and_gradients_summed_once(tasks, num_micro
 
     leaves = jax.tree.leaves(params)
     split = [leaf for leaf in leaves if sharding.parameter_spec(leaf.shape, 4)]
-    assert len(split) > 30
+    assert len(split) > 20
     gathered = of_kind["all_gather"]
     assert len(gathered) == len(split)  # however many tasks and micro-batches
     assert {dtype for _, dtype in gathered} == {"bfloat16"}
@@ -158,7 +158,7 @@ def compiled(fsdp, **options):
     gradients = functools.partial(gradient_sums, problems={"ss": problem}, **PLAIN | options)
     mesh = sharding.create_mesh(fsdp)
     gradients = data_parallel(gradients, mesh, jnp.float32)
-    params = jitted_params(problem.model)
+    params = drawn_params(problem.model)
     placed = jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
         params,
@@ -182,6 +182,7 @@ def test_no_activation_is_sent():
 
 
 @needs_libtpu
+@pytest.mark.usefixtures("effort")
 def test_chips_that_share_a_kernel_do_not_share_its_convolution():
     mesh = sharding.create_mesh(16, topology_devices("v5e:4x4"))
     split = NamedSharding(mesh, sharding.parameter_spec((3, 3, 512, 512), 16))
@@ -215,7 +216,7 @@ def test_chips_that_share_a_kernel_do_not_share_its_convolution():
 
 def step_of(fsdp, **options):
     config = demo_ss.get_config()
-    config.model.unet.block_out_channels = (32, 32)
+    config.model.unet.block_out_channels, config.model.unet.layers_per_block = (32, 32), 1
     config.model.dtype, config.train.batch_size = "bfloat16", 8
     config.train.update(options)
     return create_abstract_step(config, sharding.create_mesh(fsdp))
@@ -241,6 +242,6 @@ def test_the_step_of_a_config_exchanges_nothing_of_a_frozen_backbone():
 
 
 def test_the_last_convolution_stays_in_float32_however_large_it_is():
-    types = compute_types(jitted_params(tiny_problem().model), jnp.bfloat16)
+    types = compute_types(drawn_params(tiny_problem().model), jnp.bfloat16)
     assert set(jax.tree.leaves(types["ss_output_conv"])) == {jnp.float32}
     assert set(jax.tree.leaves(types["unet"])) == {jnp.bfloat16}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from problems import jitted_params, tiny_batch, tiny_problem, tiny_process
+from problems import drawn_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.steps.optimizer import create_optimizer, skipped_updates
@@ -80,7 +80,7 @@ def test_a_gradient_whose_norm_overflows_is_left_out():
 def test_a_step_that_is_skipped_changes_nothing_but_its_number():
     problem, key = tiny_problem(), jax.random.key(0)
     tx = create_optimizer("adam", RATE, max_skipped_updates=2, skip_above_gradient_norm=1e-9)
-    state = create_train_state(jitted_params(problem.model), tx, use_ema=True)
+    state = create_train_state(drawn_params(problem.model), tx, use_ema=True)
     # Averages that lag behind, as they do in the middle of a run.
     state = state.replace(ema_params=jax.tree.map(lambda p: 0.5 * p, state.params))
     step = functools.partial(

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from flax import traverse_util
-from problems import UNET
+from problems import TWO_LEVELS
 from safetensors.numpy import load_file, save_file
 
 from noise2map_jax.errors import UserError
@@ -22,7 +22,9 @@ PROJECTIONS = {
 
 
 def model_of(task="ss", sample_size=0):
-    return Noise2Map(unet=UNET, heads=(Head(task, CHANNELS[task], 2),), sample_size=sample_size)
+    return Noise2Map(
+        unet=TWO_LEVELS, heads=(Head(task, CHANNELS[task], 2),), sample_size=sample_size
+    )
 
 
 def params_of(model, size):
@@ -58,7 +60,7 @@ def test_round_trip(tmp_path, task, size, prefix):
 
 
 def test_one_of_several_heads(tmp_path):
-    model = Noise2Map(unet=UNET, heads=(Head("ss", 3, 4), Head("cd", 6, 2)))
+    model = Noise2Map(unet=TWO_LEVELS, heads=(Head("ss", 3, 4), Head("cd", 6, 2)))
     params = params_of(model, 16)
     for task, channels in (("ss", 4), ("cd", 2)):
         tensors = to_authors(params, task)
@@ -150,7 +152,7 @@ def test_outputs_are_those_of_torch_and_files_go_both_ways(tmp_path, task, tile_
     torch = pytest.importorskip("torch", reason="needs torch (extra 'parity')")
     diffusers = pytest.importorskip("diffusers", reason="needs diffusers (extra 'parity')")
     torch.manual_seed(0)
-    (tmp_path / "config.json").write_text(config_text(UNET))
+    (tmp_path / "config.json").write_text(config_text(TWO_LEVELS))
     config = diffusers.UNet2DModel.load_config(tmp_path)
     unet = diffusers.UNet2DModel.from_config(config)
     theirs = authors_model(torch, unet, CHANNELS[task], 16, tile_size).eval()

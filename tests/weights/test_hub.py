@@ -165,9 +165,9 @@ def test_a_folder_is_downloaded_once(cache, fetched):
         assert not any(name in path for path in asked for name in unwanted)
         has = "there are such folders at: aid-10k, sat2gen"
         assert answers[1]["error"].endswith(
-            f"owner/repo on the hub has no imagenet/config.json; {has}"
+            f"has no imagenet/config.json or imagenet/model.safetensors; {has}"
         )
-        assert answers[2]["error"].endswith(f"owner/repo on the hub has no config.json; {has}")
+        assert answers[2]["error"].endswith(f"has no config.json or model.safetensors; {has}")
         assert "owner/repo on the hub has no revision 'v9'; leave" in answers[3]["error"]
         assert "the hub has no repository owner/nothing that is open to" in answers[4]["error"]
         asked.clear()

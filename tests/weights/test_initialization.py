@@ -1,13 +1,13 @@
 """Training starts from the tensors asked for, and says which ones stayed random."""
 
 import contextlib
-import functools
 
 import jax
 import numpy as np
 import pytest
 import thin_config
 from flax import traverse_util
+from problems import drawn_params
 from programs import ROOT, metrics
 from safetensors.numpy import load_file, save_file
 
@@ -17,7 +17,6 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.experiment.run_config import save_config
-from noise2map_jax.network.interface import init_params
 from noise2map_jax.weights.initialization import initialize
 
 CHURCH = ROOT / "tests" / "golden" / "church_thin"
@@ -36,15 +35,10 @@ def config_of(thin_data, task="ss"):
     return config
 
 
-@functools.cache
-def drawn(model):
-    return jax.jit(lambda key: init_params(model, key, 32))(jax.random.key(1))
-
-
 def experiment_of(config):
     """The experiment, and parameters at random."""
     experiment = create_experiment(config)
-    return experiment, jax.tree.map(lambda leaf: leaf, drawn(experiment.model))
+    return experiment, jax.tree.map(lambda leaf: leaf, drawn_params(experiment.model, 32))
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +164,21 @@ def test_a_projection_of_one_image_is_none_of_a_pair(finished_run, thin_data):
     initial = initialize(*experiment_of(config))
     assert {"cd_input_conv/kernel", "cd_input_conv/bias"} <= set(initial.drawn)
     assert initial.adapted == ()
+
+
+def test_a_denoiser_is_that_of_ddpm_cd(thin_data, tmp_path):
+    denoiser = config_of(thin_data, "denoise")
+    denoiser.data.dataset, denoiser.data.classes = "thin_ss", ()
+    for config in (denoiser, pair := config_of(thin_data, "cd")):
+        config.model.unet.update(in_channels=3, out_channels=3, block_out_channels=(8, 8))
+    save_run(denoiser, tmp_path)
+    pair.model.name, pair.init_from = "ddpmcd", str(tmp_path)
+    initial = initialize(*experiment_of(pair))
+    assert {name.split("/")[0] for name in initial.drawn} == {"head"}
+    trained = flat(restored(tmp_path))
+    for name, value in flat(initial.params).items():
+        if name.startswith("unet/"):
+            np.testing.assert_array_equal(value, trained[name])
 
 
 @pytest.mark.parametrize(

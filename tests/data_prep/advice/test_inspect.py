@@ -14,11 +14,12 @@ from data_prep.__main__ import main
 from data_prep.miniatures import whu
 
 DATA = programs.SHARED / "data"
+ONE_PROCESS = "--num_workers=1"  # starting more takes longer than these builds
 
 
 def inspect(source, capsys):
     """Return what is printed, and the arguments of the commands that build a dataset."""
-    assert main(["inspect", str(source), "--num_workers=1"]) == 0
+    assert main(["inspect", str(source), ONE_PROCESS]) == 0
     text = capsys.readouterr().out
     lines = [line for line in text.splitlines() if line.startswith("build it:")]
     return text, [shlex.split(line.split("data_prep ", 1)[1]) for line in lines]
@@ -120,7 +121,7 @@ def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, ca
     assert [word for word in words if word not in text] == []
     assert len(commands) == 1
     monkeypatch.chdir(tmp_path)
-    assert main(commands[0]) == 0
+    assert main([*commands[0], ONE_PROCESS]) == 0
     assert (tmp_path / "data/mine/1.0.0/manifest.json").is_file()
 
 
@@ -140,7 +141,7 @@ def test_the_layouts_of_owners_are_known(name, below, tasks, tmp_path, capsys, m
     assert len(commands) == len(tasks)
     monkeypatch.chdir(tmp_path)
     for command in commands:
-        assert main(command) == 0, command
+        assert main([*command, ONE_PROCESS]) == 0, command
 
 
 def test_a_folder_that_no_builder_reads_is_said_with_the_reason(tmp_path, capsys):
@@ -159,7 +160,7 @@ def test_what_stands_in_the_way_after_following_advice_is_said_too(tmp_path, cap
         save(tmp_path / f"mine/pre/{i}.png", picture(i, 64, 64))
         save(tmp_path / f"mine/post/{i}.png", picture(i + 9, 64, 64))
         save(tmp_path / f"mine/drawn/{i}.png", square(32, 64))
-    assert main(["inspect", str(tmp_path / "mine"), "--num_workers=1"]) == 2
+    assert main(["inspect", str(tmp_path / "mine"), ONE_PROCESS]) == 2
     text = capsys.readouterr().err
     assert "nearest: pre and post are a pair without a label: --roles=mask=drawn" in text
     assert "--roles=mask=drawn: 4 of 12 files cannot be used" in text
@@ -198,7 +199,7 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert commands
     for command in commands:
-        assert main(command) == 0, command
+        assert main([*command, ONE_PROCESS]) == 0, command
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")
@@ -214,7 +215,7 @@ def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_what_stands_in_the_way_of_real_imagery_is_said(name, words, capsys):
-    assert main(["inspect", str(DATA / "fixtures" / name), "--num_workers=1"]) == 2
+    assert main(["inspect", str(DATA / "fixtures" / name), ONE_PROCESS]) == 2
     assert words in capsys.readouterr().err
 
 
@@ -222,7 +223,7 @@ def test_classes_are_not_taken_for_one_foreground(tmp_path, capsys):
     for i in range(6):
         save(tmp_path / f"s/images/{i}.png", picture(i, 64, 64))
         save(tmp_path / f"s/masks/{i}.png", square(64, 64, 1) + 1)
-    assert main(["inspect", str(tmp_path / "s"), "--num_workers=1"]) == 2
+    assert main(["inspect", str(tmp_path / "s"), ONE_PROCESS]) == 2
     assert "holds value(s) 2; a mask of 2 classes" in capsys.readouterr().err
 
 
@@ -232,6 +233,6 @@ def test_several_datasets_in_one_folder_are_looked_at_each_alone(tmp_path, capsy
     for i in range(4):
         save(tmp_path / f"all/other/images/{i}.png", picture(i, 64, 64))
         save(tmp_path / f"all/other/masks/{i}.png", square(64, 64))
-    assert main(["inspect", str(tmp_path / "all"), "--num_workers=1"]) == 2
+    assert main(["inspect", str(tmp_path / "all"), ONE_PROCESS]) == 2
     command = capsys.readouterr().err.split("look at each: python -m data_prep ")[1]
-    assert main([*shlex.split(command), "--num_workers=1"]) == 0
+    assert main([*shlex.split(command), ONE_PROCESS]) == 0

@@ -1,0 +1,38 @@
+import jax
+import numpy as np
+import pytest
+from thin_rivals import config_of
+
+from noise2map_jax.experiment.components import count_params, create_process
+from noise2map_jax.experiment.network_choice import create_model, sees_noise
+from noise2map_jax.network.interface import init_params
+
+
+def test_statistics_are_not_counted_as_parameters():
+    config = config_of("unet")
+    config.model.options = '{"encoder":{"blocks":[1,1,1,1]}}'
+    model = create_model(config)
+    shapes = jax.eval_shape(lambda key: init_params(model, key, 32), jax.random.key(0))
+    values = shapes["encoder"]["bn1"]["scale"].size
+    assert shapes["batch_stats"]["encoder"]["bn1"]["mean"].size == values
+    rest = {name: tree for name, tree in shapes.items() if name != "batch_stats"}
+    assert count_params(shapes) == sum(leaf.size for leaf in jax.tree.leaves(rest))
+    assert count_params({"a": np.zeros((2, 3))}) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "noised", "expected"),
+    [
+        ("unet", "ss", False, False),
+        ("unet", "ss", True, True),
+        ("unet", "denoise", False, True),
+        ("noise2map", "ss", False, True),
+    ],
+)
+def test_a_rival_gets_the_clean_input_unless_it_denoises_or_is_asked_to(
+    name, task, noised, expected
+):
+    config = config_of("unet", task=task)
+    config.model.name, config.model.noised_input = name, noised
+    assert sees_noise(config) == expected
+    assert bool(create_process(config).use_timestep) == expected
