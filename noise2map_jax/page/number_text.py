@@ -31,8 +31,8 @@ def significant(number: float | None, digits: int = 3) -> str:
     """A number with so many digits that count: 1234.5 -> "1,234", 0.012345 -> "0.0123"."""
     if not is_known(number):
         return _missing(number)
-    before = math.floor(math.log10(abs(number))) + 1 if number else 1
-    return f"{number:,.{max(0, digits - before)}f}"
+    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 is 10.0
+    return f"{number:,.{max(0, digits - 1 - exponent)}f}"
 
 
 def whole(number: int) -> str:

@@ -9,12 +9,12 @@ import pytest
 from data_prep.miniatures import whu
 
 PREPARE = {  # study -> miniature, source within it, data_prep
-    "rivals_ss:whu": ("whu", whu.TILES, ("whu", "--task=ss", "--resize=64")),
+    "rivals_ss:whu": ("whu", whu.TILES, ("whu", "--task=ss", "--resize=32")),
     "rivals_cd:whu": ("whu", whu.WHOLE, ("whu", "--task=cd")),
     "rivals_ss:spacenet7": ("spacenet7", ".", ("spacenet7", "--task=ss")),
     "rivals_cd:spacenet7": ("spacenet7", ".", ("spacenet7", "--task=cd")),
-    "rivals_ss:xview2": ("xview2", ".", ("xview2", "--target=buildings", "--resize=64")),
-    "rivals_cd:xview2": ("xview2", ".", ("xview2", "--target=damage", "--resize=64")),
+    "rivals_ss:xview2": ("xview2", ".", ("xview2", "--target=buildings", "--resize=32")),
+    "rivals_cd:xview2": ("xview2", ".", ("xview2", "--target=damage", "--resize=32")),
 }
 SHORT = "rivals_ss:whu", "rivals_cd:whu"
 RIVALS = {  # the smallest of each task
@@ -25,8 +25,7 @@ RIVALS = {  # the smallest of each task
     "rivals_cd": ("fc_siam_diff_original", {"widths": [4], "convolutions": [1]}),
 }
 THIN = (
-    "--config.data.tile_size=64",
-    "--config.augment.crop_size=32",
+    "--config.data.tile_size=32",
     "--config.model.sample_size=0",
     "--config.model.unet.block_out_channels=8,",
     "--config.model.unet.layers_per_block=1",
@@ -34,6 +33,8 @@ THIN = (
     "--config.model.unet.norm_num_groups=4",
     "--config.train.num_steps=2",
     "--config.train.batch_size=4",
+    "--config.train.eval_every_steps=2",
+    "--config.eval.batch_size=4",
     "--config.train.num_microbatches=1",
     "--config.train.log_every_steps=1",
     "--config.study.seeds=0,1",
@@ -58,7 +59,7 @@ def study(cache, tmp_path_factory):
             *builder,
             f"--source={folder / miniature / below}",
             f"--data_dir={folder / name}",
-            "--tile_size=64",
+            "--tile_size=32",
             "--num_workers=1",
         )
         rival, fields = RIVALS[config]
