@@ -70,7 +70,7 @@ class NetworkCosts:
             f"{self._passes}. Memory: what the compiled training step needs on a device, arguments "
             f"and temporary arrays. Speeds are medians of {self.repeats} measurements (in brackets "
             "the least and the most), in which the networks took turns, on all devices of "
-            f"{self.machine}."
+            f"{self.machine}. Variants of one network share its numbers."
         )
 
     @property
