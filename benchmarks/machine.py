@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.cost.machine import processor
+
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers"),
     *("numpy", "scipy", "onnx", "onnxruntime"),
@@ -32,22 +34,13 @@ def describe() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
         "device": f"{jax.device_count()} x {device.device_kind}",
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def _processor() -> str:
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor()
 
 
 def median_and_spread(seconds: list[float]) -> dict[str, float]:

@@ -263,5 +263,8 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         # Timesteps of prediction at which every variant is scored on validation; 0 = no such sweep.
         num_timesteps=11,
         num_scenes=6,  # places on the page, with the predictions for one tile of each; 0 = none
+        # Where variants differ in their network, its speed is measured so many times after
+        # training; 0 = never.
+        cost_repeats=5,
     )
     return config

@@ -81,4 +81,6 @@ def variant(name: str, *fields: str, thin: bool, title: str = "") -> str:
     """
     if thin:
         fields = (f"model.options={options(name)}", *fields)
+    else:  # the paper's settings have two, but batch normalisation measures whole batches
+        fields = ("train.num_microbatches=1", *fields)
     return f"{title or name}: {' '.join((f'model.name={name}', *fields))}"

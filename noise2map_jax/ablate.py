@@ -13,6 +13,7 @@ from noise2map_jax.study import member_result, openings, tuning
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.study.execution_choice import choose_execution
 from noise2map_jax.study.member_evaluator import MemberEvaluator
+from noise2map_jax.study.network_costs import measure_costs
 from noise2map_jax.study.study import SPLIT, Member, Study, open_study
 from noise2map_jax.training.start_summary import warnings
 from noise2map_jax.training.trainer import Trainer
@@ -38,6 +39,7 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     openings.note_earlier_version(study)
     for group in study.groups:
         _train_group(study, group)
+    measure_costs(study)
 
     from noise2map_jax.study.report import write_report  # plots are slow to import
 

@@ -6,7 +6,8 @@ A RUN is the folder of an evaluated run (METHOD defaults to the folder's name), 
 study (on val, or on test after --mode=final), or a table in percent: *.csv with the header
 method,dataset,f1,iou and maybe more; a column split must agree with --split. Each task on a dataset
 counts as one dataset. Several runs of a method on one dataset, such as several seeds, are averaged.
-The table is printed as Markdown.
+Scores that others published stand below, without a rank: rows of a table with published=yes and the
+columns protocol and source. The table is printed as Markdown.
 """
 
 import argparse
@@ -21,6 +22,14 @@ from absl import logging
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.number_text import UNDEFINED
+from noise2map_jax.page.rank_order import order
+from noise2map_jax.study.published import (
+    PublishedMethod,
+    not_shown,
+    published_cells,
+    published_methods,
+    published_notes,
+)
 from noise2map_jax.study.result_row import ResultRow
 from noise2map_jax.study.result_rows import read_results
 
@@ -80,7 +89,7 @@ def _order(method: RankedMethod) -> tuple[float, float]:
     """Return F1 and IoU as they are printed, so that equal prints are ties."""
     assert method.f1 is not None
     assert method.iou is not None
-    return round(method.f1, 2), round(method.iou, 2)
+    return order(method.f1, method.iou)
 
 
 def _mean(values: list[float]) -> float:
@@ -164,6 +173,27 @@ def not_as_trained(rows: list[ResultRow]) -> list[str]:
     )
 
 
+def with_protocols(cells: list[list[str]], published: list[PublishedMethod]) -> list[list[str]]:
+    """Add columns with the protocol and source of published scores, if there are any.
+
+    Args:
+        cells: the ranking with its header, and below it a row for each of `published`.
+        published: published scores.
+    """
+    if not published:
+        return cells
+    num_ours = len(cells) - len(published)
+    header, *ours = cells[:num_ours]
+    return [
+        [*header, "protocol", "source"],
+        *([*row, "", ""] for row in ours),
+        *(
+            [row[0], method.name, *row[2:], method.protocol, method.source]
+            for row, method in zip(cells[num_ours:], published, strict=True)
+        ),
+    ]
+
+
 def save(cells: list[list[str]], path: pathlib.Path) -> None:
     """Write the ranking as CSV.
 
@@ -198,15 +228,24 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.set_verbosity(logging.ERROR)
     try:
-        rows = read_results(arguments.runs, arguments.split)
+        found = read_results(arguments.runs, arguments.split)
+        rows = [row for row in found if row.published is None]
+        others = [row for row in found if row.published is not None]
+        if not rows:
+            raise UserError(
+                "all scores are published ones, which have no rank; name a run or a study as well"
+            )
         methods = rank_methods(rows)
-        cells = table(methods)
+        datasets = {row.dataset for row in rows}
+        published = published_methods(others, datasets)
+        cells = table(methods) + published_cells(published, sorted(datasets))
         if arguments.output:
-            save(cells, pathlib.Path(arguments.output))
+            save(with_protocols(cells, published), pathlib.Path(arguments.output))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join([format_table(cells), *notes(methods), *not_as_trained(rows)]))
+    lines = [*notes(methods), *not_as_trained(rows), *published_notes(published)]
+    print("\n".join([format_table(cells), *lines, *not_shown(others, datasets)]))
     return 0
 
 

@@ -23,6 +23,7 @@ from noise2map_jax.devices.sharding import (
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.experiment import Objective
+from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method import metrics
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
 from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step
@@ -146,19 +147,25 @@ class SplitReader:
         return (shard_batch(batch, self._mesh) for batch in batches)
 
 
+def jit_eval_step(problem: Problem, mesh: Mesh) -> jax.stages.Wrapped:
+    """Jit the evaluation step of maps: `(params, batch, process, draws) -> counts`; see there."""
+    rep = replicated(mesh)
+    # All outputs are replicated, so each process holds the counts of all rows.
+    return jax.jit(
+        _indexed(functools.partial(eval_step, problem=problem)),
+        in_shardings=(rep, batch_sharding(mesh), rep, rep),
+        out_shardings=rep,
+        compiler_options=compiler_options(mesh.devices.flat),
+    )
+
+
 class MapEvaluator:
     """Evaluates a task with maps on one split; compiles once for all parameters and processes."""
 
     def __init__(self, objective: Objective, mesh: Mesh, split: str):
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
-        self._mesh, rep = mesh, replicated(mesh)
-        # All outputs are replicated, so each process holds the counts of all rows.
-        self._step = jax.jit(
-            _indexed(functools.partial(eval_step, problem=objective.problem)),
-            in_shardings=(rep, batch_sharding(mesh), rep, rep),
-            out_shardings=rep,
-            compiler_options=compiler_options(mesh.devices.flat),
-        )
+        self._mesh = mesh
+        self._step = jit_eval_step(objective.problem, mesh)
 
     def __call__(
         self, params: Any, process: NoiseProcess, progress: Progress | None = None

@@ -214,7 +214,9 @@ def _encoder(name: str, choice: Choice, encoder: str) -> nn.Module:
     found = ENCODERS[encoder or choice.encoder]
     if not isinstance(found, ResNet):
         return found
-    return found.dilated(choice.output_stride).clone(blocks=found.blocks[: choice.num_layers])
+    return found.dilated(choice.output_stride).clone(
+        blocks=found.blocks[: choice.num_layers], widths=found.widths[: choice.num_layers + 1]
+    )
 
 
 def _with_options(

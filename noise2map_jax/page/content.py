@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from noise2map_jax.page.network_costs import NetworkCosts
+
 Interval = tuple[float, float]  # least and greatest
 
 
@@ -29,6 +31,7 @@ class VariantScore:
         detectable: the least true difference that 4 of 5 such studies see.
         effect_size: of the difference: rank-biserial correlation, from -1 to 1.
         verdict: one sentence.
+        rank: by F1, ties by IoU, see `rank_order`; the page fills it in.
     """
 
     name: str
@@ -48,6 +51,7 @@ class VariantScore:
     detectable: float | None = None
     effect_size: float | None = None
     verdict: str = ""
+    rank: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +195,7 @@ class Ranking:
     """The scores of all variants on a split.
 
     Attributes:
-        variants: in the order that colours are given in; the page ranks them by mean F1.
+        variants: in the order that colours are given in; the page ranks them, see `rank_order`.
         sample: what they were measured on.
         num_compared: for how many differences their intervals hold together.
         note: what must be known of them.
@@ -235,6 +239,7 @@ class StudyPage:
         pictures: scenes that are shown.
         pictures_note: what the pictures are of, such as a seed.
         place_scores: F1 by place.
+        costs: what networks cost, where variants differ in them.
     """
 
     title: str
@@ -253,6 +258,7 @@ class StudyPage:
     pictures: tuple[ScenePictures, ...] = ()
     pictures_note: str = ""
     place_scores: PlaceScores | None = None
+    costs: NetworkCosts | None = None
 
 
 @dataclasses.dataclass(frozen=True)

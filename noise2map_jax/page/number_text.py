@@ -27,6 +27,19 @@ def decimal(number: float | None, digits: int) -> str:
     return f"{number:.{digits}f}" if is_known(number) else _missing(number)
 
 
+def significant(number: float | None, digits: int = 3) -> str:
+    """A number with so many digits that count: 1234.5 -> "1,234", 0.012345 -> "0.0123"."""
+    if not is_known(number):
+        return _missing(number)
+    exponent = int(f"{number:.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 is 10.0
+    return f"{number:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def whole(number: int) -> str:
+    """A whole number with commas: 113673219 -> "113,673,219"."""
+    return f"{number:,}"
+
+
 def signed_percent(fraction: float | None, digits: int = 2) -> str:
     """The same with plus or minus: -0.012 -> "−1.20"."""
     return signed(100 * fraction, digits) if is_known(fraction) else _missing(fraction)

@@ -1,6 +1,8 @@
 """From content to one HTML file that needs nothing else: style, script and pictures are within."""
 
+import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +15,7 @@ from noise2map_jax.page import number_text
 from noise2map_jax.page.content import RunPage, StudyPage, VariantScore
 from noise2map_jax.page.curve_plot import draw_f1, draw_losses
 from noise2map_jax.page.pictures import few_colours
+from noise2map_jax.page.rank_order import ranks
 from noise2map_jax.page.scene_view import legend, view_noised, view_scenes
 from noise2map_jax.page.score_plot import draw_differences, draw_scores
 from noise2map_jax.page.series import Series, create_series
@@ -99,6 +102,8 @@ def _environment() -> jinja2.Environment:
         "detectable",
         "sort_value",
         "percent_with_sign",
+        "significant",
+        "whole",
     ):
         environment.filters[name] = getattr(number_text, name)
     environment.tests["known"] = number_text.is_known
@@ -138,13 +143,17 @@ def _variants(page: StudyPage | RunPage) -> list[str]:
 
 
 def _rank(variants: Sequence[VariantScore]) -> list[VariantScore]:
-    """From the best to the worst; those without a score come last."""
+    """From the best to the worst, with their ranks; those without a score come last."""
+    scores = [(_percent(variant.f1_mean), _percent(variant.iou_mean)) for variant in variants]
+    ranked = [
+        dataclasses.replace(variant, rank=rank)
+        for variant, rank in zip(variants, ranks(scores), strict=True)
+    ]
+    return sorted(ranked, key=lambda variant: variant.rank or len(ranked) + 1)
 
-    def order(variant: VariantScore) -> tuple[bool, float]:
-        is_known = number_text.is_known(variant.f1_mean)
-        return not is_known, -variant.f1_mean if is_known else 0.0
 
-    return sorted(variants, key=order)
+def _percent(fraction: float | None) -> float:
+    return 100 * fraction if number_text.is_known(fraction) else math.nan
 
 
 def _shades(f1: np.ndarray) -> np.ndarray:

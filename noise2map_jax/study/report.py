@@ -1,5 +1,6 @@
 """The report of a study: tables for programs and papers, and a page."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -10,7 +11,9 @@ from noise2map_jax.reports.parts import command_line
 from noise2map_jax.study import member_result, openings, tables
 from noise2map_jax.study.cohorts import failure_of
 from noise2map_jax.study.comparison import Comparison, compare
+from noise2map_jax.study.cost_tables import costs_to_csv, costs_to_markdown
 from noise2map_jax.study.member_result import MemberResult
+from noise2map_jax.study.network_costs import read_costs
 from noise2map_jax.study.page import Results, sample_of, study_page, undefined_scores
 from noise2map_jax.study.study import SPLIT, Member, Study
 from noise2map_jax.study.variant_scores import VariantScores
@@ -20,7 +23,8 @@ def write_report(study: Study) -> None:
     """Compare the variants; write `report/results.{csv,md,tex}` and `report/index.html`.
 
     If test was opened for all compared members, also write the scores on test to
-    `report/final.{csv,md,tex}` and to the page.
+    `report/final.{csv,md,tex}` and to the page. If the costs of networks were measured, write them
+    to `report/costs.{csv,md}` and to the page.
 
     Raises:
         UserError: no seed of the reference was trained to its end.
@@ -33,8 +37,9 @@ def write_report(study: Study) -> None:
     comparison = _compare(study, done, SPLIT)
     on_test = _on_test(done) if openings.load(study.workdir) else []
     final = _compare(study, on_test, "test") if on_test and len(on_test) == len(trained) else None
-    note = openings.describe(study)
+    note, costs = openings.describe(study), read_costs(study)
     page = study_page(study, done, failures, comparison, command_line(), note, final)
+    page = dataclasses.replace(page, costs=costs)
     html = render_study(page)
     folder = study.workdir / "report"
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +48,12 @@ def write_report(study: Study) -> None:
         old.unlink()  # these tables may be about other members
     if final:
         _write_tables(study, final, "test", folder / "final")
+    for old in folder.glob("costs.*"):
+        old.unlink()
+    if costs:
+        (folder / "costs.csv").write_text(costs_to_csv(costs))
+        (folder / "costs.md").write_text(costs_to_markdown(costs))
+        print(f"\n{costs_to_markdown(costs)}")
     write_page(html, folder / "index.html")
     print(f"\n{note}\npage: {folder / 'index.html'}")
 

@@ -17,6 +17,8 @@ class ResultRow(NamedTuple):
         timesteps: timesteps of prediction, as text.
         draws: number of Gaussian noise draws that predictions average; 0 = no such noise.
         differs: fields in which the evaluation of a run differs from its training.
+        published: where others published the scores; None for scores that were measured here.
+            Published ones have a protocol, and maybe no IoU (NaN).
     """
 
     method: str
@@ -28,3 +30,4 @@ class ResultRow(NamedTuple):
     timesteps: str | None = None
     draws: int | None = None
     differs: tuple[str, ...] = ()
+    published: str | None = None

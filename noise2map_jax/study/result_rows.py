@@ -63,7 +63,7 @@ def read_results(sources: Iterable[str], split: str) -> list[ResultRow]:
             )
         else:
             raise UserError(f"{path} does not exist; expected a run, a study or a .csv table")
-    _check_protocols(rows)
+    _check_protocols([row for row in rows if row.published is None])
     return rows
 
 

@@ -14,6 +14,9 @@ COLUMNS = ("method", "dataset", "f1", "iou")
 def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> list[ResultRow]:
     """Read a table with the columns method, dataset, f1 and iou (in percent), and maybe others.
 
+    Rows with `published` = yes are scores that others published. They need columns `protocol` and
+    `source`; their `iou` may be empty, and their split is not asked for.
+
     Args:
         path: the CSV file.
         split: the split that a column `split` must name, if there is one.
@@ -48,15 +51,16 @@ def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> 
 
 
 def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow:
+    source = _published_in(line, where)
     found = (line.get("split") or split).strip()
-    if found != split:
+    if found != split and not source:
         raise UserError(f"{where}: the scores are on {found}, not on {split}; see --split")
     method, dataset, *numbers = ((line[name] or "").strip() for name in COLUMNS)
     if not method or not dataset:
         raise UserError(f"{where}: {'dataset' if method else 'method'} is empty")
     values = []
     for name, text in zip(COLUMNS[2:], numbers, strict=True):
-        if text == UNDEFINED:
+        if text == UNDEFINED or (source and name == "iou" and not text):
             values.append(math.nan)
             continue
         try:
@@ -78,4 +82,19 @@ def _read_line(line: dict[str, str | None], where: str, split: str) -> ResultRow
     if draws is not None and not draws.isdecimal():
         raise UserError(f"{where}: draws is {draws!r}; expected a whole number")
     known = None if draws is None else int(draws)
-    return ResultRow(method, dataset, f1, iou, protocol, records, timesteps, known)
+    if source and not protocol:
+        raise UserError(f"{where}: protocol is empty; published scores need one")
+    return ResultRow(
+        method, dataset, f1, iou, protocol, records, timesteps, known, published=source
+    )
+
+
+def _published_in(line: dict[str, str | None], where: str) -> str | None:
+    """Return where a line's scores were published; None if they are not published ones."""
+    published = (line.get("published") or "no").strip()
+    if published not in ("yes", "no"):
+        raise UserError(f"{where}: published is {published!r}; expected yes or no")
+    source = (line.get("source") or "").strip()
+    if published == "yes" and not source:
+        raise UserError(f"{where}: source is empty; published scores need one")
+    return source if published == "yes" else None

@@ -134,6 +134,8 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
             f"study.num_timesteps is {options.num_timesteps}, num_scenes {options.num_scenes}, "
             f"max_members {options.max_members}; expected 0 or more, and 1 or more members"
         )
+    if options.get("cost_repeats", 0) < 0:
+        raise UserError(f"study.cost_repeats is {options.cost_repeats}; expected 0 or more")
     groups: list[list[Member]] = []
     for seed in seeds:
         for variant in variants:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from noise2map_jax.page.content import Sample
+from noise2map_jax.page.rank_order import ranks
 from noise2map_jax.study.comparison import Comparison, Difference
 from noise2map_jax.study.intervals import Interval
 
@@ -15,7 +16,7 @@ COLUMNS = (
     *("method", "dataset", "f1", "iou", "split", "f1_std", "f1_low", "f1_high", "iou_std", "seeds"),
     *("difference", "difference_low", "difference_high", "p", "comparisons", "detectable"),
     *("effect_size", "pairs", "verdict", "tiles", "scenes", "places", "places_known", "protocol"),
-    *("records", "timesteps", "draws"),
+    *("records", "timesteps", "draws", "rank"),
 )
 
 
@@ -55,6 +56,7 @@ def to_csv(
         predicted: how each variant predicts, by its name.
     """
     differences = {difference.name: difference for difference in comparison.differences}
+    rank_of = _ranks(comparison)
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -80,6 +82,7 @@ def to_csv(
             "records": records,
             "timesteps": " ".join(map(str, predicted[variant.name].timesteps)),
             "draws": predicted[variant.name].draws,
+            "rank": rank_of[variant.name] or "",
         }
         if difference := differences.get(variant.name):
             low, high = _limits(difference.interval)
@@ -121,7 +124,7 @@ def to_latex(comparison: Comparison, sample: Sample) -> str:
     return "\n".join(
         [
             f"% {_capitalized(sample.text)}",
-            r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
+            r"\begin{tabular}{rl" + "r" * (len(header) - 2) + "}",
             r"\toprule",
             " & ".join(header) + r" \\",
             r"\midrule",
@@ -139,20 +142,22 @@ def _rows(comparison: Comparison) -> list[list[str]]:
     together = f", {comparison.num_compared} together" if comparison.num_compared > 1 else ""
     rows = [
         [
-            *("variant", "seeds", "F1 [%]", "95 % interval", "IoU [%]"),
+            *("rank", "variant", "seeds", "F1 [%]", "95 % interval", "IoU [%]"),
             *(f"difference to {comparison.reference}", f"95 % interval{together}", "p, adjusted"),
             "seen in 4 of 5",
         ]
     ]
+    rank_of = _ranks(comparison)
     scored = sorted(
         comparison.variants,
         # Last come those without a score: first not defined, then failed.
-        key=lambda v: (math.isnan(v.f1), not v.seeds, 0.0 if math.isnan(v.f1) else -v.f1),
+        key=lambda v: (not v.seeds, rank_of[v.name] or len(rank_of) + 1),
     )
     for variant in scored:
         difference = differences.get(variant.name)
         rows.append(
             [
+                str(rank_of[variant.name] or ""),
                 variant.name,
                 str(len(variant.seeds)),
                 _with_deviation(variant.f1, variant.f1_std) if variant.seeds else "failed",
@@ -162,6 +167,13 @@ def _rows(comparison: Comparison) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _ranks(comparison: Comparison) -> dict[str, int | None]:
+    """Rank variants by F1, ties by IoU; without a score there is no rank."""
+    variants = comparison.variants
+    found = ranks([(100 * variant.f1, 100 * variant.iou) for variant in variants])
+    return {variant.name: rank for variant, rank in zip(variants, found, strict=True)}
 
 
 def _difference(difference: Difference | None) -> list[str]:

@@ -75,6 +75,7 @@ def tuning_config(config: ConfigDict) -> ConfigDict:
         tune=(),
         num_timesteps=0,
         num_scenes=0,
+        cost_repeats=0,
     )
     return tuning
 

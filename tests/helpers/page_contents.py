@@ -18,7 +18,9 @@ from noise2map_jax.page.content import (
     Sweep,
     VariantScore,
 )
+from noise2map_jax.page.network_costs import NetworkCost, NetworkCosts, Rate
 
+MACHINE = "1 x cpu, AMD EPYC, 2 cores, jax 0.10.2, Python 3.11.7, 2026-11-29"
 VARIANTS = ("paper", "cosine", "clean")
 F1 = (0.84, 0.88, 0.71)
 HOSTILE = '<script>alert("1")</script>&$x_{$\\frac{"\' \x00\x1b' + "é漢" * 80
@@ -70,6 +72,31 @@ def some_curves(variants=VARIANTS, seeds=2):
 def some_noised(num_images=2, variants=VARIANTS):
     shape = (3, 2, 32, 32, 3) if num_images == 2 else (3, 32, 32, 3)
     return tuple(NoisedInputs(name, (0, 500, 999), np.zeros(shape, np.uint8)) for name in variants)
+
+
+def some_costs(variants=VARIANTS):
+    first = NetworkCost(
+        variant=variants[0],
+        parameters=113_673_219,
+        flops=494.5e9,
+        image_size=256,
+        training=Rate(12.3456, 11.0, 13.5),
+        train_batch=16,
+        train_size=128,
+        prediction=Rate(40.0, 38.0, 41.0),
+        predict_batch=8,
+        passes=1,
+        train_memory=3 * 2**30,
+    )
+    others = (
+        dataclasses.replace(first, variant=name, parameters=10**i, flops=1e9 * i, passes=i)
+        for i, name in enumerate(variants[1:], start=4)
+    )
+    rows = (
+        first,
+        *(dataclasses.replace(o, passes=4 if i == 0 else 1) for i, o in enumerate(others)),
+    )
+    return NetworkCosts(rows, 5, MACHINE, "python -m noise2map_jax.main --mode=ablate")
 
 
 def a_ranking(sample=SAMPLE, shift=0.0):

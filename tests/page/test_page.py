@@ -86,12 +86,37 @@ def run():
 
 def test_a_study_ranks_its_variants_and_states_their_scores(study):
     assert table_rows(study, 0) == [
-        "cosine noise.kind=cosine 3/3 88.00 ± 1.00 [86.00, 90.00] 78.57 +4.00 [+1.00, +7.00] 0.031 "
-        "4.2 +4.00 Differs from the reference.",
-        "paper reference noise.kind=paper 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – – –",
-        "clean noise.kind=clean 3/3 71.00 ± 1.00 [69.00, 73.00] 55.04 −13.00 [−16.00, −10.00] "
+        "cosine noise.kind=cosine 1 3/3 88.00 ± 1.00 [86.00, 90.00] 78.57 +4.00 [+1.00, +7.00] "
+        "0.031 4.2 +4.00 Differs from the reference.",
+        "paper reference noise.kind=paper 2 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – – –",
+        "clean noise.kind=clean 3 3/3 71.00 ± 1.00 [69.00, 73.00] 55.04 −13.00 [−16.00, −10.00] "
         "0.031 4.2 −13.00 Differs from the reference.",
     ]
+
+
+def test_variants_are_ranked_by_what_is_printed_and_ties_by_iou():
+    by_seed = page_contents.a_ranking().variants[0]
+    scores = ((0.8, 0.6), (0.80004, 0.7), (0.80001, 0.60001), (NAN, None))
+    variants = tuple(
+        dataclasses.replace(by_seed, name=name, description="", f1_mean=f1, iou_mean=iou)
+        for name, (f1, iou) in zip(("paper", "b", "c", "d"), scores, strict=True)
+    )
+    text = render_study(page_contents.a_study(ranking=Ranking(variants, page_contents.SAMPLE)))
+    assert [row.split(" 3/3")[0] for row in table_rows(text, 0)] == [
+        *("b 1", "paper reference 2", "c 2", "d –")
+    ]
+    assert "what prints alike, by IoU" in text
+
+
+def test_a_study_of_networks_says_what_they_cost(study):
+    assert "What the networks cost" not in study
+    page = render_study(page_contents.a_study(costs=page_contents.some_costs()))
+    assert '<a href="#costs">Costs</a>' in page
+    assert table_rows(page, 1)[0] == (
+        "paper reference 113,673,219 494 12.3 [11.0, 13.5] 40.0 [38.0, 41.0] 3.00"
+    )
+    assert 'data-value="494500000000.0"' in page
+    assert page_contents.some_costs().note in Page(page).text
 
 
 def test_a_study_states_where_it_comes_from(study):
@@ -147,7 +172,7 @@ def test_a_refused_interval_is_said_and_not_drawn():
     text = render_study(study)
     rows = table_rows(text, 0)
     assert rows[0].startswith(
-        f"cosine noise.kind=cosine 3/3 88.00 ± 1.00 n/a: {reason} 78.57 +4.00 n/a: {reason} "
+        f"cosine noise.kind=cosine 1 3/3 88.00 ± 1.00 n/a: {reason} 78.57 +4.00 n/a: {reason} "
     )
     assert "Seen" not in Page(text).text
     assert "Bars" not in Page(text).text
@@ -164,7 +189,7 @@ def test_test_is_a_section_of_its_own_with_scores_once_it_was_opened(study):
     opened = page_contents.a_study(final=final, test_note="The test split was opened once.")
     text = render_study(opened)
     assert table_rows(text, 0) == table_rows(study, 0)
-    assert table_rows(text, 1)[0].startswith("cosine noise.kind=cosine 3/3 83.00 ± 1.00")
+    assert table_rows(text, 1)[0].startswith("cosine noise.kind=cosine 1 3/3 83.00 ± 1.00")
     assert "in 11 places of the split test" in Page(text).text
 
 

@@ -342,6 +342,71 @@ def test_a_folder_may_hold_an_equals_sign(tmp_path, capsys):
     assert "| t=50   |" in call(capsys, folder)[2]
 
 
+PUBLISHED = "method,dataset,f1,iou,protocol,source,published"
+
+
+def test_published_scores_stand_below_without_a_rank(tmp_path, capsys):
+    ours = write_table(tmp_path / "ours.csv", "a,cd whu,80,70", "b,cd whu,70,60")
+    others = write_table(
+        tmp_path / "others.csv",
+        "a,cd whu,99,,random tiles,a paper,yes",
+        "c,cd whu,75,60,random tiles,a paper,yes",
+        "c,cd whu,65.5,,official split,another paper,yes",
+        "c,cd levir,91,,all,a paper,yes",
+        "d,cd whu,60,50,,,no",  # measured by us, and ranked
+        header=PUBLISHED,
+    )
+    lines = call(capsys, ours, others, f"--output={tmp_path / 'rank.csv'}", "--split=val")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:8]]
+    assert cells == [
+        ["1", "a", "80.00", "70.00", "80.00"],
+        ["2", "b", "70.00", "60.00", "70.00"],
+        ["3", "d", "60.00", "50.00", "60.00"],
+        ["published", "a [1]", "-", "-", "99.00"],
+        ["published", "c [1]", "-", "-", "75.00"],
+        ["published", "c [2]", "-", "-", "65.50"],
+    ]
+    assert lines[8:] == [
+        "[1] published, not measured here: random tiles (a paper)",
+        "[2] published, not measured here: official split (another paper)",
+        "published scores on cd levir are not shown: nothing is ranked there",
+    ]
+    written = (tmp_path / "rank.csv").read_text().splitlines()
+    assert written[0] == "rank,method,mean F1,mean IoU,F1 cd whu,protocol,source"
+    assert written[1] == "1,a,80.00,70.00,80.00,,"
+    assert written[6] == "published,c,,,65.50,official split,another paper"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("c,cd whu,90,,,paper,yes", "line 2: protocol is empty; published scores need one"),
+        ("c,cd whu,90,,all,,yes", "line 2: source is empty; published scores need one"),
+        ("c,cd whu,90,,all,paper,maybe", "line 2: published is 'maybe'; expected yes or no"),
+        ("c,cd whu,90,,all,paper,no", "line 2: iou is ''; expected a number"),
+        ("c,cd whu,,,all,paper,yes", "line 2: f1 is ''; expected a number"),
+        ("c,cd whu,90,,all,paper,yes\nc,cd whu,91,,all,paper,yes", "c has two published scores"),
+    ],
+)
+def test_mistakes_in_published_scores_are_named(line, message, tmp_path, capsys):
+    ours = write_table(tmp_path / "ours.csv", "a,cd whu,80,70")
+    others = write_table(tmp_path / "others.csv", line, header=PUBLISHED)
+    error = call(capsys, ours, others, expect=2)
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_published_scores_alone_are_no_ranking(tmp_path, capsys):
+    table = write_table(tmp_path / "t.csv", "a,cd whu,80,,all,a paper,yes", header=PUBLISHED)
+    assert "name a run or a study as well" in call(capsys, table, expect=2)
+
+
+def test_the_published_scores_of_the_repository_can_be_read(tmp_path, capsys):
+    ours = write_table(tmp_path / "ours.csv", "a,cd whu_cd,80,70", "a,ss whu_ss,80,70")
+    lines = call(capsys, ours, programs.ROOT / "benchmarks" / "published.csv")
+    assert sum(line.startswith("| published | Noise2Map") for line in lines) == 1
+
+
 def test_output_that_cannot_be_written_is_named(tmp_path, capsys):
     folder = write_run(tmp_path / "run")
     error = call(capsys, folder, f"--output={folder / 'config.json' / 'rank.csv'}", expect=2)

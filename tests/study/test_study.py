@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from configs import default
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_process
+from noise2map_jax.experiment.network_choice import create_model, is_rival
 from noise2map_jax.study.study import create_study
 from noise2map_jax.study.variants import parse_variants
 
@@ -73,6 +74,7 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
         ({"variants": ("paper", "x: train.batch_size=0")}, "variant 'x': a batch of 0 cannot"),
         ({"num_timesteps": -1}, "num_timesteps is -1"),
         ({"max_members": 0}, "max_members 0"),
+        ({"cost_repeats": -1}, "study.cost_repeats is -1; expected 0 or more"),
         ({"variants": ("paper", "swap")}, "variant 'swap': noise.mix is 'swap'"),
         ({"variants": ("paper", "x: noise.schedule=fast")}, "variant 'x': unknown schedule 'fast'"),
         ({"variants": (), "grid": ()}, "nothing to compare"),
@@ -118,6 +120,24 @@ def test_what_has_no_maps_of_one_task_cannot_be_studied(config, tmp_path):
         create_study(several, tmp_path)
     with pytest.raises(UserError, match="no section `study`"):
         create_study(default.get_config(), tmp_path)
+
+
+RIVALS = [(name, data) for name in ("rivals_ss", "rivals_cd") for data in ("whu", "xview2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [*RIVALS, ("rivals_ss", "buildings,denoising"), ("rivals_cd", "levir,denoising")],
+)
+def test_the_networks_of_every_shipped_study_can_be_made(name, argument):
+    config = importlib.import_module(f"configs.{name}").get_config(argument)
+    for variant in parse_variants(config.study.variants, config.study.grid):
+        own = variant.apply(config)
+        model = create_model(own)
+        # Batch normalisation of a rival refuses parts of a batch, which the paper's settings have.
+        assert not is_rival(own) or own.train.num_microbatches == 1, variant.name
+        assert own.data.tile_size % model.stride == 0
+    assert len(config.study.tune) == 1
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])

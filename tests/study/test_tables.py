@@ -57,6 +57,7 @@ def rows_of(comparison, sample=SAMPLE):
 def test_csv_holds_every_number_in_percent(comparison):
     rows = rows_of(comparison)
     assert [row["method"] for row in rows] == ["paper", "a_b & 50 % | c"]  # no row without a score
+    assert [row["rank"] for row in rows] == ["2", "1"]
     assert float(rows[0]["f1"]) == pytest.approx(52, abs=0.1)
     assert float(rows[0]["f1_std"]) == pytest.approx(2 * 2**0.5, rel=0.1)
     assert rows[0]["difference"] == rows[0]["verdict"] == ""
@@ -126,17 +127,17 @@ def test_markdown_has_the_best_first_and_keeps_its_columns(comparison):
     caption, blank, *lines = tables.to_markdown(comparison, SAMPLE).splitlines()
     assert caption == "6 tiles of 8 scenes in 6 places of the split val."
     assert blank == ""
-    assert [line.split(" | ")[0] for line in lines[2:]] == [
-        r"| a_b & 50 % \| c",
-        "| paper",
-        "| blown",
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| 1", r"a_b & 50 % \| c"],
+        ["| 2", "paper"],
+        ["| ", "blown"],
     ]
     assert re.search(r"\| 6[12]\.\d\d ± [23]\.\d\d \| \d\d\.\d\d to \d\d", lines[2])
     assert re.search(
         r"\| \+10\.\d\d \| \d+\.\d\d to \d\d\.\d\d \| 0\.\d{3} \| \d+\.\d \|$", lines[2]
     )
     assert "| blown | 0 | failed | n/a: no seed finished |" in lines[4]
-    assert {line.replace(r"\|", "").count("|") for line in lines} == {10}
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {11}
 
 
 def test_latex_escapes_what_means_something_there(comparison):

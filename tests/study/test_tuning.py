@@ -33,6 +33,7 @@ def test_every_variant_has_every_value_with_seeds_of_its_own():
     assert "noise.kind=structured" in found[0].overrides  # what the control sets stays set
     assert found[3].overrides == ("model.unet.norm_num_groups=2", "train.learning_rate=1e-2")
     assert (study.seeds, study.tune, study.reference) == ((7, 8), (), found[0].name)
+    assert study.cost_repeats == 0  # the study itself measures what networks cost
 
 
 def result(f1):
