@@ -9,9 +9,11 @@ import numpy as np
 import optax
 import programs
 import pytest
+from problems import tiny_process
 
 from noise2map_jax.experiment import shipped_configs
 from noise2map_jax.experiment.components import (
+    abstract_params,
     count_params,
     create_process,
     create_task,
@@ -41,36 +43,43 @@ def load(name):
     return module, module.get_config()
 
 
+@functools.cache
+def check_trace(problems, arrays, sizes):
+    """Trace the step of some tasks; configs that differ in numbers alone have the same trace."""
+    tx, key = optax.adam(1e-4), jax.random.key(0)
+    params = abstract_params(problems[0].model, dict(sizes))
+    state = jax.eval_shape(lambda p: create_train_state(p, tx, use_ema=False), params)
+    batches = {
+        task: {name: jax.ShapeDtypeStruct(shape, np.uint8) for name, *shape in shapes}
+        for task, shapes in arrays
+    }
+    process = jax.eval_shape(tiny_process)
+    by_task = {problem.task.name: problem for problem in problems}
+    step = functools.partial(train_step, problems=by_task, tx=tx)
+    new_state, metrics = jax.eval_shape(step, state, batches, dict.fromkeys(by_task, process), key)
+    assert metrics["loss"].shape == ()
+    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_training_step_of_every_config_can_be_traced(name):
     module, config = load(name)
     assert f"--config=configs/{name}.py" in module.__doc__
-    model, tx = create_model(config), optax.adam(1e-4)
-    state = jax.eval_shape(
-        lambda key: create_train_state(
-            init_params(model, key, trained_sizes(config)), tx, use_ema=False
-        ),
-        jax.random.key(0),
-    )
-    problems, batches, processes = {}, {}, {}
-    for name, view in task_configs(config).items():
-        task, side, rows = create_task(view), view.data.tile_size, view.train.batch_size
-        weights = view.train.class_weights if task.has_classes else ()
-        problems[name] = Problem(
-            model, task, view.data.value_range, weights, Augmentation(**view.augment)
-        )
+    model, problems, arrays = create_model(config), [], []
+    for view in task_configs(config).values():
+        task, side = create_task(view), view.data.tile_size
+        create_process(view)
+        if task.has_classes:
+            assert len(view.train.class_weights) == len(view.data.classes)
+        weights = (1.0,) * len(view.data.classes) if task.has_classes else ()
+        augmentation = Augmentation(**view.augment)
+        problems.append(Problem(model, task, view.data.value_range, weights, augmentation))
         bands = dict.fromkeys(task.image_keys, view.data.num_bands) | {"mask": 1}
-        batches[name] = {
-            key: jax.ShapeDtypeStruct((rows, side, side, num), np.uint8)
-            for key, num in bands.items()
-        }
-        processes[name] = create_process(view)
+        shapes = tuple((key, 2, side, side, number) for key, number in bands.items())
+        arrays.append((task.name, shapes))
         # Tracing the loop over parts would take as long again, and finds no more than this.
-        assert rows % view.train.num_microbatches == 0
-    step = functools.partial(train_step, problems=problems, tx=tx)
-    new_state, metrics = jax.eval_shape(step, state, batches, processes, jax.random.key(0))
-    assert metrics["loss"].shape == ()
-    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+        assert view.train.batch_size % view.train.num_microbatches == 0
+    check_trace(tuple(problems), tuple(arrays), tuple(trained_sizes(config).items()))
 
 
 @pytest.mark.parametrize("name", PAPER)
