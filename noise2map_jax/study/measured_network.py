@@ -63,7 +63,7 @@ class MeasuredNetwork:
         The state is made anew in every turn, so that only one network's lies on the device.
         """
         options = self._member.run.experiment.config
-        state = self._first_state()
+        state = jax.block_until_ready(self._first_state())
 
         def train() -> Any:
             nonlocal state
@@ -71,7 +71,7 @@ class MeasuredNetwork:
             return metrics, state.step
 
         self._time("training", options.train.batch_size, train)
-        params = self._params(state.eval_params)
+        params = jax.block_until_ready(self._params(state.eval_params))
         del state
         evaluate = functools.partial(self._eval, params, *self._eval_arguments)
         self._time("prediction", options.eval.batch_size, evaluate)
