@@ -63,7 +63,7 @@ class MeasuredNetwork:
         The state is made anew in every turn, so that only one network's lies on the device.
         """
         options = self._member.run.experiment.config
-        state = self._first_state()
+        state = jax.block_until_ready(self._first_state())
 
         def train() -> Any:
             nonlocal state
@@ -71,14 +71,16 @@ class MeasuredNetwork:
             return metrics, state.step
 
         self._time("training", options.train.batch_size, train)
-        params = self._params(state.eval_params)
+        params = jax.block_until_ready(self._params(state.eval_params))
         del state
         evaluate = functools.partial(self._eval, params, *self._eval_arguments)
         self._time("prediction", options.eval.batch_size, evaluate)
 
     def _time(self, kind: str, num_images: int, call: Callable[[], Any]) -> None:
-        jax.block_until_ready(call())  # compiles, or brings back what other networks pushed out
         calls = self._calls.get(kind, 1)
+        # Compiles; later, brings back what other networks pushed out, which only short calls feel.
+        if kind not in self._calls or calls > 1:
+            jax.block_until_ready(call())
         start = time.perf_counter()
         for _ in range(calls):
             last = call()

@@ -156,14 +156,22 @@ def test_the_arithmetic_of_a_pass_is_that_of_its_convolutions():
         assert convolutions <= found < 1.2 * convolutions + 10 * size**2 * 4
 
 
-def test_a_network_is_measured_in_all_turns_but_the_first(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "num_calls", "rates"),
+    [
+        # A call of 0.1 s is repeated five times in a measurement, and each turn has one before it.
+        ((0.1, 1.0, 0.5), 2 + 6 + 6, [40.0, 80.0]),
+        # A long one needs neither.
+        ((0.6, 1.0, 0.5), 2 + 1 + 1, [8.0, 16.0]),
+    ],
+)
+def test_a_network_is_measured_in_all_turns_but_the_first(seconds, num_calls, rates, monkeypatch):
     network = object.__new__(measured_network.MeasuredNetwork)
     network._calls, network._rates = {}, {"training": []}
-    clock = iter([0.0, 0.1, 10.0, 11.0, 20.0, 20.5])
+    clock = iter([moment for spent in seconds for moment in (0.0, spent)])
     monkeypatch.setattr(measured_network.time, "perf_counter", lambda: next(clock))
     calls = []
-    for _ in range(3):
+    for _ in seconds:
         network._time("training", 8, lambda: calls.append(1))
-    # A call of 0.1 s is repeated five times in a measurement, and each turn has one that is not.
-    assert len(calls) == 2 + 6 + 6
-    assert network._rates["training"] == [40.0, 80.0]
+    assert len(calls) == num_calls
+    assert network._rates["training"] == rates
