@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import UNET
+from problems import TWO_LEVELS
 
 from noise2map_jax.evaluation.features import features
 from noise2map_jax.network.unet import UNet
@@ -14,7 +14,7 @@ from noise2map_jax.networks.ddpmcd import DDPMCD
 from noise2map_jax.networks.ddpmcd_head import DDPMCDHead
 from noise2map_jax.networks.training import Training
 
-CONFIG = type(UNET)(**{**vars(UNET), "in_channels": 3, "out_channels": 3})
+CONFIG = type(TWO_LEVELS)(**{**vars(TWO_LEVELS), "in_channels": 3, "out_channels": 3})
 NETWORK = DDPMCD(2, CONFIG, timesteps=(5, 40), alphas_cumprod=(0.9, 0.4))
 PAIR = jax.random.normal(jax.random.key(1), (2, 16, 16, 6))
 APPLY = jax.jit(NETWORK.apply)

@@ -66,7 +66,8 @@ def sums(problem, params, batch, fsdp=0, num_microbatches=1):
     inputs = inputs_of(problem, batch)
     inputs = jax.device_put(jax.tree.map(np.asarray, inputs), sharding.batch_sharding(mesh))
     process = sharding.replicate(tiny_process(), mesh)
-    return gradients(shards, {"ss": inputs}, {"ss": process})["ss"]
+    loss, gradient, _ = gradients(shards, {"ss": inputs}, {"ss": process})["ss"]
+    return loss, gradient
 
 
 @pytest.mark.parametrize("fsdp", [1, 4, 8])
@@ -196,13 +197,13 @@ def test_chips_that_share_a_kernel_do_not_share_its_convolution():
         y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
         return jnp.sum(jnp.square(jax.nn.silu(y).astype(jnp.float32)))
 
-    def gradients(params, inputs, processes):
+    def gradients(params, inputs, processes, axes=()):
         value, gradient = jax.value_and_grad(total)(params, inputs["ss"])
-        return {"ss": (WeightedSum(value, jnp.float32(1)), gradient)}
+        return {"ss": (WeightedSum(value, jnp.float32(1)), gradient, None)}
 
     def left_to_the_compiler(params, inputs, processes):
         whole = jax.lax.with_sharding_constraint(params, sharding.replicated(mesh))
-        value, gradient = gradients(whole, inputs, processes)["ss"]
+        value, gradient, _ = gradients(whole, inputs, processes)["ss"]
         return {"ss": (value, jax.lax.with_sharding_constraint(gradient, {"unet": split}))}
 
     def loops(gradients):

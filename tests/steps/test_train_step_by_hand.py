@@ -186,7 +186,7 @@ def test_gradients_of_several_micro_batches_are_added_in_float32(num, dtype):
     params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), linear_params())
     options = {"problems": {"ss": problem}, "num_microbatches": num, "unroll": True}
     options |= {"backbone_learning_rate_factor": 1.0}
-    (_, gradient) = gradient_sums(params, inputs, {"ss": CLEAN}, **options)["ss"]
+    (_, gradient, _) = gradient_sums(params, inputs, {"ss": CLEAN}, **options)["ss"]
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype(dtype)}
 
 
@@ -214,7 +214,7 @@ def test_each_date_gets_light_of_its_own():
 
 def test_the_noise_of_denoising_is_what_is_mixed_in_and_asked_for():
     process = create_noise_process(jnp.array([0.64, 0.36]), gaussian=1.0)
-    x_t, t, targets = inputs_of(pixels(VALUES, LABELS), "denoise", process)
+    x_t, t, targets, _ = inputs_of(pixels(VALUES, LABELS), "denoise", process)
     signal = np.array([0.8, 0.6])[np.asarray(t)][:, None, None, None]
     noise = np.array([0.6, 0.8])[np.asarray(t)][:, None, None, None]
     x = np.array(VALUES)[:, None, None] - 1
@@ -230,4 +230,5 @@ def test_streams_of_random_numbers_are_those_of_earlier_runs():
         "JITTER": 1,
         "TIMESTEPS": 2,
         "GAUSSIAN": 3,
+        "NETWORK": 4,
     }
