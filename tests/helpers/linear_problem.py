@@ -13,11 +13,11 @@ class Linear:
     def __init__(self):
         self.seen = []
 
-    def apply(self, variables, x, timesteps, *, task, use_timestep, training, mutable):
+    def apply(self, variables, x, timesteps, *, task, use_timestep, training=None, mutable=()):
         self.seen.append((x, timesteps, use_timestep))
         params = variables["params"]
         outputs = x @ params["unet"]["kernel"] @ params[f"{task}_output_conv"]["kernel"]
-        return outputs, {}  # it has no statistics
+        return (outputs, {}) if mutable else outputs  # as Flax; it has no statistics
 
 
 def linear_problem(task="ss", prediction_type="epsilon", **fields):
