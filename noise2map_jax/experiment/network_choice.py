@@ -20,6 +20,8 @@ from noise2map_jax.networks.rivals import RIVALS, create_rival
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 NOISE2MAP = "noise2map"
+# Fields that one kind of network alone has, with the values that ask for nothing.
+_OF_RIVALS = {"encoder": "", "options": "", "scaling": "plain", "noised_input": False}
 
 
 def is_rival(config: ConfigDict) -> bool:
@@ -53,7 +55,26 @@ def create_model(config: ConfigDict) -> Network:
             f"unknown model.name {config.model.name!r}; expected one of"
             f" {', '.join((NOISE2MAP, *RIVALS))}"
         )
+    _check_without_effect(config)
     return _rival(config) if is_rival(config) else _noise2map(config)
+
+
+def _check_without_effect(config: ConfigDict) -> None:
+    """Raise if a field is set that the network does not have."""
+    name = config.model.name
+    if is_rival(config):
+        if config.train.remat != "none":
+            raise UserError(
+                f"train.remat is {config.train.remat!r}, but model.name {name!r} computes nothing"
+                " again; set train.remat=none"
+            )
+        return
+    for field, value in _OF_RIVALS.items():
+        if config.model[field] != value:
+            raise UserError(
+                f"model.{field} is {config.model[field]!r}, which {NOISE2MAP} does not have; set"
+                " model.name to a network that has it, or leave it out"
+            )
 
 
 def _rival(config: ConfigDict) -> Network:

@@ -75,6 +75,22 @@ def test_what_does_not_exist_is_named(name, fields, words):
         create_model(config)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("encoder", "resnet18"), ("options", "{}"), ("scaling", "imagenet"), ("noised_input", True)],
+)
+def test_a_field_that_noise2map_does_not_have_is_refused(field, value):
+    with pytest.raises(UserError, match=f"model.{field} is .*, which noise2map does not have"):
+        create_model(config_of("noise2map", "ss", **{field: value}))
+
+
+def test_a_rival_computes_nothing_again():
+    config = config_of("unet")
+    config.train.remat = "blocks"
+    with pytest.raises(UserError, match=r"train\.remat is 'blocks', but model\.name 'unet'"):
+        create_model(config)
+
+
 @pytest.mark.parametrize(("name", "task"), [("unet", "cd"), ("bit", "ss"), ("bit", "denoise")])
 def test_a_network_of_another_task_is_refused_with_those_that_fit(name, task):
     fitting = "noise2map, fc_ef" if task == "cd" else "noise2map, unet"
