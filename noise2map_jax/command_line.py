@@ -90,7 +90,9 @@ def _let_import_neighbours(config: str) -> None:
         # One package of both: a folder without __init__.py would lose to the project's.
         spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
         spec.submodule_search_locations = [str(folder), *configs.__path__]
-        sys.modules["configs"] = importlib.util.module_from_spec(spec)
+        both = importlib.util.module_from_spec(spec)
+        del both.__file__  # None: `inspect` fails at it where it has met another `configs` before
+        sys.modules["configs"] = both
     elif importlib.util.find_spec("configs") is None:
         sys.modules["configs"] = configs
 

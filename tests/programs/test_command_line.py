@@ -1,12 +1,13 @@
 """How the main program finds its config, and what it says of one that fails."""
 
+import inspect
 import sys
 
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from noise2map_jax import command_line
+from noise2map_jax import command_line, configs
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import run_config, shipped_configs
@@ -106,6 +107,19 @@ def test_a_neighbour_is_the_file_beside_the_config(parse, tmp_path, monkeypatch,
     assert parse(f"--config={tmp_path / 'configs' / 'mine.py'}").config.task == "cd"
     for name in ("nearby", "configs.nearby"):
         sys.modules.pop(name, None)
+
+
+def test_libraries_may_look_up_modules_after_a_config_was_read(parse, tmp_path, monkeypatch):
+    """As torch does while it is imported: `inspect` asks each module for its file."""
+    monkeypatch.setitem(sys.modules, "configs", configs)
+    inspect.getmodule(compile("", __file__, "exec"))  # it remembers the file of each module
+    (tmp_path / "configs").mkdir()
+    path = tmp_path / "configs" / "mine.py"
+    path.write_text("from configs import default\nget_config = default.get_config\n")
+    parse(f"--config={path}")
+    assert sys.modules["configs"] is not configs
+    code = compile(path.read_text(), str(path), "exec")
+    assert inspect.findsource(code)[0] == path.read_text().splitlines(keepends=True)
 
 
 def test_a_study_of_a_task_that_there_is_not(parse):
