@@ -1,18 +1,20 @@
 """Measures forward pass and training step against PyTorch: images/s, TFLOP/s, share of the peak.
 
-Both use the same U-Net, loss and Adam, in the same run. JAX's training step also scales the images
+Both use the same network, loss and Adam, in the same run; where PyTorch's packages lack a network,
+JAX is measured alone. JAX's training step also scales the images
 and mixes the noise; PyTorch's step gets the result of that as its input. On a CPU the peak memory
 is that of the process so far, earlier measurements included. The FLOP are those that XLA counts in
 its compiled program; PyTorch's rate uses the same number.
 """
 
 import argparse
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
 
 from benchmarks import machine, network_jax
-from benchmarks.backbones import BACKBONES, Case
+from benchmarks.cases import NETWORKS, Case
 
 KINDS = ("forward", "train")
 TORCH_MODES = ("eager", "channels_last", "compile")  # compile: channels_last, compiled
@@ -20,7 +22,7 @@ TORCH_MODES = ("eager", "channels_last", "compile")  # compile: channels_last, c
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--backbone", choices=list(BACKBONES), default="thin")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["thin"])
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[8])
     parser.add_argument("--tile_size", type=int, default=256)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -32,30 +34,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure and report."""
     peak = machine.matmul_peak(jnp.dtype(arguments.dtype))
-    modes = arguments.torch_modes
-    if modes:
+    in_torch: tuple[str, ...] = ()
+    if arguments.torch_modes:
         try:
-            from benchmarks import network_torch
+            from benchmarks import network_torch, torch_networks
+
+            in_torch = torch_networks.NETWORKS
         except ImportError as error:
             print(f"PyTorch is left out: {error}")
-            modes = []
     rows = []
-    for batch_size in arguments.batch_sizes:
-        case = Case(
-            arguments.backbone,
-            batch_size,
-            arguments.tile_size,
-            arguments.dtype,
-            arguments.repeats,
-        )
-        for kind in arguments.kinds:
-            row: dict[str, Any] = {"kind": kind, "batch_size": batch_size}
-            row["jax"] = network_jax.measure(case, kind)
-            for mode in modes:
-                row[f"torch {mode}"] = network_torch.measure(case, kind, mode)
-            _rate(row, peak)
-            print(_line(row), flush=True)
-            rows.append(row)
+    for network, batch_size, kind in itertools.product(
+        arguments.networks, arguments.batch_sizes, arguments.kinds
+    ):
+        case = Case(network, batch_size, arguments.tile_size, arguments.dtype, arguments.repeats)
+        row: dict[str, Any] = {"network": network, "kind": kind, "batch_size": batch_size}
+        row["jax"] = network_jax.measure(case, kind)
+        for mode in arguments.torch_modes if network in in_torch else ():
+            row[f"torch {mode}"] = network_torch.measure(case, kind, mode)
+        _rate(row, peak)
+        print(_line(row), flush=True)
+        rows.append(row)
     result = {
         "benchmark": "network",
         "machine": machine.describe(),
@@ -82,7 +80,7 @@ def _rate(row: dict[str, Any], peak: float) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    parts = [f"{row['kind']:8} {row['batch_size']:4} images"]
+    parts = [f"{row['network']:21} {row['kind']:8} {row['batch_size']:4} images"]
     for name, side in row.items():
         if isinstance(side, dict):
             said = side.get("error") or (

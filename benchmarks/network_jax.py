@@ -8,19 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmarks import machine
-from benchmarks.backbones import Case, backbone_config
+from benchmarks.cases import Case
 from noise2map_jax.devices.compiler_options import compiler_options
-from noise2map_jax.experiment.problem import Problem
-from noise2map_jax.method import noise, schedules
-from noise2map_jax.method.augment import Augmentation
-from noise2map_jax.method.tasks import TASKS
-from noise2map_jax.network.interface import Head, init_params
-from noise2map_jax.network.model import Noise2Map
-from noise2map_jax.steps.train_state import create_train_state
-from noise2map_jax.steps.train_step import train_step
+from noise2map_jax.devices.sharding import create_mesh
+from noise2map_jax.network.interface import find_head, init_params
+from noise2map_jax.network.statistics import STATISTICS
+from noise2map_jax.steps.step_functions import step_and_init
 
 
 def measure(case: Case, kind: str) -> dict[str, Any]:
@@ -31,7 +26,8 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
         kind: `forward` or `train`.
 
     Returns:
-        Seconds to compile, seconds a call, FLOP a call as XLA counts them, peak memory in GiB; or
+        Seconds to compile, seconds a call, FLOP a call as XLA counts them, memory that the call
+        needs and the peak so far in GiB, number of parameters without running statistics; or
         `error` if the batch does not fit into memory.
     """
     try:
@@ -41,57 +37,60 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
 
 
 def _measure(case: Case, kind: str) -> dict[str, Any]:
-    model = Noise2Map(
-        unet=backbone_config(case.backbone),
-        heads=(Head("ss", 3, 2),),
-        dtype=jnp.dtype(case.dtype),
-    )
-    problem = Problem(model, TASKS["ss"], (0.0, 255.0), (1.0, 5.0), Augmentation())
-    process = noise.create_noise_process(schedules.linear(1000), image=1.0)
     start = time.perf_counter()
-    compiled, call = (_train if kind == "train" else _forward)(case, problem, process)
+    compiled, params, call = (_train if kind == "train" else _forward)(case)
     compile_seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    new = max(0, memory.output_size_in_bytes - memory.alias_size_in_bytes)
+    needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes + new
+    weights = {name: value for name, value in params.items() if name != STATISTICS}
     return {
         "compile_seconds": compile_seconds,
         "seconds": machine.time_calls(call, case.repeats),
         "flop": compiled.cost_analysis()["flops"],
+        "needed_memory_gib": needed / 2**30,
         "peak_memory_gib": machine.peak_memory() / 2**30,
+        "parameters": sum(x.size for x in jax.tree.leaves(weights)),
     }
 
 
-def _forward(case: Case, problem: Problem, process: Any) -> tuple[Any, Callable[[], None]]:
-    params = jax.jit(lambda k: init_params(problem.model, k, case.tile_size))(jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (case.batch_size, case.tile_size, case.tile_size, 3))
+def _forward(case: Case) -> tuple[Any, Any, Callable[[], None]]:
+    problem, process = case.problem()
+    init = jax.jit(lambda key: init_params(problem.model, key, case.tile_size))
+    params = init(jax.random.key(0))
+    bands = find_head(problem.model, case.task).num_inputs
+    shape = (case.batch_size, case.tile_size, case.tile_size, bands)
+    x = jax.random.normal(jax.random.key(1), shape)
     timesteps = jnp.full(case.batch_size, 999, jnp.int32)
     forward = functools.partial(problem.apply, process)
     options = compiler_options(jax.local_devices())
     compiled = jax.jit(forward, compiler_options=options).lower(params, x, timesteps).compile()
-    return compiled, lambda: compiled(params, x, timesteps).block_until_ready()
+    return compiled, params, lambda: compiled(params, x, timesteps).block_until_ready()
 
 
-def _train(case: Case, problem: Problem, process: Any) -> tuple[Any, Callable[[], None]]:
-    size, tx, key = case.tile_size, optax.adam(1e-4), jax.random.key(0)
-
-    def init(key: jax.Array) -> Any:
-        return create_train_state(init_params(problem.model, key, size), tx, use_ema=False)
-
+def _train(case: Case) -> tuple[Any, Any, Callable[[], None]]:
+    problem, process = case.problem()
+    mesh, key = create_mesh(devices=jax.local_devices()[:1]), jax.random.key(0)
+    problems, processes = {case.task: problem}, {case.task: process}
+    step, init = step_and_init(
+        case.config(), problem.model, problems, lambda _: jnp.float32(1e-4), mesh
+    )
     rng = np.random.default_rng(0)
-    shape = (case.batch_size, size, size)
-    batches = {
-        "ss": {
-            "image": jnp.asarray(rng.integers(0, 256, (*shape, 3), np.uint8)),
-            "mask": jnp.asarray(rng.integers(0, 2, (*shape, 1), np.uint8)),
-        }
+    shape = (case.batch_size, case.tile_size, case.tile_size)
+    arrays = {
+        name: jnp.asarray(rng.integers(0, 256, (*shape, 3), np.uint8))
+        for name in problem.task.image_keys
     }
-    step = functools.partial(train_step, problems={"ss": problem}, tx=tx)
-    state, processes = jax.jit(init)(key), {"ss": process}
+    batches = {case.task: arrays | {"mask": jnp.asarray(rng.integers(0, 2, (*shape, 1), np.uint8))}}
     options = compiler_options(jax.local_devices())
+    state = jax.jit(init)(key)
     step = jax.jit(step, donate_argnums=0, compiler_options=options)
     compiled = step.lower(state, batches, processes, key).compile()
+    params = jax.eval_shape(init, key).params
     holder = {"state": state}
 
     def call() -> None:
         holder["state"], metrics = compiled(holder["state"], batches, processes, key)
         metrics["loss"].block_until_ready()
 
-    return compiled, call
+    return compiled, params, call

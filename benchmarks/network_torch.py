@@ -1,13 +1,13 @@
-"""PyTorch's side of the benchmark `network`: diffusers' U-Net, the same losses and optimiser."""
+"""PyTorch's side of the benchmark `network`: the same losses and optimiser."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
 
 from benchmarks import machine
-from benchmarks.backbones import Case, backbone_config
+from benchmarks.cases import Case
+from benchmarks.torch_networks import create
 
 
 def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
     """
     try:
         return {"seconds": machine.time_calls(_call(case, kind, mode), case.repeats)}
-    except RuntimeError as error:  # includes out of memory and errors of torch.compile
+    # Out of memory, errors of torch.compile, no package that has the network.
+    except (RuntimeError, ImportError) as error:
         return {"error": str(error).splitlines()[0][:200]}
     finally:
         torch.compiler.reset()
@@ -33,35 +34,18 @@ def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
 
 def _call(case: Case, kind: str, mode: str) -> Callable[[], None]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, size = backbone_config(case.backbone), case.tile_size
-    backbone = UNet2DModel(
-        sample_size=size,
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=config.block_out_channels,
-        down_block_types=config.down_block_types,
-        up_block_types=config.up_block_types,
-        layers_per_block=config.layers_per_block,
-        attention_head_dim=None,
-        add_attention=config.add_attention,
-        norm_num_groups=config.norm_num_groups,
-        norm_eps=config.norm_eps,
-        downsample_padding=0,
-        flip_sin_to_cos=False,
-        freq_shift=1,
-    )
-    before = torch.nn.Conv2d(3, 3, 3, padding=1)
-    after = torch.nn.Conv2d(3, 2, 3, padding=1)
+    size = case.tile_size
+    network = create(case)
     layout = torch.contiguous_format if mode == "eager" else torch.channels_last
-    model = torch.nn.ModuleList([before, backbone, after]).to(device, memory_format=layout)
-    applied = torch.compile(backbone) if mode == "compile" else backbone
-    x = torch.rand(case.batch_size, 3, size, size, device=device) * 2 - 1
+    model = network.to(device, memory_format=layout).train(kind == "train")
+    applied = torch.compile(model) if mode == "compile" else model
+    bands = 6 if case.task == "cd" else 3
+    x = torch.rand(case.batch_size, bands, size, size, device=device) * 2 - 1
     x = x.to(memory_format=layout)
-    timesteps = torch.full((case.batch_size,), 999, device=device)
 
     def logits() -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=case.dtype == "bfloat16"):
-            return after(applied(before(x), timesteps).sample).float()
+            return applied(x).float()
 
     def forward() -> None:
         with torch.inference_mode():
