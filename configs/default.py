@@ -170,6 +170,9 @@ def get_config() -> ConfigDict:
             # Decay per step of the averaged weights, which evaluation uses; 0.0 = no average is
             # kept.
             ema_decay=0.0,
+            # The loss is the sum of these: cross_entropy, focal (Lin et al. 2017) of pixels; dice,
+            # lovasz (Berman et al. 2018) of images. Task denoise: the squared error, always.
+            losses=("cross_entropy",),
             class_weights=(1.0, 5.0),  # weight of each class in the loss
             # Batch normalisation, which rivals have: False = training measures its statistics;
             # True = it keeps those that it begins with.

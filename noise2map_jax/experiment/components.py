@@ -1,5 +1,6 @@
 """Builders of an experiment's parts from a config: task, noise process, class weights."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -18,17 +19,31 @@ from noise2map_jax.experiment.schedule_config import create_schedule
 from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.method import noise
 from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.method.class_losses import sum_of_losses
 from noise2map_jax.method.losses import balanced_class_weights
 from noise2map_jax.method.tasks import Task, get_task
 from noise2map_jax.network.interface import Network, init_params
 from noise2map_jax.network.statistics import collections
 
+DEFAULT_LOSSES = ("cross_entropy",)
 KINDS = ("structured", "clean", "clean_timestep")
 
 
 def create_task(config: ConfigDict) -> Task:
-    """Look up the task that a config of one task names."""
-    return get_task(config.task, config.noise.prediction_type)
+    """Look up the task that a config of one task names, with the loss that it names.
+
+    Raises:
+        UserError: the task or a loss is unknown, or a task without classes has a loss of classes.
+    """
+    task, losses = get_task(config.task, config.noise.prediction_type), config.train.losses
+    if not task.has_classes:
+        if tuple(losses) != DEFAULT_LOSSES:
+            raise UserError(
+                f"train.losses is {tuple(losses)}, but task {task.name} has the squared error"
+                " alone; leave it out"
+            )
+        return task
+    return dataclasses.replace(task, loss=sum_of_losses(tuple(losses)))
 
 
 def create_problem(

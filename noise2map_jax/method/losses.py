@@ -53,12 +53,32 @@ def weighted_cross_entropy(
     Raises:
         AssertionError: other shapes, which would broadcast: labels [B, H, W, 1], fewer weights.
     """
+    weights, log_probs = _of_labels(logits, labels, class_weights)
+    return WeightedSum(-jnp.sum(weights * log_probs), jnp.sum(weights))
+
+
+def focal_loss(logits: jax.Array, labels: jax.Array, class_weights: jax.Array) -> WeightedSum:
+    """Compute the focal loss (Lin et al. 2017, equation 5, gamma = 2) with class weights w_k.
+
+    loss = sum_i w[y_i] * (1 - p_i)^2 * -log p_i / sum_i w[y_i], where p_i is the probability of
+    the label: pixels that the network is sure of count little.
+
+    Args, returns and errors are those of `weighted_cross_entropy`.
+    """
+    weights, log_probs = _of_labels(logits, labels, class_weights)
+    doubt = jnp.square(-jnp.expm1(log_probs))
+    return WeightedSum(-jnp.sum(weights * doubt * log_probs), jnp.sum(weights))
+
+
+def _of_labels(
+    logits: jax.Array, labels: jax.Array, class_weights: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return each pixel's weight and the logarithm of its label's probability, [...] float32."""
     chex.assert_shape(labels, logits.shape[:-1])
     chex.assert_shape(class_weights, logits.shape[-1:])
-    weights = pixel_weights(labels, class_weights)
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)  # 255 -> zeros
-    return WeightedSum(-jnp.sum(weights[..., None] * one_hot * log_probs), jnp.sum(weights))
+    return pixel_weights(labels, class_weights), jnp.sum(one_hot * log_probs, axis=-1)
 
 
 def squared_errors(outputs: jax.Array, targets: jax.Array, valid: jax.Array) -> WeightedSum:

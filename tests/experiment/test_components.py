@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 from thin_rivals import config_of
 
-from noise2map_jax.experiment.components import count_params, create_process
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.components import count_params, create_process, create_task
 from noise2map_jax.experiment.network_choice import create_model, sees_noise
+from noise2map_jax.method.class_losses import sum_of_losses
+from noise2map_jax.method.tasks import TASKS
 from noise2map_jax.network.interface import init_params
 
 
@@ -36,3 +39,23 @@ def test_a_rival_gets_the_clean_input_unless_it_denoises_or_is_asked_to(
     config.model.name, config.model.noised_input = name, noised
     assert sees_noise(config) == expected
     assert bool(create_process(config).use_timestep) == expected
+
+
+def test_a_config_names_the_losses_that_are_added():
+    config = config_of("unet")
+    config.train.losses = ("focal", "dice")
+    assert create_task(config).loss is sum_of_losses(("focal", "dice"))
+    config.train.losses = ("cross_entropy",)
+    assert create_task(config) == TASKS["ss"]
+    config.train.losses = ("jaccard",)
+    with pytest.raises(UserError, match=r"train\.losses is \('jaccard',\); expected one or more"):
+        create_task(config)
+
+
+def test_denoising_has_no_losses_of_classes():
+    config = config_of("unet")
+    config.task = "denoise"
+    assert create_task(config).name == "denoise"
+    config.train.losses = ("dice",)
+    with pytest.raises(UserError, match="task denoise has the squared error alone"):
+        create_task(config)

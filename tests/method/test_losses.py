@@ -119,3 +119,19 @@ def test_labels_and_weights_that_would_broadcast_are_refused(labels, num_weights
 def test_targets_that_would_broadcast_are_refused(targets, valid):
     with pytest.raises(AssertionError, match="shape"):
         losses.squared_errors(jnp.zeros((2, 4, 4, 3)), jnp.zeros(targets), jnp.ones(valid, bool))
+
+
+def test_focal_loss_of_a_hand_computed_case():
+    logits = jnp.log(jnp.array([[[0.75, 0.25], [0.5, 0.5], [0.9, 0.1]]]))
+    labels = jnp.array([[0, 1, losses.IGNORE]], jnp.uint8)
+    total, weight = losses.focal_loss(logits, labels, jnp.array([1.0, 5.0]))
+    expected = -(0.25**2) * np.log(0.75) - 5 * 0.5**2 * np.log(0.5)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    assert weight == 6
+
+
+def test_focal_loss_has_a_finite_gradient_where_the_network_is_sure():
+    logits = jnp.array([[[60.0, -60.0], [-60.0, 60.0]]])
+    labels = jnp.array([[0, 0]], jnp.uint8)
+    gradient = jax.grad(lambda x: losses.focal_loss(x, labels, jnp.ones(2)).total)(logits)
+    assert np.all(np.isfinite(gradient))
