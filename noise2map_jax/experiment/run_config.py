@@ -27,7 +27,7 @@ from noise2map_jax.experiment.config_fields import (
 from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
-FORMAT = 6  # format of config.json; it grows when fields are added or change their meaning
+FORMAT = 5  # of config.json; it grows when fields change their meaning; new ones: ADDED_FIELDS
 CONFIG, HISTORY = "config.json", "config_history.jsonl"
 # Fields added since format 2, with values that keep the earlier behaviour.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
