@@ -194,6 +194,9 @@ def get_config() -> ConfigDict:
             # With Gaussian noise: a map is the mean over so many draws of the noise; memory grows
             # with their number.
             num_noise_draws=4,
+            # Probabilities are taken to the power 1 / temperature: above 1, they are less sure.
+            # --mode=eval finds the best on validation, which maps take in place of this.
+            temperature=1.0,
             num_pictures=8,  # rows of report/predictions.png
             # Scores by group, too: tiles whose record ids have the same first group of this
             # regular expression are one group; empty = no groups.
@@ -228,11 +231,12 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
                 class_weights=own.train.class_weights,
                 class_weights_from=own.train.class_weights_from,
             ),
-            eval=create(group_regex=own.eval.group_regex),
+            eval=create(group_regex=own.eval.group_regex, temperature=own.eval.temperature),
         )
     for field in ("task", "data", "augment", "noise"):
         del config[field]
-    del config.train.class_weights, config.train.class_weights_from, config.eval.group_regex
+    del config.train.class_weights, config.train.class_weights_from
+    del config.eval.group_regex, config.eval.temperature
     return config
 
 

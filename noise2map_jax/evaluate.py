@@ -8,27 +8,37 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
 from noise2map_jax.data.dataset import record_id
 from noise2map_jax.errors import UserError
+from noise2map_jax.evaluation.calibration import (
+    CHOSEN_ON,
+    PLAIN,
+    Calibration,
+    Choice,
+    calibration,
+    choose,
+)
 from noise2map_jax.evaluation.evaluator import (
     DenoisingEvaluation,
+    DenoisingEvaluator,
     Evaluation,
+    Evaluator,
     MapEvaluation,
-    create_evaluator,
+    MapEvaluator,
 )
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
-from noise2map_jax.evaluation.threshold import HistogramEvaluator
 from noise2map_jax.experiment.agreement import agreed, facts_of
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import evaluated_config, rebuilt
+from noise2map_jax.page.reliability_diagram import save_reliability
 from noise2map_jax.progress import progress_bar
-from noise2map_jax.steps.histogram_step import NUM_BINS
 from noise2map_jax.study import openings
 from noise2map_jax.training.samples import save_samples
 
@@ -40,7 +50,8 @@ def evaluate(
 
     A run is evaluated as it was trained; only `eval`, `mesh` and the data are taken from `config`.
 
-    Writes `report/scores_<split>.json`, `report/threshold.json` and `report/predictions.png` (in a
+    Writes `report/scores_<split>.json`, `report/threshold.json` (with the temperature),
+    `report/reliability_<split>.png` and `report/predictions.png` (in a
     run of several tasks `scores_<split>_<task>.json` and so on; for a denoising task
     `report/samples.png`), and prints the scores.
 
@@ -61,28 +72,26 @@ def evaluate(
     )
     experiment, changed = opened
     config, split = experiment.config, experiment.config.eval.split
+    if any(objective.problem.temperature != PLAIN for objective in experiment.objectives.values()):
+        raise UserError("eval.temperature is set, but evaluation finds it itself; leave it out")
     step, params = restore_best(workdir, config, experiment.model, experiment.mesh)
     if split == "test" and jax.process_index() == 0:
         openings.note_member(workdir)
     results = {}
     for name, objective in experiment.objectives.items():
-        evaluator = create_evaluator(objective, experiment.mesh, split)
-        num_tiles = objective.dataset.num_records(split)
-        with progress_bar(num_tiles, f"eval {name} {split}", "tiles") as bar:
-            evaluation = evaluator(params, objective.process, bar.update)
+        choice = choose(objective, experiment.mesh, params)
+        evaluation = _evaluate(objective, experiment.mesh, split, params, choice)
         results[name] = {
-            "protocol": objective.protocol(split),
+            **_origin(objective, split, step),
             "dataset": objective.dataset.name,
-            "records": objective.dataset.digest,
-            "split": split,
             "num_records": objective.dataset.num_records(split),
-            "step": step,
-            "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
             "num_noise_draws": objective.num_noise_draws,
             "differs_from_training": _of_task(changed, name),
             "scores": grouped_summary(objective, split, evaluation),
         }
-        threshold = find_threshold(experiment, name, step, params)
+        calibrations = _calibrations(evaluation)
+        if calibrations:
+            results[name]["calibration"] = [found.summary() for found in calibrations]
         if jax.process_index() != 0:
             continue
         folder = workdir / "report"
@@ -91,10 +100,17 @@ def evaluate(
         scores_path.write_text(strict_json.dumps(results[name], indent=2) + "\n")
         if isinstance(evaluation, MapEvaluation):
             print(format_scores(results[name], tuple(objective.config.data.classes)))
-            if threshold:
+            if calibrations:
+                print(format_calibrations(calibrations))
+                picture = folder / experiment.file_name(f"reliability_{split}.png", name)
+                curves = {_name(found): found.reliability.curve for found in calibrations}
+                save_reliability(curves, objective.protocol(split), picture)
+                print(f"reliability: {picture}")
+            if choice:
                 path = folder / experiment.file_name("threshold.json", name)
-                path.write_text(strict_json.dumps(threshold, indent=2) + "\n")
-                print(format_threshold(threshold))
+                content = choice.content() | _origin(objective, CHOSEN_ON, step)
+                path.write_text(strict_json.dumps(content, indent=2) + "\n")
+                print(choice.in_words())
             if rows := predict_spread(objective, split, evaluation, params):
                 picture = folder / experiment.file_name("predictions.png", name)
                 save_predictions(objective, split, evaluation, rows, picture)
@@ -108,49 +124,51 @@ def evaluate(
     return results
 
 
-def find_threshold(
-    experiment: Experiment, task: str, step: int, params: Any
-) -> dict[str, Any] | None:
-    """Find the threshold of the foreground probability that is best on validation.
+def _evaluate(
+    objective: Objective, mesh: Mesh, split: str, params: Any, choice: Choice | None
+) -> Evaluation:
+    """Evaluate a split; of maps, probabilities are counted as they are and at the chosen T."""
+    if choice and split == CHOSEN_ON:
+        return choice.evaluation
+    temperatures = (PLAIN, *([choice.temperature] if choice else []))
+    if objective.task.has_classes:
+        evaluator: Evaluator = MapEvaluator(objective, mesh, split, temperatures)
+    else:
+        evaluator = DenoisingEvaluator(objective, mesh, split)
+    num_tiles = objective.dataset.num_records(split)
+    with progress_bar(num_tiles, f"eval {objective.task.name} {split}", "tiles") as bar:
+        return evaluator(params, objective.process, bar.update)
 
-    Args:
-        experiment: the run.
-        task: the task.
-        step: the step of the parameters.
-        params: the parameters.
 
-    Returns:
-        The content of `threshold.json`; None for a task without classes, and where validation has
-        no foreground or does not exist.
-    """
-    objective = experiment.objectives[task]
-    if not objective.task.has_classes or "val" not in objective.dataset.splits:
-        return None
-    evaluator = HistogramEvaluator(objective, experiment.mesh, "val")
-    num_tiles = objective.dataset.num_records("val")
-    with progress_bar(num_tiles, f"threshold {task} val", "tiles") as bar:
-        histogram = evaluator(params, objective.process, bar.update)
-    threshold, f1 = histogram.best()
-    if math.isnan(threshold):
-        return None
+def _calibrations(evaluation: Evaluation) -> list[Calibration]:
+    if isinstance(evaluation, DenoisingEvaluation):
+        return []
+    found = (calibration(t, counts) for t, counts in evaluation.probabilities.items())
+    return [one for one in found if one]
+
+
+def _origin(objective: Objective, split: str, step: int) -> dict[str, Any]:
+    """Return where numbers come from, for a file of JSON."""
     return {
-        "threshold": threshold,
-        "f1": f1,
-        "f1_at_half": float(histogram.f1()[NUM_BINS // 2]),
-        "split": "val",
-        "protocol": objective.protocol("val"),
+        "split": split,
+        "protocol": objective.protocol(split),
         "records": objective.dataset.digest,
         "step": step,
         "inference_timesteps": np.asarray(objective.process.inference_timesteps).tolist(),
     }
 
 
-def format_threshold(found: dict[str, Any]) -> str:
-    """Say what the threshold gives, in a line for people."""
-    return (
-        f"best threshold on validation: {found['threshold']:.3f}, F1 {100 * found['f1']:.2f} % (at"
-        f" 0.5: {100 * found['f1_at_half']:.2f} %); maps take it with --threshold=best"
-    )
+def format_calibrations(calibrations: Sequence[Calibration]) -> str:
+    """Write how good probabilities are as a table for people."""
+    lines = [f"{'probabilities':34}{'Brier':>11}{'log loss':>11}{'ECE in %':>11}"]
+    for found in calibrations:
+        error = 100 * found.reliability.error
+        lines.append(f"  {_name(found):32}{found.brier:11.4f}{found.log_loss:11.4f}{error:11.2f}")
+    return "\n".join(lines)
+
+
+def _name(found: Calibration) -> str:
+    return "as predicted" if found.temperature == PLAIN else f"at T = {found.temperature:.3f}"
 
 
 def _open(

@@ -116,6 +116,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "found on validation; default: the most probable class",
     )
     parser.add_argument(
+        "--temperature",
+        type=float,
+        help="probabilities are taken to the power 1 / temperature; default: the one that "
+        "--mode=eval found on validation, 1 if it was not run",
+    )
+    parser.add_argument(
         "--tile_size", type=int, default=0, help="default: of the crops of training"
     )
     parser.add_argument(
@@ -272,6 +278,7 @@ def _options(arguments: argparse.Namespace) -> PredictionOptions:
         batch_size=arguments.batch_size,
         symmetries=arguments.tta,
         threshold=arguments.threshold,
+        temperature=arguments.temperature,
     )
 
 

@@ -27,6 +27,7 @@ from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.method import metrics
 from noise2map_jax.method.noise import NoiseProcess, noise_draws
 from noise2map_jax.steps.eval_step import denoising_eval_step, eval_step
+from noise2map_jax.steps.probability_counts import ProbabilityCounts
 
 Progress = Callable[[int], None]
 
@@ -39,11 +40,13 @@ class MapEvaluation:
         loss: the weighted loss over all pixels.
         confusions: [N, K, K] int64, one matrix a record, in the order of the split.
         classes: names of the K classes.
+        probabilities: by temperature, sums over all pixels; empty if none was asked for.
     """
 
     loss: float
     confusions: np.ndarray
     classes: tuple[str, ...]
+    probabilities: dict[float, ProbabilityCounts] = dataclasses.field(default_factory=dict)
 
     def summary(self, rows: np.ndarray | None = None) -> dict[str, float]:
         """Scores of the summed confusion matrix of the records `rows` (None = all)."""
@@ -147,12 +150,14 @@ class SplitReader:
         return (shard_batch(batch, self._mesh) for batch in batches)
 
 
-def jit_eval_step(problem: Problem, mesh: Mesh) -> jax.stages.Wrapped:
+def jit_eval_step(
+    problem: Problem, mesh: Mesh, temperatures: tuple[float, ...] = ()
+) -> jax.stages.Wrapped:
     """Jit the evaluation step of maps: `(params, batch, process, draws) -> counts`; see there."""
     rep = replicated(mesh)
     # All outputs are replicated, so each process holds the counts of all rows.
     return jax.jit(
-        _indexed(functools.partial(eval_step, problem=problem)),
+        _indexed(functools.partial(eval_step, problem=problem, temperatures=temperatures)),
         in_shardings=(rep, batch_sharding(mesh), rep, rep),
         out_shardings=rep,
         compiler_options=compiler_options(mesh.devices.flat),
@@ -162,10 +167,13 @@ def jit_eval_step(problem: Problem, mesh: Mesh) -> jax.stages.Wrapped:
 class MapEvaluator:
     """Evaluates a task with maps on one split; compiles once for all parameters and processes."""
 
-    def __init__(self, objective: Objective, mesh: Mesh, split: str):
+    def __init__(
+        self, objective: Objective, mesh: Mesh, split: str, temperatures: tuple[float, ...] = ()
+    ):
+        """Prepare the step; at the `temperatures`, probabilities are counted too."""
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
-        self._mesh = mesh
-        self._step = jit_eval_step(objective.problem, mesh)
+        self._mesh, self._temperatures = mesh, temperatures
+        self._step = jit_eval_step(objective.problem, mesh, temperatures)
 
     def __call__(
         self, params: Any, process: NoiseProcess, progress: Progress | None = None
@@ -180,6 +188,7 @@ class MapEvaluator:
         classes = tuple(self._objective.config.data.classes)
         confusions = np.zeros((len(self._reader.source), *[len(classes)] * 2), np.int64)
         loss_total = loss_weight = 0.0
+        probabilities = dict.fromkeys(self._temperatures, ProbabilityCounts(0, 0.0, 0.0))
         draws = noise_draws(process, self._objective.config.eval.num_noise_draws)
         with jax.transfer_guard("allow"):
             on_devices = replicate(draws, self._mesh)
@@ -189,10 +198,12 @@ class MapEvaluator:
             confusions[out["index"][rows]] = out["confusion"][rows]
             loss_total += float(out["loss_total"])
             loss_weight += float(out["loss_weight"])
+            for temperature, counts in zip(probabilities, out["probabilities"], strict=True):
+                probabilities[temperature] = _added(probabilities[temperature], counts)
             if progress:
                 progress(int(rows.sum()))
         loss = loss_total / loss_weight if loss_weight else float("nan")
-        return MapEvaluation(loss, confusions, classes)
+        return MapEvaluation(loss, confusions, classes, probabilities)
 
 
 class DenoisingEvaluator:
@@ -252,6 +263,15 @@ def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
     return kind(objective, mesh, split)
 
 
-def _indexed(step: Callable[..., dict[str, jax.Array]]) -> Callable[..., dict[str, jax.Array]]:
+def _added(total: ProbabilityCounts, counts: ProbabilityCounts) -> ProbabilityCounts:
+    """Add the counts of a batch, in 64 bits."""
+    return ProbabilityCounts(
+        total.histogram + counts.histogram.astype(np.int64),
+        total.squared_error + float(counts.squared_error),
+        total.log_likelihood + float(counts.log_likelihood),
+    )
+
+
+def _indexed(step: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Make a step also return the record number of each row: devices may reorder rows."""
     return lambda params, batch, *rest: {"index": batch["index"], **step(params, batch, *rest)}

@@ -80,6 +80,7 @@ def create_problem(
         augmentation=augmentation,
         weight=weight,
         frozen_statistics=config.train.frozen_statistics,
+        temperature=config.eval.temperature,
     )
 
 

@@ -30,6 +30,7 @@ class Problem:
         augmentation: random changes to records in training.
         weight: weight of this task's loss in the sum over tasks.
         frozen_statistics: whether training leaves batch normalisation's statistics as they are.
+        temperature: of predicted probabilities, see `at_temperature`; 1 leaves them as they are.
     """
 
     model: Network
@@ -39,6 +40,7 @@ class Problem:
     augmentation: Augmentation = NOTHING_VARIED
     weight: float = 1.0
     frozen_statistics: bool = False
+    temperature: float = 1.0
 
     @property
     def num_classes(self) -> int:

@@ -32,7 +32,10 @@ CONFIG, HISTORY = "config.json", "config_history.jsonl"
 # Fields added since format 2, with values that keep the earlier behaviour.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "mesh": {"fsdp": 1},
-    "eval": {"num_noise_draws": 4},  # an exception: earlier versions drew once; now all runs use 4
+    "eval": {
+        "num_noise_draws": 4,  # an exception: earlier versions drew once; now all runs use 4
+        "temperature": 1.0,
+    },
     "model": {
         "matmul_precision": "default",
         "name": "noise2map",

@@ -33,6 +33,7 @@ def describe(run: FinishedRun, prediction: TilePrediction, resolution: float = 0
         "resolution_cm": resolution or None,
         "timesteps": list(prediction.timesteps),
         "num_noise_draws": len(prediction.draws) if prediction.draws_noise else 0,
+        "temperature": prediction.problem.temperature,
         "step": run.step,
         "config_sha256": digest(run.views[task.name]),
         "scores": _scores(run, task.name),

@@ -50,8 +50,14 @@ def prediction_graph(prediction: TilePrediction, input_scale: float) -> tuple[Gr
         seen = t if bool(process.use_timestep) else 0
         logits = network(graph, x_t, prediction.params, model, prediction.config.task, seen)
         predictions.append(graph.add("Softmax", logits.name, axis=1))
-    mean = graph.add("Mean", *predictions, output=OUTPUT)
-    return graph, source, Image(mean, len(prediction.classes), size, size)
+    temperature = prediction.problem.temperature
+    if temperature == 1:
+        found = graph.add("Mean", *predictions, output=OUTPUT)
+    else:
+        mean = graph.add("Log", graph.add("Mean", *predictions))
+        cooled = graph.add("Mul", mean, graph.constant(1 / temperature))
+        found = graph.add("Softmax", cooled, axis=1, output=OUTPUT)
+    return graph, source, Image(found, len(prediction.classes), size, size)
 
 
 def scaled(

@@ -24,7 +24,7 @@ class ExportedPredictor:
         """Check that the program can do what is asked for.
 
         Raises:
-            UserError: other timesteps, symmetries or another size of tiles are asked for.
+            UserError: something else is asked for than the program does.
         """
         size, steps = program.tile_size, tuple(program.metadata["timesteps"])
         fixed = "; export the run again, or map with the run itself"
@@ -35,6 +35,12 @@ class ExportedPredictor:
         if options.timesteps not in ((), steps):
             raise UserError(
                 f"timesteps are {options.timesteps}, but this export predicts at {steps}{fixed}"
+            )
+        temperature = program.metadata["temperature"]
+        if options.temperature not in (None, temperature):
+            raise UserError(
+                f"temperature is {options.temperature:g}, but that of this export is"
+                f" {temperature:g}{fixed}"
             )
         if options.symmetries:
             raise UserError(f"this export predicts each tile once, without symmetries{fixed}")

@@ -80,7 +80,7 @@ class Model:
 
         Raises:
             UserError: the best one is asked for, and evaluation has not stored it for these
-                parameters.
+                parameters at this temperature.
         """
         if options.threshold is None or isinstance(options.threshold, float):
             return options.threshold
@@ -97,11 +97,23 @@ class Model:
                 f" {self.found['threshold']['step']}, but its best checkpoint is of step"
                 f" {self.step}: run --mode=eval again"
             )
+        temperature = self.found["threshold"].get("temperature", 1.0)
+        if options.temperature not in (None, temperature):
+            raise UserError(
+                f"the best threshold of {self.source} is that of the temperature {temperature:g},"
+                f" not of {options.temperature:g}: leave the temperature out, or give the threshold"
+                " as a number"
+            )
         return float(found)
 
+    def temperature(self, options: PredictionOptions) -> float:
+        """Return the temperature of probabilities."""
+        return options.temperature or self.config.eval.temperature
+
     def predicting(self, options: PredictionOptions) -> ConfigDict:
-        """Return the config with the timesteps of prediction that the options ask for."""
+        """Return the config of prediction: with the timesteps and temperature of the options."""
         config = self.config.copy_and_resolve_references()
+        config.eval.temperature = self.temperature(options)
         if options.timesteps:
             config.noise.inference_timesteps = options.timesteps
         return config
@@ -115,7 +127,8 @@ class Model:
         if self.program:
             return ExportedPredictor(self.program, options)
         sample_size = options.sample_size(self.config)
-        key = options.timesteps, options.symmetries, sample_size
+        temperature = self.temperature(options)
+        key = options.timesteps, options.symmetries, temperature, sample_size
         if key not in self._predictors:
             self._predictors[key] = Predictor(
                 self.predicting(options),

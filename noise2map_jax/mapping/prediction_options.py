@@ -30,6 +30,8 @@ class PredictionOptions:
         symmetries: whether predictions are averaged over the eight symmetries of the square.
         threshold: probability of not being class 0 from which a pixel is foreground; `BEST`: the
             one that `--mode=eval` found on validation; None: the most probable class.
+        temperature: of probabilities, see `at_temperature`; None: the one that `--mode=eval` found
+            on validation, or 1 if it was not run.
     """
 
     timesteps: tuple[int, ...] = ()
@@ -39,6 +41,7 @@ class PredictionOptions:
     batch_size: int = 0
     symmetries: bool = False
     threshold: float | str | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("tile_size", "margin", "overlap", "batch_size"):
@@ -50,6 +53,8 @@ class PredictionOptions:
             raise UserError(f"overlap is {self.overlap}; expected 0 or more, or -1 to choose")
         if self.threshold not in (None, BEST):
             object.__setattr__(self, "threshold", _probability(self.threshold))
+        if self.temperature is not None:
+            object.__setattr__(self, "temperature", _temperature(self.temperature))
 
     def side(self, config: ConfigDict) -> int:
         """Return the side of a tile in pixels."""
@@ -113,6 +118,16 @@ def _probability(value: Any) -> float:
         number = math.nan
     if not 0 < number < 1:
         raise UserError(f"threshold is {value!r}; expected more than 0 and less than 1, or best")
+    return number
+
+
+def _temperature(value: Any) -> float:
+    try:
+        number = math.nan if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UserError(f"temperature is {value!r}; expected a number more than 0")
     return number
 
 

@@ -39,6 +39,7 @@ def provenance(
         "tile_size": str(tiling.tile_size),
         "margin": str(tiling.margin),
         "overlap": str(tiling.overlap),
+        "temperature": f"{model.temperature(options):g}",
         "threshold": "most probable class" if threshold is None else f"{threshold:g}",
     }
     for split in ("val", "test"):

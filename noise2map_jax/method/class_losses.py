@@ -34,7 +34,8 @@ def sum_of_losses(names: tuple[str, ...]) -> ClassLoss:
     unknown = [name for name in names if name not in CLASS_LOSSES]
     if unknown or not names or len(set(names)) < len(names):
         raise UserError(
-            f"train.losses is {names}; expected one or more of {', '.join(CLASS_LOSSES)}, each once, such as ('cross_entropy','dice')"
+            f"train.losses is {names}; expected one or more of {', '.join(CLASS_LOSSES)}, each"
+            " once, such as ('cross_entropy','dice')"
         )
     if len(names) == 1:
         return CLASS_LOSSES[names[0]]

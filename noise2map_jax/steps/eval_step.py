@@ -12,6 +12,11 @@ from noise2map_jax.method.losses import IGNORE, squared_errors
 from noise2map_jax.method.metrics import confusion_matrices
 from noise2map_jax.method.noise import NoiseProcess
 from noise2map_jax.method.noise_field import noise_field
+from noise2map_jax.steps.probability_counts import (
+    at_temperature,
+    log_likelihood,
+    probability_counts,
+)
 
 
 class Prediction(NamedTuple):
@@ -28,8 +33,14 @@ class Prediction(NamedTuple):
 
 
 def eval_step(
-    params: Any, batch: Batch, process: NoiseProcess, draws: jax.Array, *, problem: Problem
-) -> dict[str, jax.Array]:
+    params: Any,
+    batch: Batch,
+    process: NoiseProcess,
+    draws: jax.Array,
+    *,
+    problem: Problem,
+    temperatures: tuple[float, ...] = (),
+) -> dict[str, Any]:
     """Score the maps of a batch at the process's inference timesteps.
 
     Args:
@@ -40,20 +51,43 @@ def eval_step(
         process: the noise process.
         draws: [D] int32, numbers of the Gaussian noise draws to average, see `noise.noise_draws`.
         problem: the static part.
+        temperatures: at which probabilities are counted.
 
     Returns:
         `confusion` [B, K, K] int32 (row = label, column = prediction), all zeros for rows that
-        are not valid; `loss_total` and `loss_weight`, [] float32: the loss is total / weight.
+        are not valid; `loss_total` and `loss_weight`, [] float32: the loss is total / weight;
+        `probabilities`, for each temperature the `ProbabilityCounts` of the batch.
     """
     log_probs, _ = _predict(params, batch, process, draws, problem)
-    labels = jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], IGNORE)
+    labels = _labels(batch)
     loss = problem.task.loss(log_probs, labels, jnp.asarray(problem.class_weights, jnp.float32))
     predictions = jnp.argmax(log_probs, axis=-1)
     return {
         "confusion": confusion_matrices(predictions, labels, problem.num_classes),
         "loss_total": loss.total,
         "loss_weight": loss.weight,
+        "probabilities": [
+            probability_counts(at_temperature(log_probs, t), labels) for t in temperatures
+        ],
     }
+
+
+def likelihood_step(
+    params: Any,
+    batch: Batch,
+    process: NoiseProcess,
+    draws: jax.Array,
+    temperatures: jax.Array,
+    *,
+    problem: Problem,
+) -> jax.Array:
+    """Sum the log-likelihood of a batch's labels at each of the temperatures [G]: [G] float32.
+
+    The other arguments are those of `eval_step`.
+    """
+    log_probs, _ = _predict(params, batch, process, draws, problem)
+    labels = _labels(batch)
+    return jax.lax.map(lambda t: log_likelihood(at_temperature(log_probs, t), labels), temperatures)
 
 
 def predict_step(
@@ -136,6 +170,11 @@ def prediction_noise(
     )
 
 
+def _labels(batch: Batch) -> jax.Array:
+    """Return the labels [B, H, W]; rows that only fill the batch are ignored."""
+    return jnp.where(batch["valid"][:, None, None], batch["mask"][..., 0], IGNORE)
+
+
 def _predict(
     params: Any, batch: Batch, process: NoiseProcess, draws: jax.Array, problem: Problem
 ) -> tuple[jax.Array, jax.Array]:
@@ -155,4 +194,6 @@ def _predict(
     log_probs = log_probs.reshape(num, averaged, *log_probs.shape[1:])
     foreground = 1 - jnp.exp(log_probs[..., 0])
     mean = jax.nn.logsumexp(log_probs, axis=1) - jnp.log(jnp.float32(averaged))
+    if problem.temperature != 1:
+        mean = at_temperature(mean, problem.temperature)
     return mean, foreground

@@ -30,7 +30,8 @@ def copied(tiles, places, number):
 def copying_model(options):
     config = thin_config.get_config()
     model = Model("run", config, create_model(config), {}, sharding.create_mesh(), 7, {})
-    key = options.timesteps, options.symmetries, options.sample_size(config)
+    size, temperature = options.sample_size(config), config.eval.temperature
+    key = options.timesteps, options.symmetries, temperature, size
     model._predictors[key] = copied
     return model
 

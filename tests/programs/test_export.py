@@ -29,6 +29,7 @@ def run(tmp_path_factory):
     for split, step in (("test", 7), ("val", 5)):
         scores = SCORES | {"step": step, "inference_timesteps": [999]}
         (workdir / "report" / f"scores_{split}.json").write_text(json.dumps(scores))
+    (workdir / "report" / "threshold.json").write_text('{"temperature": 2.5, "step": 7}')
     return workdir
 
 
@@ -40,7 +41,7 @@ def export(run, tmp_path):
     return call
 
 
-def test_both_formats_predict_the_same_from_one_folder(export, tmp_path, capsys):
+def test_both_formats_predict_the_same_from_one_folder(export, run, tmp_path, capsys):
     options = ("--timesteps=700,-1", "--tile_size=8", "--resolution=30")
     assert export("--format=stablehlo", *options) == 0
     assert export("--format=onnx", "--pixels=stored", *options) == 0
@@ -57,6 +58,9 @@ def test_both_formats_predict_the_same_from_one_folder(export, tmp_path, capsys)
     assert about.items() <= model.metadata.items()
     assert (about["timesteps"], about["tile_size"], about["step"]) == ([700, 999], 8, 7)
     assert about["resolution_cm"] == 30
+    assert about["temperature"] == 2.5
+    plain = noise2map_jax.load(run).predict(image[0], tile_size=8, timesteps=(700, -1))
+    np.testing.assert_allclose(found[0], plain.probabilities, atol=1e-5)
     assert about["scores"] == [
         {
             "split": "test",
@@ -72,6 +76,8 @@ def test_scenes_are_mapped_by_the_program_as_by_the_run(tmp_path, mix):
     config = thin()
     config.noise.mix = mix  # with Gaussian noise, tiles must come with their places
     finish(tmp_path / "run", config)
+    (tmp_path / "run" / "report").mkdir()
+    (tmp_path / "run" / "report" / "threshold.json").write_text('{"temperature": 2.5, "step": 7}')
     options = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'export'}"]
     assert main([*options, "--format=stablehlo"]) == 0
     model, program = (noise2map_jax.load(tmp_path / name) for name in ("run", "export"))
@@ -79,7 +85,7 @@ def test_scenes_are_mapped_by_the_program_as_by_the_run(tmp_path, mix):
     maps, found = model.predict(image), program.predict(image)
     np.testing.assert_allclose(found.probabilities, maps.probabilities, atol=1e-5)
     assert maps.probabilities.std() > 0.01
-    for wrong in ({"tile_size": 8}, {"timesteps": (3,)}, {"symmetries": True}):
+    for wrong in ({"tile_size": 8}, {"timesteps": (3,)}, {"symmetries": True}, {"temperature": 3}):
         with pytest.raises(UserError, match="export the run again"):
             program.predict(image, **wrong)
     with pytest.raises(UserError, match="does not know its best threshold"):

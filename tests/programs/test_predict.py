@@ -75,6 +75,12 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
     )
     best = json.loads((run / "report" / "threshold.json").read_text())
     assert best["f1"] >= best["f1_at_half"] > 0
+    scores = json.loads((run / "report" / "scores_test.json").read_text())
+    plain, calibrated = scores["calibration"]
+    assert (plain["temperature"], calibrated["temperature"]) == (1.0, best["temperature"])
+    assert sum(plain["reliability"]["pixels"]) == sum(calibrated["reliability"]["pixels"]) > 0
+    with Image.open(run / "report" / "reliability_test.png") as diagram:
+        assert diagram.width > 500
     assert "map: 7000/7000 pixels [" in done.stderr
     assert "\r" not in done.stderr
     with rasterio.open(output) as mapped, rasterio.open(probability) as probabilities:
@@ -86,6 +92,7 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
         tags = mapped.tags()
         assert "1 = building" in tags["classes"]
         assert float(tags["threshold"]) == best["threshold"]
+        assert float(tags["temperature"]) == pytest.approx(best["temperature"], rel=1e-4)
         assert tags["step"] == str(best["step"])
         assert float(tags["test_foreground_f1"]) > 0
     assert classes.shape == (70, 100)

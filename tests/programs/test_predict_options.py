@@ -1,5 +1,7 @@
 """Options of predict that contradict each other, and what its errors leave behind."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -8,8 +10,11 @@ from finished_runs import finish
 from PIL import Image
 from rasterio.control import GroundControlPoint
 
+import noise2map_jax
 from noise2map_jax import predict
 from noise2map_jax.errors import UserError
+from noise2map_jax.mapping.prediction_options import PredictionOptions
+from noise2map_jax.mapping.provenance import provenance
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
@@ -88,3 +93,34 @@ def test_tiles_that_memory_cannot_hold_are_one_line(image, tmp_path, monkeypatch
     options = [f"--image={image}", f"--output={tmp_path / 'map.tif'}", "--workdir=run"]
     assert predict.main(options) == 2
     assert "a smaller --batch_size or --tile_size" in capsys.readouterr().err
+
+
+def test_a_temperature_makes_probabilities_less_sure_and_leaves_the_classes(run):
+    model = noise2map_jax.load(run)
+    plain, less = model.predict(PIXELS, temperature=1), model.predict(PIXELS, temperature=2.5)
+    p = np.asarray(plain.probabilities, np.float64)
+    assert p.std() > 0.01
+    expected = p**0.4 / (p**0.4 + (1 - p) ** 0.4)
+    np.testing.assert_allclose(less.probabilities, expected, atol=2e-3)  # blended over tiles
+    np.testing.assert_array_equal(less.classes, plain.classes)
+
+
+def test_the_temperature_of_the_run_is_taken_and_its_best_threshold_goes_with_it(run):
+    (run / "report").mkdir()
+    found = {"threshold": 0.4, "temperature": 2.5, "step": 7}
+    (run / "report" / "threshold.json").write_text(json.dumps(found))
+    model = noise2map_jax.load(run)
+    assert provenance(model, PredictionOptions())["temperature"] == "2.5"
+    assert provenance(model, PredictionOptions(temperature=1))["temperature"] == "1"
+    asked = model.predict(PIXELS, temperature=2.5, threshold="best")
+    np.testing.assert_array_equal(asked.probabilities, model.predict(PIXELS).probabilities)
+    other = model.predict(PIXELS, temperature=1).probabilities
+    assert abs(asked.probabilities - other).max() > 0.01
+    with pytest.raises(UserError, match=r"is that of the temperature 2\.5, not of 1: leave"):
+        model.predict(PIXELS, temperature=1, threshold="best")
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), "warm", True])
+def test_what_is_no_temperature_is_refused(run, temperature):
+    with pytest.raises(UserError, match="expected a number more than 0"):
+        noise2map_jax.load(run).predict(PIXELS, temperature=temperature)

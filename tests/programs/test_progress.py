@@ -64,8 +64,9 @@ def test_programs_tell_a_log_little(program, tmp_path):
     trained = program()
     assert bars(trained.stderr) == ["train: 160/160 images"]
     assert bars(program("--mode=eval").stderr) == [
-        "eval ss test: 11/11 tiles",
+        "temperature ss val: 11/11 tiles",
         "threshold ss val: 11/11 tiles",
+        "eval ss test: 11/11 tiles",
     ]
     options = ("--task=ss", f"--data_dir={tmp_path}", "--num_scenes=4,1,1")
     drawn = subprocess.run(
