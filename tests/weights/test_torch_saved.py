@@ -13,6 +13,8 @@ from noise2map_jax.weights.torch_file import read_torch
 def torch():
     """Imported where it is used: that takes a second of every process that collects tests."""
     return pytest.importorskip("torch", reason="needs torch (the extra 'parity')")
+
+
 CHURCH = programs.ROOT / "tests" / "golden" / "church_thin"
 
 
