@@ -32,10 +32,12 @@ def jitted(kind, num_members):
     execution = create_execution(kind, num_members)
     step = functools.partial(train_step, problems={"cd": PROBLEM}, tx=TX)
 
+    drawn = drawn_params(PROBLEM.model)
+
     def init(key):
         # Of each seed its own; drawn one by one as a network's are, they compile for long.
         shift = 0.01 * jax.random.normal(key)
-        params = jax.tree.map(lambda leaf: leaf + shift, drawn_params(PROBLEM.model))
+        params = jax.tree.map(lambda leaf: leaf + shift, drawn)
         return create_train_state(params, TX, use_ema=True)
 
     return execution, *execution.jit(step, init)
