@@ -64,14 +64,15 @@ class Started:
         self._process.join(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired(self.arguments, timeout)
+        for pipe in self._pipes:
+            pipe.close()
+        self._scratch.cleanup()
         return self.returncode
 
     def communicate(self, timeout=None):
         """Wait for the end; return what was printed."""
         self.wait(timeout)
-        printed = [pipe.text() for pipe in self._pipes]
-        self._scratch.cleanup()
-        return printed[0], printed[-1]
+        return self._pipes[0].text, self._pipes[-1].text
 
 
 class _Pipe:
@@ -85,21 +86,19 @@ class _Pipe:
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = os.open(path, os.O_WRONLY)  # there is no end before it is closed
         os.set_blocking(reader, True)
-        self._text = ""
+        self.text = ""
         self._thread = threading.Thread(target=self._read, args=(reader,), daemon=True)
         self._thread.start()
 
     def _read(self, reader):
         with open(reader, errors="replace") as pipe:
-            self._text = pipe.read()
+            self.text = pipe.read()
 
-    def text(self):
-        """Return what was written; to be called when the program has ended."""
-        if self._writer is not None:
+    def close(self):
+        """Read to the end; to be called when the program has ended."""
+        if self._thread.is_alive():
             os.close(self._writer)
-            self._writer = None
-        self._thread.join()
-        return self._text
+            self._thread.join()
 
 
 def start(arguments, env, folder, program=MAIN):
