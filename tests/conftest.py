@@ -23,10 +23,10 @@ hypothesis.settings.load_profile("no_timings")
 # Files that take minutes, the longest first: begun last, one of them would leave the other core
 # idle. The order is kept by --no-loadscope-reorder.
 SLOWEST_FIRST = (
-    *("programs/train", "programs/paper_configs", "programs/ablate", "programs/configs"),
-    "programs/quickstart",
-    *("programs/main", "programs/multitask", "programs/fine_tuning", "programs/resume"),
-    *("weights/initialization", "programs/processes", "programs/moving", "devices/execution"),
+    *("programs/rival_studies", "programs/ablate", "programs/quickstart", "programs/train"),
+    *("programs/configs", "programs/resume", "programs/processes", "programs/moving"),
+    *("programs/multitask", "programs/paper_configs", "programs/fine_tuning", "programs/predict"),
+    *("programs/main", "weights/initialization", "devices/execution"),
     *("steps/train_step", "programs/denoise", "programs/many_bands", "training/trainer"),
     "programs/compilation",
 )

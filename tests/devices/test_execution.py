@@ -7,14 +7,13 @@ import jax
 import numpy as np
 import optax
 import pytest
-from problems import tiny_batch, tiny_problem, tiny_process
+from problems import drawn_params, tiny_batch, tiny_problem, tiny_process
 
 from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.devices.sharding import replicated
 from noise2map_jax.errors import UserError
 from noise2map_jax.method import schedules
 from noise2map_jax.method.noise import create_noise_process
-from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 
@@ -33,8 +32,13 @@ def jitted(kind, num_members):
     execution = create_execution(kind, num_members)
     step = functools.partial(train_step, problems={"cd": PROBLEM}, tx=TX)
 
+    drawn = drawn_params(PROBLEM.model)
+
     def init(key):
-        return create_train_state(init_params(PROBLEM.model, key, 16), TX, use_ema=True)
+        # Of each seed its own; drawn one by one as a network's are, they compile for long.
+        shift = 0.01 * jax.random.normal(key)
+        params = jax.tree.map(lambda leaf: leaf + shift, drawn)
+        return create_train_state(params, TX, use_ema=True)
 
     return execution, *execution.jit(step, init)
 

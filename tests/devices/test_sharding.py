@@ -15,7 +15,6 @@ from noise2map_jax.devices import sharding
 from noise2map_jax.devices.execution import Execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.method.augment import Augmentation
-from noise2map_jax.network.interface import init_params
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.eval_step import eval_step
 from noise2map_jax.steps.train_state import create_train_state
@@ -47,9 +46,8 @@ def ten_steps(mesh, **options):
         spread=functools.partial(data_parallel, mesh=mesh, dtype=jnp.float32),
         **options,
     )
-    step, init = execution.jit(
-        step, lambda key: create_train_state(init_params(problem.model, key, 8), tx, use_ema=True)
-    )
+    params = drawn_params(problem.model, 8)
+    step, init = execution.jit(step, lambda key: create_train_state(params, tx, use_ema=True))
     key, process = execution.keys([3]), sharding.replicate(tiny_process("cd"), mesh)
     state = init(key)
     losses = []

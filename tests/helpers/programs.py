@@ -1,6 +1,5 @@
 """Runs whole programs by their command line."""
 
-import concurrent.futures
 import importlib.metadata
 import importlib.util
 import json
@@ -56,15 +55,16 @@ def environment(cache, num_devices=1):
     }
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "noise2map_jax.main", *arguments]
-
-
-def run(arguments, env, expect=0):
-    """Run the main program to its end, and return its output."""
-    done = warm_start.run(arguments, env, ROOT, timeout=600)
+def run(arguments, env, expect=0, program=warm_start.MAIN):
+    """Run a program to its end, and return its output."""
+    done = warm_start.run(list(map(str, arguments)), env, ROOT, timeout=600, program=program)
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
     return done
+
+
+def start(arguments, env, program=warm_start.MAIN):
+    """Start a program, to be used as a `subprocess.Popen` of which stderr is stdout."""
+    return warm_start.start(list(map(str, arguments)), env, ROOT, program)
 
 
 def start_together(arguments, env, num_processes, of_the_last=()):
@@ -76,31 +76,23 @@ def start_together(arguments, env, num_processes, of_the_last=()):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return [
-        subprocess.Popen(
-            command(
+        start(
+            (
                 *arguments,
                 f"--coordinator_address=127.0.0.1:{port}",
                 f"--num_processes={num_processes}",
                 f"--process_id={i}",
                 *(of_the_last if i == num_processes - 1 else ()),
             ),
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            env,
         )
         for i in range(num_processes)
     ]
 
 
 def read_together(processes, timeout=300):
-    """Wait for processes to end, and return the output of each.
-
-    All pipes are read at once: a process with a full pipe stops, and so do those that wait for it.
-    """
-    with concurrent.futures.ThreadPoolExecutor(len(processes)) as pool:
-        return list(pool.map(lambda one: one.communicate(timeout=timeout)[0], processes))
+    """Wait for processes to end, and return the output of each."""
+    return [process.communicate(timeout)[0] for process in processes]
 
 
 def run_together(arguments, env, num_processes):

@@ -145,7 +145,7 @@ def test_the_zone_of_low_contrast_can_be_left_out():
 
 def test_timesteps_are_drawn_as_often_as_their_contrast():
     process = linear_process(contrast_power=2.0)
-    t = np.asarray(noise.sample_timesteps(process, jax.random.key(0), 40_000))
+    t = np.asarray(noise.sample_timesteps(process, jax.random.key(0), 10_000))
     expected = contrast_of(process) ** 2
     expected /= expected.sum()
     found, _ = np.histogram(t, bins=10, range=(0, 1000), density=False)

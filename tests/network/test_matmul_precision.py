@@ -74,18 +74,23 @@ def test_all_products_of_training_are_as_precise_as_asked(remat, num_devices):
     assert set(found) == {"HIGHEST"}
 
 
+@functools.cache
+def traced_step(precision):
+    # Resampling is of the highest precision whatever is asked for: here there is none.
+    step = create_abstract_step(
+        config(precision, sample_size=0), create_mesh(devices=jax.devices()[:1])
+    )
+    return step.step.trace(*step.arguments)
+
+
 @pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])
 @pytest.mark.parametrize(
     ("precision", "lowered"), [("highest", "HIGHEST"), ("high", "HIGH"), ("default", "DEFAULT")]
 )
 def test_what_each_platform_is_given_says_so(precision, lowered, platform):
-    # Resampling is of the highest precision whatever is asked for: here there is none.
-    step = create_abstract_step(
-        config(precision, sample_size=0), create_mesh(devices=jax.devices()[:1])
-    )
     # What the config says holds, not what JAX is set to.
     with jax.default_matmul_precision("highest" if precision == "default" else None):
-        text = step.step.trace(*step.arguments).lower(lowering_platforms=(platform,)).as_text()
+        text = traced_step(precision).lower(lowering_platforms=(platform,)).as_text()
     lines = [line for line in text.splitlines() if re.search(r"stablehlo\.(dot_g|conv)\w+\W", line)]
     lines = [line for line in lines if "stablehlo.convert" not in line]
     assert len(lines) > 50

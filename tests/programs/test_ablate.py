@@ -5,13 +5,13 @@ import functools
 import json
 import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
 import programs
 import pytest
 from programs import metrics
+from study_config import STEPS
 
 from noise2map_jax.study import member_result
 
@@ -54,6 +54,8 @@ def alone(thin_data, cache, tmp_path_factory):
         f"--config.data.data_dir={thin_data}",
         "--config.noise.schedule=squaredcos_cap_v2",
         "--config.seed=1",
+        f"--config.train.num_steps={STEPS}",
+        f"--config.train.eval_every_steps={STEPS // 2}",
     )
     programs.run(options, programs.environment(cache))
     return workdir
@@ -63,13 +65,13 @@ def alone(thin_data, cache, tmp_path_factory):
 def test_a_member_is_the_same_as_trained_alone(kind, studies, alone):
     member = studies(kind)[0] / "members" / "cosine-1"
     losses, expected = metrics(member), metrics(alone)
-    assert list(losses) == list(expected) == list(range(1, 21))
+    assert list(losses) == list(expected) == list(range(1, STEPS + 1))
     np.testing.assert_allclose(list(losses.values()), list(expected.values()), rtol=1e-5)
     other = metrics(studies(kind)[0] / "members" / "paper-1")
     apart = [abs(other[step] - expected[step]) for step in expected]
     assert max(apart) > 1e-3  # the same network on other inputs
     f1, f1_alone = (metrics(folder, "val/f1/foreground") for folder in (member, alone))
-    assert list(f1) == list(f1_alone) == [10, 20]
+    assert list(f1) == list(f1_alone) == [STEPS // 2, STEPS]
     np.testing.assert_allclose(list(f1.values()), list(f1_alone.values()), atol=2e-3)
     before, after = (json.loads((f / "config.json").read_text()) for f in (member, alone))
     assert before == after
@@ -201,18 +203,12 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(studies, thin_data, cache,
         thin_data,
         tmp_path,
         "--config.study.execution=vmap",
-        "--config.train.checkpoint_every_steps=5",
+        "--config.train.checkpoint_every_steps=3",
     )
-    process = subprocess.Popen(
-        programs.command(*options),
-        cwd=programs.ROOT,
-        env=programs.environment(cache),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = programs.start(options, programs.environment(cache))
     last = tmp_path / "members" / "cosine-1" / "metrics.jsonl"
     deadline = time.monotonic() + 300
-    while not (last.is_file() and '"step": 13,' in last.read_text()):
+    while not (last.is_file() and '"step": 7,' in last.read_text()):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)

@@ -1,13 +1,12 @@
 """Five bands of sixteen bits and four classes, from GeoTIFFs to a map and to weights."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import programs
 import pytest
 import rasterio
+import warm_start
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -101,17 +100,11 @@ def test_each_band_is_scaled_by_the_manifest(trained):
 def test_a_map_has_a_colour_a_class(trained, source, cache, tmp_path):
     workdir, _, _ = trained
     image = source / "test" / "images" / "test0.tif"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "noise2map_jax.predict", f"--workdir={workdir}"),
-            *(f"--image={image}", f"--output={tmp_path / 'map.tif'}"),
-            *("--timesteps=600,999", f"--uncertainty={tmp_path / 'uncertainty.tif'}"),
-        ],
-        cwd=programs.ROOT,
-        env=programs.environment(cache),
-        check=True,
-        capture_output=True,
+    arguments = (
+        *(f"--workdir={workdir}", f"--image={image}", f"--output={tmp_path / 'map.tif'}"),
+        *("--timesteps=600,999", f"--uncertainty={tmp_path / 'uncertainty.tif'}"),
     )
+    programs.run(arguments, programs.environment(cache), program=warm_start.PREDICT)
     truth = np.asarray(Image.open(source / "test" / "masks" / "test0.png"))
     with rasterio.open(tmp_path / "map.tif") as output:
         assert (output.read(1) == truth).mean() > 0.9

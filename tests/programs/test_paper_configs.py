@@ -10,15 +10,15 @@ from data_prep.miniatures import whu
 PREPARE = {  # config -> miniature, source within it, data_prep
     "ss_spacenet7": ("spacenet7", ".", ("spacenet7", "--task=ss")),
     "cd_spacenet7": ("spacenet7", ".", ("spacenet7", "--task=cd")),
-    "ss_whu": ("whu", whu.TILES, ("whu", "--task=ss", "--resize=64")),
+    "ss_whu": ("whu", whu.TILES, ("whu", "--task=ss", "--resize=32")),
     "cd_whu": ("whu", whu.WHOLE, ("whu", "--task=cd")),
-    "ss_xview2": ("xview2", ".", ("xview2", "--target=buildings", "--resize=64")),
-    "cd_xview2": ("xview2", ".", ("xview2", "--target=damage", "--resize=64")),
+    "ss_xview2": ("xview2", ".", ("xview2", "--target=buildings", "--resize=32")),
+    "cd_xview2": ("xview2", ".", ("xview2", "--target=damage", "--resize=32")),
 }
 THIN = (
-    "--config.data.tile_size=64",
-    "--config.model.sample_size=64",
-    "--config.model.unet.block_out_channels=8,8",
+    "--config.data.tile_size=32",
+    "--config.model.sample_size=32",
+    "--config.model.unet.block_out_channels=8,",
     "--config.model.unet.layers_per_block=1",
     "--config.model.unet.attention_levels=()",
     "--config.model.unet.norm_num_groups=4",
@@ -55,7 +55,7 @@ def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
         *builder,
         f"--source={miniature(source) / below}",
         f"--data_dir={tmp_path / 'data'}",
-        "--tile_size=64",
+        "--tile_size=32",
         "--num_workers=1",
     )
     options = (
@@ -70,7 +70,7 @@ def test_a_paper_config_trains_and_is_scored(name, miniature, cache, tmp_path):
     done = programs.run((*options, "--mode=eval"), programs.environment(cache))
     (manifest,) = (tmp_path / "data").glob("*/1.0.0/manifest.json")
     split = json.loads(manifest.read_text())["splits"]["test"]
-    assert f"split test: {split['num_records']} tiles of 64 x 64" in done.stdout
+    assert f"split test: {split['num_records']} tiles of 32 x 32" in done.stdout
     scores = json.loads((tmp_path / "run/report/scores_test.json").read_text())
     assert scores["scores"]["all tiles"]["tiles"] == split["num_records"]
     assert 0 <= scores["scores"]["all tiles"]["f1/foreground"] <= 1

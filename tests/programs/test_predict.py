@@ -9,6 +9,7 @@ import numpy as np
 import programs
 import pytest
 import rasterio
+import warm_start
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
@@ -19,16 +20,7 @@ TRANSFORM = from_origin(500_000, 4_000_000, 0.5, 0.5)
 
 
 def predict(cache, *arguments, expect=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "noise2map_jax.predict", *arguments],
-        cwd=programs.ROOT,
-        env=programs.environment(cache),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == expect, done.stderr[-3000:]
-    return done
+    return programs.run(arguments, programs.environment(cache), expect, warm_start.PREDICT)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +28,7 @@ def run(thin_data, cache, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "ss"
     options = ("--config=tests/helpers/thin_config.py", f"--workdir={workdir}")
     options += (f"--config.data.data_dir={thin_data}", "--config.train.num_steps=60")
+    options += ("--config.train.eval_every_steps=30",)
     for mode in ("train", "eval"):
         programs.run((*options, f"--mode={mode}"), programs.environment(cache))
     return workdir
@@ -203,11 +196,9 @@ def test_a_map_that_is_killed_or_has_no_space_has_not_the_name_of_the_output(run
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     arguments = [f"--workdir={run}", f"--image={tmp_path / 'a.png'}"]
-    command = [sys.executable, "-m", "noise2map_jax.predict", *arguments]
     output = tmp_path / "map.tif"
-    process = subprocess.Popen(
-        [*command, f"--output={output}"], cwd=programs.ROOT, env=programs.environment(cache)
-    )
+    env = programs.environment(cache)
+    process = programs.start([*arguments, f"--output={output}"], env, warm_start.PREDICT)
     for _ in range(6000):
         if list(tmp_path.glob("map.tif.*")):
             break
@@ -221,12 +212,12 @@ def test_a_map_that_is_killed_or_has_no_space_has_not_the_name_of_the_output(run
     done = subprocess.run(
         [
             *limited,
-            *command,
+            *(sys.executable, "-m", "noise2map_jax.predict", *arguments),
             f"--output={tmp_path / 'b.tif'}",
             f"--probability={tmp_path / 'p.tif'}",
         ],
         cwd=programs.ROOT,
-        env=programs.environment(cache),
+        env=env,
         stderr=subprocess.PIPE,
         text=True,
     )

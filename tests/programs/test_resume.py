@@ -3,7 +3,6 @@
 import random
 import resource
 import signal
-import subprocess
 import time
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import programs
 import pytest
-from programs import ROOT, metrics
+from programs import metrics
 
 from noise2map_jax.devices.checkpoint import Checkpoints
 from noise2map_jax.devices.preemption import EXIT_CODE
@@ -27,21 +26,14 @@ OPTIONS = (
 
 
 def start(thin_data, cache, workdir, num_steps=160):
-    arguments = programs.command(
+    arguments = (
         "--config=tests/helpers/thin_config.py",
         f"--config.train.num_steps={num_steps}",
         f"--workdir={workdir}",
         f"--config.data.data_dir={thin_data}",
         *OPTIONS,
     )
-    return subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env=programs.environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return programs.start(arguments, programs.environment(cache))
 
 
 def latest_step(workdir):
@@ -136,18 +128,18 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(thin_data, cache, t
 
 def test_sigterm_saves_and_says_so_and_the_run_goes_on(thin_data, cache, tmp_path):
     run = tmp_path / "run"
-    process = start(thin_data, cache, run, 80)
+    process = start(thin_data, cache, run, 40)
     wait_for_steps(process, run, 1)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == EXIT_CODE, output[-3000:]
     saved = latest_step(run)
-    assert 2 <= saved < 80
+    assert 2 <= saved < 40
     assert f"resumes at step {saved}" in output
     assert "Traceback" not in output
     assert "a second signal stops at once" in output
-    process = start(thin_data, cache, run, 80)
+    process = start(thin_data, cache, run, 40)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0
     assert f"resuming at {saved}" in output
-    assert list(metrics(run)) == list(range(1, 81))
+    assert list(metrics(run)) == list(range(1, 41))

@@ -2,18 +2,18 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import programs
 import pytest
 import thin_config
+import warm_start
 from finished_runs import finish
 from PIL import Image
 
@@ -21,7 +21,8 @@ httpx = pytest.importorskip("httpx", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 NO_IMAGE = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nonsense"}
-SERVE = (sys.executable, "-m", "noise2map_jax.serve")
+# Certificates, which are of no use here, take a client longer to read than the server to map.
+get, post = (functools.partial(call, verify=False) for call in (httpx.get, httpx.post))
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,15 @@ def serving(run, cache, *options):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [*SERVE, f"--workdir={run}", f"--port={port}", *options],
-        cwd=programs.ROOT,
-        env=programs.environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = (f"--workdir={run}", f"--port={port}", *options)
+    process = programs.start(arguments, programs.environment(cache), warm_start.SERVE)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(3000):
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{address}/health").status_code == 200:
+                if get(f"{address}/health").status_code == 200:
                     break
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, process.communicate()[0]
             time.sleep(0.1)
         yield address, process
     finally:
@@ -69,7 +64,7 @@ def test_of_64_clients_at_once_none_is_lost(run, cache, tmp_path):
 
     def ask(address):
         for busy in range(300):
-            response = httpx.post(f"{address}/maps", files={"image": content}, timeout=120)
+            response = post(f"{address}/maps", files={"image": content}, timeout=120)
             if response.status_code != 503:
                 return busy, response
             assert int(response.headers["Retry-After"]) > 0
@@ -81,7 +76,7 @@ def test_of_64_clients_at_once_none_is_lost(run, cache, tmp_path):
             answers = list(clients.map(ask, [address] * 64))
         assert {response.status_code for _, response in answers} == {200}
         assert sum(busy for busy, _ in answers) > 0
-        metrics = httpx.get(f"{address}/metrics").text
+        metrics = get(f"{address}/metrics").text
         assert 'noise2map_requests_total{outcome="map"} 64.0' in metrics
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, -signal.SIGTERM)
@@ -102,7 +97,7 @@ def test_clients_that_go_away_are_not_waited_for(run, cache, tmp_path):
                 with contextlib.suppress(TimeoutError):
                     assert not client.recv(1), "the map was made at once"
         for _ in range(300):
-            metrics = httpx.get(f"{address}/metrics").text
+            metrics = get(f"{address}/metrics").text
             if 'noise2map_requests_total{outcome="499"} 3.0' in metrics:
                 break
             time.sleep(0.1)
@@ -120,21 +115,13 @@ def test_a_slow_upload_is_ended_and_mistakes_are_one_line(run, cache):
             slow.sendall(head.encode())
             answer = slow.recv(4096).decode()
         assert answer.startswith("HTTP/1.1 408")
-        assert httpx.get(f"{address}/health").json()["ready"]
+        assert get(f"{address}/health").json()["ready"]
     for options, words in (
         (["--workdir=nowhere"], "no run in 'nowhere'"),
         ([f"--workdir={run}", "--max_waiting=0"], "waiting is 0; expected more than 0"),
         ([f"--workdir={run}", "--port=1000000"], "port is 1000000"),
     ):
-        done = subprocess.run(
-            [*SERVE, *options],
-            cwd=programs.ROOT,
-            env=programs.environment(cache),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 2, done.stderr
+        done = programs.run(options, programs.environment(cache), 2, warm_start.SERVE)
         (line,) = done.stderr.strip().splitlines()
         assert words in line
 

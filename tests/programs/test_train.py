@@ -84,7 +84,9 @@ def test_a_finished_run_is_not_trained_again_but_can_be_gone_on_with(program, tm
 
 
 def test_change_detection_trains_and_is_scored_with_and_without_unchanged_tiles(program, tmp_path):
-    program(*CD, "--config.augment.exchange_dates=True", "--config.train.class_weights_from=data")
+    short = ("--config.train.num_steps=4", "--config.train.eval_every_steps=4")
+    options = ("--config.augment.exchange_dates=True", "--config.train.class_weights_from=data")
+    program(*CD, *options, *short)
     done = program(*CD, "--mode=eval")
     scores = json.loads((tmp_path / "run" / "report" / "scores_test.json").read_text())
     assert set(scores["scores"]) == {"all tiles", "tiles with change"}

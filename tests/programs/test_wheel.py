@@ -19,7 +19,7 @@ from data_prep.drawing.scenes import segmentation_scene
 PACKAGES = ("noise2map_jax", "data_prep")
 NO_PARTS = ("tests", "benchmarks")  # of the wheel, though they lie beside its packages
 THIN = (
-    "--config.model.unet.block_out_channels=8,8",
+    "--config.model.unet.block_out_channels=8,",
     "--config.model.unet.layers_per_block=1",
     "--config.model.unet.attention_levels=()",
     "--config.model.unet.norm_num_groups=4",
@@ -153,12 +153,23 @@ def test_a_config_of_ones_own_begins_with_a_shipped_one(call, tmp_path):
     assert done.stderr.startswith("error: no dataset 'mine' in 'data'")
 
 
-def test_help_names_the_program_and_its_options(call):
+def test_help_names_the_program_and_its_options(call, installed):
     printed = call("noise2map", "--help").stdout
     assert "noise2map --config=CONFIG" in printed
     assert "python -m" not in printed
     assert "<train|eval|" in printed
-    for name in ("predict", "polygonize", "export", "serve", "rank", "weights", "data"):
-        printed = call(f"noise2map-{name}", "--help").stdout
+    # One process, which imports once, calls the scripts as a shell would.
+    script = """
+import contextlib, runpy, sys
+for path in sys.argv[1:]:
+    sys.argv = [path, "--help"]
+    print("SCRIPT")
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(path, run_name="__main__")
+"""
+    names = ("predict", "polygonize", "export", "serve", "rank", "weights", "data")
+    paths = [installed / "bin" / f"noise2map-{name}" for name in names]
+    _, *texts = call("python", "-c", script, *paths).stdout.split("SCRIPT\n")
+    for name, printed in zip(names, texts, strict=True):
         assert printed.startswith(f"usage: noise2map-{name} ")
         assert "python -m" not in printed

@@ -8,11 +8,17 @@ from noise2map_jax import weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights.torch_file import read_torch
 
-torch = pytest.importorskip("torch", reason="needs torch (the extra 'parity')")
+
+@pytest.fixture
+def torch():
+    """Imported where it is used: that takes a second of every process that collects tests."""
+    return pytest.importorskip("torch", reason="needs torch (the extra 'parity')")
+
+
 CHURCH = programs.ROOT / "tests" / "golden" / "church_thin"
 
 
-def test_types_views_and_parameters(tmp_path):
+def test_types_views_and_parameters(torch, tmp_path):
     torch.manual_seed(0)
     base = torch.randn(4, 6, 5)
     floats = ("float32", "float16", "bfloat16", "float64")
@@ -40,7 +46,7 @@ def test_types_views_and_parameters(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_a_checkpoint_of_a_module_and_its_optimizer(tmp_path, protocol):
+def test_a_checkpoint_of_a_module_and_its_optimizer(torch, tmp_path, protocol):
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     optimizer = torch.optim.Adam(module.parameters())
     module(torch.randn(2, 3, 5, 5)).sum().backward()
@@ -58,7 +64,7 @@ def test_a_checkpoint_of_a_module_and_its_optimizer(tmp_path, protocol):
         np.testing.assert_array_equal(read[name], tensor.numpy())
 
 
-def test_whole_modules_and_old_formats_are_refused(tmp_path):
+def test_whole_modules_and_old_formats_are_refused(torch, tmp_path):
     torch.save(torch.nn.Linear(2, 3), tmp_path / "module.pth")
     words = r"holds 'torch\.nn\.modules\.linear\.Linear', which is not unpickled .*state_dict"
     with pytest.raises(UserError, match=words):
@@ -69,7 +75,7 @@ def test_whole_modules_and_old_formats_are_refused(tmp_path):
         read_torch(tmp_path / "old.pth")
 
 
-def test_a_diffusers_folder_with_a_bin_file(tmp_path):
+def test_a_diffusers_folder_with_a_bin_file(torch, tmp_path):
     stored = weights.read_tensors(CHURCH)
     (tmp_path / "config.json").write_text((CHURCH / "config.json").read_text())
     state = {name: torch.tensor(tensor) for name, tensor in stored.items()}
