@@ -95,7 +95,7 @@ def get_config() -> ConfigDict:
             # noise2map_jax/networks/rivals.py. A rival has none of noise2map's fields `sample_size`
             # and `unet`, sees no t, and has the fields `encoder` to `noised_input`.
             name="noise2map",
-            encoder="",  # resnet18, mit_b0, vit_s16, ...; empty = the usual one of the network
+            encoder="",  # resnet18, mit_b0, ...; empty = the usual one of the network
             # Attributes of a rival, as JSON: {"decoder_channels":[128,64,32,16,8]}, those of its
             # encoder under "encoder"; empty = as published.
             options="",

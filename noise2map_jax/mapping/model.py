@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_process, create_task
+from noise2map_jax.experiment.components import create_process, create_task, predicting_at
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.exports.loaded import LoadedModel
 from noise2map_jax.mapping.exported_predictor import ExportedPredictor
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
@@ -101,10 +102,7 @@ class Model:
 
     def predicting(self, options: PredictionOptions) -> ConfigDict:
         """Return the config with the timesteps of prediction that the options ask for."""
-        config = self.config.copy_and_resolve_references()
-        if options.timesteps:
-            config.noise.inference_timesteps = options.timesteps
-        return config
+        return predicting_at(self.config, options.timesteps)
 
     def predictor(self, options: PredictionOptions) -> Predictor | ExportedPredictor:
         """Return the network for some options; it is made once.
@@ -138,6 +136,11 @@ class Model:
         num_timesteps = len(config.noise.inference_timesteps)
         draws = noise_draws(create_process(config), config.eval.num_noise_draws)
         if num_timesteps * len(draws) == 1 and not options.symmetries:
+            if not sees_noise(config):
+                raise UserError(
+                    f"an uncertainty needs several predictions, but {config.model.name} sees"
+                    " neither noise nor a timestep, so it gives one; use --tta"
+                )
             raise UserError(
                 f"an uncertainty needs several predictions, but the run predicts at {num_timesteps}"
                 " timestep; give more, for example --timesteps=700,800,900,999, or --tta"

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from thin_rivals import config_of
 
-from noise2map_jax.experiment.components import count_params, create_process
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.components import count_params, create_process, predicting_at
 from noise2map_jax.experiment.network_choice import create_model, sees_noise
 from noise2map_jax.network.interface import init_params
 
@@ -36,3 +37,15 @@ def test_a_rival_gets_the_clean_input_unless_it_denoises_or_is_asked_to(
     config.model.name, config.model.noised_input = name, noised
     assert sees_noise(config) == expected
     assert bool(create_process(config).use_timestep) == expected
+
+
+def test_a_network_that_sees_no_timestep_predicts_once():
+    config = config_of("unet")
+    config.noise.inference_timesteps = (3, 7)
+    assert create_process(config).inference_timesteps.tolist() == [7]
+    with pytest.raises(UserError, match="timesteps are 5, but unet sees neither noise nor"):
+        predicting_at(config, (5,))
+    config.model.noised_input = True
+    assert create_process(config).inference_timesteps.tolist() == [3, 7]
+    assert predicting_at(config, (5,)).noise.inference_timesteps == (5,)
+    assert predicting_at(config, ()) == config
