@@ -63,7 +63,7 @@ def create_model(config: ConfigDict) -> Network:
 
 
 def _check_without_effect(config: ConfigDict) -> None:
-    """Raise if a field is set that the network does not have."""
+    """Raise if a field is set that the network does not have, or must not have."""
     name, factor = config.model.name, config.train.backbone_learning_rate_factor
     if is_rival(config):
         if config.train.remat != "none":
@@ -75,6 +75,12 @@ def _check_without_effect(config: ConfigDict) -> None:
             raise UserError(
                 f"train.backbone_learning_rate_factor is {factor:g}, but no part of model.name"
                 f" {name!r} is a backbone; set it to 1.0"
+            )
+        decay = config.train.weight_decay if config.train.optimizer == "adamw" else 0
+        if RIVALS[name].over_denoiser and decay and factor:
+            raise UserError(
+                f"train.weight_decay is {decay:g}, which would shrink the frozen denoiser of"
+                f" {name}, too; set train.backbone_learning_rate_factor=0.0"
             )
         return
     if config.train.frozen_statistics:

@@ -104,6 +104,15 @@ def test_a_learning_rate_of_no_backbone_is_refused():
         create_model(config)
 
 
+def test_weight_decay_does_not_reach_a_frozen_denoiser():
+    config = config_of("ddpmcd")
+    config.train.optimizer, config.train.weight_decay = "adamw", 0.01
+    with pytest.raises(UserError, match=r"weight_decay is 0\.01, which would shrink the frozen"):
+        create_model(config)
+    config.train.backbone_learning_rate_factor = 0.0
+    assert create_model(config).stride == 32
+
+
 def test_a_rival_computes_nothing_again():
     config = config_of("unet")
     config.train.remat = "blocks"
