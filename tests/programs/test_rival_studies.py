@@ -105,6 +105,9 @@ def test_networks_are_tuned_compared_measured_and_tested(name, study, cache):
         assert not (workdir / "tuning" / name).exists()
     page = (workdir / "report" / "index.html").read_text()
     assert "What the networks cost" in page
+    seen = page.split('<section id="noised">')[1].split("</section>")[0]
+    assert "paper" in seen
+    assert rival not in seen  # it sees no noise
 
     done = programs.run((*options, "--mode=final"), programs.environment(cache))
     final = list(csv.DictReader((workdir / "report" / "final.csv").read_text().splitlines()))
