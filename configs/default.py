@@ -231,12 +231,11 @@ def multitask(config: ConfigDict, tasks: Mapping[str, ConfigDict]) -> ConfigDict
                 class_weights=own.train.class_weights,
                 class_weights_from=own.train.class_weights_from,
             ),
-            eval=create(group_regex=own.eval.group_regex, temperature=own.eval.temperature),
+            eval=create(group_regex=own.eval.group_regex),
         )
     for field in ("task", "data", "augment", "noise"):
         del config[field]
-    del config.train.class_weights, config.train.class_weights_from
-    del config.eval.group_regex, config.eval.temperature
+    del config.train.class_weights, config.train.class_weights_from, config.eval.group_regex
     return config
 
 

@@ -14,7 +14,7 @@ from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_c
 from noise2map_jax.study.execution_choice import choose_execution
 from noise2map_jax.study.member_evaluator import MemberEvaluator
 from noise2map_jax.study.network_costs import measure_costs
-from noise2map_jax.study.study import SPLIT, Member, Study, open_study
+from noise2map_jax.study.study import SPLIT, Member, Study, create_study, open_study
 from noise2map_jax.training.start_summary import warnings
 from noise2map_jax.training.trainer import Trainer
 
@@ -35,10 +35,8 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     if config.get("study", {}).get("tune"):
         _tune(config, workdir)
     study = open_study(config, workdir)
-    print(_summary(study), flush=True)
     openings.note_earlier_version(study)
-    for group in study.groups:
-        _train_group(study, group)
+    _train(study)
     measure_costs(study)
 
     from noise2map_jax.study.report import write_report  # plots are slow to import
@@ -48,18 +46,29 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Choose the values of each variant in a study of its own."""
+    untuned = config.copy_and_resolve_references()
+    untuned.study.tune = ()
+    create_study(untuned, workdir)  # what is wrong with the study itself comes up before hours pass
     folder = workdir / tuning.FOLDER
     tuned = tuning.tuning_config(config)
     print(f"tuning      {', '.join(config.study.tune)}, seeds {tuned.study.seeds}", flush=True)
-    ablate(tuned, folder)
+    study = open_study(tuned, folder)
+    _train(study)
     done = [
         (member.variant.name, result)
-        for member in open_study(tuned, folder).members
+        for member in study.members
         if (result := member_result.load(member.run.workdir, SPLIT)) and not failure_of(member)
     ]
     tuning.choose(config, workdir, done)
     for name, found in tuning.read(workdir).items():
         print(f"tuned       {name}: {found.describe()}", flush=True)
+
+
+def _train(study: Study) -> None:
+    """Train and evaluate every member that is not yet."""
+    print(_summary(study), flush=True)
+    for group in study.groups:
+        _train_group(study, group)
 
 
 def _summary(study: Study) -> str:

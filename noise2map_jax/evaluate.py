@@ -35,6 +35,7 @@ from noise2map_jax.evaluation.predictions import predict_spread, save_prediction
 from noise2map_jax.experiment.agreement import agreed, facts_of
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import evaluated_config, rebuilt
 from noise2map_jax.page.reliability_diagram import save_reliability
@@ -99,7 +100,8 @@ def evaluate(
         scores_path = folder / experiment.file_name(f"scores_{split}.json", name)
         scores_path.write_text(strict_json.dumps(results[name], indent=2) + "\n")
         if isinstance(evaluation, MapEvaluation):
-            print(format_scores(results[name], tuple(objective.config.data.classes)))
+            classes, noised = tuple(objective.config.data.classes), sees_noise(objective.config)
+            print(format_scores(results[name], classes, noised=noised))
             if calibrations:
                 print(format_calibrations(calibrations))
                 picture = folder / experiment.file_name(f"reliability_{split}.png", name)
@@ -234,14 +236,21 @@ def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndar
     return {name: np.array([n == name for n in names]) for name in sorted(set(names))}
 
 
-def format_scores(result: dict[str, Any], classes: tuple[str, ...]) -> str:
-    """Write scores as a table for people, with the data and the settings of prediction."""
+def format_scores(result: dict[str, Any], classes: tuple[str, ...], *, noised: bool = True) -> str:
+    """Write scores as a table for people, with the data and the settings of prediction.
+
+    Args:
+        result: scores of a split, as in their file.
+        classes: names of the classes.
+        noised: whether the network sees noise, so that the timestep means something.
+    """
     draws = result["num_noise_draws"]
     head = f"{'':34}" + "".join(f"{name:>11}" for name in ("F1", "IoU", "precision", "recall"))
-    at = ", ".join(map(str, result["inference_timesteps"]))
+    at = ", ".join(map(str, result["inference_timesteps"])) if noised else ""
     lines = [
         f"protocol: {result['protocol']}",
-        f"checkpoint of step {result['step']}, predicted at t = {at}"
+        f"checkpoint of step {result['step']}"
+        + (f", predicted at t = {at}" if at else "")
         + (f", mean over {draws} draws of Gaussian noise" if draws else ""),
         *_not_as_trained(result),
     ]

@@ -15,6 +15,7 @@ import csv
 import math
 import pathlib
 import sys
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from absl import logging
@@ -136,7 +137,7 @@ def format_table(cells: list[list[str]]) -> str:
 
 
 def notes(methods: list[RankedMethod]) -> list[str]:
-    """List what is not ranked and why, means over several runs, and scores that look wrong."""
+    """List what is not ranked and why, and means over several runs."""
     datasets, lines = _datasets(methods), []
     empty = [
         d
@@ -156,9 +157,16 @@ def notes(methods: list[RankedMethod]) -> list[str]:
         if several:
             means = ", ".join(f"{d} of {n}" for d, n in several.items())
             lines.append(f"{method.name}: mean over several runs: {means}")
-        if all(0 < f1 <= 1 for f1 in method.f1_by_dataset.values()):
-            lines.append(f"{method.name}: no F1 is above 1 %; are these fractions, not percent?")
     return lines
+
+
+def look_like_fractions(methods: Iterable[RankedMethod | PublishedMethod]) -> list[str]:
+    """List the methods whose scores may not be in percent."""
+    return [
+        f"{method.name}: no F1 is above 1 %; are these fractions, not percent?"
+        for method in methods
+        if all(0 < f1 <= 1 for f1 in method.f1_by_dataset.values())
+    ]
 
 
 def not_as_trained(rows: list[ResultRow]) -> list[str]:
@@ -244,7 +252,8 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    lines = [*notes(methods), *not_as_trained(rows), *published_notes(published)]
+    lines = [*notes(methods), *look_like_fractions([*methods, *published]), *not_as_trained(rows)]
+    lines += published_notes(published)
     print("\n".join([format_table(cells), *lines, *not_shown(others, datasets)]))
     return 0
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -121,7 +121,7 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
     _check_ranges(options)
     kind = options.kind
     if not sees_noise(config):
-        kind = "clean"
+        kind, inference = "clean", inference[-1:]  # all timesteps would give the same map
     mix = task.default_mix if options.mix == "default" else options.mix
     names = noise.NoiseMix.__dataclass_fields__
     if mix not in names:
@@ -149,6 +149,23 @@ def create_process(config: ConfigDict) -> noise.NoiseProcess:
         use_timestep=kind == "clean_timestep",
         inference_timesteps=inference,
     )
+
+
+def predicting_at(config: ConfigDict, timesteps: Sequence[int]) -> ConfigDict:
+    """Return a copy of a config of one task that predicts at other timesteps; empty = its own.
+
+    Raises:
+        UserError: the network sees neither noise nor a timestep.
+    """
+    config = config.copy_and_resolve_references()
+    if timesteps:
+        if not sees_noise(config):
+            raise UserError(
+                f"timesteps are {', '.join(map(str, timesteps))}, but {config.model.name} sees"
+                " neither noise nor a timestep here; leave them out"
+            )
+        config.noise.inference_timesteps = tuple(timesteps)
+    return config
 
 
 def _check_ranges(options: ConfigDict) -> None:

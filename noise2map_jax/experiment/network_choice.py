@@ -18,6 +18,9 @@ from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.unet_config import UNetConfig, block_types
 from noise2map_jax.networks.rivals import RIVALS, create_rival
 
+RIVALS_WITHOUT_BACKBONE = [
+    name for name, c in RIVALS.items() if not (c.encoder_path or c.over_denoiser)
+]
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 NOISE2MAP = "noise2map"
 # Fields that one kind of network alone has, with the values that ask for nothing.
@@ -60,15 +63,31 @@ def create_model(config: ConfigDict) -> Network:
 
 
 def _check_without_effect(config: ConfigDict) -> None:
-    """Raise if a field is set that the network does not have."""
-    name = config.model.name
+    """Raise if a field is set that the network does not have, or must not have."""
+    name, factor = config.model.name, config.train.backbone_learning_rate_factor
     if is_rival(config):
         if config.train.remat != "none":
             raise UserError(
                 f"train.remat is {config.train.remat!r}, but model.name {name!r} computes nothing"
                 " again; set train.remat=none"
             )
+        if factor != 1 and name in RIVALS_WITHOUT_BACKBONE:
+            raise UserError(
+                f"train.backbone_learning_rate_factor is {factor:g}, but no part of model.name"
+                f" {name!r} is a backbone; set it to 1.0"
+            )
+        decay = config.train.weight_decay if config.train.optimizer == "adamw" else 0
+        if RIVALS[name].over_denoiser and decay and factor:
+            raise UserError(
+                f"train.weight_decay is {decay:g}, which would shrink the frozen denoiser of"
+                f" {name}, too; set train.backbone_learning_rate_factor=0.0"
+            )
         return
+    if config.train.frozen_statistics:
+        raise UserError(
+            f"train.frozen_statistics is True, but {NOISE2MAP} has no batch normalisation; leave it"
+            " out"
+        )
     for field, value in _OF_RIVALS.items():
         if config.model[field] != value:
             raise UserError(
@@ -109,12 +128,24 @@ def _options(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found = json.loads(text, object_pairs_hook=_fields)
+    except json.JSONDecodeError as error:
         raise UserError(f"model.options is {text!r}: not JSON ({error})") from None
     if not isinstance(found, dict):
-        raise UserError(f'model.options is {text!r}; expected fields, such as {{"dropout": 0.1}}')
+        raise UserError(
+            f"model.options is {text!r}; expected fields of the network in braces, such as"
+            ' {"decoder_channels": [128, 64, 32, 16, 8]} of unet'
+        )
     return with_tuples(found)
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UserError(f"model.options has {', '.join(twice)} twice; give each field once")
+    return fields
 
 
 def backbone_config(config: ConfigDict) -> UNetConfig:

@@ -15,6 +15,7 @@ from noise2map_jax.experiment.components import (
     create_problem,
     create_process,
     create_task,
+    predicting_at,
     trained_sizes,
 )
 from noise2map_jax.experiment.network_choice import sample_size
@@ -120,11 +121,10 @@ def read_prediction(
         UserError: there is no finished run, it predicts no classes, or an option does not fit it.
     """
     run = read_run(pathlib.Path(workdir))
-    config = task_config(run.config, task).copy_and_resolve_references()
+    config = task_config(run.config, task)
     if not create_task(config).has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")
-    if timesteps:
-        config.noise.inference_timesteps = tuple(timesteps)
+    config = predicting_at(config, timesteps)
     process = create_process(config)
     other_heads = tuple(f"{h.task}_" for h in run.model.heads if h.task != config.task)
     prediction = TilePrediction(

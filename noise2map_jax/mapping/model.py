@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from data_prep.imagery.band_choice import BandChoice
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import create_process, create_task
+from noise2map_jax.experiment.components import create_process, create_task, predicting_at
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.exports.loaded import LoadedModel
 from noise2map_jax.mapping.exported_predictor import ExportedPredictor
 from noise2map_jax.mapping.prediction_options import BEST, PredictionOptions
@@ -112,10 +113,8 @@ class Model:
 
     def predicting(self, options: PredictionOptions) -> ConfigDict:
         """Return the config of prediction: with the timesteps and temperature of the options."""
-        config = self.config.copy_and_resolve_references()
+        config = predicting_at(self.config, options.timesteps)
         config.eval.temperature = self.temperature(options)
-        if options.timesteps:
-            config.noise.inference_timesteps = options.timesteps
         return config
 
     def predictor(self, options: PredictionOptions) -> Predictor | ExportedPredictor:
@@ -151,6 +150,11 @@ class Model:
         num_timesteps = len(config.noise.inference_timesteps)
         draws = noise_draws(create_process(config), config.eval.num_noise_draws)
         if num_timesteps * len(draws) == 1 and not options.symmetries:
+            if not sees_noise(config):
+                raise UserError(
+                    f"an uncertainty needs several predictions, but {config.model.name} sees"
+                    " neither noise nor a timestep, so it gives one; use --tta"
+                )
             raise UserError(
                 f"an uncertainty needs several predictions, but the run predicts at {num_timesteps}"
                 " timestep; give more, for example --timesteps=700,800,900,999, or --tta"

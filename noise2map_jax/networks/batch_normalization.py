@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
             if number == 1:
                 raise UserError(
                     f"batch norm {'/'.join(self.path)}: the batch has 1 value for each channel; "
-                    "take a larger batch or larger tiles, or freeze the statistics"
+                    "take a larger train.batch_size, or set train.frozen_statistics=True"
                 )
             if not self.is_initializing():
                 for batch in range(batches):

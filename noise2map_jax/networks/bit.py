@@ -182,7 +182,7 @@ class BIT(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels that rows and columns of tiles are multiples of."""
-        return self.resnet.feature_strides[-1]
+        return self.resnet.stride
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:

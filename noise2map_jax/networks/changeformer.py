@@ -3,8 +3,6 @@
 Facts were read in the authors' code (wgcban/ChangeFormer, MIT).
 """
 
-import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,8 +124,7 @@ class ChangeFormer(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels that rows and columns of tiles are multiples of."""
-        strides = (4 * 2**stage for stage in range(len(self.sr_ratios)))
-        return math.lcm(*map(operator.mul, strides, self.sr_ratios))
+        return MiT(embed_dims=self.embed_dims, sr_ratios=self.sr_ratios, parent=None).stride
 
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
         """Map pairs [B, H, W, C], the earlier date first, to logits [B, H, W, num_classes] float32.

@@ -84,6 +84,12 @@ class DPT(nn.Module):
                 f"output_indices are {len(blocks)} and intermediate_channels {len(channels)}; "
                 "DPT takes as many of one as of the other"
             )
+        depth = self.encoder.model.depth
+        if list(blocks) != sorted(set(blocks)) or not 0 <= blocks[0] <= blocks[-1] < depth:
+            raise UserError(
+                f"the features of DPT are outputs of blocks {', '.join(map(str, blocks))} of "
+                f"{depth}, from 0; set output_indices to blocks that exist, in their order"
+            )
 
 
 class Head(nn.Module):

@@ -204,6 +204,11 @@ class ELGCNet(nn.Module):
                 not fit the attention.
         """
         check_tile_size(self, x)
+        if len(self.depths) != len(self.enc_channels):
+            raise UserError(
+                f"ELGC-Net: depths has {len(self.depths)} numbers and enc_channels "
+                f"{len(self.enc_channels)}; give one of each for each stage"
+            )
         for width in self.enc_channels:
             if width % 4:
                 raise UserError(f"ELGC-Net: enc_channels has {width}; expected multiples of 4")

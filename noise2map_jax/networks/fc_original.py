@@ -42,7 +42,7 @@ class FCOriginal(nn.Module):
         fusion: "early" (FC-EF), or how FC-Siam fuses skips, a key of `FUSIONS`.
         widths: channels of each resolution, fine to deep.
         convolutions: convolutions of each resolution, on both sides.
-        dropout: part of the channels that is dropped after each convolution but the last.
+        dropout_rate: part of the channels that is dropped after each convolution but the last.
         dtype: compute type; the last layer is float32.
         param_dtype: type of the parameters.
     """
@@ -51,7 +51,7 @@ class FCOriginal(nn.Module):
     fusion: str = "diff"
     widths: Sequence[int] = (16, 32, 64, 128)
     convolutions: Sequence[int] = (2, 2, 3, 3)
-    dropout: float = 0.2
+    dropout_rate: float = 0.2
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -65,12 +65,17 @@ class FCOriginal(nn.Module):
         """Map pairs [B, H, W, C], the earlier date first, to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is not a multiple of `stride`, C is odd, or there is no such fusion.
+            UserError: H or W is not a multiple of `stride`, C is odd, or attributes do not fit.
         """
         check_tile_size(self, x)
         if self.fusion != "early" and self.fusion not in FUSIONS:
             names = ", ".join(map(repr, ("early", *FUSIONS)))
             raise UserError(f"FC network: fusion is {self.fusion!r}; expected one of {names}")
+        if len(self.widths) != len(self.convolutions):
+            raise UserError(
+                f"FC network: widths has {len(self.widths)} numbers and convolutions "
+                f"{len(self.convolutions)}; give one of each for each resolution"
+            )
         x = x.astype(self.dtype)
         if self.fusion == "early":
             *skips, h = self._encode(x, training)
@@ -89,7 +94,7 @@ class FCOriginal(nn.Module):
         else:
             x = convolution(x, features, 3, use_bias=True, name=f"conv{name}", **types)
         x = nn.relu(BatchNorm(name=f"bn{name}", **types)(x, training))
-        return Dropout(self.dropout, (1, 2), name=f"do{name}")(x, training)
+        return Dropout(self.dropout_rate, (1, 2), name=f"do{name}")(x, training)
 
     def _encode(self, x: jax.Array, training: Training | None) -> list[jax.Array]:
         """Map images to maps at strides 1, 2, 4, ..., and the last one pooled."""

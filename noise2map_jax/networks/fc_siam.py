@@ -51,7 +51,7 @@ class FCSiam(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels that rows and columns of tiles are multiples of."""
-        return self.encoder.feature_strides[-1]
+        return self.encoder.stride
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:

@@ -1,5 +1,7 @@
 """Mix Transformer, the encoder of SegFormer (Xie et al. 2021), with the names of its authors."""
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +25,8 @@ from noise2map_jax.networks.training import Training
 
 class MiT(nn.Module):
     """Four stages of attention over maps, at strides 4, 8, 16, 32; computes in its input's type.
+
+    There may be fewer or more stages: `embed_dims` and `depths` decide.
 
     Attributes:
         embed_dims: channels of the stages.
@@ -58,7 +62,14 @@ class MiT(nn.Module):
     @property
     def feature_strides(self) -> tuple[int, ...]:
         """Pixels of the input for a pixel of each feature, the input's 1 first."""
-        return (1, 2, 4, 8, 16, 32)[: len(self.embed_dims) + 2]
+        return tuple(2**number for number in range(len(self.embed_dims) + 2))
+
+    @property
+    def stride(self) -> int:
+        """Pixels that rows and columns are multiples of, so that no stage cuts off an edge."""
+        strides = self.feature_strides[2:]
+        reduced = map(operator.mul, strides, self.sr_ratios)
+        return math.lcm(*strides, *reduced)
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
@@ -73,13 +84,30 @@ class MiT(nn.Module):
             embed_dims=tuple(self.embed_dims[: depth - 1]), depths=tuple(self.depths[: depth - 1])
         )
 
+    def _check_lengths(self) -> None:
+        number = len(self.embed_dims)
+        names = ("depths", "num_heads", "mlp_ratios", "sr_ratios", "patch_sizes")
+        lengths = {name: len(getattr(self, name)) for name in names}
+        # A cut encoder keeps what its last stages had beyond these two.
+        few = [name for name, length in lengths.items() if length < number]
+        if few or lengths["depths"] > number:
+            raise UserError(
+                f"a MiT has {number} embed_dims, but "
+                + ", ".join(f"{lengths[name]} {name}" for name in few or ["depths"])
+                + "; give one number for each stage"
+            )
+
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> list[jax.Array]:
         """Encode [B, H, W, C] as [the input, nothing, stage 1, ..., stage 4], fine to deep.
 
-        H and W are multiples of 32. "Nothing" is [B, H / 2, W / 2, 0]: there is no feature at
+        H and W are multiples of `stride`. "Nothing" is [B, H / 2, W / 2, 0]: there is no feature at
         stride 2.
+
+        Raises:
+            UserError: a stage lacks a number.
         """
+        self._check_lengths()
         types = {"param_dtype": self.param_dtype}
         batch, height, width, _ = x.shape
         features = [x, jnp.zeros((batch, height // 2, width // 2, 0), x.dtype)]

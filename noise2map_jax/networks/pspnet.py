@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from noise2map_jax.errors import UserError
 from noise2map_jax.networks.layers import Dropout, conv_norm_relu, convolution, last_layer
 from noise2map_jax.networks.resizing import cell_average, resize
 from noise2map_jax.networks.resnet import ResNet
@@ -38,16 +39,22 @@ class PSPNet(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels that rows and columns of tiles are multiples of."""
-        return self.encoder.feature_strides[-1]
+        return self.encoder.stride
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
         """Map images [B, H, W, C] to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is not a multiple of `stride`.
+            UserError: H or W is not a multiple of `stride`, or there are fewer channels than sizes.
         """
         check_tile_size(self, x)
+        channels, sizes = self.encoder.feature_widths[-1], len(self.sizes)
+        if channels < sizes:
+            raise UserError(
+                f"PSPNet shares the encoder's last {channels} channels among {sizes} sizes; give "
+                "it wider widths or fewer sizes"
+            )
         _, height, width, _ = x.shape
         types = {"param_dtype": self.param_dtype}
         *_, deepest = self.encoder(x.astype(self.dtype), training)

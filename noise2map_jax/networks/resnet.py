@@ -48,6 +48,11 @@ class ResNet(nn.Module):
         return (1, 2, *strides[3:])
 
     @property
+    def stride(self) -> int:
+        """Pixels that rows and columns of images are multiples of."""
+        return self.feature_strides[-1]
+
+    @property
     def feature_widths(self) -> tuple[int, ...]:
         """Channels of the features after the input."""
         return tuple(self.widths[: len(self.blocks) + 1])
@@ -87,13 +92,19 @@ class ResNet(nn.Module):
         H and W are multiples of the deepest stride.
 
         Raises:
-            UserError: widths are not one more than blocks.
+            UserError: widths are not one more than blocks, or a layer has no stride or dilation.
         """
         if len(self.widths) != len(self.blocks) + 1:
             raise UserError(
                 f"a ResNet of {len(self.blocks)} layers (blocks) takes {len(self.blocks) + 1} "
                 f"widths, the stem's and each layer's; got {len(self.widths)}"
             )
+        for name, given in (("strides", self.strides), ("dilations", self.dilations)):
+            if len(given) < len(self.blocks):
+                raise UserError(
+                    f"a ResNet of {len(self.blocks)} layers (blocks) has {len(given)} {name}; give "
+                    "one for each layer"
+                )
         features = [x]
         x = convolution(x, self.widths[0], 7, strides=2, name="conv1", param_dtype=self.param_dtype)
         x = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn1")(x, training))

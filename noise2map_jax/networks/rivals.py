@@ -20,6 +20,7 @@ from noise2map_jax.networks.elgcnet import ELGCNet
 from noise2map_jax.networks.fc_original import FCOriginal
 from noise2map_jax.networks.fc_siam import FCSiam
 from noise2map_jax.networks.mit import MITS, MiT
+from noise2map_jax.networks.options import with_options
 from noise2map_jax.networks.pspnet import PSPNet
 from noise2map_jax.networks.resnet import RESNETS, ResNet
 from noise2map_jax.networks.rival import Rival
@@ -50,7 +51,7 @@ class Choice:
         encoder: the usual encoder, a key of `ENCODERS`; "" = its own is the only one.
         kinds: classes of encoders that it takes.
         output_stride: stride of a ResNet's deepest feature, by dilation.
-        num_layers: layers of a ResNet that are used.
+        num_layers: layers of a ResNet, or stages of a MiT, that are used.
         fields: attributes that make it this network.
         head: the last layers: what the names of their modules begin with.
         over_denoiser: whether it takes features of a denoiser, with the shape of Noise2Map's
@@ -93,9 +94,9 @@ RIVALS: dict[str, Choice] = {
     "unetplusplus": Choice(UNetPlusPlus, SEGMENTATION, "resnet34", (ResNet,)),
     "deeplabv3": Choice(DeepLabV3, SEGMENTATION, "resnet34", (ResNet,), 8),
     "deeplabv3plus": Choice(DeepLabV3Plus, SEGMENTATION, "resnet34", (ResNet,), 16),
-    "pspnet": Choice(PSPNet, SEGMENTATION, "resnet34", (ResNet,), num_layers=2),
+    "pspnet": Choice(PSPNet, SEGMENTATION, "resnet34", num_layers=2),
     "upernet": Choice(UPerNet, SEGMENTATION, "resnet34"),
-    "segformer": Choice(SegFormer, SEGMENTATION, "mit_b1", (MiT,)),
+    "segformer": Choice(SegFormer, SEGMENTATION, "mit_b1"),
     "dpt": Choice(
         DPT, SEGMENTATION, "vit_small_patch16_224", (ViTEncoder,), encoder_path="encoder/model"
     ),
@@ -133,7 +134,6 @@ RIVALS: dict[str, Choice] = {
 }
 # Fields that a config sets elsewhere.
 _FROM_CONFIG = ("unet", "alphas_cumprod")
-_OWN_FIELDS = {"num_classes", "dtype", "param_dtype", "parent", "name"}
 
 
 def create_rival(
@@ -175,21 +175,29 @@ def create_rival(
         )
     if scaling not in SCALINGS:
         raise UserError(f"unknown model.scaling {scaling!r}; expected one of {', '.join(SCALINGS)}")
-    if scaling == "imagenet" and head.num_inputs not in (3, 6):
+    bands = head.num_inputs // (2 if head.task in CHANGE else 1)
+    if scaling == "imagenet" and bands != 3:
         raise UserError(
-            f"model.scaling is 'imagenet', which is of three bands a date, but the input has"
-            f" {head.num_inputs} channels; use plain"
+            f"model.scaling is 'imagenet', which is of three bands, but an image has {bands}; use"
+            " plain"
         )
     fixed: dict[str, Any] = {"num_classes": head.num_outputs, "dtype": dtype, **choice.fields}
+    if encoder and not choice.encoder:
+        raise UserError(f"model.name {name!r} has an encoder of its own; leave model.encoder empty")
     if choice.encoder:
         fixed["encoder"] = _encoder(name, choice, encoder)
     elif choice.over_denoiser:
+        sides = denoiser.in_channels, denoiser.out_channels
+        if sides != (bands, bands):
+            raise UserError(
+                f"model.name {name!r} shows each date to a denoiser, which has {sides[0]} inputs "
+                f"and {sides[1]} outputs for {bands} bands; set model.unet.in_channels and"
+                f" out_channels to {bands}"
+            )
         steps = options.get("timesteps", choice.network.timesteps)
         fixed |= {"unet": denoiser, "alphas_cumprod": _at(steps, alphas_cumprod())}
-    elif encoder:
-        raise UserError(f"model.name {name!r} has an encoder of its own; leave model.encoder empty")
     return Rival(
-        _with_options(
+        with_options(
             choice.network(**fixed), options, name, without=(*choice.fields, *_FROM_CONFIG)
         ),
         (head,),
@@ -202,7 +210,8 @@ def create_rival(
 def _at(steps: Any, alphas_cumprod: np.ndarray) -> tuple[float, ...]:
     """Return alphas_cumprod at some timesteps."""
     number = len(alphas_cumprod)
-    if not isinstance(steps, tuple) or not steps or any(t not in range(number) for t in steps):
+    known = isinstance(steps, tuple) and all(type(t) is int and 0 <= t < number for t in steps)
+    if not known or not steps:
         raise UserError(f"model.options: timesteps is {steps}; expected some of 0 to {number - 1}")
     return tuple(float(alphas_cumprod[t]) for t in steps)
 
@@ -211,31 +220,7 @@ def _encoder(name: str, choice: Choice, encoder: str) -> nn.Module:
     fitting = [key for key, e in ENCODERS.items() if isinstance(e, choice.kinds)]
     if (encoder or choice.encoder) not in fitting:
         raise UserError(f"model.encoder is {encoder!r}; {name} has one of {', '.join(fitting)}")
-    found = ENCODERS[encoder or choice.encoder]
-    if not isinstance(found, ResNet):
-        return found
-    return found.dilated(choice.output_stride).clone(
-        blocks=found.blocks[: choice.num_layers], widths=found.widths[: choice.num_layers + 1]
-    )
-
-
-def _with_options(
-    module: nn.Module, options: Any, name: str, without: tuple[str, ...] = ()
-) -> nn.Module:
-    """Return a module with other attributes; those of a module within are a dictionary."""
-    fixed = {*_OWN_FIELDS, *without}
-    known = [f.name for f in dataclasses.fields(module) if f.name not in fixed]
-    if not isinstance(options, Mapping):
-        raise UserError(
-            f"model.options: {name} is {options!r}; expected fields, some of {', '.join(known)}"
-        )
-    if unknown := sorted(set(options) - set(known)):
-        raise UserError(
-            f"model.options: {name} has no {', '.join(unknown)}; it has {', '.join(known)}"
-        )
-    changed: dict[str, Any] = {}
-    for key, value in options.items():
-        within = getattr(module, key)
-        inner = isinstance(within, nn.Module)
-        changed[key] = _with_options(within, value, f"{name}'s {key}") if inner else value
-    return module.clone(**changed)
+    found: Any = ENCODERS[encoder or choice.encoder]
+    if isinstance(found, ResNet):
+        found = found.dilated(choice.output_stride)
+    return found.cut(choice.num_layers + 1) if isinstance(found, PYRAMIDS) else found

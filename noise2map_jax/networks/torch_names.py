@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.traverse_util
+import jax.numpy as jnp
 import numpy as np
 
 from noise2map_jax.errors import UserError
@@ -57,7 +58,8 @@ def from_torch(
         The variables, arrays of the types of `tree`.
 
     Raises:
-        UserError: tensors are missing, left over or of another shape; the message names all.
+        UserError: tensors are missing, left over, of another shape or hold no finite numbers; the
+            message names all.
     """
     leaves = flax.traverse_util.flatten_dict(dict(tree))
     expected = {torch_name(path): path for path in leaves}
@@ -79,12 +81,26 @@ def from_torch(
         for path, tensor in sorted(arranged.items())
         if tensor.shape != tuple(leaves[path].shape)
     )
-    problems = {"missing": missing, "left over": left_over, "of another shape": shapes}
+    no_numbers = ", ".join(
+        torch_name(path) for path, tensor in sorted(arranged.items()) if not _is_finite(tensor)
+    )
+    problems = {
+        "missing": missing,
+        "left over": left_over,
+        "of another shape": shapes,
+        "without finite floating-point numbers": no_numbers,
+    }
     if found := "; ".join(f"{what}: {names}" for what, names in problems.items() if names):
         raise UserError(f"{source} do not fit the network; tensors {found}")
     return flax.traverse_util.unflatten_dict(
         {path: arranged[path].astype(leaf.dtype) for path, leaf in leaves.items()}
     )
+
+
+def _is_finite(tensor: np.ndarray) -> bool:
+    # NumPy itself does not know bfloat16.
+    floating = jnp.issubdtype(tensor.dtype, jnp.floating)
+    return bool(floating and np.isfinite(tensor.astype(np.float32)).all())
 
 
 def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:

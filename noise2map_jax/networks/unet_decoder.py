@@ -1,5 +1,6 @@
 """The decoder of a U-Net (Ronneberger et al. 2015), named as in segmentation_models.pytorch."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,18 @@ from noise2map_jax.networks.resizing import repeat_pixels
 from noise2map_jax.networks.training import Training
 
 
-def check_lengths(channels: Sequence[int], features: Sequence[jax.Array]) -> None:
-    """Raise a `UserError` unless there is a block of the decoder for each feature."""
+def check_features(channels: Sequence[int], features: Sequence[jax.Array]) -> None:
+    """Raise a `UserError` unless each feature has a block of the decoder, and half the size."""
     if len(channels) != len(features):
         raise UserError(
             f"decoder_channels has {len(channels)} numbers and the encoder {len(features)} "
             "features; give one number for each feature"
+        )
+    sides = [x.shape[1] for x in features]
+    if any(finer != 2 * deeper for finer, deeper in itertools.pairwise(sides)):
+        raise UserError(
+            f"the encoder's features have {', '.join(map(str, sides))} rows, but each block of the "
+            "decoder doubles the size; give the encoder strides 1, 2, 2, ..."
         )
 
 
@@ -61,9 +68,9 @@ class UNetDecoder(nn.Module):
             [B, H, W, channels[-1]].
 
         Raises:
-            UserError: there are not as many features as channels.
+            UserError: there are not as many features as channels, or not of these sizes.
         """
-        check_lengths(self.channels, features)
+        check_features(self.channels, features)
         x, *skips = reversed(features)
         for number, width in enumerate(self.channels):
             block = UNetBlock(width, self.param_dtype, name=f"blocks_{number}")

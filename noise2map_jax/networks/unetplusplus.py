@@ -11,7 +11,7 @@ from noise2map_jax.networks.layers import last_layer
 from noise2map_jax.networks.resnet import ResNet
 from noise2map_jax.networks.tile_size import check_tile_size
 from noise2map_jax.networks.training import Training
-from noise2map_jax.networks.unet_decoder import UNetBlock, check_lengths
+from noise2map_jax.networks.unet_decoder import UNetBlock, check_features
 
 
 class UNetPlusPlus(nn.Module):
@@ -35,7 +35,7 @@ class UNetPlusPlus(nn.Module):
     @property
     def stride(self) -> int:
         """Pixels that rows and columns of tiles are multiples of."""
-        return self.encoder.feature_strides[-1]
+        return self.encoder.stride
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
@@ -70,9 +70,9 @@ class UNetPlusPlusDecoder(nn.Module):
             [B, H, W, channels[-1]].
 
         Raises:
-            UserError: there are not as many features as channels.
+            UserError: there are not as many features as channels, or not of these sizes.
         """
-        check_lengths(self.channels, features)
+        check_features(self.channels, features)
         blocks = _Blocks(self.channels, self.param_dtype, name="blocks")
         return blocks(features, training)
 

@@ -8,6 +8,7 @@ import numpy as np
 from noise2map_jax import strict_json
 from noise2map_jax.evaluation.evaluator import Evaluation, MapEvaluation
 from noise2map_jax.experiment.experiment import Experiment, Objective
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.page.content import ClassScore, RunPage
 from noise2map_jax.pictures.prediction_rows import PredictedRecord
 from noise2map_jax.reports.parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
@@ -47,7 +48,7 @@ def run_page(
         notes=notes,
         samples=drawn_samples(workdir / "report", experiment.file_name("samples_*.png", name)),
         curves=(learning_curve(workdir, name, config.seed, loss=loss, f1=f1),),
-        noised=(noised_inputs(objective, first, name),),
+        noised=(noised_inputs(objective, first, name),) if sees_noise(objective.config) else (),
         pictures=tuple(
             scene_pictures(objective, row.label, row, [(name, row.probabilities)]) for row in rows
         ),

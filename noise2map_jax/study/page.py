@@ -8,6 +8,7 @@ import numpy as np
 
 from noise2map_jax import strict_json
 from noise2map_jax.evaluation.predictions import RecordPredictor, spread
+from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.method.noise import contrast
@@ -215,6 +216,8 @@ def _noised(study: Study, done: Results) -> tuple[NoisedInputs, ...]:
     found = []
     for name, pairs in _of_variant(study, done):
         member, result = pairs[0]
+        if not sees_noise(member.objective.config):
+            continue
         source = member.objective.dataset.source(SPLIT)
         (pick,) = spread(_has_foreground(result), 1)
         found.append(noised_inputs(member.objective, source[pick], name))

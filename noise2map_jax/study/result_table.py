@@ -34,6 +34,8 @@ def read_table(path: pathlib.Path, split: str, *, needs_split: bool = False) -> 
                     f"{path} lacks the column {', '.join(lacking)}; its header has "
                     f"{', '.join(header) or 'nothing'}"
                 )
+            if twice := sorted({name for name in header if name and header.count(name) > 1}):
+                raise UserError(f"{path} has the column {', '.join(twice)} twice; leave one out")
             if needs_split and "split" not in header:
                 raise UserError(
                     f"{path} does not name the split of its scores, because an earlier version "

@@ -3,8 +3,9 @@
 One learning rate does not suit networks of different kinds. So `study.tune` gives the same few
 values to every variant; each is trained with each value and with `study.tune_seeds`, which the
 comparison should not use again; the value with the highest mean F1 on validation is the variant's.
+A value with which a seed fails is not chosen, however well the others did.
 
-tuning/              a study of its own: every variant with every value
+tuning/              members of a study of its own: every variant with every value
 tuning/chosen.json   the values of each variant, and the F1 of all
 """
 
@@ -33,7 +34,8 @@ class Tuned:
 
     Attributes:
         overrides: `field=value`, the best.
-        f1: mean F1 on validation by values, as fractions of 1; NaN if all seeds failed.
+        f1: mean F1 on validation by values, as fractions of 1; NaN if a seed failed, or if it is
+            not defined.
     """
 
     overrides: tuple[str, ...]
@@ -42,7 +44,7 @@ class Tuned:
     def describe(self) -> str:
         """Say in one line what was chosen among what."""
         scores = ", ".join(
-            f"{values}: {'failed' if math.isnan(f1) else f'{100 * f1:.2f}'}"
+            f"{values}: {'no score' if math.isnan(f1) else f'{100 * f1:.2f}'}"
             for values, f1 in self.f1.items()
         )
         return f"{' '.join(self.overrides)} (F1 on validation: {scores})"
@@ -86,23 +88,32 @@ def choose(config: ConfigDict, workdir: pathlib.Path, results: Sequence[tuple[st
     Args:
         config: the study that is tuned.
         workdir: its work folder.
-        results: name of the variant and result of each member of the tuning study.
+        results: name of the variant and result of each member of the tuning study that did not
+            fail.
+
+    Raises:
+        UserError: a variant has no score with any value.
     """
+    num_seeds = len(tuple(config.study.tune_seeds))
     found: dict[str, Tuned] = {}
     for variant in parse_variants(config.study.variants, config.study.grid):
         scores: dict[str, float] = {}
-        best: tuple[float, tuple[str, ...]] | None = None
+        overrides: dict[str, tuple[str, ...]] = {}
         for values in combinations(config.study.tune, "study.tune"):
             f1 = [
                 float(foreground_f1(result.confusions.sum(axis=0)))
                 for name, result in results
                 if name == _name(variant, values)
             ]
-            score = scores[values.name] = float(np.mean(f1)) if f1 else math.nan
-            if best is None or score > best[0] or math.isnan(best[0]):
-                best = score, values.overrides
-        assert best is not None
-        found[variant.name] = Tuned(best[1], scores)
+            scores[values.name] = float(np.mean(f1)) if len(f1) == num_seeds else math.nan
+            overrides[values.name] = values.overrides
+        defined = [name for name, score in scores.items() if not math.isnan(score)]
+        if not defined:
+            raise UserError(
+                f"tuning gives variant {variant.name!r} no score with {', '.join(scores)}: a seed"
+                " of each failed, or F1 is not defined on validation; give study.tune other values"
+            )
+        found[variant.name] = Tuned(overrides[max(defined, key=scores.__getitem__)], scores)
     content = {name: dataclasses.asdict(tuned) for name, tuned in found.items()}
     path = workdir / FOLDER / CHOSEN
     path.with_suffix(".tmp").write_text(strict_json.dumps(content, indent=2) + "\n")
@@ -110,17 +121,26 @@ def choose(config: ConfigDict, workdir: pathlib.Path, results: Sequence[tuple[st
 
 
 def read(workdir: pathlib.Path) -> dict[str, Tuned]:
-    """Read what was chosen, by variant; empty if nothing was."""
+    """Read what was chosen, by variant; empty if nothing was.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = workdir / FOLDER / CHOSEN
     if not path.is_file():
         return {}
-    return {
-        name: Tuned(
-            tuple(content["overrides"]),
-            {k: math.nan if v is None else v for k, v in content["f1"].items()},
-        )
-        for name, content in json.loads(path.read_text(encoding="utf-8")).items()
-    }
+    try:
+        return {
+            name: Tuned(
+                tuple(content["overrides"]),
+                {k: math.nan if v is None else float(v) for k, v in content["f1"].items()},
+            )
+            for name, content in json.loads(path.read_text(encoding="utf-8")).items()
+        }
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error!r}); delete it, and --mode=ablate writes it again"
+        ) from None
 
 
 def with_chosen(variants: Sequence[Variant], workdir: pathlib.Path) -> list[Variant]:

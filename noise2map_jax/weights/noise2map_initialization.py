@@ -4,13 +4,16 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from noise2map_jax import weights
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment
-from noise2map_jax.experiment.network_choice import backbone_config
+from noise2map_jax.experiment.network_choice import backbone_config, is_rival
 from noise2map_jax.experiment.run import open_run
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.network.input_kernels import fit_inputs
+from noise2map_jax.network.interface import Network
 from noise2map_jax.network.model import as_noise2map
 from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
@@ -130,15 +133,26 @@ def _read(experiment: Experiment) -> Source:
             "train that run first, or start from random values with --config.init_from="
         )
     if (path / RUN_FILE).is_file():
-        _, network, params = load_export(path)
-        backbone = as_noise2map(network, f"init_from={path}").unet
+        there, network, params = load_export(path)
+        backbone = _backbone(experiment, there, network)
         return Source(f"the export {path}", flat(params), backbone)
     if "_class_name" in weights.read_json(path / "config.json"):
         unet, params = weights.load_diffusers(path)
         return Source(f"the diffusers folder {path}", flat({"unet": params}), unet.config)
-    _, network, step, params = open_run(path, experiment.mesh)
-    backbone = as_noise2map(network, f"init_from={path}").unet
+    there, network, step, params = open_run(path, experiment.mesh)
+    backbone = _backbone(experiment, there, network)
     return Source(f"the run {path}, step {step}", flat(params), backbone)
+
+
+def _backbone(experiment: Experiment, there: ConfigDict, network: Network) -> UNetConfig:
+    """Return the backbone of a source, or raise a `UserError` if it is another network."""
+    config = experiment.config
+    if is_rival(there):
+        raise UserError(
+            f"init_from={config.init_from} is of {there.model.name}; {config.model.name} starts"
+            " from Noise2Map's backbone"
+        )
+    return as_noise2map(network, f"init_from={config.init_from}").unet
 
 
 def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:

@@ -132,4 +132,6 @@ def test_scores_say_how_many_draws_they_are_of():
     result = {"protocol": "toy", "step": 7, "inference_timesteps": [999], "num_noise_draws": 3}
     result |= {"differs_from_training": [], "scores": {}}
     assert "t = 999, mean over 3 draws of Gaussian noise" in format_scores(result, ())
-    assert format_scores(result | {"num_noise_draws": 0}, ()).endswith("predicted at t = 999")
+    result["num_noise_draws"] = 0
+    assert format_scores(result, ()).endswith("predicted at t = 999")
+    assert format_scores(result, (), noised=False).endswith("checkpoint of step 7")

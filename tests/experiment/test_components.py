@@ -4,7 +4,12 @@ import pytest
 from thin_rivals import config_of
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import count_params, create_process, create_task
+from noise2map_jax.experiment.components import (
+    count_params,
+    create_process,
+    create_task,
+    predicting_at,
+)
 from noise2map_jax.experiment.network_choice import create_model, sees_noise
 from noise2map_jax.method.class_losses import sum_of_losses
 from noise2map_jax.method.tasks import TASKS
@@ -59,3 +64,15 @@ def test_denoising_has_no_losses_of_classes():
     config.train.losses = ("dice",)
     with pytest.raises(UserError, match="task denoise has the squared error alone"):
         create_task(config)
+
+
+def test_a_network_that_sees_no_timestep_predicts_once():
+    config = config_of("unet")
+    config.noise.inference_timesteps = (3, 7)
+    assert create_process(config).inference_timesteps.tolist() == [7]
+    with pytest.raises(UserError, match="timesteps are 5, but unet sees neither noise nor"):
+        predicting_at(config, (5,))
+    config.model.noised_input = True
+    assert create_process(config).inference_timesteps.tolist() == [3, 7]
+    assert predicting_at(config, (5,)).noise.inference_timesteps == (5,)
+    assert predicting_at(config, ()) == config

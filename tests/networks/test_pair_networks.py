@@ -28,7 +28,7 @@ NAMES = (
     *("bit", "elgcnet"),  # ChangeFormer is in a file of its own
 )
 TINY = {
-    "fc_original": FCOriginal(2, "conc", widths=(4, 6), convolutions=(1, 2), dropout=0.5),
+    "fc_original": FCOriginal(2, "conc", widths=(4, 6), convolutions=(1, 2), dropout_rate=0.5),
     "fc_siam": FCSiam(2, "conc", ResNet((4, 4), blocks=(1,)), decoder_channels=(6, 4)),
     "bit": BIT(
         2,

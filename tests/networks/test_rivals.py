@@ -55,10 +55,14 @@ def test_every_rival_has_a_thin_shape_or_is_like_one_that_has():
     [
         ("unett", {}, "unknown model.name 'unett'; expected one of noise2map, unet, unetplusplus"),
         ("unet", {"encoder": "vgg16"}, "model.encoder is 'vgg16'; unet has one of resnet18"),
-        ("segformer", {"encoder": "resnet18"}, "segformer has one of mit_b0"),
+        ("unetplusplus", {"encoder": "mit_b0"}, "unetplusplus has one of resnet18, resnet34, resn"),
         ("bit", {"encoder": "resnet50"}, "'bit' has an encoder of its own"),
+        ("ddpmcd", {"encoder": "resnet18"}, "'ddpmcd' has an encoder of its own"),
+        ("ddpmcd", {"options": '{"timesteps":[true]}'}, "expected some of 0 to 999"),
+        ("ddpmcd", {"unet": {"in_channels": 4}}, "has 4 inputs and 3 outputs for 3 bands; set mo"),
         ("unet", {"options": "{"}, "not JSON"),
         ("unet", {"options": "[1]"}, "expected fields"),
+        ("unet", {"options": '{"encoder":{},"encoder":{}}'}, "^model.options has encoder twice"),
         ("unet", {"options": '{"depth":3}'}, "unet has no depth; it has encoder, decoder_channels"),
         ("unet", {"options": '{"encoder":{"depth":3}}'}, "unet's encoder has no depth; it has wid"),
         ("unet", {"options": '{"encoder":3}'}, "unet's encoder is 3; expected fields"),
@@ -68,7 +72,7 @@ def test_every_rival_has_a_thin_shape_or_is_like_one_that_has():
     ],
 )
 def test_what_does_not_exist_is_named(name, fields, words):
-    config = config_of("bit" if name == "bit" else "fc_ef" if "fc" in name else "unet")
+    config = config_of(name if name in RIVALS else "unet")
     config.model.name = name
     config.model.update(fields)
     with pytest.raises(UserError, match=words.replace("(", r"\(")):
@@ -82,6 +86,31 @@ def test_what_does_not_exist_is_named(name, fields, words):
 def test_a_field_that_noise2map_does_not_have_is_refused(field, value):
     with pytest.raises(UserError, match=f"model.{field} is .*, which noise2map does not have"):
         create_model(config_of("noise2map", "ss", **{field: value}))
+
+
+def test_statistics_that_noise2map_does_not_have_cannot_be_frozen():
+    config = config_of("noise2map", "ss")
+    config.train.frozen_statistics = True
+    with pytest.raises(UserError, match="noise2map has no batch normalisation"):
+        create_model(config)
+
+
+def test_a_learning_rate_of_no_backbone_is_refused():
+    config = config_of("fc_ef_original")
+    config.train.backbone_learning_rate_factor = 0.1
+    with pytest.raises(
+        UserError, match=r"factor is 0\.1, but no part of model\.name 'fc_ef_original'"
+    ):
+        create_model(config)
+
+
+def test_weight_decay_does_not_reach_a_frozen_denoiser():
+    config = config_of("ddpmcd")
+    config.train.optimizer, config.train.weight_decay = "adamw", 0.01
+    with pytest.raises(UserError, match=r"weight_decay is 0\.01, which would shrink the frozen"):
+        create_model(config)
+    config.train.backbone_learning_rate_factor = 0.0
+    assert create_model(config).stride == 32
 
 
 def test_a_rival_computes_nothing_again():
@@ -98,11 +127,49 @@ def test_a_network_of_another_task_is_refused_with_those_that_fit(name, task):
         create_model(config_of(name, task))
 
 
-def test_scaling_of_imagenet_is_for_three_bands():
+@pytest.mark.parametrize("bands", [4, 6])  # six are two dates of three only in a pair
+def test_scaling_of_imagenet_is_for_three_bands(bands):
     config = config_of("unet", scaling="imagenet")
-    config.data.num_bands = 4
-    with pytest.raises(UserError, match="three bands a date, but the input has 4 channels"):
+    config.data.num_bands = bands
+    with pytest.raises(UserError, match=f"is of three bands, but an image has {bands}; use plain"):
         create_model(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        (
+            "unet",
+            '{"encoder":{"blocks":[1,1,1,1,1],"widths":[4,4,4,4,4,4]}}',
+            "has 4 strides; give",
+        ),
+        (
+            "unet",
+            '{"encoder":{"blocks":[1,1,1,1],"strides":[1,2,2,1]}}',
+            "have 32, 16, 8, 4, 4 rows",
+        ),
+        (
+            "pspnet",
+            '{"encoder":{"blocks":[1,1],"widths":[2,2,2]}}',
+            "last 2 channels among 4 sizes",
+        ),
+        ("dpt", '{"encoder":{"model":{"depth":2}}}', "outputs of blocks -1, 0, 0, 1 of 2, from 0"),
+        ("segformer", '{"encoder":{"embed_dims":[8,8]}}', "a MiT has 2 embed_dims, but 4 depths"),
+        ("changeformer", '{"depths":[1,1,1]}', "a MiT has 4 embed_dims, but 3 depths"),
+        ("elgcnet", '{"depths":[1]}', "depths has 1 numbers and enc_channels 4"),
+        ("fc_ef_original", '{"widths":[4]}', "widths has 1 numbers and convolutions 4"),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_named(name, options, words):
+    model = create_model(config_of(name, options=options))
+    with pytest.raises(UserError, match=words):
+        jax.eval_shape(lambda key: init_params(model, key, 64), jax.random.key(0))
+
+
+def test_an_encoder_is_cut_to_the_layers_that_the_network_uses():
+    network = create_model(config_of("pspnet", encoder="mit_b0")).network
+    # Keys of the first stage are reduced by eight, at stride four.
+    assert (network.encoder.embed_dims, network.stride) == ((32, 64), 32)
 
 
 @pytest.mark.parametrize("name", ["unet", "fc_ef"])

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -82,3 +83,19 @@ def test_every_tensor_that_does_not_fit_is_named():
         "missing: bn1.running_var, fc1.weight; left over: extra.weight, fc.weight; "
         "of another shape: conv1.bias (7,) instead of (5,)"
     )
+
+
+@pytest.mark.parametrize(
+    "tensor", [np.array([1, 2, 3, 4, 5]), np.array([0, 0, 0, 0, np.nan], np.float16)]
+)
+def test_tensors_without_finite_numbers_are_named(tensor):
+    tensors = to_torch(variables()) | {"conv1.bias": tensor}
+    with pytest.raises(UserError, match=r"without finite floating-point numbers: conv1\.bias$"):
+        from_torch(tensors, variables())
+
+
+def test_weights_may_have_half_the_bytes():
+    tensors = {name: a.astype(jnp.bfloat16) for name, a in to_torch(variables()).items()}
+    back = from_torch(tensors, variables())["params"]["conv1"]["bias"]
+    assert back.dtype == variables()["params"]["conv1"]["bias"].dtype
+    np.testing.assert_array_equal(back, tensors["conv1.bias"].astype(back.dtype))

@@ -211,6 +211,13 @@ def test_fractions_are_noticed(tmp_path, capsys):
     assert call(capsys, table)[4:] == ["a: no F1 is above 1 %; are these fractions, not percent?"]
 
 
+def test_published_fractions_are_noticed(tmp_path, capsys):
+    ours = write_table(tmp_path / "t.csv", "b,ss x,90,80")
+    theirs = write_table(tmp_path / "p.csv", "c,ss x,0.9,,all,paper,yes", header=PUBLISHED)
+    fractions = "c: no F1 is above 1 %; are these fractions, not percent?"
+    assert fractions in call(capsys, ours, theirs)
+
+
 def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_bytes("\ufeffiou, f1, dataset, method\r\n80, 90, ss x, ours\r\n".encode())
@@ -223,6 +230,7 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path, capsys):
         (["a,ss x,90"], "method,dataset,f1", "lacks the column iou; its header has method, "),
         ([], "", "lacks the column method, dataset, f1, iou; its header has nothing"),
         ([], "method,dataset,f1,iou", "has a header but no rows"),
+        (["a,b,ss x,3,4"], "method,method,dataset,f1,iou", "has the column method twice"),
         (["a,ss x,90,80", "a,ss y,good,80"], None, "line 3: f1 is 'good'; expected a number"),
         (["a,ss x,90"], None, "line 2: iou is ''; expected a number"),
         (["a,ss x,nan,80"], None, "line 2: f1 is 'nan'; expected a number"),

@@ -1,6 +1,7 @@
 """Another network in the place of Noise2Map, by the programs' command lines."""
 
 import json
+import re
 
 import numpy as np
 import programs
@@ -10,6 +11,7 @@ from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
 import noise2map_jax
+from noise2map_jax.errors import UserError
 from noise2map_jax.exports import loaded
 from noise2map_jax.predict import main as predict
 
@@ -49,8 +51,9 @@ def test_a_run_that_stops_and_goes_on_is_as_one_that_does_not(run, program, tmp_
     assert set(scores) == {4, 8}
 
 
-def test_it_is_scored_mapped_and_exported(run, program, tmp_path):
-    program(*RIVAL, "--mode=eval", "--config.eval.split=val", workdir=run)
+def test_it_is_scored_mapped_and_exported(run, program, tmp_path, capsys):
+    done = program(*RIVAL, "--mode=eval", "--config.eval.split=val", workdir=run)
+    assert re.search(r"checkpoint of step \d+\n", done.stdout)  # at no timestep
     content = json.loads((run / "report" / "scores_val.json").read_text())
     assert 0 < content["scores"]["all tiles"]["f1/foreground"] <= 1
 
@@ -60,6 +63,11 @@ def test_it_is_scored_mapped_and_exported(run, program, tmp_path):
     assert predict([f"--workdir={run}", image, output, "--threshold=best"]) == 0
     model = noise2map_jax.load(run)
     maps = model.predict(pixels, threshold="best")
+    with pytest.raises(UserError, match="deeplabv3plus sees neither noise nor a timestep here"):
+        model.predict(pixels, timesteps=(1, 2))
+    uncertain = f"--uncertainty={tmp_path / 'u.tif'}"
+    assert predict([f"--workdir={run}", image, output, uncertain]) == 2
+    assert "nor a timestep, so it gives one; use --tta" in capsys.readouterr().err
     with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "m.tif") as source:
         np.testing.assert_array_equal(source.read(1), maps.classes)
 

@@ -10,6 +10,7 @@ import study_config
 from ml_collections import ConfigDict
 
 from configs import default
+from noise2map_jax.ablate import ablate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_process
 from noise2map_jax.experiment.network_choice import create_model, is_rival
@@ -33,6 +34,14 @@ def test_members_are_runs_in_folders_of_their_own(config, tmp_path):
     last = study.members[-1].run.experiment.config
     assert (last.seed, last.noise.schedule) == (1, "squaredcos_cap_v2")
     assert "study" not in last  # it is a run like any other
+
+
+def test_a_mistake_in_the_study_comes_up_before_anything_is_tuned(config, tmp_path):
+    config.study.reference = "papr"
+    config.study.tune = ("train.learning_rate=1e-3|1e-2",)
+    with pytest.raises(UserError, match=r"study.reference is 'papr'; expected one of paper, cosi"):
+        ablate(config, tmp_path)
+    assert not (tmp_path / "tuning").exists()
 
 
 def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(config, tmp_path):

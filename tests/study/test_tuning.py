@@ -74,18 +74,33 @@ def test_the_highest_mean_over_seeds_is_chosen(tmp_path):
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_value_that_failed_is_not_chosen(tmp_path, order):
     (tmp_path / tuning.FOLDER).mkdir()
-    scores = [(), (0.2,)]
-    done = results(paper=[scores[i] for i in order], wide=((), ()))
+    scores = [(), (0.2, 0.2)]
+    done = results(paper=[scores[i] for i in order], wide=((0.3, 0.3), (0.9,)))
     tuning.choose(study_of(), tmp_path, done)
     found = tuning.read(tmp_path)
     rate = ("1e-3", "1e-2")[order.index(1)]
     assert found["paper"].overrides == (f"train.learning_rate={rate}",)
-    assert "failed" in found["paper"].describe()
-    assert all(map(math.isnan, found["wide"].f1.values()))
-    assert json.loads((tmp_path / "tuning" / "chosen.json").read_text())["wide"]["f1"] == {
-        "learning_rate=1e-3": None,
-        "learning_rate=1e-2": None,
-    }
+    assert "no score" in found["paper"].describe()
+    # One seed of two was the best of all, but the other failed.
+    assert found["wide"].overrides == ("train.learning_rate=1e-3",)
+    assert math.isnan(found["wide"].f1["learning_rate=1e-2"])
+    content = json.loads((tmp_path / "tuning" / "chosen.json").read_text())
+    assert content["wide"]["f1"]["learning_rate=1e-2"] is None
+
+
+def test_a_variant_that_failed_with_every_value_is_named(tmp_path):
+    done = results(paper=((0.1, 0.2), (0.3, 0.4)), wide=((0.9,), ()))
+    words = r"'wide' no score with learning_rate=1e-3, learning_rate=1e-2: .*; give study.tune oth"
+    with pytest.raises(UserError, match=words):
+        tuning.choose(study_of(), tmp_path, done)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"paper": 3}', '{"paper": {"overrides": []}}'])
+def test_a_damaged_choice_is_named(tmp_path, text):
+    (tmp_path / tuning.FOLDER).mkdir()
+    (tmp_path / tuning.FOLDER / tuning.CHOSEN).write_text(text)
+    with pytest.raises(UserError, match=r"chosen.json is damaged \(.*; delete it"):
+        tuning.read(tmp_path)
 
 
 def test_a_variant_without_tuned_values_is_named(tmp_path):

@@ -405,7 +405,7 @@ def test_other_sources_are_refused(source, words, start):
 def test_noise2map_does_not_start_from_a_rival(start, tmp_path):
     finish(tmp_path, config_of("unet"))
     fields = {"model.name": "noise2map", "model.options": ""}.items()
-    with pytest.raises(UserError, match="is for Noise2Map; this network is another"):
+    with pytest.raises(UserError, match="is of unet; noise2map starts from Noise2Map's b"):
         start("unet", tmp_path, fields=fields)
 
 
