@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
 from noise2map_jax.cost.abstract_step import AbstractStep, create_abstract_step
-from noise2map_jax.cost.accelerators import GIB, Accelerator, accelerator_of, topology_devices
+from noise2map_jax.cost.accelerators import GIB, Accelerator, accelerator_of
 from noise2map_jax.cost.step_cost import StepCost, step_cost
+from noise2map_jax.cost.topologies import topology_devices
 from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import count_params
