@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from noise2map_jax.compilation import describe
 from noise2map_jax.cost.accelerators import GIB, Accelerator
 from noise2map_jax.cost.collectives import Collective
+from noise2map_jax.cost.description import describe
 from noise2map_jax.cost.step_cost import StepCost, step_cost
 from noise2map_jax.devices import sharding
 from noise2map_jax.steps.train_state import TrainState
@@ -88,6 +88,7 @@ COST = StepCost(
     batch=0,
     temporary=int(GIB),
     code=0,
+    workspace=0,
     flops=2e12,
     traffic=10e9,
     counted_traffic=20e9,
