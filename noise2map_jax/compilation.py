@@ -116,7 +116,7 @@ def _largest(
     unit = mesh.size * num_microbatches
     check_batch_size(unit, mesh.size, num_microbatches=num_microbatches)
     fitting: dict[int, CompiledStep] = {}
-    print(f"memory      {describe_memory(accelerator)} GiB a device")
+    print(f"memory      of a device: {describe_memory(accelerator)} GiB", flush=True)
 
     def fits(batch_size: int) -> bool:
         config.train.batch_size = batch_size

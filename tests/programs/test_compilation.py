@@ -61,6 +61,7 @@ def test_a_step_compiles_for_chips_that_are_not_here(topology, program, tmp_path
     done = program(*COMPILE, f"--topology={topology}", "--config.mesh.fsdp=2")
     assert "it fits" in done.stdout
     assert "float32; float32 multiplied in bfloat16 (" in done.stdout
+    assert re.search(r"warning +[12] image\(s\) a chip at a time", done.stdout)
     assert re.search(r"bound by (arithmetic|memory traffic|collectives): at most", done.stdout)
     (path,) = (tmp_path / "run" / "compile").iterdir()
     content = json.loads(path.read_text())
