@@ -104,6 +104,7 @@ setup(
     package_data={
         "data_prep": ["py.typed"],
         "noise2map_jax": ["py.typed"],
+        "noise2map_jax.cost": ["gpus/*.txtpb"],
         "data_prep.protocols": ["*.json"],
         "noise2map_jax.page": ["templates/*"],
         "noise2map_jax.serving": ["static/*"],
@@ -124,6 +125,7 @@ setup(
         ],
         "beam": ["apache-beam>=2.77"],  # data_prep --beam_runner
         "cuda": ["jax[cuda12]>=0.9"],
+        "cuda-compile": ["jax[cuda12-local]>=0.9"],  # --topology=h100:8: the compiler alone
         "tpu": ["jax[tpu]>=0.9"],
     },
 )

@@ -31,9 +31,15 @@ from noise2map_jax.devices.checkpoint import SaveError
 from noise2map_jax.errors import UserError
 
 _TOPOLOGY = flags.DEFINE_string(
-    "topology", "", "Of --mode=compile: a TPU slice, such as v5e:16x16; default: what is here."
+    "topology",
+    "",
+    "Of --mode=compile: a TPU slice, such as v5e:16x16, or the GPUs of a machine, such as h100:8; "
+    "default: what is here.",
 )
-_NUM_SLICES = flags.DEFINE_integer("num_slices", 1, "Of --mode=compile: how many such slices.")
+_NUM_SLICES = flags.DEFINE_integer(
+    "num_slices", 1, "Of --mode=compile: how many such slices or machines."
+)
+_FIT = flags.DEFINE_bool("fit", False, "Of --mode=compile: search the largest batch that fits.")
 
 MODES = {
     "train": train.train,
@@ -41,8 +47,8 @@ MODES = {
     "baselines": lambda config, workdir: baselines.baselines(config, workdir, _given_fields()),
     "ablate": ablate.ablate,
     "final": final.final,
-    "compile": lambda config, workdir: compilation.compile_step(
-        config, workdir, _TOPOLOGY.value, _NUM_SLICES.value
+    "compile": lambda config, workdir: compilation.compile_config(
+        config, workdir, _TOPOLOGY.value, _NUM_SLICES.value, _FIT.value
     ),
 }
 
@@ -78,8 +84,8 @@ def main(argv: list[str]) -> None:
     name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
         raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
-    if _MODE.value != "compile" and (_TOPOLOGY.value or _NUM_SLICES.value != 1):
-        raise UserError("--topology and --num_slices are of --mode=compile")
+    if _MODE.value != "compile" and (_TOPOLOGY.value or _NUM_SLICES.value != 1 or _FIT.value):
+        raise UserError("--topology, --num_slices and --fit are of --mode=compile")
     workdir = _WORKDIR.value or f"runs/{name}"
     if "://" in workdir or pathlib.Path(workdir).is_file():
         raise UserError(f"--workdir={workdir} is no folder; expected a local or mounted path")

@@ -96,7 +96,7 @@ def cache(tmp_path_factory):
 def program(thin_data, cache, tmp_path):
     """Run the main program on the thin config: `program(*options, num_devices=1, expect=0)`."""
 
-    def call(*options, num_devices=1, expect=0, workdir=tmp_path / "run"):
+    def call(*options, num_devices=1, expect=0, workdir=tmp_path / "run", packages=()):
         return programs.run(
             (
                 "--config=tests/helpers/thin_config.py",
@@ -104,7 +104,7 @@ def program(thin_data, cache, tmp_path):
                 f"--config.data.data_dir={thin_data}",
                 *options,
             ),
-            programs.environment(cache, num_devices),
+            programs.environment(cache, num_devices, packages),
             expect,
         )
 

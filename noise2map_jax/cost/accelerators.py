@@ -1,16 +1,11 @@
-"""Limits of accelerators, and TPU slices to compile for without having one."""
+"""Limits of accelerators: memory, arithmetic, bandwidths."""
 
-import contextlib
 import dataclasses
-import importlib.util
 import os
-from collections.abc import Iterator
 from typing import Any
 
-import jax
-from jax.experimental import topologies
-
 from noise2map_jax.errors import UserError
+from noise2map_jax.network.matmul_precision import PRECISIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +18,9 @@ class Accelerator:
         bandwidth: memory bandwidth, bytes a second.
         interconnect: bandwidth to neighbours in one direction, over all links, bytes a second.
         clock: cycles a second; None if the device's compiler estimates no cycles.
+        float32_flops: peak rate of float32 products by `PRECISIONS`; None = that of bfloat16, of
+            which one, three and six products make one of float32 (see `matmul_precision.py`).
+        share: part of the memory that JAX gives to arrays.
     """
 
     memory: float
@@ -30,9 +28,42 @@ class Accelerator:
     bandwidth: float
     interconnect: float
     clock: float | None = None
+    float32_flops: tuple[float, float, float] | None = None
+    share: float = 1.0
+
+    @property
+    def usable(self) -> float:
+        """Bytes that JAX gives to arrays."""
+        return self.memory * self.share
+
+    def multiplying(self, dtype: str, precision: str) -> "Accelerator":
+        """Return the limits for a network that multiplies in some type.
+
+        Args:
+            dtype: type that the network computes in, `bfloat16` or `float32`.
+            precision: one of `PRECISIONS`, for products of float32.
+        """
+        rates = self.float32_flops or (self.flops, self.flops / 3, self.flops / 6)
+        if dtype == "bfloat16":
+            return self
+        return dataclasses.replace(self, flops=rates[PRECISIONS.index(precision)])
 
 
 GIB = 2.0**30
+MEMORY_SHARE = "XLA_CLIENT_MEM_FRACTION"  # of the environment; older versions: the name below
+OLD_MEMORY_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+GPU_SHARE = (
+    0.75  # the documented default, https://docs.jax.dev/en/latest/gpu_memory_allocation.html
+)
+
+
+def _gpu(
+    memory: float, flops: float, tf32: float, float32: float, bandwidth: float, interconnect: float
+) -> Accelerator:
+    rates = (tf32, tf32, float32)
+    return Accelerator(memory, flops, bandwidth, interconnect, None, rates, GPU_SHARE)
+
+
 # From the vendor's pages on each generation: peak compute, HBM capacity and bandwidth, half of the
 # bidirectional interconnect, all for a chip; a TPU7x device is half a chip. The clock is the rate
 # at which the matrix units reach the peak, with 131,072 FLOP a cycle (v5e), twice (v4, v5p) and
@@ -43,74 +74,37 @@ ACCELERATORS = {
     "TPU v5": Accelerator(95 * GIB, 459e12, 2765e9, 600e9, 1.75e9),
     "TPU v6 lite": Accelerator(32 * GIB, 918e12, 1638e9, 400e9, 1.75e9),
     "TPU7x": Accelerator(96 * GIB, 1153.5e12, 3690e9, 300e9, 2.2e9),
-    # Dense matrix products, without sparsity; NVLink of the fourth generation.
-    "NVIDIA H100 80GB HBM3": Accelerator(80 * GIB, 989e12, 3350e9, 450e9),
-    "NVIDIA H200": Accelerator(140 * GIB, 989e12, 4800e9, 450e9),
+    # NVIDIA's data sheets (nvidia.com/en-us/data-center/a100, h100, h200, l4; Blackwell
+    # architecture brief for HGX B200): products without sparsity, of bfloat16, TF32 and, outside
+    # the tensor cores, float32; memory bandwidth; half of NVLink's 600, 900, 900 and 1,800 GB/s, or
+    # of PCIe 4 x16 for the L4. The memory is what CUDA reports, see `gpus/*.txtpb`.
+    "NVIDIA A100-SXM4-80GB": _gpu(85100068864, 312e12, 156e12, 19.5e12, 2039e9, 300e9),
+    "NVIDIA H100 80GB HBM3": _gpu(84942979072, 989.4e12, 494.7e12, 66.9e12, 3350e9, 450e9),
+    "NVIDIA H200": _gpu(150108897280, 989.4e12, 494.7e12, 66.9e12, 4800e9, 450e9),
+    "NVIDIA B200": _gpu(191514411008, 2250e12, 1100e12, 80e12, 8000e9, 900e9),
+    "NVIDIA L4": _gpu(23653777408, 121e12, 60e12, 30.3e12, 300e9, 32e9),
 }
-# On v4 machines JAX lists whole chips; a topology description lists half chips without this.
-_OPTIONS: dict[str, dict[str, Any]] = {"v4": {"chip_config_name": "megacore"}}
 
 
 def accelerator_of(device: Any) -> Accelerator | None:
-    """Look up the limits of a device; None for unknown devices, such as CPUs."""
-    return ACCELERATORS.get(device.device_kind)
-
-
-def topology_devices(name: str, num_slices: int = 1) -> list[Any]:
-    """Describe the devices of a TPU slice; this machine needs no TPU.
-
-    Args:
-        name: generation and shape in chips: `v5e:16x16`, `v6e:16x16`, `v5p:8x8x8`, `v4:4x4x4`,
-            `tpu7x:4x4x4`.
-        num_slices: number of such slices, joined by the network of the data centre.
-
-    Returns:
-        Devices that programs can be compiled for, but cannot run on.
+    """Look up the limits of a device; None for unknown devices, such as CPUs.
 
     Raises:
-        UserError: libtpu is not installed, or there is no such slice.
+        UserError: the environment gives JAX a share of a GPU's memory that is no fraction.
     """
-    if importlib.util.find_spec("libtpu") is None:
-        raise UserError(
-            f"--topology={name} needs the compiler for TPUs; install it with "
-            "pip install 'noise2map_jax[tpu]'"
-        )
-    generation, _, shape = name.partition(":")
-    if not shape:
-        raise UserError(f"--topology={name} has no shape; expected for example v5e:16x16")
-    options = _OPTIONS.get(generation, {})
-    if num_slices > 1:
-        options = options | {"num_slices": num_slices}
-    with _without_a_tpu():
-        try:
-            found = topologies.get_topology_desc(platform="tpu", topology_name=name, **options)
-        except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"--topology={name}: {reason}; expected for example v5e:16x16, v6e:16x16, "
-                "v5p:8x8x8, v4:4x4x4, tpu7x:4x4x4"
-            ) from None
-    return list(found.devices)
+    found = ACCELERATORS.get(device.device_kind)
+    if found is None or device.platform != "gpu":
+        return found
+    return dataclasses.replace(found, share=_share_of_gpus())
 
 
-@contextlib.contextmanager
-def _without_a_tpu() -> Iterator[None]:
-    """Let libtpu load on any machine without looking for a TPU's metadata or claiming a TPU.
-
-    Otherwise libtpu would wait for a metadata server, and for a lock that another program on the
-    machine may hold.
-    """
-    wanted = {
-        "TPU_SKIP_MDS_QUERY": "1",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    }
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
+def _share_of_gpus() -> float:
+    name = MEMORY_SHARE if os.environ.get(MEMORY_SHARE) else OLD_MEMORY_SHARE
+    given = os.environ.get(name) or str(GPU_SHARE)
     try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
+        share = float(given)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UserError(f"{name}={given} is no fraction; expected more than 0 and at most 1")
+    return share

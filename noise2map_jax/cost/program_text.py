@@ -19,6 +19,7 @@ _BITS = re.compile(r"[a-z]+([0-9]+)")
 _ELSEWHERE = re.compile(r"S\([1-9]")
 _QUOTED = re.compile(r'"[^"]*"')  # source names and settings; these may contain anything
 _SOURCE = re.compile(r'\bop_name="([^"]*)"')
+_TARGET = re.compile(r'\bcustom_call_target="([^"]*)"')
 _CHAIN = re.compile(r'\bchain_id="(\d+)"')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _NAME = re.compile(r"%([^ ,)]+)")
@@ -56,6 +57,7 @@ class Instruction:
         is_root: whether its result is the result of the computation.
         source: path of functions and modules in the source, such as `jit(step)/unet/add`.
         cycles: estimate by the compiler's model of the device; 0 if there is none.
+        target: the library's function that a `custom-call` calls; else empty.
         chain: number of the exchange that the instruction continues, else empty. A TPU can run an
             exchange beside several fusions; each of them then contains part of it.
     """
@@ -68,6 +70,7 @@ class Instruction:
     is_root: bool
     source: str
     cycles: int
+    target: str
     chain: str
 
     @property
@@ -165,6 +168,7 @@ def parse(text: str) -> Program:
                 found["root"] is not None,
                 source[1] if (source := _SOURCE.search(found["rest"])) else "",
                 int(cycles[1]) if (cycles := _CYCLES.search(found["rest"])) else 0,
+                target[1] if (target := _TARGET.search(found["rest"])) else "",
                 chain[1] if (chain := _CHAIN.search(found["rest"])) else "",
             )
     return Program(computations, entry)

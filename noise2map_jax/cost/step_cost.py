@@ -8,10 +8,17 @@ import jax
 import numpy as np
 
 from noise2map_jax.cost.accelerators import Accelerator
-from noise2map_jax.cost.collectives import BETWEEN_SLICES, COLLECTIVES, Collective, collectives
+from noise2map_jax.cost.collectives import (
+    BETWEEN_MACHINES,
+    BETWEEN_SLICES,
+    COLLECTIVES,
+    Collective,
+    collectives,
+)
 from noise2map_jax.cost.estimated_time import estimated_cycles
 from noise2map_jax.cost.program_text import parse
 from noise2map_jax.cost.traffic import memory_traffic
+from noise2map_jax.cost.workspace import workspace_allowance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +32,10 @@ class StepCost:
         batch: bytes of the batch and of all other arguments.
         temporary: bytes of activations, gradients and other temporary arrays.
         code: bytes of the program.
+        workspace: bytes that cuDNN may need besides, an estimate: see `workspace.py`.
         flops: arithmetic, one multiply-add = 2. With a loop over micro-batches, the small part
-            after the loop (the optimiser) is counted once for each pass.
+            after the loop (the optimiser) is counted once for each pass. Not a number where the
+            compiler counts none, as for GPUs that are not there; then see `lowered_flops`.
         traffic: bytes read from and written to the device's memory, see `traffic.py`.
         counted_traffic: bytes by the compiler's own count, which includes memories on the chip;
             None if there is a loop, which the compiler counts once.
@@ -40,6 +49,7 @@ class StepCost:
     batch: int
     temporary: int
     code: int
+    workspace: int
     flops: float
     traffic: float
     counted_traffic: float | None
@@ -50,12 +60,13 @@ class StepCost:
     def memory(self) -> int:
         """Bytes of the device's memory that the step needs."""
         parts = self.parameters, self.optimizer, self.averages, self.batch
-        return sum(parts) + self.temporary + self.code
+        return sum(parts) + self.temporary + self.code + self.workspace
 
     def seconds(self, accelerator: Accelerator) -> dict[str, float]:
         """Lower bounds of a step's time, from arithmetic, memory traffic and collectives.
 
-        Exchanges between slices are left out: the speed of their network depends on the site.
+        Exchanges between slices or machines are left out: the speed of their network depends on
+        the site.
         """
         return {
             "arithmetic": self.flops / accelerator.flops,
@@ -71,19 +82,27 @@ class StepCost:
 
     @property
     def sent_within_slice(self) -> float:
-        """Bytes that a device sends to other devices of its slice."""
-        return sum(c.sent for c in self.collectives if c.kind != BETWEEN_SLICES)
+        """Bytes that a device sends to other devices of its slice or machine."""
+        inside = (c for c in self.collectives if c.kind != BETWEEN_SLICES)
+        return sum(c.sent for c in inside if not c.between_machines)
 
     def sent(self) -> dict[str, float]:
-        """Bytes that a device sends, by the kind of exchange."""
-        return {
-            kind: sum(c.sent for c in self.collectives if c.kind == kind)
-            for kind in (*COLLECTIVES, BETWEEN_SLICES)
-            if any(c.kind == kind for c in self.collectives)
-        }
+        """Bytes that a device sends, by the kind of exchange and where it goes."""
+        sizes: dict[str, float] = {}
+        for kind in (*COLLECTIVES, BETWEEN_SLICES):
+            for each in self.collectives:
+                if each.kind == kind:
+                    name = kind + BETWEEN_MACHINES if each.between_machines else kind
+                    sizes[name] = sizes.get(name, 0) + each.sent
+        return sizes
 
 
-def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> StepCost:
+def step_cost(
+    compiled: jax.stages.Compiled,
+    state: Any,
+    num_loops: int = 1,
+    machine_size: int | None = None,
+) -> StepCost:
     """Read the costs of a compiled training step.
 
     Args:
@@ -91,10 +110,10 @@ def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> 
         state: the step's first argument: a training state, or its shapes with shardings.
         num_loops: number of passes of the loop over micro-batches, which the compiler counts once;
             1 if micro-batches are unrolled.
+        machine_size: number of GPUs of a machine; None for TPUs.
     """
-    analysis, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    assert analysis is not None  # every supported backend has both
-    assert memory is not None
+    analysis, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    assert memory is not None  # every supported backend has it
     held = {name: _held(getattr(state, name)) for name in ("params", "opt_state", "ema_params")}
     program = parse(compiled.as_text() or "")
     return StepCost(
@@ -105,10 +124,11 @@ def step_cost(compiled: jax.stages.Compiled, state: Any, num_loops: int = 1) -> 
         temporary=memory.temp_size_in_bytes
         + max(0, memory.output_size_in_bytes - memory.alias_size_in_bytes),
         code=memory.generated_code_size_in_bytes,
+        workspace=workspace_allowance(program),
         flops=num_loops * float(analysis.get("flops", math.nan)),
         traffic=memory_traffic(program, num_loops),
         counted_traffic=analysis.get("bytes accessed") if num_loops == 1 else None,
-        collectives=tuple(collectives(program, num_loops)),
+        collectives=tuple(collectives(program, num_loops, machine_size)),
         cycles=estimated_cycles(program, num_loops),
     )
 

@@ -20,7 +20,9 @@ AXES = ("data", "fsdp")
 LEAST_SHARDED = 2**14  # elements; smaller arrays are cheaper to keep whole than to gather
 
 
-def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def create_mesh(
+    fsdp: int = 1, devices: Sequence[jax.Device] | None = None, slice_of: str = "slice_index"
+) -> Mesh:
     """Make the mesh: axes `data` and `fsdp`, over every device of every process.
 
     Slices (TPU slices, or machines with GPUs) are joined by a slower network, so the axis `fsdp`
@@ -29,12 +31,14 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
     Args:
         fsdp: number of devices that share one copy of the parameters; 1 = each holds its own.
         devices: the devices to use; None = all.
+        slice_of: attribute that numbers a device's slice: `slice_index`, or `process_index` where
+            each machine is a process.
 
     Raises:
         UserError: `fsdp` does not divide the devices of a slice.
     """
     devices = jax.devices() if devices is None else list(devices)
-    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    slices = len({getattr(device, slice_of, 0) for device in devices})
     a_slice = len(devices) // slices
     if fsdp < 1 or a_slice % fsdp:
         where = f" of each of {slices} slices (of GPUs: machines)" if slices > 1 else ""
@@ -48,7 +52,10 @@ def create_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> M
     if slices == 1:
         grid = mesh_utils.create_device_mesh(shape, devices, **split)
     else:
-        grid = mesh_utils.create_hybrid_device_mesh(shape, (slices, 1), devices, **split)
+        by_process = slice_of == "process_index"
+        grid = mesh_utils.create_hybrid_device_mesh(
+            shape, (slices, 1), devices, process_is_granule=by_process, **split
+        )
     return Mesh(grid, AXES, axis_types=types)
 
 

@@ -2,6 +2,7 @@
 
 import jax
 
+from noise2map_jax.cost.placement import placement_warnings
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective
@@ -49,6 +50,7 @@ def start_summary(
         f"steps       {num_steps:,}" + (f", resuming at {start.step:,}" if start.step else ""),
         f"work folder {workdir}",
         *(f"warning     {line}" for line in warnings(experiment, num_steps, warmup_asked)),
+        *(f"warning     {line}" for line in placement_warnings(config, mesh, start.state)),
     ]
     if changed:
         lines.append(f"changed since this run was started: {describe(changed)}")

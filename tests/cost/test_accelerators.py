@@ -1,18 +1,13 @@
-import importlib.util
-import os
+import importlib.resources
+import re
+import types
 
+import jax
 import pytest
-from programs import needs_libtpu
 
-from noise2map_jax.cost.accelerators import ACCELERATORS, accelerator_of, topology_devices
-from noise2map_jax.devices import sharding
+from noise2map_jax.cost.accelerators import ACCELERATORS, accelerator_of
+from noise2map_jax.cost.topologies import GPUS
 from noise2map_jax.errors import UserError
-
-
-def test_without_the_compiler_the_error_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"v5e:4x4 needs .*pip install 'noise2map_jax\[tpu\]'"):
-        topology_devices("v5e:4x4")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ACCELERATORS if kind.startswith("TPU")])
@@ -22,52 +17,43 @@ def test_matrix_units_give_the_peak_at_the_clock(kind):
     assert accelerator.clock * units * 2 * 128**2 == pytest.approx(accelerator.flops, rel=0.01)
 
 
-@needs_libtpu
-@pytest.mark.parametrize(
-    ("name", "num", "memory"),
-    [
-        ("v5e:16x16", 256, 16),
-        ("v6e:4x4", 16, 32),
-        ("v5p:2x2x2", 8, 95),
-        ("v4:2x2x2", 8, 32),  # whole chips, not their cores
-        ("tpu7x:2x2x1", 8, 96),  # halves of chips
-    ],
-)
-def test_every_generation_is_known(name, num, memory):
-    before = dict(os.environ)
-    devices = topology_devices(name)
-    assert dict(os.environ) == before
-    assert len(devices) == num
-    assert accelerator_of(devices[0]).memory == memory * 2**30
-
-
-@needs_libtpu
-def test_parameters_are_never_split_over_slices():
-    mesh = sharding.create_mesh(4, topology_devices("v5e:2x4", num_slices=2))
-    assert dict(mesh.shape) == {"data": 4, "fsdp": 4}
-    for row in mesh.devices:
-        assert len({device.slice_index for device in row}) == 1
-    with pytest.raises(UserError, match=r"fsdp is 16, .* 8 devices of each of 2 slices"):
-        sharding.create_mesh(16, topology_devices("v5e:2x4", num_slices=2))
-
-
-@needs_libtpu
-@pytest.mark.parametrize(
-    ("name", "num_slices", "fsdp"),
-    [("v6e:4x4", 1, 2), ("v4:4x4x4", 1, 8), ("v5p:4x4x4", 1, 8), ("v5e:4x4", 2, 8)],
-)
-def test_parameters_may_be_split_over_less_than_a_side_of_the_torus(name, num_slices, fsdp):
-    mesh = sharding.create_mesh(fsdp, topology_devices(name, num_slices))
-    assert mesh.shape["fsdp"] == fsdp
-    assert len({device.id for device in mesh.devices.flat}) == mesh.size
-
-
-@needs_libtpu
-@pytest.mark.parametrize("name", ["v9:2x2", "v5e:3x99", "v5e", "v5e:"])
-def test_a_slice_that_cannot_be_is_named(name):
-    with pytest.raises(UserError, match=f"--topology={name}"):
-        topology_devices(name)
-
-
 def test_of_a_cpu_no_limit_is_known():
-    assert accelerator_of(sharding.create_mesh().devices.flat[0]) is None
+    assert accelerator_of(jax.devices()[0]) is None
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_limits_of_a_gpu_are_those_of_its_description(gpu):
+    text = (importlib.resources.files("noise2map_jax.cost") / "gpus" / f"{gpu}.txtpb").read_text()
+    fields = dict(re.findall(r"^ *(\w+): (\S.*)$", text, re.MULTILINE))
+    accelerator = ACCELERATORS[fields["device_description_str"].strip('"')]
+    assert fields["name"] == fields["device_description_str"]
+    assert int(fields["device_memory_size"]) == accelerator.memory
+    assert int(fields["memory_bandwidth"]) == pytest.approx(accelerator.bandwidth, rel=0.05)
+    # Cores x units x 2 FLOP a cycle: the peak of float32 outside the tensor cores.
+    per_cycle = 2 * int(fields["core_count"]) * int(fields["fpus_per_core"])
+    peak = per_cycle * float(fields["clock_rate_ghz"]) * 1e9
+    assert peak == pytest.approx(accelerator.float32_flops[2], rel=0.08)
+
+
+def test_the_peak_is_that_of_the_type_that_is_multiplied():
+    tpu, gpu = ACCELERATORS["TPU v4"], ACCELERATORS["NVIDIA H100 80GB HBM3"]
+    for accelerator in (tpu, gpu):
+        assert accelerator.multiplying("bfloat16", "highest") == accelerator
+    rates = [tpu.multiplying("float32", p).flops for p in ("default", "high", "highest")]
+    assert rates == [275e12, 275e12 / 3, 275e12 / 6]
+    rates = [gpu.multiplying("float32", p).flops for p in ("default", "high", "highest")]
+    assert rates == [494.7e12, 494.7e12, 66.9e12]
+
+
+H100 = types.SimpleNamespace(platform="gpu", device_kind="NVIDIA H100 80GB HBM3")
+
+
+@pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])
+def test_jax_gives_arrays_a_part_of_a_gpus_memory(name, monkeypatch):
+    assert accelerator_of(H100).usable == 0.75 * 84942979072
+    monkeypatch.setenv(name, ".9")
+    assert accelerator_of(H100).usable == 0.9 * 84942979072
+    for given in ("much", "0", "1.5"):
+        monkeypatch.setenv(name, given)
+        with pytest.raises(UserError, match=f"{name}={given} is no fraction"):
+            accelerator_of(H100)

@@ -123,3 +123,28 @@ def test_what_a_loop_exchanges_counts_as_often_as_it_is_gone_through():
 def test_an_exchange_of_another_form_is_not_passed_over():
     with pytest.raises(ValueError, match="unknown form of replica_groups"):
         list(collectives(parse("%a = f32[8]{0} all-reduce(%x), replica_groups=<new>")))
+
+
+@pytest.mark.parametrize(
+    ("groups", "leaves"),
+    [
+        ("replica_groups={{0,1,2,3},{4,5,6,7}}", False),
+        ("replica_groups={{0,4},{1,5},{2,6},{3,7}}", True),
+        ("replica_groups=[2,4]<=[8]", False),
+        ("replica_groups=[4,2]<=[2,4]T(1,0)", True),
+        ("replica_groups=[2,4]<=[2,2,2]T(1,0,2)", True),
+        ("replica_groups=mesh['data'=2,'fsdp'=4] {'fsdp'}", False),
+        ("replica_groups=mesh['data'=2,'fsdp'=4] {'data'}", True),
+        ("replica_groups=mesh['data'=8] {'data':(2)4}", False),
+        ("replica_groups=mesh['data'=8] {'data':(1)2}", True),
+        ("source_target_pairs={{3,4}}", True),
+        ("source_target_pairs={{2,3}}", False),
+    ],
+)
+def test_exchanges_that_leave_a_machine_of_four_gpus_are_known(groups, leaves):
+    kind = "all-reduce" if "replica" in groups else "collective-permute"
+    program = parse(f"HloModule m\n  ROOT %a = f32[8]{{0}} {kind}(%x), {groups}\n")
+    (found,) = collectives(program, machine_size=4)
+    assert found.between_machines == leaves
+    (found,) = collectives(program)
+    assert not found.between_machines

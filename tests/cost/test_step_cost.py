@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from noise2map_jax.compilation import describe
 from noise2map_jax.cost.accelerators import GIB, Accelerator
 from noise2map_jax.cost.collectives import Collective
+from noise2map_jax.cost.description import describe
 from noise2map_jax.cost.step_cost import StepCost, step_cost
 from noise2map_jax.devices import sharding
 from noise2map_jax.steps.train_state import TrainState
@@ -88,6 +88,7 @@ COST = StepCost(
     batch=0,
     temporary=int(GIB),
     code=0,
+    workspace=0,
     flops=2e12,
     traffic=10e9,
     counted_traffic=20e9,
@@ -110,6 +111,24 @@ def test_the_slowest_of_three_bounds_rules(limits, bound, rate):
         f"bound by {bound}: at most {rate} images/s, {int(rate.replace(',', '')) / 8:,.1f}" in text
     )
     assert "4.000 GiB of 8.0: it fits" in text
+
+
+def test_what_leaves_a_machine_has_no_time():
+    outside = Collective("all-reduce", 10**9, 16, between_machines=True)
+    cost = dataclasses.replace(COST, collectives=(*COST.collectives, outside))
+    assert cost.sent_within_slice == COST.sent_within_slice == 1e9
+    assert cost.sent() == {"all-reduce": 1e9, "all-reduce between machines": 2 * 15 / 16 * 1e9}
+
+
+def test_room_for_a_library_counts_and_jax_takes_a_part_of_the_memory():
+    cost = dataclasses.replace(COST, workspace=int(GIB))
+    limits = Accelerator(8 * GIB, 100e12, 1000e9, 100e9, share=0.75)
+    text = describe(cost, limits, num_images=64, num_devices=8)
+    assert "5.000 GiB of 6.0 (XLA_CLIENT_MEM_FRACTION=0.75 of 8.0): it fits" in text
+    assert "lower bound" in text
+    assert "lower bound" not in describe(COST, limits, num_images=64, num_devices=8)
+    more = dataclasses.replace(cost, temporary=int(2.1 * GIB))
+    assert "it does NOT fit" in describe(more, limits, num_images=64, num_devices=8)
 
 
 def test_what_does_not_fit_is_said_to():

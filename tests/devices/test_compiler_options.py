@@ -4,8 +4,8 @@ from programs import needs_libtpu
 
 from configs import demo_ss
 from noise2map_jax.cost.abstract_step import create_abstract_step
-from noise2map_jax.cost.accelerators import topology_devices
 from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.topologies import topology_devices
 from noise2map_jax.cost.traffic import memory_traffic
 from noise2map_jax.devices import compiler_options as module
 from noise2map_jax.devices import execution

@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 from problems import ONE_DRAW, drawn_params, tiny_batch, tiny_problem, tiny_process, tiny_tiles
 from programs import needs_libtpu
 
-from noise2map_jax.cost.accelerators import topology_devices
+from noise2map_jax.cost.topologies import topology_devices
 from noise2map_jax.data.input_pipeline import train_batches
 from noise2map_jax.devices import sharding
 from noise2map_jax.devices.execution import Execution

@@ -15,6 +15,12 @@ import warm_start
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (extra tpu)"
 )
+# The compiler for GPUs has a folder of its own: JAX would load it in every test.
+CUDA_COMPILE = pathlib.Path(sys.prefix) / "cuda-compile"
+needs_cuda_compile = pytest.mark.skipif(
+    not CUDA_COMPILE.is_dir(),
+    reason=f"there is no compiler for GPUs in {CUDA_COMPILE}; see .ci/run",
+)
 ROOT = pathlib.Path(__file__).parents[2]
 HELPERS = ROOT / "tests" / "helpers"
 SHARED = ROOT.parent / "shared"  # beside a developer's checkout: imagery, golden values
@@ -38,9 +44,14 @@ if importlib.metadata.version("jaxlib") < "0.11":  # which knows the flag no mor
     FUSED["xla_cpu_use_fusion_emitters"] = True
 
 
-def environment(cache, num_devices=1):
-    """Return the environment of programs under test, which share their compiled steps."""
+def environment(cache, num_devices=1, packages=()):
+    """Return the environment of programs under test, which share their compiled steps.
+
+    `packages` are folders with further packages.
+    """
     import jax  # not before flags of XLA are set
+
+    paths = (HELPERS / "without_torch", HELPERS, ROOT, *packages)
 
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
@@ -50,7 +61,7 @@ def environment(cache, num_devices=1):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_EXEC_TIME_OPTIMIZATION_EFFORT": str(jax.config.jax_exec_time_optimization_effort),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
-        "PYTHONPATH": os.pathsep.join(map(str, (HELPERS / "without_torch", HELPERS, ROOT))),
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONWARNINGS": "ignore",
     }
 

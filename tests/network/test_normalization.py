@@ -11,8 +11,8 @@ from jax import lax
 from jax.test_util import check_grads
 from programs import needs_libtpu
 
-from noise2map_jax.cost.accelerators import topology_devices
 from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.topologies import topology_devices
 from noise2map_jax.cost.traffic import memory_traffic
 from noise2map_jax.network.normalization import group_norm
 

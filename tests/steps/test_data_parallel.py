@@ -12,9 +12,9 @@ from programs import needs_libtpu
 
 from configs import demo_ss
 from noise2map_jax.cost.abstract_step import create_abstract_step
-from noise2map_jax.cost.accelerators import topology_devices
 from noise2map_jax.cost.collectives import collectives
 from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.topologies import topology_devices
 from noise2map_jax.devices import sharding
 from noise2map_jax.method.losses import WeightedSum
 from noise2map_jax.network.interface import compute_types
