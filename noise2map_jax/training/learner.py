@@ -87,11 +87,8 @@ class Learner:
         self._log.restart_clock()
         told = f"loss {number(self._log.last_loss, '.4f')}, val {result.headline()}"
         told += f", best at step {self._checkpoints.best_step()}"
-        if "tflop_per_second" in self._log.speed:
-            rate, share = (
-                self._log.speed["tflop_per_second"],
-                self._log.speed["share_of_matmul_peak"],
-            )
+        if rate := self._log.speed.get("tflop_per_second"):
+            share = self._log.speed["share_of_matmul_peak"]
             told += f", {rate:.3g} TFLOP/s a device, {share:.0%} of its peak"
         return told
 
