@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from noise2map_jax.cost.machine import processor
 
@@ -62,15 +61,6 @@ def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
         call()
         seconds.append(time.perf_counter() - start)
     return median_and_spread(seconds)
-
-
-def matmul_peak(dtype: Any, size: int = 0) -> float:
-    """Measure the best rate of a product of square matrices, FLOP/s."""
-    size = size or (2048 if jax.default_backend() == "cpu" else 8192)
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda a: a @ a)
-    timing = time_calls(lambda: product(a).block_until_ready(), 10)
-    return 2 * size**3 / timing["least"]
 
 
 def peak_memory() -> int:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks import machine, network_jax
 from benchmarks.cases import NETWORKS, Case
+from noise2map_jax.cost.matmul_peak import matmul_peak
 
 KINDS = ("forward", "train")
 TORCH_MODES = ("eager", "channels_last", "compile")  # compile: channels_last, compiled
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure and report."""
-    peak = machine.matmul_peak(jnp.dtype(arguments.dtype))
+    peak = matmul_peak(jnp.dtype(arguments.dtype))
     in_torch: tuple[str, ...] = ()
     if arguments.torch_modes:
         try:

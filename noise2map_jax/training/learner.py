@@ -12,6 +12,7 @@ from noise2map_jax.devices import checkpoint
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.run_config import record_config
+from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.train_log import TrainLog
 from noise2map_jax.training.validation import Validation, draw_samples
 from noise2map_jax.training.writer import MetricWriter
@@ -27,6 +28,7 @@ class Learner:
         learning_rate: step -> learning rate, for the log.
         images_a_step: number of images of a step, for the log.
         last_step: number of steps of the whole run.
+        throughput: turns time into TFLOP/s, for the log.
         member: number of this network among several in a call; None if it is the only one.
     """
 
@@ -39,6 +41,7 @@ class Learner:
         learning_rate: Callable[[int], Any],
         images_a_step: int,
         last_step: int,
+        throughput: Throughput,
         member: int | None = None,
     ):
         self._experiment, self._workdir = experiment, workdir
@@ -53,14 +56,15 @@ class Learner:
             experiment.config.train.log_every_steps,
             last_step=last_step,
             member=member,
+            throughput=throughput,
         )
         self._checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
         self.failure = ""  # the reason why training of this network has stopped
         self.note_failure: Callable[[str], None] = lambda reason: None
 
-    def push(self, step: int, metrics: Any) -> None:
+    def push(self, step: int, metrics: Any, waited: float) -> None:
         """Store the metrics of a dispatched step, and check those of the step before."""
-        self._log.push(step, metrics)
+        self._log.push(step, metrics, waited)
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step."""
@@ -81,7 +85,12 @@ class Learner:
             self._checkpoints.save_best(step, params, score)
         draw_samples(self._experiment, params, step, self._writer, self._workdir)
         self._log.restart_clock()
-        return f"loss {number(self._log.last_loss, '.4f')}, val {result.headline()}"
+        told = f"loss {number(self._log.last_loss, '.4f')}, val {result.headline()}"
+        told += f", best at step {self._checkpoints.best_step()}"
+        if rate := self._log.speed.get("tflop_per_second"):
+            share = self._log.speed["share_of_matmul_peak"]
+            told += f", {rate:.3g} TFLOP/s a device, {share:.0%} of its peak"
+        return told
 
     def keep(self, params: Any, step: int) -> None:
         """Save parameters as the best without a score: those of the last step, not validated."""

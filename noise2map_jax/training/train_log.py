@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from noise2map_jax.training.throughput import Throughput, memory_gib
 from noise2map_jax.training.writer import MetricWriter
 
 
@@ -22,8 +23,10 @@ class TrainLog:
         *,
         last_step: int,
         member: int | None = None,
+        throughput: Throughput | None = None,
     ):
         """Log one network; `member` is its number if one call trains several."""
+        self._throughput = throughput
         self._member = member
         self._writer, self._learning_rate = writer, learning_rate
         self._batch_size, self._every = batch_size, max(1, every)
@@ -32,17 +35,25 @@ class TrainLog:
         self._window: list[dict[str, float]] = []
         self._num_skipped = 0
         self.last_loss = float("nan")
+        self.speed: dict[str, float] = {}  # of the last steps that were logged
         self.num_pulled = 0
         self.restart_clock()
 
     def restart_clock(self) -> None:
         """Restart the clock that measures speed, after work that is not training."""
-        self._start, self._timed_steps = time.monotonic(), 0
+        self._start, self._timed_steps, self._waited = time.monotonic(), 0, 0.0
 
-    def push(self, step: int, metrics: Any) -> None:
-        """Store the metrics of a dispatched step, and check those of the step before."""
+    def push(self, step: int, metrics: Any, waited: float = 0.0) -> None:
+        """Store the metrics of a dispatched step, and check those of the step before.
+
+        Args:
+            step: number of the step.
+            metrics: what the step returned.
+            waited: seconds that the step's batch was waited for.
+        """
         self.pull()
         self._pending = (step, metrics)
+        self._waited += waited
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step, waiting until it is done.
@@ -74,22 +85,33 @@ class TrainLog:
             }
             if self._num_skipped:
                 means["skipped_updates"] = float(self._num_skipped)  # in the whole run
-            seconds = time.monotonic() - self._start
+            seconds = max(time.monotonic() - self._start, 1e-9)
             with jax.transfer_guard("allow"):
                 # The optimiser counts only the updates that it applied.
                 rate = float(self._learning_rate(step - 1 - self._num_skipped))
             self._writer.write_scalars(
                 step,
-                {f"train/{k}": v for k, v in means.items()}
-                | {
-                    "train/learning_rate": rate,
-                    "train/images_per_second": self._timed_steps
-                    * self._batch_size
-                    / max(seconds, 1e-9),
+                {
+                    f"train/{name}": value
+                    for name, value in (
+                        means | {"learning_rate": rate} | self._speed(seconds)
+                    ).items()
                 },
             )
             self._window = []
+            if self._throughput:
+                self._throughput.prepare()
             self.restart_clock()
+
+    def _speed(self, seconds: float) -> dict[str, float]:
+        """Return how fast the steps since the clock started were."""
+        self.speed = {
+            "images_per_second": self._timed_steps * self._batch_size / seconds,
+            "waiting_for_data": self._waited / seconds,
+        }
+        if self._throughput and self._timed_steps:
+            self.speed |= self._throughput.scalars(seconds / self._timed_steps)
+        return self.speed | memory_gib()
 
     def _check_finite(self, step: int, values: dict[str, float]) -> None:
         if all(np.isfinite(v) for v in values.values()):

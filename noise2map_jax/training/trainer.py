@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,9 +20,10 @@ from noise2map_jax.experiment.run_config import check_same_numbers
 from noise2map_jax.method.tasks import Task
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.steps import optimizer
-from noise2map_jax.steps.step_functions import step_and_init
+from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
+from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.validation import create_validation
 from noise2map_jax.weights.initialization import initialize
 
@@ -160,8 +162,11 @@ class Trainer:
             checkpoints = stack.enter_context(
                 contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
             )
+            throughput = self._throughput(runs[0])
             learners = [
-                stack.enter_context(contextlib.closing(self._learner(run, i, first_step)))
+                stack.enter_context(
+                    contextlib.closing(self._learner(run, i, first_step, throughput))
+                )
                 for i, run in enumerate(runs)
             ]
             for i, learner in enumerate(learners):
@@ -209,10 +214,14 @@ class Trainer:
                         save(step)
                 if stop:
                     _stop(step, checkpoints)
-                batch = self.execution.put_batches(next(batches))
+                asked = time.monotonic()
+                read = next(batches)
+                waited = time.monotonic() - asked
+                batch = self.execution.put_batches(read)
+                throughput.see(state, batch, processes, keys)
                 state, metrics = self.step(state, batch, processes, keys)
                 # Checks the metrics of the step before this one.
-                if not each(learners, Learner.push, step + 1, metrics):
+                if not each(learners, Learner.push, step + 1, metrics, waited):
                     break
                 bar.update(images_a_step)
             if each(learners, Learner.pull) and first_step < self.num_steps:
@@ -263,7 +272,12 @@ class Trainer:
     def _images_a_step(self, run: Run) -> int:
         return self.batch_size * len(run.experiment.objectives)
 
-    def _learner(self, run: Run, number: int, first_step: int) -> Learner:
+    def _throughput(self, run: Run) -> Throughput:
+        options, mesh = run.experiment.config.train, self.execution.mesh
+        num_loops = 1 if writes_microbatches_out(mesh) else options.num_microbatches
+        return Throughput(self.step, run.experiment.model.dtype, num_loops)
+
+    def _learner(self, run: Run, number: int, first_step: int, throughput: Throughput) -> Learner:
         return Learner(
             run.experiment,
             run.workdir,
@@ -271,6 +285,7 @@ class Trainer:
             learning_rate=self._learning_rate,
             images_a_step=self._images_a_step(run),
             last_step=self.num_steps,
+            throughput=throughput,
             member=number if self.execution.is_stacked else None,
         )
 

@@ -1,0 +1,80 @@
+"""TFLOP/s of training, of a step whose arithmetic is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from noise2map_jax.training import throughput
+from noise2map_jax.training.throughput import Throughput
+
+
+@pytest.fixture
+def step():
+    return jax.jit(lambda x, w: x @ w, donate_argnums=0)
+
+
+def arguments():
+    return jnp.ones((4, 8)), jnp.ones((8, 16))
+
+
+def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(throughput, "time", type("clock", (), {"monotonic": lambda: now[0]}))
+    monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
+    told = Throughput(step, jnp.float32, num_loops=3)
+    told.prepare()
+    x, w = arguments()
+    told.see(x, w)
+    step(x, w)  # takes x away
+    told.see(*arguments())
+    now[0] += throughput.AFTER - 1
+    told.prepare()
+    assert told.scalars(0.5) == {}
+    now[0] += 1
+    told.prepare()
+    flops = 3 * 2 * 4 * 8 * 16
+    assert told.scalars(0.5) == {
+        "tflop_per_second": flops / 0.5 / 1e12,
+        "share_of_matmul_peak": flops / 0.5 / 1e6,
+    }
+
+
+def test_it_is_counted_once(step, monkeypatch):
+    monkeypatch.setattr(throughput, "AFTER", 0.0)
+    calls = []
+    monkeypatch.setattr(throughput, "matmul_peak", lambda *a, **k: calls.append(a) or 1e6)
+    told = Throughput(step, jnp.bfloat16, num_loops=1)
+    told.see(*arguments())
+    told.prepare()
+    told.prepare()
+    assert calls == [(jnp.bfloat16,)]
+
+
+def test_with_several_devices_it_is_that_of_one(monkeypatch):
+    monkeypatch.setattr(throughput, "AFTER", 0.0)
+    monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    spec = jax.sharding.PartitionSpec
+    step = jax.jit(
+        jax.shard_map(
+            lambda x, w: x @ w, mesh=mesh, in_specs=(spec("data"), spec()), out_specs=spec("data")
+        )
+    )
+    told = Throughput(step, jnp.float32, num_loops=1)
+    x, w = jax.device_put(np.ones((32, 8), np.float32), rows), np.ones((8, 16), np.float32)
+    told.see(x, jax.device_put(w, jax.sharding.NamedSharding(mesh, spec())))
+    told.prepare()
+    assert told.scalars(1.0)["tflop_per_second"] == pytest.approx(2 * 4 * 8 * 16 / 1e12)
+
+
+def test_memory_is_left_out_where_a_device_does_not_say(monkeypatch):
+    assert throughput.memory_gib() == {}  # a CPU
+
+    class Device:
+        def memory_stats(self):
+            return {"peak_bytes_in_use": 3 * 2**30}
+
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
+    assert throughput.memory_gib() == {"peak_memory_gib": 3.0}
