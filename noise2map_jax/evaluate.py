@@ -24,11 +24,9 @@ from noise2map_jax.evaluation.calibration import (
 )
 from noise2map_jax.evaluation.evaluator import (
     DenoisingEvaluation,
-    DenoisingEvaluator,
     Evaluation,
-    Evaluator,
     MapEvaluation,
-    MapEvaluator,
+    create_evaluator,
 )
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
@@ -133,10 +131,7 @@ def _evaluate(
     if choice and split == CHOSEN_ON:
         return choice.evaluation
     temperatures = (PLAIN, *([choice.temperature] if choice else []))
-    if objective.task.has_classes:
-        evaluator: Evaluator = MapEvaluator(objective, mesh, split, temperatures)
-    else:
-        evaluator = DenoisingEvaluator(objective, mesh, split)
+    evaluator = create_evaluator(objective, mesh, split, temperatures)
     num_tiles = objective.dataset.num_records(split)
     with progress_bar(num_tiles, f"eval {objective.task.name} {split}", "tiles") as bar:
         return evaluator(params, objective.process, bar.update)

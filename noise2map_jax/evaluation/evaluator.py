@@ -172,8 +172,8 @@ class MapEvaluator:
     ):
         """Prepare the step; at the `temperatures`, probabilities are counted too."""
         self._objective, self._reader = objective, SplitReader(objective, mesh, split)
-        self._mesh, self._temperatures = mesh, temperatures
-        self._step = jit_eval_step(objective.problem, mesh, temperatures)
+        self._mesh, self._temperatures = mesh, tuple(dict.fromkeys(temperatures))  # each once
+        self._step = jit_eval_step(objective.problem, mesh, self._temperatures)
 
     def __call__(
         self, params: Any, process: NoiseProcess, progress: Progress | None = None
@@ -257,10 +257,13 @@ class DenoisingEvaluator:
 Evaluator = MapEvaluator | DenoisingEvaluator
 
 
-def create_evaluator(objective: Objective, mesh: Mesh, split: str) -> Evaluator:
-    """Make the evaluator of a task."""
-    kind = MapEvaluator if objective.task.has_classes else DenoisingEvaluator
-    return kind(objective, mesh, split)
+def create_evaluator(
+    objective: Objective, mesh: Mesh, split: str, temperatures: tuple[float, ...] = ()
+) -> Evaluator:
+    """Make the evaluator of a task; of maps, probabilities are counted at the `temperatures`."""
+    if objective.task.has_classes:
+        return MapEvaluator(objective, mesh, split, temperatures)
+    return DenoisingEvaluator(objective, mesh, split)
 
 
 def _added(total: ProbabilityCounts, counts: ProbabilityCounts) -> ProbabilityCounts:

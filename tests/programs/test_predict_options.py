@@ -15,6 +15,7 @@ from noise2map_jax import predict
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.prediction_options import PredictionOptions
 from noise2map_jax.mapping.provenance import provenance
+from noise2map_jax.weights.__main__ import main as export_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
@@ -124,3 +125,13 @@ def test_the_temperature_of_the_run_is_taken_and_its_best_threshold_goes_with_it
 def test_what_is_no_temperature_is_refused(run, temperature):
     with pytest.raises(UserError, match="expected a number more than 0"):
         noise2map_jax.load(run).predict(PIXELS, temperature=temperature)
+
+
+def test_exported_weights_have_the_temperature_of_the_run(run, tmp_path):
+    (run / "report").mkdir()
+    (run / "report" / "threshold.json").write_text('{"temperature": 2.5, "step": 7}')
+    assert export_weights(["export", f"--workdir={run}", f"--output={tmp_path / 'e'}"]) == 0
+    maps = [noise2map_jax.load(folder).predict(PIXELS) for folder in (run, tmp_path / "e")]
+    np.testing.assert_array_equal(maps[0].probabilities, maps[1].probabilities)
+    plain = noise2map_jax.load(run).predict(PIXELS, temperature=1)
+    assert abs(maps[1].probabilities - plain.probabilities).max() > 0.01
