@@ -37,10 +37,14 @@ class Throughput:
                 lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), arguments
             )
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to count and measure, which is done once."""
+        seen = self._shapes is not None and not self._peak
+        return seen and time.monotonic() - self._begun >= AFTER
+
     def prepare(self) -> None:
-        """Count and measure, if it is time and was not done."""
-        if self._flops or self._shapes is None or time.monotonic() - self._begun < AFTER:
-            return
+        """Count and measure; nothing else should run on the device."""
         with jax.transfer_guard("allow"):
             analysis = self._step.lower(*self._shapes).cost_analysis() or {}
             self._peak = matmul_peak(self._dtype, repeats=3)

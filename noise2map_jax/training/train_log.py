@@ -54,6 +54,12 @@ class TrainLog:
         self.pull()
         self._pending = (step, metrics)
         self._waited += waited
+        if self._throughput and self._throughput.is_due:
+            # A step that is still running would take part of what is measured.
+            jax.block_until_ready(metrics)
+            before = time.monotonic()
+            self._throughput.prepare()
+            self._start += time.monotonic() - before  # that was no training
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step, waiting until it is done.
@@ -99,8 +105,6 @@ class TrainLog:
                 },
             )
             self._window = []
-            if self._throughput:
-                self._throughput.prepare()
             self.restart_clock()
 
     def _speed(self, seconds: float) -> dict[str, float]:

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from noise2map_jax.training import throughput
+from noise2map_jax.training import throughput, train_log
 from noise2map_jax.training.throughput import Throughput
+from noise2map_jax.training.train_log import TrainLog
 
 
 @pytest.fixture
@@ -23,16 +24,19 @@ def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch)
     monkeypatch.setattr(throughput, "time", type("clock", (), {"monotonic": lambda: now[0]}))
     monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
     told = Throughput(step, jnp.float32, num_loops=3)
-    told.prepare()
+    now[0] += throughput.AFTER
+    assert not told.is_due  # no step was seen
+    now[0] -= 1
     x, w = arguments()
     told.see(x, w)
     step(x, w)  # takes x away
     told.see(*arguments())
-    now[0] += throughput.AFTER - 1
-    told.prepare()
+    assert not told.is_due
     assert told.scalars(0.5) == {}
     now[0] += 1
+    assert told.is_due
     told.prepare()
+    assert not told.is_due
     flops = 3 * 2 * 8 * 8 * 8
     assert told.scalars(0.5) == {
         "tflop_per_second": flops / 0.5 / 1e12,
@@ -40,15 +44,46 @@ def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch)
     }
 
 
-def test_it_is_counted_once(step, monkeypatch):
-    monkeypatch.setattr(throughput, "AFTER", 0.0)
-    calls = []
-    monkeypatch.setattr(throughput, "matmul_peak", lambda *a, **k: calls.append(a) or 1e6)
+def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(step, monkeypatch):
+    now, calls, written = [0.0], [], {}
+    clock = type("clock", (), {"monotonic": lambda: now[0]})
+    for module in (throughput, train_log):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(throughput, "AFTER", 1.5)
+
+    class Loss:
+        ready = False
+
+        def block_until_ready(self):
+            self.ready = True
+            return self
+
+        def __array__(self, dtype=None, copy=None):
+            return np.float32(1)
+
+    class Writer:
+        def write_scalars(self, step, scalars):
+            written.update(scalars)
+
+    losses = [Loss(), Loss(), Loss()]
+
+    def peak(dtype, repeats):
+        calls.append((dtype, [loss.ready for loss in losses]))
+        now[0] += 100
+        return 1e6
+
+    monkeypatch.setattr(throughput, "matmul_peak", peak)
     told = Throughput(step, jnp.bfloat16, num_loops=1)
+    log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=3, throughput=told)
     told.see(*arguments())
-    told.prepare()
-    told.prepare()
-    assert calls == [(jnp.bfloat16,)]
+    for number, loss in enumerate(losses, 1):  # the first step starts the clock, the third is due
+        log.push(number, {"loss": loss}, waited=0.25)
+        now[0] += 1
+    log.pull()
+    assert calls == [(jnp.bfloat16, [False, False, True])]
+    assert written["train/images_per_second"] == 8  # two steps in two seconds
+    assert written["train/tflop_per_second"] == 2 * 8**3 / 1e12
+    assert written["train/waiting_for_data"] == 0.25
 
 
 def test_with_several_devices_it_is_that_of_one(monkeypatch):
