@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from noise2map_jax.experiment.problem import Batch, Problem, gaussian_noise
-from noise2map_jax.method.augment import augment_geometry, jitter
+from noise2map_jax.method.augment import augment_geometry
+from noise2map_jax.method.light import jitter
 from noise2map_jax.method.losses import IGNORE, WeightedSum
 from noise2map_jax.method.noise import NoiseProcess, sample_timesteps
 from noise2map_jax.network.statistics import with_statistics
