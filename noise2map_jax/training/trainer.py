@@ -9,20 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from noise2map_jax.data.input_pipeline import train_batches
 from noise2map_jax.devices import checkpoint, sharding
 from noise2map_jax.devices.execution import Execution, HostBatch
 from noise2map_jax.devices.preemption import Preempted, PreemptionWatch
 from noise2map_jax.experiment.experiment import Experiment, num_train_steps
 from noise2map_jax.experiment.run_config import check_same_numbers
-from noise2map_jax.method.tasks import Task
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
+from noise2map_jax.training.reading import read_batches
 from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.validation import create_validation
 from noise2map_jax.weights.initialization import initialize
@@ -244,30 +242,16 @@ class Trainer:
 
     def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
         """Read the batches of each network; networks with the same seed share their batches."""
-        objectives = runs[0].experiment.objectives
-        rows = self.execution.rows(self.batch_size)
-        streams = {
-            seed: {
-                name: train_batches(
-                    objective.dataset.source("train"),
-                    objective.task.record_keys,
-                    seed=order_seed(seed, objective.task),
-                    batch_size=self.batch_size,
-                    rows=rows,
-                    first_step=first_step,
-                    num_threads=objective.config.data.num_threads,
-                    prefetch_size=objective.config.data.prefetch_size,
-                )
-                for name, objective in objectives.items()
-            }
-            for seed in {run.experiment.config.seed for run in runs}
-        }
-        while True:
-            read = {
-                seed: {name: next(stream) for name, stream in own.items()}
-                for seed, own in streams.items()
-            }
-            yield [read[run.experiment.config.seed] for run in runs]
+        seeds = [run.experiment.config.seed for run in runs]
+        by_seed = read_batches(
+            runs[0].experiment.objectives,
+            seeds,
+            batch_size=self.batch_size,
+            rows=self.execution.rows(self.batch_size),
+            first_step=first_step,
+        )
+        for read in by_seed:
+            yield [read[seed] for seed in seeds]
 
     def _images_a_step(self, run: Run) -> int:
         return self.batch_size * len(run.experiment.objectives)
@@ -288,11 +272,6 @@ class Trainer:
             throughput=throughput,
             member=number if self.execution.is_stacked else None,
         )
-
-
-def order_seed(seed: int, task: Task) -> int:
-    """Return the seed for the order of a task's records; each task has its own."""
-    return int(np.random.SeedSequence([seed, task.stream]).generate_state(1)[0])
 
 
 def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:
