@@ -52,6 +52,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "validate": True,
         "frozen_statistics": False,
         "losses": ("cross_entropy",),
+        "profile_steps": (0, 0),
     },
 }
 ADDED_DATA_FIELDS: dict[str, Any] = {

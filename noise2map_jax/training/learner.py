@@ -70,6 +70,10 @@ class Learner:
         """Check the metrics of the last dispatched step."""
         self._log.pull()
 
+    def restart_clock(self) -> None:
+        """Restart the clock that measures speed, after work that is not training."""
+        self._log.restart_clock()
+
     def evaluate(self, validation: Validation, params: Any, step: int) -> str:
         """Score parameters on the validation split, and save them if they are the best so far.
 

@@ -50,6 +50,10 @@ class Throughput:
             self._peak = matmul_peak(self._dtype, repeats=3)
         self._flops = self._num_loops * float(analysis.get("flops", 0.0))
 
+    def program_text(self) -> str:
+        """Return the text of the compiled step, which was called before."""
+        return self._step.lower(*self._shapes).compile().as_text() or ""
+
     def scalars(self, seconds_a_step: float) -> dict[str, float]:
         """Return TFLOP/s of a device, and their share of the measured peak; empty at first."""
         if not self._flops:

@@ -20,6 +20,7 @@ from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
+from noise2map_jax.training.profile import check_profile_steps, create_profile
 from noise2map_jax.training.reading import read_batches
 from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.validation import create_validation
@@ -74,6 +75,7 @@ class Trainer:
         # An epoch is one pass over the largest of the tasks' training splits.
         num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
         self.num_steps = num_train_steps(experiment.config, num_records)
+        check_profile_steps(options.profile_steps, self.num_steps)
         self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
         self._save_every = options.checkpoint_every_steps or self._eval_every
         self._learning_rate = optimizer.learning_rate_schedule(
@@ -170,6 +172,14 @@ class Trainer:
             for i, learner in enumerate(learners):
                 learner.failure = failures[i] if failures else ""
                 learner.note_failure = functools.partial(note_failure, i)
+            profile = create_profile(
+                tuple(runs[0].experiment.config.train.profile_steps),
+                first_step,
+                folder,
+                throughput.program_text,
+            )
+            if profile:
+                stack.enter_context(contextlib.closing(profile))
             batches = self.batches(runs, first_step)
             images_a_step = self._images_a_step(runs[0]) * len(runs)
             num_images, done = self.num_steps * images_a_step, first_step * images_a_step
@@ -212,6 +222,8 @@ class Trainer:
                         save(step)
                 if stop:
                     _stop(step, checkpoints)
+                if profile:
+                    profile.begin(step + 1, state)
                 asked = time.monotonic()
                 read = next(batches)
                 waited = time.monotonic() - asked
@@ -221,6 +233,11 @@ class Trainer:
                 # Checks the metrics of the step before this one.
                 if not each(learners, Learner.push, step + 1, metrics, waited):
                     break
+                if profile and profile.ends(step + 1):
+                    if not each(learners, Learner.pull):
+                        break
+                    profile.end(state)
+                    each(learners, Learner.restart_clock)
                 bar.update(images_a_step)
             if each(learners, Learner.pull) and first_step < self.num_steps:
                 evaluate(self.num_steps)
