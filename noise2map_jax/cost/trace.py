@@ -47,7 +47,12 @@ def read_operations(path: pathlib.Path) -> list[Operation]:
     devices = {int(m[1]): plane for name, plane in planes.items() if (m := _DEVICE.match(name))}
     if devices:
         lines = devices[min(devices)].lines
-        return [_of_accelerator(e) for line in lines if line.name.startswith(_LINES) for e in line.events]
+        return [
+            _of_accelerator(e)
+            for line in lines
+            if line.name.startswith(_LINES)
+            for e in line.events
+        ]
     return _of_cpu(planes[_HOST]) if _HOST in planes else []
 
 

@@ -71,15 +71,20 @@ class Profile:
         with jax.transfer_guard("allow"):
             program = parse(self._program())
         newest = max(
-            self._traces.glob("plugins/profile/*/*.xplane.pb"), key=lambda path: path.stat().st_mtime
+            self._traces.glob("plugins/profile/*/*.xplane.pb"),
+            key=lambda path: path.stat().st_mtime,
         )
         num_steps = self._last - self._first + 1
         times = part_times(read_operations(newest), program, 1e9 * seconds)
         milliseconds = {part: time / num_steps / 1e6 for part, time in times.items()}
+        whole = 1e3 * seconds / num_steps
         path = self._workdir / TABLE
-        _write(milliseconds, path)
+        _write(milliseconds, whole, path)
         steps = f"steps {self._first} to {self._last}"
-        print(f"\n{describe(milliseconds, steps)}\nprofile: {newest.parent}, {path}", flush=True)
+        print(
+            f"\n{describe(milliseconds, whole, steps)}\nprofile: {newest.parent}, {path}",
+            flush=True,
+        )
 
     def close(self) -> None:
         """Stop recording, if it goes on."""
@@ -121,7 +126,9 @@ def check_profile_steps(steps: Any, num_steps: int) -> None:
     """
     numbers = isinstance(steps, tuple | list) and all(type(step) is int for step in steps)
     if not numbers or len(steps) != 2:
-        raise UserError(f"train.profile_steps is {steps}; expected two step numbers: first, last + 1")
+        raise UserError(
+            f"train.profile_steps is {steps}; expected two step numbers: first, last + 1"
+        )
     first, after = steps
     if (first, after) != NONE and not 1 <= first < after <= num_steps + 1:
         raise UserError(
@@ -130,14 +137,14 @@ def check_profile_steps(steps: Any, num_steps: int) -> None:
         )
 
 
-def describe(milliseconds: Mapping[Part, float], steps: str) -> str:
+def describe(milliseconds: Mapping[Part, float], whole: float, steps: str) -> str:
     """Describe where the time of a step goes, a line for each part.
 
     Args:
         milliseconds: time a step by part.
+        whole: milliseconds a step.
         steps: what was recorded.
     """
-    whole = sum(milliseconds.values())
     lines = [
         f"where the time of {steps} went: {whole:.2f} ms a step, on the first device",
         f"{'part':<32}{'ms a step':>12}{'share':>8}",
@@ -147,8 +154,7 @@ def describe(milliseconds: Mapping[Part, float], steps: str) -> str:
     return "\n".join(lines)
 
 
-def _write(milliseconds: Mapping[Part, float], path: pathlib.Path) -> None:
-    whole = sum(milliseconds.values())
+def _write(milliseconds: Mapping[Part, float], whole: float, path: pathlib.Path) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="") as file:
         rows = csv.writer(file)

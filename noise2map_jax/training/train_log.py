@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
+from noise2map_jax.training.slowest import exchange, slowest_process
 from noise2map_jax.training.throughput import Throughput, memory_gib
 from noise2map_jax.training.writer import MetricWriter
 
@@ -37,23 +39,27 @@ class TrainLog:
         self.last_loss = float("nan")
         self.speed: dict[str, float] = {}  # of the last steps that were logged
         self.num_pulled = 0
+        self._slowest: int | None = None  # the process that was named last
         self.restart_clock()
 
     def restart_clock(self) -> None:
         """Restart the clock that measures speed, after work that is not training."""
-        self._start, self._timed_steps, self._waited = time.monotonic(), 0, 0.0
+        self._start, self._timed_steps = time.monotonic(), 0
+        self._waited = self._computing = 0.0
 
-    def push(self, step: int, metrics: Any, waited: float = 0.0) -> None:
+    def push(self, step: int, metrics: Any, waited: float = 0.0, dispatching: float = 0.0) -> None:
         """Store the metrics of a dispatched step, and check those of the step before.
 
         Args:
             step: number of the step.
             metrics: what the step returned.
             waited: seconds that the step's batch was waited for.
+            dispatching: seconds that the call of the step took.
         """
         self.pull()
         self._pending = (step, metrics)
         self._waited += waited
+        self._computing += dispatching
         if self._throughput and self._throughput.is_due:
             # A step that is still running would take part of what is measured.
             jax.block_until_ready(metrics)
@@ -70,9 +76,12 @@ class TrainLog:
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
+        asked = time.monotonic()
+        fetched = jax.device_get(metrics)
+        self._computing += time.monotonic() - asked
         values = {
             name: float(value if self._member is None else value[self._member])
-            for name, value in jax.device_get(metrics).items()
+            for name, value in fetched.items()
         }
         self._num_skipped = int(values.pop("num_skipped", 0))
         # A skipped update does not change parameters, averages or the optimiser's moments. It is
@@ -85,37 +94,67 @@ class TrainLog:
         if self.num_pulled == 0:
             self.restart_clock()  # the time of the first step includes compilation
         self.num_pulled += 1
-        if self._writer and (step % self._every == 0 or step == self._last_step):
-            means = {
-                k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
-            }
-            if self._num_skipped:
-                means["skipped_updates"] = float(self._num_skipped)  # in the whole run
-            seconds = max(time.monotonic() - self._start, 1e-9)
-            with jax.transfer_guard("allow"):
-                # The optimiser counts only the updates that it applied.
-                rate = float(self._learning_rate(step - 1 - self._num_skipped))
-            self._writer.write_scalars(
-                step,
-                {
-                    f"train/{name}": value
-                    for name, value in (
-                        means | {"learning_rate": rate} | self._speed(seconds)
-                    ).items()
-                },
-            )
+        if step % self._every == 0 or step == self._last_step:
+            self._measure(step)
+            if self._writer:
+                self._write(step, self._writer)
             self._window = []
-            self.restart_clock()
 
-    def _speed(self, seconds: float) -> dict[str, float]:
-        """Return how fast the steps since the clock started were."""
-        self.speed = {
-            "images_per_second": self._timed_steps * self._batch_size / seconds,
-            "waiting_for_data": self._waited / seconds,
+    def _write(self, step: int, writer: MetricWriter) -> None:
+        """Write the means since the last time, and the speed."""
+        names = self._window[-1] if self._window else ()
+        means = {name: float(np.mean([w[name] for w in self._window])) for name in names}
+        if self._num_skipped:
+            means["skipped_updates"] = float(self._num_skipped)  # in the whole run
+        with jax.transfer_guard("allow"):
+            # The optimiser counts only the updates that it applied.
+            rate = float(self._learning_rate(step - 1 - self._num_skipped))
+        scalars = means | {"learning_rate": rate} | self.speed
+        writer.write_scalars(step, {f"train/{name}": value for name, value in scalars.items()})
+
+    def _measure(self, step: int) -> None:
+        """Set how fast the steps since the clock started were, and start it again."""
+        self.speed = memory_gib()
+        if not (num_steps := self._timed_steps):
+            return
+        seconds = (time.monotonic() - self._start) / num_steps
+        waited, computing = self._waited / num_steps, self._computing / num_steps
+        self.restart_clock()
+        self.speed |= {
+            "images_per_second": self._batch_size / seconds,
+            "waiting_for_data": waited / seconds,
         }
-        if self._throughput and self._timed_steps:
-            self.speed |= self._throughput.scalars(seconds / self._timed_steps)
-        return self.speed | memory_gib()
+        if self._throughput:
+            self.speed |= self._throughput.scalars(seconds)
+        if jax.process_count() > 1:
+            self._name_slowest(step, seconds, max(0.0, seconds - computing), waited)
+
+    def _name_slowest(self, step: int, seconds: float, outside: float, waited: float) -> None:
+        """Find the process that the others wait for; say so when it is another than before."""
+        asked = time.monotonic()
+        outsides, waits = exchange(outside, waited).T
+        self._computing += time.monotonic() - asked  # it waits for steps that run
+        found = slowest_process(outsides, waits, seconds)
+        if found:
+            self.speed |= {
+                "slowest_process": float(found.process),
+                "slowest_process_seconds": found.seconds,
+                "slowest_process_waiting": found.waiting,
+            }
+        if found and found.process != self._slowest and jax.process_index() == 0:
+            tqdm.write(f"step {step:,}: {found.describe()}")
+        self._slowest = found.process if found else None
+
+    def describe_speed(self) -> str:
+        """Describe for people how fast the steps that were logged last were; empty at first."""
+        if "images_per_second" not in self.speed:
+            return ""
+        told = [f"waits for data {self.speed['waiting_for_data']:.0%}"]
+        if rate := self.speed.get("tflop_per_second"):
+            share = self.speed["share_of_matmul_peak"]
+            told.insert(0, f"{rate:.3g} TFLOP/s a device, {share:.0%} of its peak")
+        told.append(f"memory {self.speed['peak_memory_gib']:.3g} GiB")
+        return ", ".join(told)
 
     def _check_finite(self, step: int, values: dict[str, float]) -> None:
         if all(np.isfinite(v) for v in values.values()):

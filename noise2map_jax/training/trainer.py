@@ -17,12 +17,12 @@ from noise2map_jax.experiment.experiment import Experiment, num_train_steps
 from noise2map_jax.experiment.run_config import check_same_numbers
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.steps import optimizer
-from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
+from noise2map_jax.steps.step_functions import step_and_init
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
 from noise2map_jax.training.profile import check_profile_steps, create_profile
 from noise2map_jax.training.reading import read_batches
-from noise2map_jax.training.throughput import Throughput
+from noise2map_jax.training.throughput import Throughput, create_throughput
 from noise2map_jax.training.validation import create_validation
 from noise2map_jax.weights.initialization import initialize
 
@@ -77,6 +77,7 @@ class Trainer:
         self.num_steps = num_train_steps(experiment.config, num_records)
         check_profile_steps(options.profile_steps, self.num_steps)
         self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
+        self._log_every = max(1, options.log_every_steps)
         self._save_every = options.checkpoint_every_steps or self._eval_every
         self._learning_rate = optimizer.learning_rate_schedule(
             options.learning_rate,
@@ -162,7 +163,7 @@ class Trainer:
             checkpoints = stack.enter_context(
                 contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
             )
-            throughput = self._throughput(runs[0])
+            throughput = create_throughput(self.step, runs[0].experiment, self.execution)
             learners = [
                 stack.enter_context(
                     contextlib.closing(self._learner(run, i, first_step, throughput))
@@ -197,8 +198,8 @@ class Trainer:
                             if step == self.num_steps:
                                 learner.keep(own, step)
                             continue
-                        told = learner.evaluate(self.validation, own, step)
-                        bar.set_postfix_str(told, refresh=False)
+                        learner.evaluate(self.validation, own, step)
+                        bar.set_postfix_str(learner.told, refresh=False)
 
             def save(step: int) -> None:
                 # The best must be on disk first. Otherwise a run killed in between would resume
@@ -229,15 +230,19 @@ class Trainer:
                 waited = time.monotonic() - asked
                 batch = self.execution.put_batches(read)
                 throughput.see(state, batch, processes, keys)
+                called = time.monotonic()
                 state, metrics = self.step(state, batch, processes, keys)
-                # Checks the metrics of the step before this one.
-                if not each(learners, Learner.push, step + 1, metrics, waited):
+                dispatching = time.monotonic() - called
+                # Checks the metrics of the step before this one, and logs them.
+                if not each(learners, Learner.push, step + 1, metrics, waited, dispatching):
                     break
                 if profile and profile.ends(step + 1):
                     if not each(learners, Learner.pull):
                         break
                     profile.end(state)
                     each(learners, Learner.restart_clock)
+                if step % self._log_every == 0:
+                    bar.set_postfix_str(learners[0].told, refresh=False)
                 bar.update(images_a_step)
             if each(learners, Learner.pull) and first_step < self.num_steps:
                 evaluate(self.num_steps)
@@ -272,11 +277,6 @@ class Trainer:
 
     def _images_a_step(self, run: Run) -> int:
         return self.batch_size * len(run.experiment.objectives)
-
-    def _throughput(self, run: Run) -> Throughput:
-        options, mesh = run.experiment.config.train, self.execution.mesh
-        num_loops = 1 if writes_microbatches_out(mesh) else options.num_microbatches
-        return Throughput(self.step, run.experiment.model.dtype, num_loops)
 
     def _learner(self, run: Run, number: int, first_step: int, throughput: Throughput) -> Learner:
         return Learner(
