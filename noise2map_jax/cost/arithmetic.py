@@ -59,6 +59,6 @@ def _cpu() -> jax.Device:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         raise UserError(
-            f"JAX_PLATFORMS={jax.config.jax_platforms} leaves out the CPU, which counts arithmetic; "
-            "add ,cpu"
+            f"JAX_PLATFORMS={jax.config.jax_platforms} leaves out the CPU, which counts "
+            "arithmetic; add ,cpu"
         ) from None

@@ -110,8 +110,8 @@ def create_profile(
     if first <= first_step:
         if jax.process_index() == 0:
             print(
-                f"profile     steps {first} to {after - 1} are not recorded: training goes on after "
-                f"step {first_step}; ask for later train.profile_steps",
+                f"profile     steps {first} to {after - 1} are not recorded: training goes on "
+                f"after step {first_step}; ask for later train.profile_steps",
                 flush=True,
             )
         return None

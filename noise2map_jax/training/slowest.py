@@ -30,9 +30,9 @@ class Slowest:
     def describe(self) -> str:
         """Name the process, in one line for people."""
         return (
-            f"process {self.process} is the slowest: it takes {self.seconds:.3g} s a step longer than "
-            f"the others outside of the computation, {self.share:.0%} of a step; it waits for data "
-            f"for {self.waiting:.3g} s a step"
+            f"process {self.process} is the slowest: it takes {self.seconds:.3g} s a step longer "
+            f"than the others outside of the computation, {self.share:.0%} of a step; it waits for "
+            f"data for {self.waiting:.3g} s a step"
         )
 
 

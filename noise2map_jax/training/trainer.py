@@ -173,13 +173,8 @@ class Trainer:
             for i, learner in enumerate(learners):
                 learner.failure = failures[i] if failures else ""
                 learner.note_failure = functools.partial(note_failure, i)
-            profile = create_profile(
-                tuple(runs[0].experiment.config.train.profile_steps),
-                first_step,
-                folder,
-                throughput.program_text,
-            )
-            if profile:
+            steps, text = runs[0].experiment.config.train.profile_steps, throughput.program_text
+            if profile := create_profile(steps, first_step, folder, text):
                 stack.enter_context(contextlib.closing(profile))
             batches = self.batches(runs, first_step)
             images_a_step = self._images_a_step(runs[0]) * len(runs)
