@@ -14,6 +14,7 @@ from benchmarks import (
     study,
     training,
     transfer,
+    uncertainty,
 )
 
 BENCHMARKS = {
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "mapping": mapping,
     "mutation": mutation,
     "family_error": family_error,
+    "uncertainty": uncertainty,
 }
 
 
