@@ -22,6 +22,7 @@ BACKBONES = {  # Noise2Map's: fields of model.unet
         "block_out_channels": (8,),
         "layers_per_block": 1,
         "attention_levels": (),
+        "add_attention": False,
         "norm_num_groups": 4,
     },
 }

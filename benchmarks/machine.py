@@ -63,7 +63,9 @@ def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
     return median_and_spread(seconds)
 
 
-def rates(batch_size: int, seconds: float, flop: float | None, peak: float | None) -> dict[str, float]:
+def rates(
+    batch_size: int, seconds: float, flop: float | None, peak: float | None
+) -> dict[str, float]:
     """Return what a call does a second.
 
     Args:

@@ -164,15 +164,17 @@ def _equal_when_shifted(
     return float((classes[shift:, shift:][away] == shifted[away]).mean())
 
 
-def against_ddim(model: Model, repeats: int) -> dict[str, Any]:
+def against_ddim(model: Model, repeats: int, num_images: int = 0) -> dict[str, Any]:
     """Time one pass for a map, and DDIM with the same backbone on images of the same size.
 
     Args:
         model: the network.
         repeats: number of timed samplings, after one to warm up.
+        num_images: number of images at once; 0 = as many as maps take tiles.
     """
     options = PredictionOptions()
-    size, number = options.side(model.config), options.num_tiles(model.config, jax.device_count())
+    size = options.side(model.config)
+    number = num_images or options.num_tiles(model.config, jax.device_count())
     bands = model.config.data.num_bands
     x = jax.random.normal(jax.random.key(0), (number, size, size, bands))
     process = create_process(model.config)

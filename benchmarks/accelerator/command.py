@@ -31,9 +31,7 @@ PATIENCE = 1.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--minutes", type=float, default=8.0, help="time for this call (default 8)"
-    )
+    parser.add_argument("--minutes", type=float, default=8.0, help="time for this call (default 8)")
     parser.add_argument("--data_dir", default="", help="folder that holds --dataset")
     parser.add_argument(
         "--dataset",
@@ -122,9 +120,7 @@ def _measure(record: Record, job: Job, end: float, data: str) -> None:
         weights = [PARTS[other].weight for other in lacking[number:]]
         share = (end - now) * part.weight / sum(weights)
         results = {other: record.part(other)["found"] for other in PARTS}
-        own = dataclasses.replace(
-            job, deadline=now + share, results=results, found=entry["found"]
-        )
+        own = dataclasses.replace(job, deadline=now + share, results=results, found=entry["found"])
         stop = min(end, now + PATIENCE * share)
         ending = processes.call(measure_part, (name, own), stop, _keeping(record, entry))
         entry["state"], entry["reason"] = ending.state, ending.reason

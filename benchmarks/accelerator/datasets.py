@@ -1,7 +1,7 @@
 """Data of the benchmark: a prepared dataset, or scenes that are drawn; and a config for it."""
 
 import contextlib
-import sys
+import io
 
 from ml_collections import ConfigDict
 
@@ -27,10 +27,8 @@ def dataset_of(job: Job) -> Dataset:
     }
     if sum(size.num_scenes) < 10:  # quicker than starting further processes
         options["num_workers"] = 1
-    with contextlib.redirect_stdout(sys.stderr):
-        data_prep.build(
-            data_prep.parse(["synthetic", *(f"--{k}={v}" for k, v in options.items())])
-        )
+    with contextlib.redirect_stdout(io.StringIO()):
+        data_prep.build(data_prep.parse(["synthetic", *(f"--{k}={v}" for k, v in options.items())]))
     return open_dataset(DRAWN, str(job.folder))
 
 

@@ -10,20 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.accelerator.job import Found, Job
-from benchmarks.accelerator.reference import cpu_device
+from benchmarks.accelerator.reference import cpu_device, random_params
 from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.experiment.components import create_process
 from noise2map_jax.experiment.network_choice import create_model
-from noise2map_jax.network.interface import find_head, init_params
+from noise2map_jax.network.interface import find_head
 from noise2map_jax.page.measurements import Column, Shown, Table
 from noise2map_jax.weights import load_diffusers
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
+ERRORS = ("largest_error", "largest_error_of_largest", "typical_error_of_typical")
 WAYS = (("float32", "highest"), ("bfloat16", "default"), ("float32", "default"))
 NOTE = (
     "Largest and typical error of the output, over its largest and its typical value. Float32 at "
-    "`highest` should agree to about 1e-5; bfloat16 and, on accelerators, `default` multiply with "
-    "fewer digits. Golden: small networks of diffusers with their outputs, the same weights and "
+    "precision highest should agree to about 1e-5; bfloat16 and, on accelerators, the default "
+    "multiply with fewer digits. Golden: small networks of diffusers with their outputs, the same weights and "
     "inputs. The backbone has random weights, and its outputs are compared with those of the CPU."
 )
 
@@ -40,13 +41,10 @@ def errors(output: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     """Compare an output with what it should be: in its own unit, and as a share of the values."""
     expected = np.asarray(expected, np.float64)
     difference = np.asarray(output, np.float64) - expected
-    return {
-        "largest_error": float(np.abs(difference).max()),
-        "largest_error_of_largest": float(np.abs(difference).max() / np.abs(expected).max()),
-        "typical_error_of_typical": float(
-            np.sqrt(np.square(difference).mean() / np.square(expected).mean())
-        ),
-    }
+    largest = np.abs(difference).max()
+    typical = np.sqrt(np.square(difference).mean() / np.square(expected).mean())
+    values = largest, largest / np.abs(expected).max(), typical
+    return dict(zip(ERRORS, map(float, values), strict=True))
 
 
 def _comparisons(job: Job, done: int) -> Iterator[tuple[dict[str, str], np.ndarray, np.ndarray]]:
@@ -93,11 +91,8 @@ def _backbone(job: Job, dtype: str, precision: str, device: jax.Device) -> np.nd
     model, task = create_model(config), case.task
     process = create_process(config)
     side, bands = case.tile_size, find_head(model, task).num_inputs
-    shapes = jax.eval_shape(lambda key: init_params(model, key, side), jax.random.key(0))
-    rng = np.random.default_rng(0)
-    params = jax.tree_util.tree_map_with_path(lambda path, leaf: _drawn(rng, path, leaf), shapes)
-    x = rng.standard_normal((1, side, side, bands), np.float32)
-    arguments = params, x, np.full(1, 999, np.int32)
+    x = np.random.default_rng(1).standard_normal((1, side, side, bands), np.float32)
+    arguments = random_params(model, side), x, np.full(1, 999, np.int32)
 
     def apply(params: Any, x: jax.Array, timesteps: jax.Array) -> Any:
         use = process.use_timestep
@@ -110,14 +105,6 @@ def _backbone(job: Job, dtype: str, precision: str, device: jax.Device) -> np.nd
     with at_home:
         jitted = jax.jit(apply, compiler_options=compiler_options([device]))
         return np.asarray(jitted(*jax.device_put(arguments, device)))
-
-
-def _drawn(rng: np.random.Generator, path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    """Draw a parameter of the size that keeps activations near 1; none is 0."""
-    values = rng.standard_normal(leaf.shape, np.float32)
-    if leaf.ndim > 1:
-        return values / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
-    return np.float32(path[-1].key == "scale") + np.float32(0.1) * values
 
 
 def show(found: Found) -> Shown:
@@ -140,6 +127,3 @@ def show(found: Found) -> Shown:
         for row in found.get("rows", ())
     )
     return Shown(NOTE, (Table("", columns, rows),))
-
-
-ERRORS = ("largest_error", "largest_error_of_largest", "typical_error_of_typical")

@@ -12,7 +12,7 @@ from noise2map_jax.page.measurements import Cell, Column, Shown, Table
 KINDS = (("bfloat16", "default"), ("float32", "default"), ("float32", "highest"))
 
 NOTE = (
-    "One device. Products of square matrices; `highest` multiplies float32 without leaving digits "
+    "One device. Products of square matrices; highest = float32 multiplied without leaving digits "
     "out. Memory: a number is added to an array in place, so each byte counts twice. Shares of "
     "the peak on this page are of these products, of the same type."
 )

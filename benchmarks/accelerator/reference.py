@@ -1,13 +1,16 @@
 """The CPU beside the accelerator: it tells what is right, and counts arithmetic."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.cases import Case
 from noise2map_jax.cost.compiled_step import lowered_flops
 from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
-from noise2map_jax.network.interface import find_head, init_params
+from noise2map_jax.network.interface import Network, find_head, init_params
 
 
 def cpu_device() -> jax.Device:
@@ -50,3 +53,27 @@ def flop_per_image(case: Case, kind: str) -> float:
         analysis = jax.jit(problem.apply).lower(process, params, x, timesteps).cost_analysis()
     assert analysis is not None  # CPUs have it
     return float(analysis["flops"])
+
+
+def random_params(model: Network, side: int) -> Any:
+    """Draw parameters of the size that keeps activations near 1; none is 0.
+
+    NumPy draws them: compiling what a model draws its own with takes a device minutes.
+
+    Args:
+        model: the network.
+        side: of the images that it takes, in pixels.
+
+    Returns:
+        The tree of float32 arrays, always the same.
+    """
+    shapes = jax.eval_shape(lambda key: init_params(model, key, side), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: _drawn(rng, path, leaf), shapes)
+
+
+def _drawn(rng: np.random.Generator, path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    values = rng.standard_normal(leaf.shape, np.float32)
+    if leaf.ndim > 1:
+        return values / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
+    return np.float32(path[-1].key == "scale") + np.float32(0.1) * values

@@ -1,16 +1,12 @@
 """Maps of a scene, and one pass against 50 steps of DDIM."""
 
-import jax
-import numpy as np
-
 from benchmarks import mapping
 from benchmarks.accelerator.job import Found, Job
-from benchmarks.accelerator.reference import flop_per_image
+from benchmarks.accelerator.reference import flop_per_image, random_params
 from benchmarks.cases import Case
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.mapping.model import Model
-from noise2map_jax.network.interface import init_params
 from noise2map_jax.page.measurements import Column, Shown, Table
 
 OVERLAPS = {0: "none", -1: "half a tile"}
@@ -33,7 +29,9 @@ def measure_passes(job: Job) -> None:
     """Time one pass, and as many as DDIM makes."""
     job.need(0, "both")
     flop = flop_per_image(job.case(1), "forward")
-    found = mapping.against_ddim(_model(job.case(1)), min(job.size.repeats, 3))
+    found = mapping.against_ddim(
+        _model(job.case(1)), min(job.size.repeats, 3), job.size.sampled_images
+    )
     one, many = found["one_pass_seconds"]["median"], found[DDIM]["median"]
     passes, images = mapping.DDIM_STEPS, found["images"]
     for name, number, seconds in (("one_pass", 1, one), ("ddim", passes, many)):
@@ -52,8 +50,7 @@ def _model(case: Case) -> Model:
     """Return the network with random weights: what it takes does not depend on them."""
     config, mesh = case.config(), create_mesh()
     network = create_model(config)
-    params = jax.jit(lambda key: init_params(network, key, case.tile_size))(jax.random.key(0))
-    params = replicate(jax.tree.map(np.asarray, params), mesh)
+    params = replicate(random_params(network, case.tile_size), mesh)
     return Model("random weights", config, network, params, mesh, None, {})
 
 

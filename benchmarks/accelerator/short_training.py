@@ -33,9 +33,7 @@ def measure(job: Job) -> None:
     start = time.perf_counter()
     train(config, workdir)
     task = config.task
-    curve = learning_curve(
-        workdir, task, config.seed, loss="train/loss", f1="val/f1/foreground"
-    )
+    curve = learning_curve(workdir, task, config.seed, loss="train/loss", f1="val/f1/foreground")
     f1 = curve.f1[np.isfinite(curve.f1)]
     job.found.update(
         data=dataset.protocol("val"),

@@ -20,6 +20,7 @@ class Size:
         copied_bytes: of the array that memory is measured with; 0 = by the kind of device.
         golden: folders of tests/golden.
         scene_side: side of the scene that is mapped, in pixels.
+        sampled_images: number of images that DDIM draws at once; 0 = as many as maps take tiles.
         num_scenes: drawn scenes of train, val and test.
         drawn_side: side of the drawn scenes in pixels.
         num_batches: batches of a pass over the input pipeline.
@@ -41,6 +42,7 @@ class Size:
     copied_bytes: int
     golden: tuple[str, ...]
     scene_side: int
+    sampled_images: int
     num_scenes: tuple[int, int, int]
     drawn_side: int
     num_batches: int
@@ -66,6 +68,7 @@ SIZES = {
         copied_bytes=0,
         golden=FAMILIES,
         scene_side=4096,
+        sampled_images=0,
         num_scenes=(64, 8, 8),
         drawn_side=512,
         num_batches=50,
@@ -87,6 +90,7 @@ SIZES = {
         copied_bytes=0,
         golden=FAMILIES,
         scene_side=512,
+        sampled_images=0,
         num_scenes=(128, 16, 16),
         drawn_side=128,
         num_batches=20,
@@ -98,24 +102,25 @@ SIZES = {
     ),
     "tiny": Size(  # tests
         network="tiny",
-        tile_size=32,
+        tile_size=16,
         dtypes=("float32",),
         first_batch=1,
-        most_batch=2,
+        most_batch=1,
         repeats=1,
         torch_modes=("eager",),
         product_side=64,
         copied_bytes=2**20,
-        golden=FAMILIES[1:],
-        scene_side=64,
+        golden=(),
+        scene_side=32,
+        sampled_images=1,
         num_scenes=(4, 2, 2),
         drawn_side=32,
         num_batches=2,
-        num_members=2,
+        num_members=1,
         train_batch=2,
         learning_rate=3e-3,
-        least_steps=4,
-        most_steps=4,
+        least_steps=2,
+        most_steps=2,
     ),
 }
 

@@ -1,19 +1,19 @@
 """The same network in PyTorch, in its several modes, at the batch sizes that JAX was measured at."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.accelerator.job import Found, Job, NotPossible
 from benchmarks.accelerator.throughput import best, is_out_of_memory
-from noise2map_jax.page.measurements import Column, Shown, Table
+from noise2map_jax.page.measurements import Column, LinePlot, Shown, Table
 
 PARTS = {"train": "training", "forward": "forward"}  # parts of JAX by the kind of call
 NAMES = {"train": "training step", "forward": "forward pass"}
 NOTE = (
     "PyTorch with diffusers' backbone, the same loss and Adam, at JAX's best batch size first. "
-    "Bfloat16 is done by autocast; `compile` has channels last, too. The last column is how many "
+    "Bfloat16 is done by autocast; compile has channels last, too. The last column is how many "
     "times as fast JAX is; where it was not measured at that batch size, there is none."
 )
 
@@ -94,7 +94,25 @@ def show(found: Found) -> Shown:
         Column("Share of peak", "%, of products"),
         Column("JAX", "times as fast"),
     )
-    return Shown(NOTE, (Table("", columns, tuple(map(_cells, found.get("rows", ())))),))
+    rows = found.get("rows", ())
+    table = Table("", columns, tuple(map(_cells, rows)))
+    return Shown(NOTE, (table,), tuple(_plot(rows, kind) for kind in PARTS))
+
+
+def _plot(rows: Sequence[Found], kind: str) -> LinePlot:
+    """Draw all modes, and JAX where both were measured; lines of one point are left out."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in sorted(rows, key=lambda row: row["batch_size"]):
+        if row["kind"] == kind and "seconds" in row:
+            rate = row["images_per_second"]
+            point = row["batch_size"], rate
+            lines.setdefault(f"PyTorch {row['mode']}, {row['dtype']}", []).append(point)
+            if "torch_time_over_jax_time" in row:
+                own = lines.setdefault(f"JAX, {row['dtype']}", [])
+                if row["batch_size"] not in dict(own):
+                    own.append((row["batch_size"], rate * row["torch_time_over_jax_time"]))
+    drawn = {name: points for name, points in lines.items() if len(points) > 1}
+    return LinePlot("images of a batch", f"images/s, {NAMES[kind]}", drawn)
 
 
 def _cells(row: Found) -> tuple[Any, ...]:

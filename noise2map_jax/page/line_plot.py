@@ -37,8 +37,9 @@ def draw_lines(plot: LinePlot, series: Mapping[str, Series], key: str) -> Markup
         )
     style_axes(axes, plot.x_label, plot.y_label)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(sorted({x for p in plot.lines.values() for x, _ in p})))
+    places = {x for points in plot.lines.values() for x, _ in points}
+    axes.xaxis.set_major_locator(FixedLocator(sorted(places)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(y for points in plot.lines.values() for _, y in points))
     return to_svg(figure, key, f"{plot.y_label} over {plot.x_label}")
