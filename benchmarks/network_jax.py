@@ -26,9 +26,9 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
         kind: `forward` or `train`.
 
     Returns:
-        Seconds to compile, seconds a call, FLOP a call as XLA counts them (None where the
-        device's compiler does not), memory that the call needs and the peak so far in GiB, number of parameters without running statistics; or
-        `error` if the batch does not fit into memory.
+        Seconds to compile, seconds a call, FLOP a call as XLA counts them (None where the device's
+        compiler does not), memory that the call needs and the peak so far in GiB, number of
+        parameters without running statistics; or `error` if the batch does not fit into memory.
     """
     try:
         return _measure(case, kind)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import pathlib
 import sys
 import tempfile
@@ -57,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     here = _describe(end)
     name = arguments.size or size_for(here["platform"])
-    of = here["circumstances"] | {"size": name, "noise2map_jax": __version__}
+    sizes = json.loads(json.dumps(dataclasses.asdict(SIZES[name])))  # as the file keeps them
+    of = here["circumstances"] | {"noise2map_jax": __version__, "size": name, "sizes": sizes}
     path = pathlib.Path(arguments.output or RESULTS / file_name(here["kind"]))
     record = Record(path, of, list(PARTS))
     if record.news:
         print(record.news)
     record.content.setdefault("machine", here["machine"])
-    record.content["sizes"] = dataclasses.asdict(SIZES[name])
     print(f"{here['machine']['device']}, size {name}, {arguments.minutes:g} minutes", flush=True)
     for part in PARTS:
         before = record.part(part).get("data", data)

@@ -1,5 +1,7 @@
 """A step of a study's members by each way of execution."""
 
+import jax
+
 from benchmarks.accelerator.datasets import config_for, dataset_of
 from benchmarks.accelerator.job import Found, Job
 from noise2map_jax.devices.execution import create_execution, possible_kinds
@@ -24,7 +26,7 @@ def measure(job: Job) -> None:
     """Measure the ways that are still lacking."""
     config = config_for(job, dataset_of(job))
     runs = []
-    for seed in range(job.size.num_members):
+    for seed in range(job.size.members_a_device * jax.device_count()):
         config.seed = seed
         runs.append(Run(create_experiment(config.copy_and_resolve_references()), job.folder))
     seconds = job.found.setdefault("seconds_a_step", {})

@@ -29,7 +29,7 @@ def write(content: dict[str, Any], path: pathlib.Path) -> None:
         f"{of['python']}, noise2map_jax {of['noise2map_jax']}; {about['date']}",
         command="python -m benchmarks accelerator",
         config=strict_json.dumps(
-            {name: content[name] for name in ("circumstances", "machine", "sizes")}, indent=2
+            {name: content[name] for name in ("circumstances", "machine")}, indent=2
         ),
         facts=_facts(content),
         sections=tuple(_section(name, parts[name]) for name in PARTS),
@@ -69,7 +69,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
 
 def _facts(content: dict[str, Any]) -> tuple[Fact, ...]:
     found = {name: entry["found"] for name, entry in content["parts"].items()}
-    dtype, facts = content["sizes"]["dtypes"][0], []
+    dtype, facts = content["circumstances"]["sizes"]["dtypes"][0], []
     for row in found["peaks"].get("products", ()):
         if (row["dtype"], row["precision"]) == (dtype, "default"):
             rate = f"{significant(row['tflop_per_s'])} TFLOP/s"

@@ -20,12 +20,13 @@ from noise2map_jax.weights import load_diffusers
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
 ERRORS = ("largest_error", "largest_error_of_largest", "typical_error_of_typical")
+BACKBONE = "backbone"
 WAYS = (("float32", "highest"), ("bfloat16", "default"), ("float32", "default"))
 NOTE = (
     "Largest and typical error of the output, over its largest and its typical value. Float32 at "
     "precision highest should agree to about 1e-5; bfloat16 and, on accelerators, the default "
-    "multiply with fewer digits. Golden: small networks of diffusers with their outputs, the same weights and "
-    "inputs. The backbone has random weights, and its outputs are compared with those of the CPU."
+    "multiply with fewer digits. The backbone has random weights, and is compared with the same on "
+    "the CPU. The others are small networks of diffusers, with its weights, inputs and outputs."
 )
 
 
@@ -48,23 +49,20 @@ def errors(output: np.ndarray, expected: np.ndarray) -> dict[str, float]:
 
 
 def _comparisons(job: Job, done: int) -> Iterator[tuple[dict[str, str], np.ndarray, np.ndarray]]:
-    """Make the outputs that are still to be compared."""
-    tried = [(name, *way) for name in job.size.golden for way in WAYS[: 2 + _differs()]]
-    for name, dtype, precision in tried[done:]:
-        job.need(0, f"{name} in {dtype}, {precision}")
-        row = {"network": name, "dtype": dtype, "precision": precision, "reference": "diffusers"}
-        yield row, *_golden(name, dtype, precision)
-    # On a CPU, float32 is what it is compared with.
-    ways = WAYS if _differs() else WAYS[1:2]
-    left = ways[max(0, done - len(tried)) :]
-    if not left:
-        return
-    job.need(0, f"the {job.size.network} backbone")
-    cpu = cpu_device()
-    expected = _backbone(job, "float32", "highest", cpu)
-    for dtype, precision in left:
-        job.need(0, f"the {job.size.network} backbone in {dtype}, {precision}")
-        row = {"network": f"{job.size.network} backbone", "dtype": dtype, "precision": precision}
+    """Make the outputs that are still to be compared: the backbone's first."""
+    # On a CPU, float32 is what it is compared with, and `default` is `highest`.
+    ways = [(BACKBONE, *way) for way in (WAYS if _differs() else WAYS[1:2])]
+    ways += [(name, *way) for name in job.size.golden for way in WAYS[: 3 if _differs() else 2]]
+    expected = None
+    for name, dtype, precision in ways[done:]:
+        title = f"{job.size.network} backbone" if name == BACKBONE else name
+        job.need(0, f"{title} in {dtype}, {precision}, and what follows")
+        row = {"network": title, "dtype": dtype, "precision": precision}
+        if name != BACKBONE:
+            yield row | {"reference": "diffusers"}, *_golden(name, dtype, precision)
+            continue
+        if expected is None:
+            expected = _backbone(job, "float32", "highest", cpu_device())
         output = _backbone(job, dtype, precision, jax.devices()[0])
         yield row | {"reference": "float32 on the CPU"}, output, expected
 

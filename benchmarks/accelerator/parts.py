@@ -37,8 +37,8 @@ class Part:
 
 
 PARTS = {
-    "peaks": Part("Peaks", 1, peaks.measure, peaks.show),
-    "parity": Part("Parity", 3, parity.measure, parity.show),
+    "peaks": Part("Peaks", 2, peaks.measure, peaks.show),
+    "parity": Part("Parity", 4, parity.measure, parity.show),
     "training": Part("Training", 6, throughput.measuring("train"), throughput.showing("train")),
     "forward": Part(
         "Forward pass", 4, throughput.measuring("forward"), throughput.showing("forward")

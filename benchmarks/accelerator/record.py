@@ -10,6 +10,7 @@ from benchmarks.accelerator.processes import FAILED, MEASURED, NO_TIME, NOT_POSS
 from noise2map_jax import strict_json
 
 NEVER_TRIED = "no call has come to it"
+LONGEST = 60  # letters of a value in what is told
 DONE = (MEASURED, NOT_POSSIBLE)  # not to be tried again
 
 
@@ -34,7 +35,10 @@ class Record:
         if before and not changed:
             self.content = before
         elif before:
-            told = [f"{n} was {earlier.get(n)}, is {circumstances.get(n)}" for n in changed]
+            told = [
+                f"{n} was {_short(earlier.get(n))}, is {_short(circumstances.get(n))}"
+                for n in changed
+            ]
             self.news = f"{path} is begun anew: {'; '.join(told)}"
         lacking = {"state": NO_TIME, "reason": NEVER_TRIED, "seconds": 0.0, "found": {}}
         held = self.content.get("parts", {})
@@ -69,6 +73,11 @@ class Record:
 def file_name(device_kind: str) -> str:
     """Return the file name of a kind of device: NVIDIA H200 -> accelerator_nvidia_h200.json."""
     return f"accelerator_{re.sub(r'[^a-z0-9]+', '_', device_kind.lower()).strip('_')}.json"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

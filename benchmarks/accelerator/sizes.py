@@ -24,7 +24,7 @@ class Size:
         num_scenes: drawn scenes of train, val and test.
         drawn_side: side of the drawn scenes in pixels.
         num_batches: batches of a pass over the input pipeline.
-        num_members: networks of the study.
+        members_a_device: networks of the study, for each device.
         train_batch: images of a step of the short training.
         learning_rate: of the short training.
         least_steps: of the short training.
@@ -46,7 +46,7 @@ class Size:
     num_scenes: tuple[int, int, int]
     drawn_side: int
     num_batches: int
-    num_members: int
+    members_a_device: int
     train_batch: int
     learning_rate: float
     least_steps: int
@@ -72,7 +72,7 @@ SIZES = {
         num_scenes=(64, 8, 8),
         drawn_side=512,
         num_batches=50,
-        num_members=8,
+        members_a_device=2,
         train_batch=16,
         learning_rate=1e-4,
         least_steps=50,
@@ -81,8 +81,8 @@ SIZES = {
     "thin": Size(  # CPUs
         network="thin",
         tile_size=64,
-        dtypes=("float32", "bfloat16"),
-        first_batch=1,
+        dtypes=("float32",),
+        first_batch=2,
         most_batch=16,
         repeats=3,
         torch_modes=MODES,
@@ -94,7 +94,7 @@ SIZES = {
         num_scenes=(128, 16, 16),
         drawn_side=128,
         num_batches=20,
-        num_members=2,
+        members_a_device=2,
         train_batch=8,
         learning_rate=3e-3,
         least_steps=20,
@@ -116,7 +116,7 @@ SIZES = {
         num_scenes=(4, 2, 2),
         drawn_side=32,
         num_batches=2,
-        num_members=1,
+        members_a_device=1,
         train_batch=2,
         learning_rate=3e-3,
         least_steps=2,

@@ -21,6 +21,7 @@ def measuring(kind: str) -> Callable[[Job], None]:
         found = job.found
         if "flop_per_image" not in found:
             found["flop_per_image"] = flop_per_image(job.case(1), kind)
+            job.save()
         for dtype in job.size.dtypes:
             _double(job, kind, dtype)
 

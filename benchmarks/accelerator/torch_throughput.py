@@ -1,4 +1,4 @@
-"""The same network in PyTorch, in its several modes, at the batch sizes that JAX was measured at."""
+"""The same network in PyTorch, in all its modes, at the batch sizes of JAX."""
 
 import itertools
 from collections.abc import Iterator, Sequence

@@ -55,7 +55,7 @@ def test_the_whole(monkeypatch, tmp_path, capsys):
     peak = next(r for r in found["peaks"]["products"] if r["dtype"] == "float32")["tflop_per_s"]
     gigaflop = {name: found[name]["flop_per_image"] / 1e9 for name in ("training", "forward")}
     assert 2 < gigaflop["training"] / gigaflop["forward"] < 4
-    for name, gflop in gigaflop.items():
+    for name in gigaflop:
         assert [row["batch_size"] for row in found[name]["rows"]] == [1]
         assert found[name]["ends"] == {"float32": "1 images are the most that are tried here"}
     rows = [(r, gigaflop[n]) for n in gigaflop for r in found[n]["rows"]]
@@ -293,7 +293,8 @@ def test_batches_are_doubled_until_they_do_not_fit(monkeypatch, tmp_path):
     throughput.measuring("train")(own)
     assert device.asked == [(d, b) for d in size.dtypes for b in (1, 2, 4, 8)]
     assert own.found["ends"] == dict.fromkeys(size.dtypes, "8 images do not fit")
-    assert [len(found["rows"]) for found in sent] == [1, 2, 3, 3, 4, 5, 6, 6]
+    assert sent[0] == {"flop_per_image": 3e12}
+    assert [len(found["rows"]) for found in sent[1:]] == [1, 2, 3, 3, 4, 5, 6, 6]
     row = own.found["rows"][2]
     assert (row["batch_size"], row["images_per_second"], row["tflop_per_s"]) == (4, 1.0, 3.0)
     assert row["share_of_matmul_peak"] == 0.5
