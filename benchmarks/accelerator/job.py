@@ -68,6 +68,11 @@ class Job:
         if self.seconds_left < seconds:
             raise OutOfTime(what)
 
+    def compiling(self, part: str) -> float:
+        """Return the seconds that compiling took in `training` or `forward`; 0 if not known."""
+        rows = self.results.get(part, {}).get("rows", ())
+        return max((row["compile_seconds"] for row in rows), default=0.0)
+
     def case(self, batch_size: int, dtype: str = "") -> Case:
         """Return the network at a batch size; the first type of the size if none is given."""
         size = self.size

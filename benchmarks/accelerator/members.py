@@ -37,7 +37,7 @@ def measure(job: Job) -> None:
 
     for kind in possible_kinds(size, config.train.num_microbatches, len(runs)):
         if kind not in seconds:
-            job.need(0, f"the execution {kind}")
+            job.need(job.compiling("training"), f"the execution {kind}")
             seconds |= measure_executions([kind], runs, create)
             job.save()
 

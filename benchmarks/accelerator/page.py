@@ -50,7 +50,8 @@ def _missing(entry: dict[str, Any]) -> str:
         return ""
     if entry["state"] == FAILED:
         return f"Failed: {entry['reason']}"
-    return f"Not measured: {entry['state']}: {entry['reason']}"
+    what = "Not all measured" if entry["found"] else "Not measured"
+    return f"{what}: {entry['state']}: {entry['reason']}"
 
 
 def _notes(content: dict[str, Any]) -> list[str]:

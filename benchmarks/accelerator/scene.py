@@ -19,7 +19,7 @@ def measure_maps(job: Job) -> None:
     job.found["side"] = side
     rows = job.found.setdefault("rows", [])
     for overlap in list(OVERLAPS)[len(rows) :]:
-        job.need(0, f"overlap {OVERLAPS[overlap]}")
+        job.need(job.compiling("forward"), f"overlap {OVERLAPS[overlap]}")
         row, _ = mapping.speed(model, scene, 0, overlap)
         rows.append({"asked": OVERLAPS[overlap]} | row)
         job.save()
@@ -27,7 +27,7 @@ def measure_maps(job: Job) -> None:
 
 def measure_passes(job: Job) -> None:
     """Time one pass, and as many as DDIM makes."""
-    job.need(0, "both")
+    job.need(job.compiling("forward"), "both")
     flop = flop_per_image(job.case(1), "forward")
     found = mapping.against_ddim(
         _model(job.case(1)), min(job.size.repeats, 3), job.size.sampled_images

@@ -14,7 +14,8 @@ from noise2map_jax.reports.parts import learning_curve
 from noise2map_jax.train import train
 
 NUM_EVALUATIONS = 4
-SHARE = 0.5  # of the time that is left, for the steps alone: compiling and evaluation need theirs
+PROGRAMS = 1.5  # the step's, and the smaller ones of the first state and of evaluation
+SHARE = 0.5  # of the time that is left after compiling, for the steps alone: evaluation needs its
 
 
 def measure(job: Job) -> None:
@@ -61,8 +62,9 @@ def _num_steps(job: Job) -> int:
     seconds = size.train_batch / max(rates) if rates else 0.0
     if not seconds:
         return size.least_steps
-    steps = math.floor(SHARE * job.seconds_left / seconds)
-    job.need(size.least_steps * seconds / SHARE, f"{size.least_steps} steps")
+    compiling = PROGRAMS * job.compiling("training")
+    steps = math.floor(SHARE * (job.seconds_left - compiling) / seconds)
+    job.need(compiling + size.least_steps * seconds / SHARE, f"{size.least_steps} steps")
     return min(max(steps, size.least_steps), size.most_steps)
 
 

@@ -81,7 +81,8 @@ def showing(kind: str) -> Callable[[Found], Shown]:
         for row in rows:
             point = row["batch_size"], row["images_per_second"]
             lines.setdefault(f"JAX, {row['dtype']}", []).append(point)
-        plots = (LinePlot("images of a batch", "images/s", lines),)
+        drawn = {name: points for name, points in lines.items() if len(points) > 1}
+        plots = (LinePlot("images of a batch", "images/s", drawn),)
         return Shown(_note(kind, found), (Table("", COLUMNS, tuple(map(_cells, rows))),), plots)
 
     return show

@@ -69,9 +69,10 @@ def _wanted(job: Job) -> Iterator[tuple[Any, ...]]:
         sizes = [r["batch_size"] for r in found.get("rows", ()) if r["dtype"] == dtype]
         cases.append((kind, dtype, [first, *sorted(set(sizes) - {first}, reverse=True)]))
     for rank in range(max(len(sizes) for _, _, sizes in cases)):
-        for kind, dtype, sizes in cases:
-            for mode in job.size.torch_modes if rank < len(sizes) else ():
-                yield kind, dtype, sizes[rank], mode
+        for mode in job.size.torch_modes:  # the last ones compile for long
+            for kind, dtype, sizes in cases:
+                if rank < len(sizes):
+                    yield kind, dtype, sizes[rank], mode
 
 
 def _against(row: Found, jax_side: Found) -> dict[str, float]:
