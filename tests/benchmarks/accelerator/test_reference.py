@@ -30,5 +30,5 @@ def test_a_process_without_the_cpu_says_how_to_have_it(monkeypatch):
         raise RuntimeError("Unknown backend cpu")
 
     monkeypatch.setattr(jax, "devices", devices)
-    with pytest.raises(UserError, match="leaves out the CPU.*set JAX_PLATFORMS="):
+    with pytest.raises(UserError, match=r"leaves out the CPU.*set JAX_PLATFORMS="):
         reference.cpu_device()
