@@ -26,9 +26,9 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
         kind: `forward` or `train`.
 
     Returns:
-        Seconds to compile, seconds a call, FLOP a call as XLA counts them, memory that the call
-        needs and the peak so far in GiB, number of parameters without running statistics; or
-        `error` if the batch does not fit into memory.
+        Seconds to compile, seconds a call, FLOP a call as XLA counts them (None where the device's
+        compiler does not), memory that the call needs and the peak so far in GiB, number of
+        parameters without running statistics; or `error` if the batch does not fit into memory.
     """
     try:
         return _measure(case, kind)
@@ -47,7 +47,7 @@ def _measure(case: Case, kind: str) -> dict[str, Any]:
     return {
         "compile_seconds": compile_seconds,
         "seconds": machine.time_calls(call, case.repeats),
-        "flop": compiled.cost_analysis()["flops"],
+        "flop": (compiled.cost_analysis() or {}).get("flops"),
         "needed_memory_gib": needed / 2**30,
         "peak_memory_gib": machine.peak_memory() / 2**30,
         "parameters": sum(x.size for x in jax.tree.leaves(weights)),
