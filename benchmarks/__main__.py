@@ -1,8 +1,10 @@
 """Run a benchmark: `python -m benchmarks NAME [options]` prints the machine and the result."""
 
 import argparse
+import sys
 
 from benchmarks import (
+    accelerator,
     averaged_statistics,
     data_prep,
     exported,
@@ -14,9 +16,11 @@ from benchmarks import (
     study,
     training,
     transfer,
+    uncertainty,
 )
 
 BENCHMARKS = {
+    "accelerator": accelerator,
     "averaged_statistics": averaged_statistics,
     "network": network,
     "exported": exported,
@@ -28,11 +32,12 @@ BENCHMARKS = {
     "mapping": mapping,
     "mutation": mutation,
     "family_error": family_error,
+    "uncertainty": uncertainty,
 }
 
 
-def main() -> None:
-    """Call a benchmark by its name."""
+def main() -> int:
+    """Call a benchmark by its name; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     for name, module in BENCHMARKS.items():
@@ -42,8 +47,8 @@ def main() -> None:
             "--output", default="", help="JSON file to write the result to; empty = none"
         )
     arguments = parser.parse_args()
-    BENCHMARKS[arguments.name].run(arguments)
+    return BENCHMARKS[arguments.name].run(arguments) or 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

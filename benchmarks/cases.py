@@ -18,6 +18,13 @@ BACKBONES = {  # Noise2Map's: fields of model.unet
         "norm_num_groups": 8,
     },
     "full": {},  # the paper's
+    "tiny": {  # of one level, for tests
+        "block_out_channels": (8,),
+        "layers_per_block": 1,
+        "attention_levels": (),
+        "add_attention": False,
+        "norm_num_groups": 4,
+    },
 }
 NETWORKS = (*BACKBONES, *RIVALS)  # rivals have their published sizes
 

@@ -61,6 +61,28 @@ def time_calls(call: Callable[[], Any], repeats: int) -> dict[str, float]:
     return median_and_spread(seconds)
 
 
+def rates(
+    batch_size: int, seconds: float, flop: float | None, peak: float | None
+) -> dict[str, float]:
+    """Return what a call does a second.
+
+    Args:
+        batch_size: images of a call.
+        seconds: that it takes.
+        flop: its arithmetic, a multiply-add as 2; None or 0 = not known.
+        peak: FLOP/s of the device at best; None = not known.
+
+    Returns:
+        Images/s; TFLOP/s and their share of the peak where these are known.
+    """
+    found = {"images_per_second": batch_size / seconds}
+    if flop:
+        found["tflop_per_s"] = flop / seconds / 1e12
+        if peak:
+            found["share_of_matmul_peak"] = flop / seconds / peak
+    return found
+
+
 def peak_memory() -> int:
     """Return the peak memory so far in bytes: the device's if it reports it, else the process's."""
     stats = jax.devices()[0].memory_stats()

@@ -23,6 +23,7 @@ import noise2map_jax
 from benchmarks import machine
 from data_prep.drawing.scenes import segmentation_scene
 from noise2map_jax.experiment.components import create_process
+from noise2map_jax.mapping.arrays import Maps
 from noise2map_jax.mapping.memory import share_memory
 from noise2map_jax.mapping.model import Model
 from noise2map_jax.mapping.prediction_options import PredictionOptions
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         _map_file(model, arguments.memory_of)
         print(machine.peak_memory())
         return
-    scene, truth = _draw(arguments)
+    scene, truth = draw(arguments.height, arguments.width, arguments.seed)
     model = noise2map_jax.load(arguments.workdir)
     ways = [(0, overlap) for overlap in arguments.overlaps or ()] or WAYS
     result: dict[str, Any] = {
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
         "scene": {"height": len(scene), "width": scene.shape[1], "seed": arguments.seed},
         "ways": [_measured(model, scene, truth, *way) for way in ways],
-        "one_pass_against_ddim": _against_ddim(model),
+        "one_pass_against_ddim": against_ddim(model, 3),
     }
     if arguments.large:
         result["memory"] = {
@@ -75,35 +76,21 @@ def run(arguments: argparse.Namespace) -> None:
     machine.report(result, arguments.output)
 
 
-def _draw(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    size = max(arguments.height, arguments.width)
-    image, mask = segmentation_scene(np.random.default_rng(arguments.seed), size)
-    rows, columns = slice(arguments.height), slice(arguments.width)
-    return image[rows, columns], mask[rows, columns, 0]
+def draw(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a scene; returns its image [H, W, 3] and its mask [H, W], uint8."""
+    image, mask = segmentation_scene(np.random.default_rng(seed), max(height, width))
+    return image[:height, :width], mask[:height, :width, 0]
 
 
 def _measured(
     model: Model, scene: np.ndarray, truth: np.ndarray, tile_size: int, overlap: int
 ) -> dict[str, Any]:
     chosen = {"tile_size": tile_size, "overlap": overlap}
-    options = PredictionOptions(**chosen)
-    tiling = options.tiling(model.config)
-    size = tiling.tile_size
-    model.predict(scene[:size, :size], **chosen)  # compiles
-    start = time.perf_counter()
-    maps = model.predict(scene, **chosen)
-    seconds = time.perf_counter() - start
-    height, width = truth.shape
-    num_tiles = tiling.number(height) * tiling.number(width)
-    bare = num_tiles * _seconds_a_tile(model, options, scene[:size, :size])
+    tiling = PredictionOptions(**chosen).tiling(model.config)
+    result, maps = speed(model, scene, tile_size, overlap)
     both = ((maps.classes == 1) & (truth == 1)).sum()
-    result = {
-        "tile_size": size,
-        "overlap": tiling.overlap,
+    result |= {
         "foreground_f1": float(2 * both / ((maps.classes == 1).sum() + (truth == 1).sum())),
-        "megapixels_a_second": height * width / seconds / 1e6,
-        "share_of_the_bare_network": bare / seconds,
-        "share_computed_twice": num_tiles * size**2 / (height * width) - 1,
         "step_at_seams": _step_at_seams(maps.probabilities[..., 1], tiling),
         "equal_when_shifted": {
             f"{share:g} of a tile": _equal_when_shifted(model, scene, maps.classes, chosen, share)
@@ -112,6 +99,41 @@ def _measured(
     }
     print(result, file=sys.stderr, flush=True)
     return result
+
+
+def speed(
+    model: Model, scene: np.ndarray, tile_size: int, overlap: int
+) -> tuple[dict[str, Any], Maps]:
+    """Map a scene, and time it beside the bare network on as many tiles.
+
+    Args:
+        model: the network.
+        scene: [H, W, C].
+        tile_size: side of a tile in pixels; 0 = as in training.
+        overlap: of neighbouring tiles in pixels; -1 = half a tile.
+
+    Returns:
+        What was measured, and the maps.
+    """
+    chosen = {"tile_size": tile_size, "overlap": overlap}
+    options = PredictionOptions(**chosen)
+    tiling = options.tiling(model.config)
+    size = tiling.tile_size
+    model.predict(scene[:size, :size], **chosen)  # compiles
+    start = time.perf_counter()
+    maps = model.predict(scene, **chosen)
+    seconds = time.perf_counter() - start
+    height, width = scene.shape[:2]
+    num_tiles = tiling.number(height) * tiling.number(width)
+    bare = num_tiles * _seconds_a_tile(model, options, scene[:size, :size])
+    result = {
+        "tile_size": size,
+        "overlap": tiling.overlap,
+        "megapixels_a_second": height * width / seconds / 1e6,
+        "share_of_the_bare_network": bare / seconds,
+        "share_computed_twice": num_tiles * size**2 / (height * width) - 1,
+    }
+    return result, maps
 
 
 def _seconds_a_tile(model: Model, options: PredictionOptions, tile: np.ndarray) -> float:
@@ -142,10 +164,17 @@ def _equal_when_shifted(
     return float((classes[shift:, shift:][away] == shifted[away]).mean())
 
 
-def _against_ddim(model: Model) -> dict[str, Any]:
-    """Time one pass for a map, and DDIM with the same backbone on images of the same size."""
+def against_ddim(model: Model, repeats: int, num_images: int = 0) -> dict[str, Any]:
+    """Time one pass for a map, and DDIM with the same backbone on images of the same size.
+
+    Args:
+        model: the network.
+        repeats: number of timed samplings, after one to warm up.
+        num_images: number of images at once; 0 = as many as maps take tiles.
+    """
     options = PredictionOptions()
-    size, number = options.side(model.config), options.num_tiles(model.config, jax.device_count())
+    size = options.side(model.config)
+    number = num_images or options.num_tiles(model.config, jax.device_count())
     bands = model.config.data.num_bands
     x = jax.random.normal(jax.random.key(0), (number, size, size, bands))
     process = create_process(model.config)
@@ -163,7 +192,7 @@ def _against_ddim(model: Model) -> dict[str, Any]:
     )
     t = np.full(number, 999, np.int32)
     one = machine.time_calls(lambda: backbone(x, t).block_until_ready(), 20)
-    many = machine.time_calls(lambda: sample().block_until_ready(), 3)
+    many = machine.time_calls(lambda: sample().block_until_ready(), repeats)
     return {
         "images": number,
         "one_pass_seconds": one,

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
         row: dict[str, Any] = {"network": network, "kind": kind, "batch_size": batch_size}
         row["jax"] = network_jax.measure(case, kind)
         for mode in arguments.torch_modes if network in in_torch else ():
-            row[f"torch {mode}"] = network_torch.measure(case, kind, mode)
+            device = network_torch.default_device()
+            row[f"torch {mode}"] = network_torch.measure(case, kind, mode, device)
         _rate(row, peak)
         print(_line(row), flush=True)
         rows.append(row)
@@ -70,11 +71,7 @@ def _rate(row: dict[str, Any], peak: float) -> None:
     flop = row["jax"].get("flop")
     sides = [side for side in row.values() if isinstance(side, dict) and "seconds" in side]
     for side in sides:
-        seconds = side["seconds"]["median"]
-        side["images_per_second"] = row["batch_size"] / seconds
-        if flop:
-            side["tflop_per_s"] = flop / seconds / 1e12
-            side["share_of_matmul_peak"] = flop / seconds / peak
+        side |= machine.rates(row["batch_size"], side["seconds"]["median"], flop, peak)
     others = [side["seconds"]["median"] for side in sides if side is not row["jax"]]
     if others and "seconds" in row["jax"]:
         row["torch_time_over_jax_time"] = min(others) / row["jax"]["seconds"]["median"]

@@ -10,19 +10,25 @@ from benchmarks.cases import Case
 from benchmarks.torch_networks import create
 
 
-def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
+def default_device() -> str:
+    """Return `cuda` where PyTorch sees a GPU, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def measure(case: Case, kind: str, mode: str, device: str) -> dict[str, Any]:
     """Time the forward pass or the training step in one of PyTorch's modes.
 
     Args:
         case: what to measure; bfloat16 is done by autocast.
         kind: `forward` or `train`.
         mode: one of `network.TORCH_MODES`.
+        device: `cpu` or `cuda`.
 
     Returns:
         Seconds a call, or `error` if the batch does not fit into memory or no compiler is found.
     """
     try:
-        return {"seconds": machine.time_calls(_call(case, kind, mode), case.repeats)}
+        return {"seconds": machine.time_calls(_call(case, kind, mode, device), case.repeats)}
     # Out of memory, errors of torch.compile, no package that has the network.
     except (RuntimeError, ImportError) as error:
         return {"error": str(error).splitlines()[0][:200]}
@@ -32,8 +38,7 @@ def measure(case: Case, kind: str, mode: str) -> dict[str, Any]:
             torch.cuda.empty_cache()
 
 
-def _call(case: Case, kind: str, mode: str) -> Callable[[], None]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def _call(case: Case, kind: str, mode: str, device: str) -> Callable[[], None]:
     size = case.tile_size
     network = create(case)
     layout = torch.contiguous_format if mode == "eager" else torch.channels_last

@@ -56,6 +56,12 @@ def get_config() -> ConfigDict:
             brightness=0.0,  # largest shift, in units of the scaled range [-1, 1]; 0.0 = none
             contrast=0.0,  # largest relative change of contrast, below 1; 0.0 = none
             exchange_dates=False,  # task cd: swap pre and post of half of the pairs
+            # Least and most scale of crops: 2.0 shows a house twice as large; (1.0, 1.0) = as is.
+            zoom=(1.0, 1.0),
+            colour=0.0,  # largest shift of each band by itself, in units of [-1, 1]; 0.0 = none
+            blur=0.0,  # largest standard deviation of a Gaussian blur in pixels; 0.0 = none
+            # Share of tiles into which the foreground of another is pasted; of pairs, into post.
+            paste=0.0,
         ),
         noise=create(
             # structured: the noise that this section describes; clean: the network sees the clean

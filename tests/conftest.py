@@ -26,7 +26,12 @@ SLOWEST_FIRST = (
     *("programs/rival_studies", "programs/ablate", "programs/quickstart", "programs/train"),
     *("programs/configs", "programs/resume", "programs/processes", "programs/moving"),
     *("programs/multitask", "programs/paper_configs", "programs/fine_tuning", "programs/predict"),
-    *("programs/main", "weights/initialization", "devices/execution"),
+    *(
+        "programs/main",
+        "benchmarks/accelerator/whole",
+        "weights/initialization",
+        "devices/execution",
+    ),
     *("steps/train_step", "programs/denoise", "programs/many_bands", "training/trainer"),
     "programs/compilation",
 )
@@ -36,7 +41,7 @@ def pytest_collection_modifyitems(items):
     """Put the slowest files first."""
     order = {}
     for number, name in enumerate(SLOWEST_FIRST):
-        path = (programs.ROOT / "tests" / name).with_name(f"test_{name.split('/')[1]}.py")
+        path = (programs.ROOT / "tests" / name).with_name(f"test_{name.split('/')[-1]}.py")
         assert path.exists(), path
         order[path] = number
     items.sort(key=lambda item: order.get(item.path, len(order)))

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 
-_HEADER = re.compile(r"^HloModule (?P<name>[^ ,]+)", re.MULTILINE)
+_HEADER = re.compile(r"^HloModule (?P<name>[^\s,]+)", re.MULTILINE)
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%(?P<name>[^ ]+) \(.*\{$")
 # `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; several results form a tuple.
 _INSTRUCTION = re.compile(

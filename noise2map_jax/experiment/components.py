@@ -72,9 +72,27 @@ def create_problem(
             f"augment.crop_size is {crop_size} and model.sample_size {seen}: crops and "
             f"whole tiles of {tile_size} would be resampled differently; set model.sample_size=0"
         )
+    if augmentation.seen_size(tile_size) > tile_size:
+        least = (crop_size or tile_size) / tile_size
+        raise UserError(
+            f"augment.zoom begins at {augmentation.zoom[0]:g}, so crops of "
+            f"{crop_size or tile_size} pixels see up to {augmentation.seen_size(tile_size):.0f}, "
+            f"but tiles have only {tile_size}; begin at {least:g} or more, or crop less"
+        )
+    task = create_task(config)
+    if augmentation.paste and not task.has_classes:
+        raise UserError(
+            f"augment.paste is {augmentation.paste}, but task {task.name} has no foreground that "
+            "could be pasted; set it to 0"
+        )
+    if augmentation.paste and config.train.batch_size == 1:
+        raise UserError(
+            f"augment.paste is {augmentation.paste} and train.batch_size 1: there is no other "
+            "tile to paste from; set train.batch_size to 2 or more"
+        )
     return Problem(
         model=model,
-        task=create_task(config),
+        task=task,
         value_range=value_range(config),
         class_weights=class_weights,
         augmentation=augmentation,

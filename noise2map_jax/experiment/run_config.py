@@ -27,7 +27,7 @@ from noise2map_jax.experiment.config_fields import (
 from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
-FORMAT = 5  # of config.json; it grows when fields change their meaning; new ones: ADDED_FIELDS
+FORMAT = 5  # of config.json; it grows when fields change their meaning; new ones: see below
 CONFIG, HISTORY = "config.json", "config_history.jsonl"
 # Fields added since format 2, with values that keep the earlier behaviour.
 ADDED_FIELDS: dict[str, dict[str, Any]] = {
@@ -55,11 +55,11 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "profile_steps": (0, 0),
     },
 }
-ADDED_DATA_FIELDS: dict[str, Any] = {
-    "bands": (),
-    "alpha": "auto",
-    "nodata": -1,
-}  # of each task's section `data`
+# Of sections that each task has for itself where there are several; likewise.
+ADDED_TASK_FIELDS: dict[str, dict[str, Any]] = {
+    "data": {"bands": (), "alpha": "auto", "nodata": -1},
+    "augment": {"zoom": (1.0, 1.0), "colour": 0.0, "blur": 0.0, "paste": 0.0},
+}
 
 
 def save_config(
@@ -95,7 +95,8 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
 def config_of(content: Any) -> ConfigDict:
     """Make a config from the content of a JSON file; lists become tuples.
 
-    Fields that were added after the file was written get their values from `ADDED_FIELDS`.
+    Fields that were added after the file was written get their values from `ADDED_FIELDS`
+    and `ADDED_TASK_FIELDS`.
 
     Raises:
         UserError: the file has a plain value in place of a section.
@@ -105,17 +106,22 @@ def config_of(content: Any) -> ConfigDict:
         if not isinstance(found, dict):
             raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
         content = content | {section: added | found}
-    content = _with_data_fields(content)
+    content = _with_task_fields(content)
     if isinstance(content.get("tasks"), dict):
-        tasks = {name: _with_data_fields(task) for name, task in content["tasks"].items()}
+        tasks = {name: _with_task_fields(task) for name, task in content["tasks"].items()}
         content = content | {"tasks": tasks}
     return ConfigDict(with_tuples(content))
 
 
-def _with_data_fields(section: Any) -> Any:
-    if not isinstance(section, dict) or not isinstance(section.get("data"), dict):
-        return section
-    return section | {"data": ADDED_DATA_FIELDS | section["data"]}
+def _with_task_fields(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    added = {
+        name: fields | content[name]
+        for name, fields in ADDED_TASK_FIELDS.items()
+        if isinstance(content.get(name), dict)
+    }
+    return content | added
 
 
 def record_config(

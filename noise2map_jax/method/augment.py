@@ -1,14 +1,22 @@
-"""Augmentation inside the jitted step: the eight flips and turns, and crops.
+"""Augmentation inside the jitted step: flips and turns, crops, scale, pasted foreground.
 
 These are pure functions of a key. All images of a record (both dates, the mask) move together.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 
 from noise2map_jax.errors import UserError
+from noise2map_jax.method.copy_paste import copy_paste
+from noise2map_jax.method.losses import IGNORE
+from noise2map_jax.method.zoom import zoomed_classes, zoomed_crop
+
+AS_IT_IS = (1.0, 1.0)  # the zoom that leaves the scale
+MOST_BLUR = 4.0  # pixels; more leaves nothing to map
+ZOOM_STREAM, PASTE_STREAM = 1, 2  # folded into the key, so that the draws of others stay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +29,11 @@ class Augmentation:
         brightness: largest shift of the image, in units of the scaled range [-1, 1].
         contrast: largest relative change of the deviation from the mean, below 1.
         exchange_dates: swap `pre` and `post` of half of the pairs; for changes without direction.
+        zoom: (least, most) scale of crops, drawn evenly over its logarithm; 2 shows a house twice
+            as large, 0.5 half as large.
+        colour: largest shift of each band by itself, in units of the scaled range [-1, 1].
+        blur: largest standard deviation of a Gaussian blur, in pixels.
+        paste: share of the records into which the foreground of another is pasted.
     """
 
     flips_and_turns: bool = True
@@ -28,6 +41,10 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     exchange_dates: bool = False
+    zoom: tuple[float, float] = AS_IT_IS
+    colour: float = 0.0
+    blur: float = 0.0
+    paste: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop_size < 0:
@@ -37,6 +54,22 @@ class Augmentation:
                 f"brightness is {self.brightness} and contrast {self.contrast}; expected "
                 "brightness >= 0 and 0 <= contrast < 1"
             )
+        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
+            raise UserError(
+                f"zoom is {self.zoom}; expected (least, most) with 0 < least <= most, such as "
+                "(0.5, 2.0)"
+            )
+        if not 0 <= self.colour < math.inf or not 0 <= self.blur <= MOST_BLUR:
+            raise UserError(
+                f"colour is {self.colour} and blur {self.blur}; expected colour >= 0 and "
+                f"0 <= blur <= {MOST_BLUR} pixels"
+            )
+        if not 0 <= self.paste <= 1:
+            raise UserError(f"paste is {self.paste}; expected a share from 0 to 1")
+
+    def seen_size(self, tile_size: int) -> float:
+        """Return the largest side of a crop in pixels of the tile, before it is resampled."""
+        return (self.crop_size or tile_size) / self.zoom[0]
 
 
 def flip_and_turn(images: jax.Array, symmetry: jax.Array) -> jax.Array:
@@ -111,15 +144,50 @@ def augment_geometry(
     size = augmentation.crop_size
     if size > min(height, width):
         raise UserError(f"crop_size is {size}; the tiles have only {height} x {width} pixels")
-    if size:
+    if augmentation.zoom != AS_IT_IS:
+        zoom_key = jax.random.fold_in(key, ZOOM_STREAM)
+        batch = _zoomed(augmentation, crop_key, zoom_key, batch, size or height)
+    elif size:
         limit = jnp.array([height - size + 1, width - size + 1])
         corners = jax.random.randint(crop_key, (num, 2), 0, limit[None, :])
         batch = {name: crop(images, corners, size) for name, images in batch.items()}
     if augmentation.flips_and_turns:
         symmetry = jax.random.randint(symmetry_key, (num,), 0, 8)
         batch = {name: flip_and_turn(images, symmetry) for name, images in batch.items()}
+    if augmentation.paste:
+        paste_key = jax.random.fold_in(key, PASTE_STREAM)
+        batch = copy_paste(batch, jax.random.bernoulli(paste_key, augmentation.paste, (num,)))
     if augmentation.exchange_dates and "pre" in batch:
         swap = jax.random.bernoulli(exchange_key, 0.5, (num, 1, 1, 1))
         pre, post = batch["pre"], batch["post"]
         batch = batch | {"pre": jnp.where(swap, post, pre), "post": jnp.where(swap, pre, post)}
     return batch
+
+
+def _zoomed(
+    augmentation: Augmentation,
+    corner_key: jax.Array,
+    zoom_key: jax.Array,
+    batch: dict[str, jax.Array],
+    size: int,
+) -> dict[str, jax.Array]:
+    """Cut squares of a random scale out of each record, each place as likely."""
+    mask = batch["mask"]
+    num, height, width, _ = mask.shape
+    seen = augmentation.seen_size(height)
+    if seen > min(height, width):
+        raise UserError(
+            f"zoom begins at {augmentation.zoom[0]:g}, so crops of {size} pixels see up to "
+            f"{seen:.0f}; the tiles have only {height} x {width}"
+        )
+    least, most = (math.log(factor) for factor in augmentation.zoom)
+    zoom = jnp.exp(jax.random.uniform(zoom_key, (num,), minval=least, maxval=most))
+    room = jnp.array([[height, width]]) - size / zoom[:, None]
+    corners = jax.random.uniform(corner_key, (num, 2)) * jnp.maximum(room, 0.0)
+    valid = mask != IGNORE
+    return {
+        name: zoomed_classes(images, corners, zoom, size)
+        if name == "mask"
+        else zoomed_crop(images, corners, zoom, size, valid)
+        for name, images in batch.items()
+    }

@@ -90,8 +90,11 @@ def _backward(
     mean_dy = _group_mean(sum_dy * factor, num_groups) / pixels
     mean_dy_x = _group_mean(sum_dy_x * factor, num_groups) / pixels
     if _is_narrow(gradient):
-        # Otherwise XLA keeps `dy` in float32 for its second use, at twice the bytes of `gradient`.
-        dy = before_silu(jax.lax.optimization_barrier(gradient))
+        # Otherwise XLA keeps `dy` in float32 for its second use, at twice the bytes of `gradient`:
+        # here, and for GPUs in the sums over images below, which it would take from `dy` anew. One
+        # barrier for all, because with two, libtpu 0.0.42 fails.
+        anew, sum_dy, sum_dy_x = jax.lax.optimization_barrier((gradient, sum_dy, sum_dy_x))
+        dy = before_silu(anew)
     dx = _pixels(inverse) * (dy * _pixels(factor) - _pixels(mean_dy) - x_hat * _pixels(mean_dy_x))
     return (
         dx.astype(x.dtype),

@@ -14,12 +14,16 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.page import number_text
 from noise2map_jax.page.content import RunPage, StudyPage, VariantScore
 from noise2map_jax.page.curve_plot import draw_f1, draw_losses
+from noise2map_jax.page.line_plot import draw_lines
+from noise2map_jax.page.measurements import MeasurementsPage
 from noise2map_jax.page.pictures import few_colours
 from noise2map_jax.page.rank_order import ranks
 from noise2map_jax.page.scene_view import legend, view_noised, view_scenes
 from noise2map_jax.page.score_plot import draw_differences, draw_scores
 from noise2map_jax.page.series import Series, create_series
 from noise2map_jax.page.sweep_plot import distinct_schedules, draw_sweeps
+
+AnyPage = StudyPage | RunPage | MeasurementsPage
 
 
 def render_study(page: StudyPage) -> str:
@@ -71,6 +75,31 @@ def render_run(page: RunPage) -> str:
     return template.render(samples=samples, **_shared_parts(page, series))
 
 
+def render_measurements(page: MeasurementsPage) -> str:
+    """Render a page of measurements.
+
+    Args:
+        page: its content.
+
+    Returns:
+        HTML; the same content gives the same text.
+    """
+    lines = [name for s in page.sections for plot in s.shown.plots for name in plot.lines]
+    series = create_series((*lines, *_variants(page)))
+    drawn = {s.key: [plot for plot in s.shown.plots if plot.lines] for s in page.sections}
+    plots = {
+        key: [draw_lines(plot, series, f"{key}-{number}") for number, plot in enumerate(own)]
+        for key, own in drawn.items()
+    }
+    plot_series = {
+        key: [series[name] for name in dict.fromkeys(n for plot in own for n in plot.lines)]
+        for key, own in drawn.items()
+    }
+    template = _environment().get_template("measurements.html")
+    parts = _shared_parts(page, series)
+    return template.render(plots=plots, plot_series=plot_series, **parts)
+
+
 def write_page(html: str, path: str | os.PathLike[str]) -> None:
     """Write a page, whole or not at all.
 
@@ -110,8 +139,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _shared_parts(page: StudyPage | RunPage, series: dict[str, Series]) -> dict[str, Any]:
-    """What the templates of both pages show."""
+def _shared_parts(page: AnyPage, series: dict[str, Series]) -> dict[str, Any]:
+    """What the templates of all pages show."""
     schedules = distinct_schedules(page.sweeps)
     curve_variants = {curve.variant for curve in page.curves}
     sweep_variants = {sweep.variant for sweep in page.sweeps}
@@ -132,7 +161,7 @@ def _shared_parts(page: StudyPage | RunPage, series: dict[str, Series]) -> dict[
     }
 
 
-def _variants(page: StudyPage | RunPage) -> list[str]:
+def _variants(page: AnyPage) -> list[str]:
     """Every variant that any part but the scores names."""
     return [
         *(curve.variant for curve in page.curves),

@@ -19,7 +19,7 @@ import optax
 
 from noise2map_jax.experiment.problem import Batch, Problem, gaussian_noise
 from noise2map_jax.method.augment import augment_geometry
-from noise2map_jax.method.light import jitter
+from noise2map_jax.method.light import vary_light
 from noise2map_jax.method.losses import IGNORE, WeightedSum
 from noise2map_jax.method.noise import NoiseProcess, sample_timesteps
 from noise2map_jax.network.statistics import with_statistics
@@ -38,7 +38,7 @@ class Stream(enum.IntEnum):
     """Independent streams of random numbers within a step."""
 
     GEOMETRY = 0
-    JITTER = 1
+    LIGHT = 1
     TIMESTEPS = 2
     GAUSSIAN = 3
     NETWORK = 4
@@ -169,8 +169,8 @@ def network_inputs(
     batch = problem.scaled(batch)
     has_data = batch["mask"] != IGNORE
     for i, name in enumerate(problem.task.image_keys):
-        jitter_key = jax.random.fold_in(keys[Stream.JITTER], i)
-        batch[name] = jitter(augmentation, jitter_key, batch[name], has_data)
+        light_key = jax.random.fold_in(keys[Stream.LIGHT], i)
+        batch[name] = vary_light(augmentation, light_key, batch[name], has_data)
     x = problem.task.inputs(batch)
     timesteps = sample_timesteps(process, keys[Stream.TIMESTEPS], x.shape[0])
     eps = gaussian_noise(process, keys[Stream.GAUSSIAN], x)

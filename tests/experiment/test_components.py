@@ -6,6 +6,7 @@ from thin_rivals import config_of
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import (
     count_params,
+    create_problem,
     create_process,
     create_task,
     predicting_at,
@@ -76,3 +77,26 @@ def test_a_network_that_sees_no_timestep_predicts_once():
     assert create_process(config).inference_timesteps.tolist() == [3, 7]
     assert predicting_at(config, (5,)).noise.inference_timesteps == (5,)
     assert predicting_at(config, ()) == config
+
+
+@pytest.mark.parametrize(
+    ("task", "fields", "words"),
+    [
+        ("denoise", {"augment.paste": 0.5}, "augment.paste is 0.5, but task denoise has no fore"),
+        ("ss", {"augment.paste": 0.5, "train.batch_size": 1}, "batch_size 1: there is no other"),
+        ("ss", {"augment.crop_size": 16, "augment.zoom": (0.25, 1)}, "see up to 64, but tiles"),
+    ],
+)
+def test_augmentation_that_cannot_be_is_refused(task, fields, words):
+    config = config_of("unet", task=task)
+    config.data.tile_size = 32
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(UserError, match=words):
+        create_problem(config, create_model(config), (1.0, 1.0))
+
+
+def test_a_crop_may_see_as_much_as_the_tile():
+    config = config_of("unet")
+    config.data.tile_size, config.augment.crop_size, config.augment.zoom = 32, 16, (0.5, 2.0)
+    problem = create_problem(config, create_model(config), (1.0, 1.0))
+    assert problem.augmentation.zoom == (0.5, 2.0)

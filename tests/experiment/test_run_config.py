@@ -14,8 +14,8 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import changes, fields, with_values
 from noise2map_jax.experiment.field_rules import RULES, TIMESTEPS, May, names
 from noise2map_jax.experiment.run_config import (
-    ADDED_DATA_FIELDS,
     ADDED_FIELDS,
+    ADDED_TASK_FIELDS,
     CONFIG,
     FORMAT,
     HISTORY,
@@ -62,8 +62,9 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     def older(content):
         content["format"] = version
         del content["datasets"]
-        for name in ADDED_DATA_FIELDS:
-            del content["data"][name]
+        for section, added in ADDED_TASK_FIELDS.items():
+            for name in added:
+                del content[section][name]
         if version < 4:
             del content["train"]["remat"]
         if version == 2:
@@ -74,19 +75,19 @@ def test_a_run_of_before_a_field_came_did_what_its_default_does(version, run):
     rewrite(run, older)
     found = load_config(run)
     assert changes(found, config) == {}
-    for section, added in ADDED_FIELDS.items():
+    for section, added in [*ADDED_FIELDS.items(), *ADDED_TASK_FIELDS.items()]:
         assert {name: found[section][name] for name in added} == added
-    assert {name: found.data[name] for name in ADDED_DATA_FIELDS} == ADDED_DATA_FIELDS
     assert check_going_on(run, config, {"ss": "of records that it does not know"}) == {}
 
 
-def test_tasks_of_a_run_of_before_have_the_fields_of_their_data(tmp_path):
+def test_tasks_of_a_run_of_before_have_the_fields_that_came_later(tmp_path):
     save_config(multitask_config.get_config(), tmp_path)
 
     def older(content):
         for task in content["tasks"].values():
-            for name in ADDED_DATA_FIELDS:
-                del task["data"][name]
+            for section, added in ADDED_TASK_FIELDS.items():
+                for name in added:
+                    del task[section][name]
 
     rewrite(tmp_path, older)
     found = load_config(tmp_path)

@@ -69,7 +69,9 @@ def test_each_place_of_a_crop_is_as_frequent():
 
 
 def test_by_default_each_of_the_eight_symmetries_is_as_frequent():
-    assert augment.Augmentation() == augment.Augmentation(True, 0, 0.0, 0.0, False)
+    assert augment.Augmentation() == augment.Augmentation(
+        True, 0, 0.0, 0.0, False, (1.0, 1.0), 0.0, 0.0, 0.0
+    )
     square = jnp.broadcast_to(jnp.arange(4).reshape(1, 2, 2, 1), (4000, 2, 2, 1))
     out = augment.augment_geometry(augment.Augmentation(), jax.random.key(0), {"image": square})
     _, counts = np.unique(np.asarray(out["image"]).reshape(4000, 4), axis=0, return_counts=True)
@@ -104,6 +106,15 @@ def test_dates_are_exchanged_for_about_half_of_the_pairs():
         ({"contrast": 1.0}, "1.0"),
         ({"contrast": -0.1}, "contrast -0.1"),
         ({"brightness": -0.1}, "-0.1"),
+        ({"zoom": (2.0, 0.5)}, r"zoom is \(2.0, 0.5\)"),
+        ({"zoom": (0.0, 1.0)}, "0.0"),
+        ({"zoom": (1.0,)}, "least, most"),
+        ({"zoom": (1.0, float("inf"))}, "inf"),
+        ({"colour": -0.1}, "colour is -0.1"),
+        ({"colour": float("nan")}, "colour is nan"),
+        ({"blur": -1.0}, "blur -1.0"),
+        ({"blur": 5.0}, "blur 5.0.*<= 4"),
+        ({"paste": 1.5}, "paste is 1.5"),
     ],
 )
 def test_impossible_options_are_refused(options, words):
@@ -132,3 +143,60 @@ def test_the_middle_is_cut_out():
     np.testing.assert_array_equal(
         augment.centre_crop(wide, 2)[0, :, :, 0], np.array([[19, 20], [27, 28]])
     )
+
+
+def test_scales_are_drawn_between_the_limits_evenly_over_their_logarithm():
+    """A ramp over the tile: its steepness in the crop tells the scale, its start the place."""
+    ramp = jnp.broadcast_to(jnp.arange(64.0)[:, None, None], (2000, 64, 64, 1))
+    mask = jnp.zeros((2000, 64, 64, 1), jnp.uint8)
+    options = augment.Augmentation(flips_and_turns=False, crop_size=8, zoom=(0.25, 1.0))
+    out = augment.augment_geometry(options, jax.random.key(0), {"image": ramp, "mask": mask})
+    image = np.asarray(out["image"])[..., 0]
+    assert image.shape == (2000, 8, 8)
+    log_zoom = -np.log2((image[:, 6, 0] - image[:, 1, 0]) / 5)  # nearly: kernels are sampled
+    assert (log_zoom.min() > -2.03, log_zoom.max() < 0.03) == (True, True)
+    counts, _ = np.histogram(log_zoom, bins=4, range=(-2, 0))
+    np.testing.assert_allclose(counts, np.full(4, 500), atol=5 * np.sqrt(2000 * 3 / 16))
+    middle = image[:, 3:5, 0].mean(axis=1) + 0.5  # in pixels of the tile
+    reach = 4 / 2**log_zoom
+    assert ((middle - reach).min() > -0.1, (middle + reach).max() < 64.1) == (True, True)
+    share = (middle - reach) / (64 - 2 * reach)  # of the room there is
+    counts, _ = np.histogram(share, bins=4, range=(-0.01, 1.01))
+    np.testing.assert_allclose(counts, np.full(4, 500), atol=5 * np.sqrt(2000 * 3 / 16))
+
+
+def test_all_images_of_a_record_are_zoomed_alike_and_classes_stay_classes():
+    mask = jnp.kron(jnp.arange(16).reshape(4, 4) % 3, jnp.ones((8, 8))).astype(jnp.uint8)
+    mask = jnp.broadcast_to(mask[None, :, :, None], (32, 32, 32, 1))
+    batch = {"pre": 100 * mask, "post": 100 * mask, "mask": mask}
+    options = augment.Augmentation(crop_size=16, zoom=(0.5, 2.0))
+    out = augment.augment_geometry(options, jax.random.key(0), batch)
+    np.testing.assert_array_equal(out["pre"], out["post"])
+    assert set(np.unique(out["mask"])) == {0, 1, 2}
+    far = np.abs(np.asarray(out["pre"], int) - 100 * np.asarray(out["mask"], int)) > 60
+    assert far.mean() < 0.06  # only along edges, where classes are not mixed
+    assert len({np.asarray(m).tobytes() for m in out["mask"]}) > 25
+
+
+def test_without_zoom_crops_stay_where_they_were():
+    options = augment.Augmentation(crop_size=5)
+    alike = augment.Augmentation(crop_size=5, zoom=(1, 1), paste=0.0)
+    found = [
+        augment.augment_geometry(o, jax.random.key(3), a_batch())["image"] for o in (options, alike)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_scale_that_sees_more_than_the_tile_is_refused():
+    options = augment.Augmentation(crop_size=6, zoom=(0.5, 1.0))
+    with pytest.raises(UserError, match=r"begins at 0.5.*6 pixels see up to 12.*8 x 8"):
+        augment.augment_geometry(options, jax.random.key(0), a_batch())
+
+
+def test_foreground_is_pasted_into_the_share_that_was_asked_for():
+    mask = jnp.zeros((1000, 2, 2, 1), jnp.uint8).at[1::2].set(1)
+    options = augment.Augmentation(flips_and_turns=False, paste=0.25)
+    out = augment.augment_geometry(options, jax.random.key(0), {"image": 9 * mask, "mask": mask})
+    np.testing.assert_array_equal(out["image"], 9 * out["mask"])
+    pasted = int(out["mask"][::2, 0, 0, 0].sum())
+    assert abs(pasted - 125) < 5 * np.sqrt(500 * 3 / 16)

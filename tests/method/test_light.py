@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.ndimage
 
 from noise2map_jax.method import light
 from noise2map_jax.method.augment import Augmentation
@@ -86,5 +87,66 @@ GOLDEN_LIGHT = [0.215491, 0.469138]
 
 def test_nothing_asked_for_changes_nothing():
     images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 3), minval=-1.0)
-    out = light.jitter(Augmentation(), jax.random.key(0), images, everywhere(images))
+    out = light.vary_light(Augmentation(), jax.random.key(0), images, everywhere(images))
     np.testing.assert_array_equal(out, images)
+
+
+def test_each_band_of_each_image_has_its_own_colour():
+    images = jnp.zeros((200, 3, 3, 4))
+    options = Augmentation(colour=0.25)
+    out = np.asarray(light.vary_light(options, jax.random.key(0), images, everywhere(images)))
+    np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1, :1], out.shape))
+    shifts = out[:, 0, 0]
+    assert len(np.unique(shifts)) == 800
+    assert (shifts.min() < -0.24, shifts.max() > 0.24, abs(shifts).max() <= 0.25) == (True,) * 3
+    bright = light.vary_light(options, jax.random.key(0), images + 0.9, everywhere(images))
+    assert float(bright.max()) == 1
+
+
+def test_more_kinds_of_change_leave_the_draws_of_others():
+    images = jax.random.uniform(jax.random.key(1), (5, 4, 4, 3), minval=-0.3, maxval=0.3)
+    few, more = Augmentation(brightness=0.1), Augmentation(brightness=0.1, colour=1e-6)
+    found = [
+        light.vary_light(options, jax.random.key(0), images, everywhere(images))
+        for options in (few, more)
+    ]
+    np.testing.assert_allclose(*found, atol=2e-6)
+
+
+def test_blur_is_that_of_scipy_away_from_the_edge():
+    images = jax.random.normal(jax.random.key(0), (2, 24, 24, 1))
+    sigma = jnp.array([0.7, 1.5])
+    out = light.blur(images, sigma, everywhere(images), largest=1.5)
+    for image, deviation, found in zip(images, sigma, out, strict=True):
+        expected = scipy.ndimage.gaussian_filter(
+            np.asarray(image[..., 0], np.float64), float(deviation), radius=4
+        )
+        np.testing.assert_allclose(found[4:-4, 4:-4, 0], expected[4:-4, 4:-4], atol=1e-5)
+
+
+def test_blur_of_nothing_keeps_the_image_and_blur_of_a_plain_one_does_too():
+    images = jax.random.normal(jax.random.key(0), (1, 8, 8, 2))
+    out = light.blur(images, jnp.zeros(1), everywhere(images), largest=1.0)
+    np.testing.assert_allclose(out, images, atol=1e-6)
+    plain = jnp.full((1, 8, 8, 2), 0.5)  # up to the edge
+    np.testing.assert_allclose(
+        light.blur(plain, jnp.ones(1), everywhere(plain), largest=1.0), plain, atol=1e-6
+    )
+
+
+def test_what_is_not_valid_has_no_part_in_a_blur():
+    valid = jnp.ones((1, 8, 8, 1), bool).at[:, :, 5:].set(False)
+    images = jnp.where(valid, 0.25, jnp.nan)
+    out = np.asarray(light.blur(images, jnp.ones(1), valid, largest=1.0))
+    np.testing.assert_allclose(out[:, :, :5], 0.25, atol=1e-6)
+    assert np.isnan(out[:, :, 5:]).all()  # stays as it is
+
+
+def test_images_are_blurred_by_different_amounts():
+    images = jnp.tile(jax.random.normal(jax.random.key(0), (1, 16, 16, 1)), (40, 1, 1, 1)) / 9
+    options = Augmentation(blur=2.0)
+    out = light.vary_light(options, jax.random.key(0), images, everywhere(images))
+    left = np.asarray(out.std(axis=(1, 2, 3))) / float(images.std())
+    assert left.min() < 0.3  # what a blur of 1.5 to 2 pixels leaves of white noise
+    assert left.max() > 0.9
+    assert len(np.unique(left)) > 30

@@ -1,5 +1,7 @@
 import functools
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.test_util import check_grads
-from programs import needs_libtpu
+from programs import CUDA_COMPILE, ROOT, environment, needs_cuda_compile, needs_libtpu
 
 from noise2map_jax.cost.program_text import parse
 from noise2map_jax.cost.topologies import topology_devices
@@ -213,3 +215,40 @@ def test_several_networks_are_normalised_at_once(dtype):
         np.testing.assert_allclose(
             a[1].astype(jnp.float32), b.astype(jnp.float32), rtol=1e-4, atol=1e-5
         )
+
+
+OF_A_GPU = """
+import jax, jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
+from noise2map_jax.cost.program_text import parse
+from noise2map_jax.cost.topologies import topology_devices
+from noise2map_jax.cost.traffic import memory_traffic
+from noise2map_jax.network.normalization import group_norm
+
+def gradients(x, scale, bias, gradient):
+    call = lambda *a: group_norm(*a, (x,), 32, 1e-6, True, jnp.bfloat16)
+    return jax.vjp(call, x, scale, bias)[1](gradient)
+
+here = SingleDeviceSharding(topology_devices("h100:1")[0])
+image = jax.ShapeDtypeStruct((8, 256, 256, 128), jnp.bfloat16, sharding=here)
+channels = jax.ShapeDtypeStruct((128,), jnp.float32, sharding=here)
+compiled = jax.jit(gradients).lower(image, channels, channels, image).compile()
+print(memory_traffic(parse(compiled.as_text())) / (image.size * 2))
+"""
+
+
+@needs_cuda_compile
+def test_a_gpu_keeps_nothing_in_float32_for_the_gradient(cache):
+    """It reads x once for the statistics; twice x and the gradient; and it writes one gradient.
+
+    With the gradient before SiLU kept in float32, it would be twelve images instead of six.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", OF_A_GPU],
+        env=environment(cache, packages=[CUDA_COMPILE]),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 6 <= float(done.stdout.splitlines()[-1]) < 7

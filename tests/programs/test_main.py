@@ -55,6 +55,8 @@ def error_line(done):
             ],
             ["31", "divisible"],
         ),
+        (["--config.augment.zoom=0.5,2.0"], ["zoom begins at 0.5", "tiles have only 32"]),
+        (["--config.augment.zoom=2.0,0.5"], ["zoom is (2.0, 0.5)", "least, most"]),
         (["--config.model.dtype=float16"], ["'float16'", "bfloat16"]),
         (["--config.model.unet.norm_num_groups=3"], ["norm_num_groups=3"]),
         (["--config.model.unet.attention_levels=2,"], ["level 2", "0 to 0"]),

@@ -227,7 +227,7 @@ def test_streams_of_random_numbers_are_those_of_earlier_runs():
     """A run that is gone on from must meet the numbers it would have met."""
     assert {stream.name: stream.value for stream in Stream} == {
         "GEOMETRY": 0,
-        "JITTER": 1,
+        "LIGHT": 1,
         "TIMESTEPS": 2,
         "GAUSSIAN": 3,
         "NETWORK": 4,
