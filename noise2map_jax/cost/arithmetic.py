@@ -27,7 +27,7 @@ def count_flops(function: Any, *arguments: Any) -> float:
         UserError: JAX was told not to use the CPU.
     """
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
-    with jax.default_device(_cpu()):
+    with jax.default_device(cpu_device()):
         return _flops(jax.jit(function).lower(*shapes))
 
 
@@ -44,7 +44,7 @@ def lowered_flops(config: ConfigDict, mesh: Mesh) -> float:
     config = config.copy_and_resolve_references()
     config.train.batch_size //= mesh.size
     config.mesh.fsdp = 1
-    step = create_abstract_step(config, create_mesh(1, [_cpu()]))
+    step = create_abstract_step(config, create_mesh(1, [cpu_device()]))
     return step.num_loops * _flops(step.step.lower(*step.arguments))
 
 
@@ -54,11 +54,17 @@ def _flops(lowered: jax.stages.Lowered) -> float:
     return float(analysis["flops"])
 
 
-def _cpu() -> jax.Device:
+def cpu_device() -> jax.Device:
+    """Return the CPU as a device of JAX.
+
+    Raises:
+        UserError: JAX was told not to use it.
+    """
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
+        asked = jax.config.jax_platforms
         raise UserError(
-            f"JAX_PLATFORMS={jax.config.jax_platforms} leaves out the CPU, which counts "
-            "arithmetic; add ,cpu"
+            f"JAX_PLATFORMS={asked} leaves out the CPU, which counts arithmetic and is compared "
+            f"with; set JAX_PLATFORMS={asked},cpu"
         ) from None

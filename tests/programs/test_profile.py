@@ -43,11 +43,6 @@ def test_the_time_of_recorded_steps_is_told_by_part_and_nothing_else_changes(pro
     (session,) = (recorded / "profile" / "plugins" / "profile").iterdir()
     assert len(list(session.glob("*.xplane.pb"))) == len(list(session.glob("*.trace.json.gz"))) == 1
 
-    # Later, other steps can be recorded, and those that are past are not.
-    longer = ("--config.train.num_steps=8", "--config.train.eval_every_steps=6")
-    out = program(*longer, "--config.train.profile_steps=3,5", workdir=recorded).stdout
-    assert "steps 3 to 4 are not recorded: training goes on after step 6" in out
-
 
 def test_steps_beyond_the_last_are_an_error_before_anything_is_trained(program, tmp_path):
     done = program(*OPTIONS, "--config.train.profile_steps=5,8", expect=2)
@@ -83,7 +78,8 @@ def test_the_process_that_the_others_wait_for_is_named(thin_data, cache, tmp_pat
     for line in found:
         assert line["train/slowest_process"] == 1
         assert line["train/slowest_process_waiting"] > 0.5 * slow_reader_config.SECONDS
-        assert line["train/slowest_process_seconds"] > 0.5 * slow_reader_config.SECONDS
+        # The clock is read a step late, so an interval of two steps may hold one wait.
+        assert line["train/slowest_process_seconds"] > 0.4 * slow_reader_config.SECONDS
     # Each records a profile of its own; the first tells.
     for process in range(2):
         folder = workdir / "profile" / f"process_{process}"
