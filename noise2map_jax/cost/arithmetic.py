@@ -63,7 +63,7 @@ def cpu_device() -> jax.Device:
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
-        asked = jax.config.jax_platforms
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
         raise UserError(
             f"JAX_PLATFORMS={asked} leaves out the CPU, which counts arithmetic and is compared "
             f"with; set JAX_PLATFORMS={asked},cpu"

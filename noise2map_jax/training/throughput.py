@@ -76,7 +76,8 @@ def create_throughput(step: Any, experiment: Experiment, execution: Execution) -
     """Prepare to tell the throughput of a step of networks like that of an experiment."""
     mesh, networks = execution.mesh, 1
     if execution.is_stacked:  # a device has whole batches of its own networks
-        mesh, networks = create_mesh(1, mesh.devices.flat[:1]), execution.num_members // mesh.size
+        networks = execution.num_members // mesh.size
+        mesh = create_mesh(1, [mesh.devices.flat[0]])
     count = functools.partial(lowered_flops, experiment.config, mesh)
     return Throughput(step, experiment.model.dtype, lambda: networks * count())
 
