@@ -40,8 +40,14 @@ class TrainLog:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Restart the clock that measures speed, after work that is not training."""
-        self._start, self._timed_steps, self._waited = time.monotonic(), 0, 0.0
+        """Restart the clock that measures speed, after work that is not training.
+
+        It starts when the next step is pulled by a push: then, as whenever the clock is read, one
+        more step has been dispatched than pulled. A device that computes while it is told to has
+        done that step, too, so only from one such moment to another are steps and time the same.
+        """
+        self._start: float | None = None
+        self._read_at, self._timed_steps, self._waited = 0.0, 0, 0.0
 
     def push(self, step: int, metrics: Any, waited: float = 0.0) -> None:
         """Store the metrics of a dispatched step, and check those of the step before.
@@ -51,15 +57,18 @@ class TrainLog:
             metrics: what the step returned.
             waited: seconds that the step's batch was waited for.
         """
-        self.pull()
-        self._pending = (step, metrics)
         self._waited += waited
+        self._pull(timed=True)
+        self._pending = (step, metrics)
         if self._throughput and self._throughput.is_due:
             # A step that is still running would take part of what is measured.
             jax.block_until_ready(metrics)
             before = time.monotonic()
             self._throughput.prepare()
-            self._start += time.monotonic() - before  # that was no training
+            spent = time.monotonic() - before  # that was no training
+            self._read_at += spent
+            if self._start is not None:
+                self._start += spent
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step, waiting until it is done.
@@ -67,6 +76,10 @@ class TrainLog:
         Raises:
             FloatingPointError: the metrics are not finite.
         """
+        self._pull(timed=False)
+        self.restart_clock()
+
+    def _pull(self, *, timed: bool) -> None:
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
@@ -81,17 +94,15 @@ class TrainLog:
             self._check_finite(step, values)
             self.last_loss = values["loss"]
             self._window.append(values)
-        self._timed_steps += 1
-        if self.num_pulled == 0:
-            self.restart_clock()  # the time of the first step includes compilation
         self.num_pulled += 1
+        if timed:
+            self._read_clock()
         if self._writer and (step % self._every == 0 or step == self._last_step):
             means = {
                 k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
             }
             if self._num_skipped:
                 means["skipped_updates"] = float(self._num_skipped)  # in the whole run
-            seconds = max(time.monotonic() - self._start, 1e-9)
             with jax.transfer_guard("allow"):
                 # The optimiser counts only the updates that it applied.
                 rate = float(self._learning_rate(step - 1 - self._num_skipped))
@@ -100,22 +111,32 @@ class TrainLog:
                 {
                     f"train/{name}": value
                     for name, value in (
-                        means | {"learning_rate": rate} | self._speed(seconds)
+                        means | {"learning_rate": rate} | self._speed() | memory_gib()
                     ).items()
                 },
             )
             self._window = []
-            self.restart_clock()
+            self._start, self._timed_steps, self._waited = self._read_at, 0, 0.0
 
-    def _speed(self, seconds: float) -> dict[str, float]:
-        """Return how fast the steps since the clock started were."""
+    def _read_clock(self) -> None:
+        self._read_at = time.monotonic()
+        if self._start is None:
+            self._start, self._waited = self._read_at, 0.0
+        else:
+            self._timed_steps += 1
+
+    def _speed(self) -> dict[str, float]:
+        """Return how fast the steps since the clock started were; empty if none was timed."""
+        if self._start is None or not self._timed_steps:
+            return {}
+        seconds = max(self._read_at - self._start, 1e-9)
         self.speed = {
             "images_per_second": self._timed_steps * self._batch_size / seconds,
             "waiting_for_data": self._waited / seconds,
         }
-        if self._throughput and self._timed_steps:
+        if self._throughput:
             self.speed |= self._throughput.scalars(seconds / self._timed_steps)
-        return self.speed | memory_gib()
+        return self.speed
 
     def _check_finite(self, step: int, values: dict[str, float]) -> None:
         if all(np.isfinite(v) for v in values.values()):

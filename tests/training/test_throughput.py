@@ -65,7 +65,7 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
         def write_scalars(self, step, scalars):
             written.update(scalars)
 
-    losses = [Loss(), Loss(), Loss()]
+    losses = [Loss(), Loss(), Loss(), Loss()]
 
     def peak(dtype, repeats):
         calls.append((dtype, [loss.ready for loss in losses]))
@@ -74,13 +74,13 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
 
     monkeypatch.setattr(throughput, "matmul_peak", peak)
     told = Throughput(step, jnp.bfloat16, num_loops=1)
-    log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=3, throughput=told)
+    log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=4, throughput=told)
     told.see(*arguments())
-    for number, loss in enumerate(losses, 1):  # the first step starts the clock, the third is due
+    for number, loss in enumerate(losses, 1):  # the second push starts the clock, the third is due
         log.push(number, {"loss": loss}, waited=0.25)
         now[0] += 1
     log.pull()
-    assert calls == [(jnp.bfloat16, [False, False, True])]
+    assert calls == [(jnp.bfloat16, [False, False, True, False])]
     assert written["train/images_per_second"] == 8  # two steps in two seconds
     assert written["train/tflop_per_second"] == 2 * 8**3 / 1e12
     assert written["train/waiting_for_data"] == 0.25
