@@ -6,6 +6,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import create_model
@@ -27,7 +28,7 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
     """Load a trained network.
 
     Args:
-        source: the work folder of a finished run; a folder that `python -m noise2map_jax.weights
+        source: the work folder of a finished run, or its address such as `s3://bucket/run`; a folder that `python -m noise2map_jax.weights
             export` or `python -m noise2map_jax.export --format=stablehlo` wrote; or the name of one
             of the former on the hub, `hf:OWNER/REPO/FOLDER`.
         task: whose head, for a run of several tasks: `ss` or `cd`.
@@ -36,7 +37,7 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
         UserError: there is no such run or export, or it has no head for the task.
     """
     name = os.fspath(source)
-    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else pathlib.Path(name)
+    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else local(name)
     mesh = sharding.create_mesh()
     found: dict[str, dict[str, Any]] = {}
     network: Network
