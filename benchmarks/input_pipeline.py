@@ -5,8 +5,8 @@ import itertools
 import time
 
 from benchmarks import machine
-from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.method.tasks import TASKS
 
 

@@ -140,9 +140,7 @@ class Mirror:
 
 def new_folder(address: Address) -> pathlib.Path:
     """Make an empty local folder for a copy of an address, alone in a temporary folder."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="noise2map-")) / (
-        address.name or address.bucket
-    )
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="noise2map-")) / (address.name or address.bucket)
     folder.mkdir()
     return folder
 
@@ -150,4 +148,3 @@ def new_folder(address: Address) -> pathlib.Path:
 def remove_folder(folder: pathlib.Path) -> None:
     """Remove a folder of `new_folder`."""
     shutil.rmtree(folder.parent, ignore_errors=True)
-

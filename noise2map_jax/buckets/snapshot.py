@@ -49,7 +49,13 @@ def take(folder: pathlib.Path) -> dict[str, int]:
     found = dict(_walk(folder, ""))
     newest = newest_steps(filter(is_step, found))
     kept = {unit: time for unit, time in found.items() if not is_step(unit) or unit in newest}
-    return dict(sorted(kept.items(), key=lambda item: (not is_log(item[0]), item[1], item[0])))
+
+    def place(item: tuple[str, int]) -> tuple[bool, int, bool, str]:
+        unit, time = item
+        # Times may be alike: a file that says that a checkpoint is there comes after it.
+        return not is_log(unit), time, not is_step(unit), unit
+
+    return dict(sorted(kept.items(), key=place))
 
 
 def _walk(folder: pathlib.Path, name: str) -> Iterator[tuple[str, int]]:
@@ -69,7 +75,9 @@ def _walk(folder: pathlib.Path, name: str) -> Iterator[tuple[str, int]]:
         pass  # removed in between
 
 
-def hold(folder: pathlib.Path, unit: str, time: int, place: pathlib.Path) -> dict[str, pathlib.Path]:
+def hold(
+    folder: pathlib.Path, unit: str, time: int, place: pathlib.Path
+) -> dict[str, pathlib.Path]:
     """Keep the files of a unit as they are now, whatever becomes of them.
 
     Args:

@@ -1,5 +1,6 @@
 """Objects below an address: listed, fetched, written and removed, with retries and clear errors."""
 
+import contextlib
 import errno
 import functools
 import math
@@ -60,6 +61,7 @@ def _gs_errors() -> _Errors:
 
 
 _ERRORS = {"s3": _s3_errors, "gs": _gs_errors}
+_LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
 _CREDENTIALS = {
     "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "gs": "`gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS",
@@ -82,9 +84,7 @@ class Store:
         """List all objects: size in bytes by name; the name is empty for an object right here."""
         found = self._call("read", lambda: self._files.find(self.address.path, detail=True))
         skip = len(self.address.path) + 1
-        return {
-            path[skip:]: int(info["size"]) for path, info in found.items() if path[-1:] != "/"
-        }
+        return {path[skip:]: int(info["size"]) for path, info in found.items() if path[-1:] != "/"}
 
     def folders(self, name: str = "") -> list[str]:
         """List the names of folders in a folder; none if there is no such folder."""
@@ -134,10 +134,8 @@ class Store:
         for name in names:
 
             def remove(path: str = (self.address / name).path) -> None:
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     self._files.rm_file(path)
-                except FileNotFoundError:
-                    pass
 
             self._call("write", remove)
 
@@ -224,9 +222,9 @@ def _open(scheme: str) -> tuple[Any, _Errors]:
         # Other processes write here, too: nothing may be remembered of what was there.
         files = fsspec.filesystem(scheme, use_listings_cache=False)
         errors = _ERRORS[scheme]()
-    except ImportError as error:
+    except ImportError:
         raise UserError(
-            f"{scheme}:// needs {error.name or 'a library'}, which is not installed: pip install "
+            f"{scheme}:// needs {_LIBRARIES[scheme]}, which is not installed: pip install "
             "'noise2map_jax[cloud]'"
         ) from None
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # stacks of what is tried again

@@ -35,7 +35,9 @@ def work_folder(workdir: str) -> Iterator[pathlib.Path]:
         return
     address = parse(workdir)
     if not address.key:
-        raise UserError(f"--workdir={address} is a whole bucket; name a folder in it, as {address}/run")
+        raise UserError(
+            f"--workdir={address} is a whole bucket; name a folder in it, as {address}/run"
+        )
     folder = new_folder(address)
     names.note(folder, address)
     try:

@@ -89,9 +89,8 @@ class BucketRecords(Sequence[dict[str, Any]]):
 
     def __getitem__(self, index: Any) -> Any:
         index = int(index)
-        if not -len(self) <= index < len(self):
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        index %= len(self)
         shard = bisect.bisect_right(self._starts, index) - 1
         return self._open(shard)[index - self._starts[shard]]
 

@@ -1,10 +1,10 @@
 """Finds a dataset by its name, in a folder or in object storage."""
 
 import dataclasses
+import fnmatch
 import json
 import os
 import pathlib
-import re
 from typing import Any, Protocol
 
 from noise2map_jax.buckets.address import is_address, parse
@@ -15,7 +15,6 @@ from noise2map_jax.errors import UserError
 
 MANIFEST = "manifest.json"
 _DESCRIPTIONS = ("dataset_info.json", "features.json")  # of TFDS
-_VERSION = re.compile(r"[^.]+\.[^.]+\.[^.]+")
 
 
 class Place(Protocol):
@@ -61,7 +60,7 @@ def open_dataset(name: str, data_dir: str) -> Dataset:
     store = Store(parse(data_dir)) if is_address(data_dir) else None
     place = store or LocalPlace(pathlib.Path(data_dir))
     versions = sorted(
-        filter(_VERSION.fullmatch, place.folders(name)),
+        fnmatch.filter(place.folders(name), "*.*.*"),
         key=lambda version: [int(n) if n.isdigit() else -1 for n in version.split(".")],
     )
     if not versions:

@@ -174,7 +174,9 @@ class Checkpoints:
         tree = None
         if manager:
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            tree = manager.restore(step, args=ocp.args.StandardRestore(abstract_like(abstract, here)))
+            tree = manager.restore(
+                step, args=ocp.args.StandardRestore(abstract_like(abstract, here))
+            )
         return spread(tree, abstract)
 
 

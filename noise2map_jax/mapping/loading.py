@@ -28,9 +28,10 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
     """Load a trained network.
 
     Args:
-        source: the work folder of a finished run, or its address such as `s3://bucket/run`; a folder that `python -m noise2map_jax.weights
-            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; or the name of one
-            of the former on the hub, `hf:OWNER/REPO/FOLDER`.
+        source: the work folder of a finished run; a folder that `python -m noise2map_jax.weights
+            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; the address of
+            either, such as `s3://bucket/run`; or the name of an export for weights on the hub,
+            `hf:OWNER/REPO/FOLDER`.
         task: whose head, for a run of several tasks: `ss` or `cd`.
 
     Raises:

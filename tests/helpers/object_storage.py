@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+# gcsfs would ask what kind of bucket it is by another protocol, which emulators do not speak.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 S3 = ("moto.server", "s3fs")
 GS = ("gcp_storage_emulator", "gcsfs")
 _GS_PROGRAM = (
@@ -30,7 +32,9 @@ class ObjectStorage:
 
     def __init__(self, scheme):
         for module in S3 if scheme == "s3" else GS:
-            pytest.importorskip(module, reason="extra cloud, and an emulator of it", exc_type=ImportError)
+            pytest.importorskip(
+                module, reason="extra cloud, and an emulator of it", exc_type=ImportError
+            )
         self.scheme, self.port = scheme, free_port()
         self.variables = variables(scheme, self.port)
         self._process = None
@@ -84,9 +88,7 @@ def open_files(scheme, port):
         options = {"endpoint_url": url, "token": "anon"}
     else:
         options = {"endpoint_url": url, "key": "of-a-test", "secret": "of-a-test"}
-    return fsspec.filesystem(
-        scheme, use_listings_cache=False, skip_instance_cache=True, **options
-    )
+    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 def variables(scheme, port):

@@ -1,0 +1,218 @@
+"""Runs whose work folder and data are in a bucket: as on a disk, also when they are killed."""
+
+import json
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import object_storage
+import orbax.checkpoint as ocp
+import programs
+import pytest
+import warm_start
+from programs import metrics
+
+NUM_STEPS = 40
+# Kernels that are split over the devices of both processes.
+SPLIT = ("--config.mesh.fsdp=4", "--config.model.unet.block_out_channels=(48,)")
+
+
+@pytest.fixture(scope="module")
+def s3(thin_data):
+    """An emulator of S3 with the thin dataset."""
+    storage = object_storage.ObjectStorage("s3")
+    storage.upload(thin_data / "thin_ss", "data/thin_ss")
+    yield storage
+    storage.stop()
+
+
+@pytest.fixture
+def env(s3, cache, tmp_path):
+    """Return the environment of programs, with an empty cache of shards."""
+    return lambda num_devices=1: (
+        programs.environment(cache, num_devices)
+        | s3.variables
+        | {"NOISE2MAP_CACHE": str(tmp_path / "shards")}
+    )
+
+
+def arguments(data, workdir, *options):
+    return (
+        "--config=tests/helpers/thin_config.py",
+        f"--config.data.data_dir={data}",
+        f"--workdir={workdir}",
+        f"--config.train.num_steps={NUM_STEPS}",
+        "--config.train.eval_every_steps=4",
+        "--config.train.ema_decay=0.9",
+        *options,
+    )
+
+
+def wait_for(true, processes):
+    deadline = time.monotonic() + 240
+    while not true():
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in processes), "a process has ended"
+        time.sleep(0.02)
+
+
+def download(storage, folder, here):
+    for name in storage.names(folder):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        storage.files.get_file(f"bucket/{folder}/{name}", str(here / name))
+    return here
+
+
+def states(workdir):
+    """All arrays of the newest state and of the best parameters, by step."""
+    found = []
+    for kind in ("latest", "best"):
+        (step,) = (workdir / "checkpoints" / kind).iterdir()
+        tree = ocp.StandardCheckpointer().restore((step / "default").resolve())
+        found.append((kind, step.name, [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]))
+    return found
+
+
+def test_two_processes_killed_and_resumed_end_as_on_a_disk(s3, env, thin_data, tmp_path):
+    here = tmp_path / "local"
+    programs.run_together(arguments(thin_data, here, *SPLIT), env(2), 2)
+
+    started = programs.start_together(
+        arguments("s3://bucket/data", "s3://bucket/two", *SPLIT), env(2), 2
+    )
+    commits = "checkpoints/latest/", "/commit_success.txt"
+    try:
+        wait_for(
+            lambda: any(
+                n.startswith(commits[0]) and n.count("/") == 3 and n.endswith(commits[1])
+                for n in s3.names("two")
+            ),
+            started,
+        )
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+    outputs = programs.run_together(
+        arguments("s3://bucket/data", "s3://bucket/two", *SPLIT), env(2), 2
+    )
+    assert "resuming at " in outputs[0]
+    assert "work folder s3://bucket/two" in outputs[0]
+    there = download(s3, "two", tmp_path / "there")
+    for (kind, step, found), (_, expected_step, expected) in zip(
+        states(there), states(here), strict=True
+    ):
+        assert step == expected_step, kind
+        assert len(found) == len(expected) > 20
+        for a, b in zip(found, expected, strict=True):
+            assert a.tobytes() == b.tobytes()
+    assert metrics(there) == metrics(here)
+    assert metrics(there, "val/f1/foreground") == metrics(here, "val/f1/foreground")
+    config = json.loads((there / "config.json").read_text())
+    assert config["data"]["data_dir"] == "s3://bucket/data"
+    for path in there.rglob("*"):  # credentials are nowhere
+        assert path.is_dir() or b"of-a-test" not in path.read_bytes()
+    fetched = {path.name.split(".")[0] for path in (tmp_path / "shards").rglob("*array_record*")}
+    assert fetched == {"thin_ss-train", "thin_ss-val"}
+
+
+def test_a_run_in_a_bucket_is_evaluated_and_used(s3, env, tmp_path):
+    options = ("--config.train.num_steps=4",)
+    programs.run(arguments("s3://bucket/data", "s3://bucket/one", *options), env())
+    done = programs.run(("--workdir=s3://bucket/one", "--mode=eval"), env())
+    assert "pictures: s3://bucket/one/report/predictions.png" in done.stdout
+    assert {"report/scores_test.json", "report/predictions.png"} <= s3.names("one")
+
+    output = tmp_path / "map.tif"
+    image = scene(tmp_path)
+    predict = (f"--image={image}", f"--output={output}", "--workdir=s3://bucket/one")
+    programs.run(predict, env(), program=warm_start.PREDICT)
+    assert output.is_file()
+    refused = programs.run(
+        (predict[0], "--output=s3://bucket/map.tif", predict[2]), env(), 2, warm_start.PREDICT
+    )
+    assert "cannot be an address such as s3://" in one_line(refused)
+
+    # Members of a study record that test is opened, in the folder of the study.
+    download(s3, "one", tmp_path / "one")
+    shutil.rmtree(tmp_path / "one" / "report")
+    s3.upload(tmp_path / "one", "study/members/a-0")
+    s3.files.pipe_file("bucket/study/study.json", b"{}")
+    refused = programs.run(("--workdir=s3://bucket/study/members/a-0", "--mode=eval"), env(), 2)
+    assert "s3://bucket/study/members/a-0 is of a study" in one_line(refused)
+    assert "report/scores_test.json" not in s3.names("study/members/a-0")
+
+
+def scene(folder):
+    import rasterio
+
+    path = folder / "scene.tif"
+    profile = {"driver": "GTiff", "width": 32, "height": 32, "count": 3, "dtype": "uint8"}
+    transform = rasterio.transform.from_origin(0, 32, 1, 1)
+    with rasterio.open(path, "w", crs="EPSG:32633", transform=transform, **profile) as file:
+        file.write(np.random.default_rng(0).integers(0, 255, (3, 32, 32), np.uint8))
+    return path
+
+
+def one_line(done):
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "workdir", "words"),
+    [
+        ("s3://bucket/data", "s3://nowhere/run", "there is no bucket s3://nowhere; make it"),
+        ("s3://nowhere/data", "s3://bucket/x", "there is no bucket s3://nowhere; make it"),
+        ("s3://bucket/none", "s3://bucket/x", "no dataset 'thin_ss' in 's3://bucket/none'"),
+        ("s3://bucket/damaged", "s3://bucket/x", ".array_record-00000-of-00001 is damaged"),
+        ("s3://bucket/data", "ftp://bucket/x", "ftp:// cannot be used: expected s3://BUCKET"),
+    ],
+)
+def test_what_is_wrong_is_one_line(data, workdir, words, s3, env, thin_data):
+    if "damaged" in data:
+        s3.upload(thin_data / "thin_ss", "damaged/thin_ss")
+        shard = "bucket/damaged/thin_ss/1.0.0/thin_ss-train.array_record-00000-of-00001"
+        s3.files.pipe_file(shard, s3.files.cat_file(shard)[:-1])
+    assert words in one_line(programs.run(arguments(data, workdir), env(), 2))
+
+
+def test_without_permission_it_is_one_line(env, thin_data):
+    server = object_storage.Refusing()
+    variables = env() | object_storage.variables("s3", server.port)
+    done = programs.run(arguments(thin_data, "s3://bucket/run"), variables, 2)
+    assert "no permission to read s3://bucket/run: Access Denied" in one_line(done)
+    server.stop()
+
+
+@pytest.mark.long
+def test_a_run_in_googles_storage_is_trained_and_resumed(env, thin_data):
+    storage = object_storage.ObjectStorage("gs")
+    storage.upload(thin_data / "thin_ss", "data/thin_ss")
+    variables = env() | storage.variables
+    for steps, words in ((4, "work folder gs://bucket/run"), (8, "resuming at 4")):
+        options = (f"--config.train.num_steps={steps}",)
+        done = programs.run(arguments("gs://bucket/data", "gs://bucket/run", *options), variables)
+        assert words in done.stdout
+    assert "checkpoints/latest/8/commit_success.txt" in storage.names("run")
+    storage.stop()
+
+
+@pytest.mark.long
+def test_a_connection_that_is_lost_ends_the_run_with_one_line(env, thin_data):
+    storage = object_storage.ObjectStorage("s3")
+    variables = env() | storage.variables | {"NOISE2MAP_BUCKET_PATIENCE": "5"}
+    options = ("--config.train.num_steps=100000",)
+    process = programs.start(arguments(thin_data, "s3://bucket/run", *options), variables)
+    wait_for(lambda: "checkpoints/latest/4/commit_success.txt" in storage.names("run"), [process])
+    storage.stop()
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 2
+    line = output.strip().splitlines()[-1]
+    assert line.startswith("error: s3://bucket/run cannot be reached: Could not connect")
