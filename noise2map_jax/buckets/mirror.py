@@ -62,10 +62,15 @@ class Mirror:
             self._stop.set()
             self._thread.join()
             self.check()
-            self.push()
+            while not self.push():
+                time.sleep(SCAN_SECONDS)
 
-    def push(self) -> None:
-        """Copy what changed to the bucket, and remove there what is gone here."""
+    def push(self) -> bool:
+        """Copy what changed to the bucket, and remove there what is gone here.
+
+        Returns:
+            Whether all was copied: what changes at this moment waits for the next time.
+        """
         with self._lock, tempfile.TemporaryDirectory(dir=self.folder.parent) as place:
             self._logs_sent = time.monotonic()
             units = snapshot.take(self.folder)
@@ -74,15 +79,15 @@ class Mirror:
                 for unit, changed in units.items()
                 if self._is_new(unit, changed)
             }
-            # A later unit may rest on one that could not be held: both wait for the next time.
             for unit, files in held.items():
-                if not files:
-                    break
+                if not files:  # what came later may rest on it, and waits, too
+                    return False
                 self._write(unit, files)
                 self._sent[unit] = units[unit]
             for unit in self._sent.keys() - units.keys():
                 self._remove(unit)
                 del self._sent[unit]
+        return True
 
     def _is_new(self, unit: str, changed: int) -> bool:
         sent = self._sent.get(unit, -1)

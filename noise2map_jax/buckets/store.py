@@ -15,6 +15,7 @@ from noise2map_jax.errors import UserError
 
 PATIENCE = "NOISE2MAP_BUCKET_PATIENCE"
 DEFAULT_PATIENCE = 120.0  # seconds for which a lost connection is tried again
+WRITE_TEST = "noise2map_write_test"
 LONGEST_WAIT = 15.0  # seconds between two attempts
 T = TypeVar("T")
 
@@ -47,7 +48,8 @@ def _s3_errors() -> _Errors:
         exceptions.TokenRetrievalError,
         exceptions.ProfileNotFound,
     )
-    return _Errors(refused, (exceptions.HTTPClientError,), (exceptions.BotoCoreError,))
+    lost = (exceptions.HTTPClientError, exceptions.ConnectionError)
+    return _Errors(refused, lost, (exceptions.BotoCoreError,))
 
 
 def _gs_errors() -> _Errors:
@@ -182,9 +184,8 @@ class Store:
                 f"no permission to {purpose} {self.address}: {_line(error)}; credentials are "
                 f"found by {_CREDENTIALS[self.address.scheme]}"
             )
-        if isinstance(error, (OSError, TimeoutError, *self._errors.lost)):
-            return ""
-        if getattr(error, "code", 0) in (408, 429) or 500 <= int(getattr(error, "code", 0)) < 600:
+        lost = isinstance(error, (OSError, *self._errors.lost))
+        if lost or _code(error) in (408, 429) or _code(error) >= 500:
             return ""
         return f"{self.address} cannot be used: {_line(error)}"
 
@@ -195,20 +196,17 @@ class Store:
         return (
             isinstance(error, (PermissionError, *self._errors.refused))
             or str(error).startswith("Forbidden")
-            or getattr(error, "code", 0) in (401, 403)
+            or _code(error) in (401, 403)
         )
 
     def _has_bucket(self) -> bool:
         try:
             self._files.ls(self.address.bucket)
             return True
-        except FileNotFoundError:
-            return False
+        except FileNotFoundError:  # not there, or empty
+            return bool(self._files.exists(self.address.bucket))
         except Exception:  # there is a bucket that cannot be listed
             return True
-
-
-WRITE_TEST = "noise2map_write_test"
 
 
 @functools.cache
@@ -247,6 +245,12 @@ def _is_local(error: Exception) -> bool:
     return isinstance(error, OSError) and (
         error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     )
+
+
+def _code(error: Exception) -> int:
+    """Return the status of HTTP that an error of gcsfs tells; 0 if it tells none."""
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) else 0
 
 
 def _line(error: Exception) -> str:

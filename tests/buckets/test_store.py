@@ -63,6 +63,15 @@ def test_a_bucket_that_is_not_there_is_named(open_store, storage, tmp_path):
         assert f"there is no bucket {storage.scheme}://nowhere; make it" in line(error)
 
 
+def test_an_empty_bucket_is_a_bucket(open_store, storage, tmp_path):
+    storage.files.mkdir("empty")
+    place = open_store("empty/run")
+    assert place.sizes() == {}
+    assert place.folders() == []
+    with pytest.raises(BucketError, match="is gone"):
+        place.get({"a": tmp_path / "a"})
+
+
 def test_an_object_that_is_gone_is_not_taken_for_a_bucket(open_store, tmp_path):
     with pytest.raises(BucketError, match=r"an object of .*bucket/gone is gone"):
         open_store("bucket/gone").get({"a": tmp_path / "a"})
