@@ -31,6 +31,20 @@ def s3(thin_data):
 
 
 @pytest.fixture
+def start_storage():
+    """Start an emulator of the test's own: `start_storage(scheme)`."""
+    started = []
+
+    def start(scheme):
+        started.append(object_storage.ObjectStorage(scheme))
+        return started[-1]
+
+    yield start
+    for storage in started:
+        storage.stop()
+
+
+@pytest.fixture
 def env(s3, cache, tmp_path):
     """Return the environment of programs, with an empty cache of shards."""
     return lambda num_devices=1: (
@@ -106,8 +120,8 @@ def test_killed_and_resumed_a_run_ends_as_on_a_disk(
     finally:
         for process in started:
             process.kill()
-        for process in started:
-            process.communicate()
+        outputs = programs.read_together(started)
+        print(*outputs, sep="\n")  # where the test fails
     assert started[0].returncode == -signal.SIGKILL
     assert newest(s3, address) < NUM_STEPS
 
@@ -204,8 +218,8 @@ def test_without_permission_it_is_one_line(env, thin_data):
 
 
 @pytest.mark.long
-def test_a_run_in_googles_storage_is_trained_and_resumed(env, thin_data):
-    storage = object_storage.ObjectStorage("gs")
+def test_a_run_in_googles_storage_is_trained_and_resumed(start_storage, env, thin_data):
+    storage = start_storage("gs")
     storage.upload(thin_data / "thin_ss", "data/thin_ss")
     variables = env() | storage.variables
     for steps, words in ((4, "work folder gs://bucket/run"), (8, "resuming at 4")):
@@ -213,18 +227,20 @@ def test_a_run_in_googles_storage_is_trained_and_resumed(env, thin_data):
         done = programs.run(arguments("gs://bucket/data", "gs://bucket/run", *options), variables)
         assert words in done.stdout
     assert "checkpoints/latest/8/commit_success.txt" in storage.names("run")
-    storage.stop()
 
 
 @pytest.mark.long
-def test_a_connection_that_is_lost_ends_the_run_with_one_line(env, thin_data):
-    storage = object_storage.ObjectStorage("s3")
+def test_a_connection_that_is_lost_ends_the_run_with_one_line(start_storage, env, thin_data):
+    storage = start_storage("s3")
     variables = env() | storage.variables | {"NOISE2MAP_BUCKET_PATIENCE": "5"}
     options = ("--config.train.num_steps=100000",)
     process = programs.start(arguments(thin_data, "s3://bucket/run", *options), variables)
-    wait_for(lambda: "checkpoints/latest/4/commit_success.txt" in storage.names("run"), [process])
-    storage.stop()
-    output = process.communicate(timeout=120)[0]
+    try:
+        wait_for(lambda: newest(storage, "s3://bucket/run") >= 4, [process])
+        storage.stop()
+        output = process.communicate(timeout=240)[0]
+    finally:
+        process.kill()
     assert process.returncode == 2
     line = output.strip().splitlines()[-1]
     assert line.startswith("error: s3://bucket/run cannot be reached: Could not connect")
