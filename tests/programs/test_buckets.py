@@ -1,5 +1,6 @@
 """Runs whose work folder and data are in a bucket: as on a disk, also when they are killed."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -95,12 +96,19 @@ def download(storage, folder, here):
 
 
 def states(workdir):
-    """All arrays of the newest state and of the best parameters, by step."""
-    found = []
+    """All arrays of the newest state and of the best parameters, whatever devices had them."""
+    here, found = jax.sharding.SingleDeviceSharding(jax.devices()[0]), []
     for kind in ("latest", "best"):
-        (step,) = (workdir / "checkpoints" / kind).iterdir()
-        tree = ocp.StandardCheckpointer().restore((step / "default").resolve())
-        found.append((kind, step.name, [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]))
+        folder = (workdir / "checkpoints" / kind).resolve()
+        handler = ocp.StandardCheckpointHandler()
+        with contextlib.closing(ocp.CheckpointManager(folder, item_handlers=handler)) as manager:
+            step = manager.latest_step()
+            abstract = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+                manager.item_metadata(step),
+            )
+            tree = manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        found.append((kind, step, [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]))
     return found
 
 
