@@ -36,7 +36,8 @@ def save_step(folder, kind, step, text):
     """As Orbax does: write into another folder, rename it, then remove the step before."""
     parent = folder / "checkpoints" / kind
     part = parent / f"{step}.orbax-checkpoint-tmp"
-    for name in ("_CHECKPOINT_METADATA", "default/d/0a1b", "commit_success.txt"):
+    own = f"default/d/{folder.parent.name}"  # names of data differ from attempt to attempt
+    for name in ("_CHECKPOINT_METADATA", "default/d/0a1b", own, "commit_success.txt"):
         write(part, name, f"{text} {name}")
     os.rename(part, parent / str(step))
     time.sleep(0.002)
@@ -162,6 +163,8 @@ def test_killed_at_any_write_there_is_a_state_to_go_on_from(stride, memory, addr
             again.push()
             last = opened(address, tmp_path, f"last-{writes}")
             assert check_can_go_on(last.folder) == step + 4
+            data = last.folder / "checkpoints" / "latest" / str(step + 4) / "default" / "d"
+            assert {path.name for path in data.iterdir()} == {"0a1b", f"again-{writes}"}
             assert not any(name.endswith(mirror.MARK) for name in memory.find("/bucket/runs/a"))
         reached.append(step)
         for folder in tmp_path.iterdir():
