@@ -5,8 +5,6 @@ import json
 import os
 import pathlib
 import platform
-import re
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from typing import Any
 
 import jax
 
-from noise2map_jax.cost.machine import processor
+from noise2map_jax.cost.machine import peak_memory_of_process, processor
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "grain", "tensorflow-datasets", "torch", "diffusers"),
@@ -90,10 +88,7 @@ def peak_memory() -> int:
     stats = jax.devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
-    status = pathlib.Path("/proc/self/status")
-    if status.exists():  # ru_maxrss also counts the process that started this one
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory_of_process()
 
 
 def report(result: dict[str, Any], output: str) -> None:

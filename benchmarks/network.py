@@ -3,8 +3,8 @@
 Both use the same network, loss and Adam, in the same run; where PyTorch's packages lack a network,
 JAX is measured alone. JAX's training step also scales the images
 and mixes the noise; PyTorch's step gets the result of that as its input. On a CPU the peak memory
-is that of the process so far, earlier measurements included. The FLOP are those that XLA counts in
-its compiled program; PyTorch's rate uses the same number.
+is that of the process so far, earlier measurements included. The FLOP are those of
+JAX's program before it is compiled, as in the log of training; PyTorch's rate uses the same number.
 """
 
 import argparse

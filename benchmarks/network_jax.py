@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.cases import Case
+from noise2map_jax.cost.arithmetic import count_flops
 from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.network.interface import find_head, init_params
@@ -26,9 +27,9 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
         kind: `forward` or `train`.
 
     Returns:
-        Seconds to compile, seconds a call, FLOP a call as XLA counts them (None where the device's
-        compiler does not), memory that the call needs and the peak so far in GiB, number of
-        parameters without running statistics; or `error` if the batch does not fit into memory.
+        Seconds to compile, seconds a call, FLOP a call (`cost/arithmetic.py`), memory that the call
+        needs and the peak so far in GiB, number of parameters without running statistics; or
+        `error` if the batch does not fit into memory.
     """
     try:
         return _measure(case, kind)
@@ -38,7 +39,7 @@ def measure(case: Case, kind: str) -> dict[str, Any]:
 
 def _measure(case: Case, kind: str) -> dict[str, Any]:
     start = time.perf_counter()
-    compiled, params, call = (_train if kind == "train" else _forward)(case)
+    compiled, params, flop, call = (_train if kind == "train" else _forward)(case)
     compile_seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
     new = max(0, memory.output_size_in_bytes - memory.alias_size_in_bytes)
@@ -47,14 +48,14 @@ def _measure(case: Case, kind: str) -> dict[str, Any]:
     return {
         "compile_seconds": compile_seconds,
         "seconds": machine.time_calls(call, case.repeats),
-        "flop": (compiled.cost_analysis() or {}).get("flops"),
+        "flop": flop,
         "needed_memory_gib": needed / 2**30,
         "peak_memory_gib": machine.peak_memory() / 2**30,
         "parameters": sum(x.size for x in jax.tree.leaves(weights)),
     }
 
 
-def _forward(case: Case) -> tuple[Any, Any, Callable[[], None]]:
+def _forward(case: Case) -> tuple[Any, Any, float, Callable[[], None]]:
     problem, process = case.problem()
     init = jax.jit(lambda key: init_params(problem.model, key, case.tile_size))
     params = init(jax.random.key(0))
@@ -65,10 +66,11 @@ def _forward(case: Case) -> tuple[Any, Any, Callable[[], None]]:
     forward = functools.partial(problem.apply, process)
     options = compiler_options(jax.local_devices())
     compiled = jax.jit(forward, compiler_options=options).lower(params, x, timesteps).compile()
-    return compiled, params, lambda: compiled(params, x, timesteps).block_until_ready()
+    flop = count_flops(forward, params, x, timesteps)
+    return compiled, params, flop, lambda: compiled(params, x, timesteps).block_until_ready()
 
 
-def _train(case: Case) -> tuple[Any, Any, Callable[[], None]]:
+def _train(case: Case) -> tuple[Any, Any, float, Callable[[], None]]:
     problem, process = case.problem()
     mesh, key = create_mesh(devices=jax.local_devices()[:1]), jax.random.key(0)
     problems, processes = {case.task: problem}, {case.task: process}
@@ -84,6 +86,7 @@ def _train(case: Case) -> tuple[Any, Any, Callable[[], None]]:
     batches = {case.task: arrays | {"mask": jnp.asarray(rng.integers(0, 2, (*shape, 1), np.uint8))}}
     options = compiler_options(jax.local_devices())
     state = jax.jit(init)(key)
+    flop = count_flops(step, state, batches, processes, key)
     step = jax.jit(step, donate_argnums=0, compiler_options=options)
     compiled = step.lower(state, batches, processes, key).compile()
     params = jax.eval_shape(init, key).params
@@ -93,4 +96,4 @@ def _train(case: Case) -> tuple[Any, Any, Callable[[], None]]:
         holder["state"], metrics = compiled(holder["state"], batches, processes, key)
         metrics["loss"].block_until_ready()
 
-    return compiled, params, call
+    return compiled, params, flop, call

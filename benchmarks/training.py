@@ -2,7 +2,7 @@
 
 It runs the trainer's own step, input pipeline and checkpoints on a config and its data. As in
 training, a batch is requested while the device computes the previous step; the remaining wait is
-the stall.
+the stall. TFLOP/s are counted and timed as in the log of training.
 """
 
 import argparse
@@ -15,8 +15,11 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from benchmarks import machine
+from noise2map_jax.cost.arithmetic import lowered_flops
+from noise2map_jax.cost.matmul_peak import matmul_peak
 from noise2map_jax.devices.checkpoint import Checkpoints, abstract_like
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.experiment.experiment import create_experiment
@@ -44,12 +47,19 @@ def run(arguments: argparse.Namespace) -> None:
         runs = [Run(experiment, workdir)]
         state = trainer.start(runs, workdir).state
         steps, state = _steps(trainer, runs, state, arguments.num_steps)
+        flop = lowered_flops(config, trainer.execution.mesh)
+        rate = flop * steps["images_per_second"] / config.train.batch_size
+        peak = matmul_peak(jnp.dtype(config.model.dtype))
         result = {
             "benchmark": "training",
             "machine": machine.describe(),
             "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
             "batch_size": config.train.batch_size,
             **steps,
+            "flop_a_device": flop,
+            "tflop_per_s_a_device": rate / 1e12,
+            "matmul_peak_tflop_per_s": peak / 1e12,
+            "share_of_matmul_peak": rate / peak,
             "checkpoint": _checkpoints(trainer, state, workdir, arguments.repeats),
         }
     machine.report(result, arguments.output)

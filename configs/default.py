@@ -187,6 +187,9 @@ def get_config() -> ConfigDict:
             # the training split, so that all classes count the same.
             class_weights_from="config",
             log_every_steps=50,  # steps between two losses in metrics.jsonl
+            # Steps [first, last + 1) are recorded with JAX's profiler, and where their time goes is
+            # told; (0, 0) = none. Not for studies.
+            profile_steps=(0, 0),
             eval_every_steps=0,  # steps between evaluations on validation; 0 = once an epoch
             # Evaluate on validation, and keep the best parameters; False = keep those of the last
             # step, for data without a split val.

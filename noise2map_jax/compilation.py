@@ -18,11 +18,11 @@ from noise2map_jax import strict_json
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.abstract_step import create_abstract_step
 from noise2map_jax.cost.accelerators import GIB, accelerator_of
+from noise2map_jax.cost.arithmetic import lowered_flops
 from noise2map_jax.cost.compiled_step import (
     CompiledStep,
     DoesNotFit,
     compile_step,
-    lowered_flops,
 )
 from noise2map_jax.cost.description import WHAT_TO_CHANGE, describe, describe_memory
 from noise2map_jax.cost.largest_batch import search_largest_batch

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.accelerator.job import Found, Job
-from benchmarks.accelerator.reference import cpu_device, random_params
+from benchmarks.accelerator.reference import random_params
+from noise2map_jax.cost.arithmetic import cpu_device
 from noise2map_jax.devices.compiler_options import compiler_options
 from noise2map_jax.experiment.components import create_process
 from noise2map_jax.experiment.network_choice import create_model

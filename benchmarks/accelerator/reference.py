@@ -7,26 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.cases import Case
-from noise2map_jax.cost.compiled_step import lowered_flops
+from noise2map_jax.cost.arithmetic import count_flops, lowered_flops
 from noise2map_jax.devices.sharding import create_mesh
-from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Network, find_head, init_params
-
-
-def cpu_device() -> jax.Device:
-    """Return the CPU as a device of JAX.
-
-    Raises:
-        UserError: this process was started without it.
-    """
-    try:
-        return jax.devices("cpu")[0]
-    except RuntimeError:
-        asked = jax.config.jax_platforms
-        raise UserError(
-            f"JAX_PLATFORMS={asked} leaves out the CPU, which is compared with and counts "
-            f"arithmetic; set JAX_PLATFORMS={asked},cpu"
-        ) from None
 
 
 def flop_per_image(case: Case, kind: str) -> float:
@@ -39,20 +22,16 @@ def flop_per_image(case: Case, kind: str) -> float:
         case: one image.
         kind: `forward`, or `train`: backward pass and optimiser, too.
     """
-    cpu = cpu_device()
     assert case.batch_size == 1
     if kind == "train":
-        return lowered_flops(case.config(), create_mesh(1, [cpu]))
-    with jax.default_device(cpu):
-        problem, process = case.problem()
-        side, model = case.tile_size, problem.model
-        params = jax.eval_shape(lambda key: init_params(model, key, side), jax.random.key(0))
-        bands = find_head(model, case.task).num_inputs
-        x = jax.ShapeDtypeStruct((1, side, side, bands), jnp.float32)
-        timesteps = jax.ShapeDtypeStruct((1,), jnp.int32)
-        analysis = jax.jit(problem.apply).lower(process, params, x, timesteps).cost_analysis()
-    assert analysis is not None  # CPUs have it
-    return float(analysis["flops"])
+        return lowered_flops(case.config(), create_mesh(1, jax.local_devices()[:1]))
+    problem, process = case.problem()
+    side, model = case.tile_size, problem.model
+    params = jax.eval_shape(lambda key: init_params(model, key, side), jax.random.key(0))
+    bands = find_head(model, case.task).num_inputs
+    x = jax.ShapeDtypeStruct((1, side, side, bands), jnp.float32)
+    timesteps = jax.ShapeDtypeStruct((1,), jnp.int32)
+    return count_flops(problem.apply, process, params, x, timesteps)
 
 
 def random_params(model: Network, side: int) -> Any:

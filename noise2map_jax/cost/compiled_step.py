@@ -13,7 +13,6 @@ from noise2map_jax.cost.abstract_step import AbstractStep, create_abstract_step
 from noise2map_jax.cost.accelerators import Accelerator, accelerator_of
 from noise2map_jax.cost.description import WHAT_TO_CHANGE
 from noise2map_jax.cost.step_cost import StepCost, step_cost
-from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
 
 _AMOUNT = re.compile(r"\b\d+\.\d+[KMGT]\b")  # in the compiler's message: needed, available
@@ -76,24 +75,6 @@ def compile_step(config: ConfigDict, mesh: Mesh, name: str, num_slices: int = 1)
         model = config.model
         accelerator = accelerator.multiplying(model.dtype, model.matmul_precision)
     return CompiledStep(cost, accelerator, seconds)
-
-
-def lowered_flops(config: ConfigDict, mesh: Mesh) -> float:
-    """Count the arithmetic of a step on one device, before it is compiled.
-
-    The step is lowered for a CPU with the rows of one device: XLA counts arithmetic of programs for
-    CPUs only. What a compiler saves or adds is not in it.
-
-    Args:
-        config: an experiment.
-        mesh: the devices.
-    """
-    config = config.copy_and_resolve_references()
-    config.train.batch_size //= mesh.size
-    step = create_abstract_step(config, create_mesh(1, jax.devices("cpu")[:1]))
-    analysis = step.step.lower(*step.arguments).cost_analysis()
-    assert analysis is not None  # CPUs have it
-    return step.num_loops * float(analysis["flops"])
 
 
 def _compile(step: AbstractStep, name: str) -> Any:

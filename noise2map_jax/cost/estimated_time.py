@@ -6,13 +6,9 @@ Their sum is an estimate, not a measurement; it leaves out exchanges between dev
 memory. It shows which of two programs is likely faster, and which parts take the time.
 """
 
-import re
-
+from noise2map_jax.cost.network_parts import module_of
 from noise2map_jax.cost.program_text import Program
 
-# The block in `jit(step)/jvp(Noise2Map)/unet/up_blocks_5/resnets_0/...`; `unet` for the parts of
-# the U-Net outside its blocks, such as the sines of the timestep; else the module.
-_PART = re.compile(r"Noise2Map\)*/(?:unet/)?(\w+)/")
 UNKNOWN = 2**60  # the compiler writes this many cycles or more where it has no estimate
 OTHERS = "others"  # optimiser, loss, augmentation, noise, and copies of unknown source
 
@@ -33,11 +29,6 @@ def estimated_cycles(program: Program, num_loops: int = 1) -> dict[str, float]:
         if instruction.cycles >= UNKNOWN:
             return {}
         if cycles:
-            part = _part(instruction.source)
+            part = module_of(instruction.source) or OTHERS
             parts[part] = parts.get(part, 0) + cycles
     return dict(sorted(parts.items(), key=lambda item: -item[1]))
-
-
-def _part(source: str) -> str:
-    found = _PART.search(source)
-    return found[1] if found else OTHERS

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import resource
 import time
 
 import jax
@@ -24,6 +25,16 @@ def processor() -> str:
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory_of_process() -> int:
+    """Return the most memory that this process had in use so far, in bytes."""
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():  # ru_maxrss also counts the process that started this one
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def circumstances() -> dict[str, str | int]:

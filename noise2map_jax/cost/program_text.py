@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 
+_HEADER = re.compile(r"^HloModule (?P<name>[^\s,]+)", re.MULTILINE)
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%(?P<name>[^ ]+) \(.*\{$")
 # `%name = f32[8,4]{1,0} kind(%operand, ...), attribute=...`; several results form a tuple.
 _INSTRUCTION = re.compile(
@@ -98,10 +99,12 @@ class Program:
     Attributes:
         computations: by name, the instructions of each by name, in the order of the text.
         entry: name of the computation that runs first; empty if the text names none.
+        name: name of the program; empty if the text has none.
     """
 
     computations: dict[str, Computation]
     entry: str
+    name: str = ""
 
     def looped(self) -> set[str]:
         """Return the names of computations that are bodies of loops or called from them."""
@@ -171,7 +174,7 @@ def parse(text: str) -> Program:
                 target[1] if (target := _TARGET.search(found["rest"])) else "",
                 chain[1] if (chain := _CHAIN.search(found["rest"])) else "",
             )
-    return Program(computations, entry)
+    return Program(computations, entry, header["name"] if (header := _HEADER.search(text)) else "")
 
 
 def _array(found: re.Match[str]) -> Array:

@@ -35,7 +35,7 @@ class StepCost:
         workspace: bytes that cuDNN may need besides, an estimate: see `workspace.py`.
         flops: arithmetic, one multiply-add = 2. With a loop over micro-batches, the small part
             after the loop (the optimiser) is counted once for each pass. Not a number where the
-            compiler counts none, as for GPUs that are not there; then see `lowered_flops`.
+            compiler counts none, as for GPUs that are not there; then see `arithmetic.py`.
         traffic: bytes read from and written to the device's memory, see `traffic.py`.
         counted_traffic: bytes by the compiler's own count, which includes memories on the chip;
             None if there is a loop, which the compiler counts once.

@@ -26,6 +26,7 @@ RULES: dict[str, tuple[May, str]] = {
     "train.eval_every_steps": (May.GO_ON, "changes the steps that the best is chosen among"),
     "train.log_every_steps": (_ANYTIME, "changes only what is logged"),
     "train.write_report": (_ANYTIME, "changes only what is written about the run"),
+    "train.profile_steps": (_ANYTIME, "changes only what is recorded of the run"),
     "train.checkpoint_every_steps": (_ANYTIME, "changes how much a killed run loses"),
     "train.remat": (_ANYTIME, "changes which activations are computed twice"),
     "train.num_microbatches": (_ANYTIME, "changes the parts that sums are computed in"),

@@ -52,6 +52,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "validate": True,
         "frozen_statistics": False,
         "losses": ("cross_entropy",),
+        "profile_steps": (0, 0),
     },
 }
 # Of sections that each task has for itself where there are several; likewise.

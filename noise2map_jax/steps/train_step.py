@@ -87,15 +87,16 @@ def train_step(
         `num_skipped` [] int32, see `optimizer.Skipped`.
     """
     step_key = jax.random.fold_in(key, state.step)
-    inputs = {
-        name: network_inputs(
-            batches[name],
-            processes[name],
-            jax.random.fold_in(step_key, problem.task.stream),
-            problem=problem,
-        )
-        for name, problem in problems.items()
-    }
+    with jax.named_scope("inputs"):
+        inputs = {
+            name: network_inputs(
+                batches[name],
+                processes[name],
+                jax.random.fold_in(step_key, problem.task.stream),
+                problem=problem,
+            )
+            for name, problem in problems.items()
+        }
     gradients_of = functools.partial(
         gradient_sums,
         problems=problems,
@@ -115,15 +116,17 @@ def train_step(
     assert gradient is not None
     *_, (_, _, statistics) = results.values()  # a network that has any has one task
 
-    updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-    params = keep_frozen(
-        optax.apply_updates(state.params, updates), state.params, backbone_learning_rate_factor
-    )
+    with jax.named_scope("optimizer"):
+        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        params = keep_frozen(
+            optax.apply_updates(state.params, updates), state.params, backbone_learning_rate_factor
+        )
     params = with_statistics(params, statistics)
     ema_params = state.ema_params
     if ema_params is not None:
-        new_ema = update_ema(ema_params, params, state.step, ema_decay)
-        ema_params = keep_frozen(new_ema, ema_params, backbone_learning_rate_factor)
+        with jax.named_scope("averages"):
+            new_ema = update_ema(ema_params, params, state.step, ema_decay)
+            ema_params = keep_frozen(new_ema, ema_params, backbone_learning_rate_factor)
     left_out = {}
     if max_skipped_updates:
         skipped = skipped_updates(opt_state, max_skipped_updates)
@@ -223,7 +226,8 @@ def _loss_sum(
     x_t, timesteps, targets, seeds = part
     training = Training(jax.vmap(jax.random.key)(seeds), axes, problem.frozen_statistics)
     outputs, statistics = problem.apply_in_training(process, params, x_t, timesteps, training)
-    loss = problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
+    with jax.named_scope("loss"):
+        loss = problem.task.loss(outputs, targets, jnp.asarray(problem.class_weights, jnp.float32))
     return loss, statistics
 
 

@@ -155,6 +155,11 @@ def _check(member: Member, config: ConfigDict) -> None:
     objective, options = member.objective, config.study
     objective.dataset.num_records(SPLIT)
     kind, experiment = options.execution, member.run.experiment
+    if tuple(steps := experiment.config.train.profile_steps) != (0, 0):
+        raise UserError(
+            f"variant {member.variant.name!r}: train.profile_steps is {tuple(steps)}, but a study "
+            "records no profile: leave it out, or train that network alone"
+        )
     train, fsdp = experiment.config.train, experiment.config.mesh.fsdp
     if kind == "auto":
         kind = possible_kinds(train.batch_size, train.num_microbatches, 1, fsdp)[0]

@@ -59,23 +59,34 @@ class Learner:
             throughput=throughput,
         )
         self._checkpoints = checkpoint.Checkpoints(workdir / "checkpoints")
+        self._scores = ""  # of the last evaluation, for people
         self.failure = ""  # the reason why training of this network has stopped
         self.note_failure: Callable[[str], None] = lambda reason: None
 
-    def push(self, step: int, metrics: Any, waited: float) -> None:
+    def push(self, step: int, metrics: Any, waited: float, dispatching: float) -> None:
         """Store the metrics of a dispatched step, and check those of the step before."""
-        self._log.push(step, metrics, waited)
+        self._log.push(step, metrics, waited, dispatching)
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step."""
         self._log.pull()
 
-    def evaluate(self, validation: Validation, params: Any, step: int) -> str:
-        """Score parameters on the validation split, and save them if they are the best so far.
+    def restart_clock(self) -> None:
+        """Restart the clock that measures speed, after work that is not training."""
+        self._log.restart_clock()
 
-        Returns:
-            Loss and scores for people, in one line.
-        """
+    @property
+    def told(self) -> str:
+        """Loss, scores and speed for people, in one line."""
+        parts = (
+            f"loss {number(self._log.last_loss, '.4f')}",
+            self._scores,
+            self._log.describe_speed(),
+        )
+        return ", ".join(filter(None, parts))
+
+    def evaluate(self, validation: Validation, params: Any, step: int) -> None:
+        """Score parameters on the validation split, and save them if they are the best so far."""
         result = validation(params, self._experiment)
         if self._writer:
             self._writer.write_scalars(step, result.scalars())
@@ -85,12 +96,8 @@ class Learner:
             self._checkpoints.save_best(step, params, score)
         draw_samples(self._experiment, params, step, self._writer, self._workdir)
         self._log.restart_clock()
-        told = f"loss {number(self._log.last_loss, '.4f')}, val {result.headline()}"
-        told += f", best at step {self._checkpoints.best_step()}"
-        if rate := self._log.speed.get("tflop_per_second"):
-            share = self._log.speed["share_of_matmul_peak"]
-            told += f", {rate:.3g} TFLOP/s a device, {share:.0%} of its peak"
-        return told
+        best = self._checkpoints.best_step()
+        self._scores = f"val {result.headline()}, best at step {best}"
 
     def keep(self, params: Any, step: int) -> None:
         """Save parameters as the best without a score: those of the last step, not validated."""

@@ -6,7 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
+from noise2map_jax.training.slowest import exchange, slowest_process
+from noise2map_jax.training.step_clock import StepClock, StepTime
 from noise2map_jax.training.throughput import Throughput, memory_gib
 from noise2map_jax.training.writer import MetricWriter
 
@@ -35,29 +38,25 @@ class TrainLog:
         self._window: list[dict[str, float]] = []
         self._num_skipped = 0
         self.last_loss = float("nan")
-        self.speed: dict[str, float] = {}  # of the last steps that were logged
+        self.speed: dict[str, float] = {}  # of the last steps that were timed
         self.num_pulled = 0
-        self.restart_clock()
+        self._slowest: int | None = None  # the process that was named last
+        self._clock = StepClock()
 
     def restart_clock(self) -> None:
-        """Restart the clock that measures speed, after work that is not training.
+        """Restart the clock that measures speed, after work that is not training."""
+        self._clock.restart()
 
-        It starts when the next step is pulled by a push: then, as whenever the clock is read, one
-        more step has been dispatched than pulled. A device that computes while it is told to has
-        done that step, too, so only from one such moment to another are steps and time the same.
-        """
-        self._start: float | None = None
-        self._read_at, self._timed_steps, self._waited = 0.0, 0, 0.0
-
-    def push(self, step: int, metrics: Any, waited: float = 0.0) -> None:
+    def push(self, step: int, metrics: Any, waited: float = 0.0, dispatching: float = 0.0) -> None:
         """Store the metrics of a dispatched step, and check those of the step before.
 
         Args:
             step: number of the step.
             metrics: what the step returned.
             waited: seconds that the step's batch was waited for.
+            dispatching: seconds that the call of the step took.
         """
-        self._waited += waited
+        self._clock.add(waiting=waited, computing=dispatching)
         self._pull(timed=True)
         self._pending = (step, metrics)
         if self._throughput and self._throughput.is_due:
@@ -65,10 +64,7 @@ class TrainLog:
             jax.block_until_ready(metrics)
             before = time.monotonic()
             self._throughput.prepare()
-            spent = time.monotonic() - before  # that was no training
-            self._read_at += spent
-            if self._start is not None:
-                self._start += spent
+            self._clock.leave_out(time.monotonic() - before)
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step, waiting until it is done.
@@ -83,9 +79,12 @@ class TrainLog:
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
+        asked = time.monotonic()
+        fetched = jax.device_get(metrics)
+        self._clock.add(computing=time.monotonic() - asked)
         values = {
             name: float(value if self._member is None else value[self._member])
-            for name, value in jax.device_get(metrics).items()
+            for name, value in fetched.items()
         }
         self._num_skipped = int(values.pop("num_skipped", 0))
         # A skipped update does not change parameters, averages or the optimiser's moments. It is
@@ -96,47 +95,66 @@ class TrainLog:
             self._window.append(values)
         self.num_pulled += 1
         if timed:
-            self._read_clock()
-        if self._writer and (step % self._every == 0 or step == self._last_step):
-            means = {
-                k: float(np.mean([w[k] for w in self._window])) for k in values if self._window
-            }
-            if self._num_skipped:
-                means["skipped_updates"] = float(self._num_skipped)  # in the whole run
-            with jax.transfer_guard("allow"):
-                # The optimiser counts only the updates that it applied.
-                rate = float(self._learning_rate(step - 1 - self._num_skipped))
-            self._writer.write_scalars(
-                step,
-                {
-                    f"train/{name}": value
-                    for name, value in (
-                        means | {"learning_rate": rate} | self._speed() | memory_gib()
-                    ).items()
-                },
-            )
+            self._clock.read()
+        if step % self._every == 0 or step == self._last_step:
+            measured = self._measure(step)
+            if self._writer:
+                self._write(step, measured, self._writer)
             self._window = []
-            self._start, self._timed_steps, self._waited = self._read_at, 0, 0.0
 
-    def _read_clock(self) -> None:
-        self._read_at = time.monotonic()
-        if self._start is None:
-            self._start, self._waited = self._read_at, 0.0
-        else:
-            self._timed_steps += 1
+    def _write(self, step: int, measured: dict[str, float], writer: MetricWriter) -> None:
+        """Write the means since the last time, and what was measured."""
+        names = self._window[-1] if self._window else ()
+        means = {name: float(np.mean([w[name] for w in self._window])) for name in names}
+        if self._num_skipped:
+            means["skipped_updates"] = float(self._num_skipped)  # in the whole run
+        with jax.transfer_guard("allow"):
+            # The optimiser counts only the updates that it applied.
+            rate = float(self._learning_rate(step - 1 - self._num_skipped))
+        scalars = means | {"learning_rate": rate} | measured
+        writer.write_scalars(step, {f"train/{name}": value for name, value in scalars.items()})
 
-    def _speed(self) -> dict[str, float]:
-        """Return how fast the steps since the clock started were; empty if none was timed."""
-        if self._start is None or not self._timed_steps:
-            return {}
-        seconds = max(self._read_at - self._start, 1e-9)
-        self.speed = {
-            "images_per_second": self._timed_steps * self._batch_size / seconds,
-            "waiting_for_data": self._waited / seconds,
+    def _measure(self, step: int) -> dict[str, float]:
+        """Return memory, and how fast the steps since the last time were if any was timed."""
+        taken, memory = self._clock.take(), memory_gib()
+        if taken is None:
+            return memory
+        self.speed = memory | {
+            "images_per_second": self._batch_size / taken.whole,
+            "waiting_for_data": taken.waiting / taken.whole,
         }
         if self._throughput:
-            self.speed |= self._throughput.scalars(seconds / self._timed_steps)
+            self.speed |= self._throughput.scalars(taken.whole)
+        if jax.process_count() > 1:
+            self._name_slowest(step, taken)
         return self.speed
+
+    def _name_slowest(self, step: int, taken: StepTime) -> None:
+        """Find the process that the others wait for; say so when it is another than before."""
+        asked = time.monotonic()
+        outsides, waits = exchange(max(0.0, taken.whole - taken.computing), taken.waiting).T
+        self._clock.add(computing=time.monotonic() - asked)  # it waits for steps that run
+        found = slowest_process(outsides, waits, taken.whole)
+        if found:
+            self.speed |= {
+                "slowest_process": float(found.process),
+                "slowest_process_seconds": found.seconds,
+                "slowest_process_waiting": found.waiting,
+            }
+        if found and found.process != self._slowest and jax.process_index() == 0:
+            tqdm.write(f"step {step:,}: {found.describe()}")
+        self._slowest = found.process if found else None
+
+    def describe_speed(self) -> str:
+        """Describe for people how fast the steps that were logged last were; empty at first."""
+        if "images_per_second" not in self.speed:
+            return ""
+        told = [f"waits for data {self.speed['waiting_for_data']:.0%}"]
+        if rate := self.speed.get("tflop_per_second"):
+            share = self.speed["share_of_matmul_peak"]
+            told.insert(0, f"{rate:.3g} TFLOP/s a device, {share:.0%} of its peak")
+        told.append(f"memory {self.speed['peak_memory_gib']:.3g} GiB")
+        return ", ".join(told)
 
     def _check_finite(self, step: int, values: dict[str, float]) -> None:
         if all(np.isfinite(v) for v in values.values()):

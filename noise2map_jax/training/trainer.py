@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from noise2map_jax.data.input_pipeline import train_batches
 from noise2map_jax.devices import checkpoint, sharding
 from noise2map_jax.devices.execution import Execution, HostBatch
 from noise2map_jax.devices.preemption import Preempted, PreemptionWatch
 from noise2map_jax.experiment.experiment import Experiment, num_train_steps
 from noise2map_jax.experiment.run_config import check_same_numbers
-from noise2map_jax.method.tasks import Task
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.steps import optimizer
-from noise2map_jax.steps.step_functions import step_and_init, writes_microbatches_out
+from noise2map_jax.steps.step_functions import step_and_init
 from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
-from noise2map_jax.training.throughput import Throughput
+from noise2map_jax.training.profile import check_profile_steps, create_profile
+from noise2map_jax.training.reading import read_batches
+from noise2map_jax.training.throughput import Throughput, create_throughput
 from noise2map_jax.training.validation import create_validation
 from noise2map_jax.weights.initialization import initialize
 
@@ -76,7 +75,9 @@ class Trainer:
         # An epoch is one pass over the largest of the tasks' training splits.
         num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
         self.num_steps = num_train_steps(experiment.config, num_records)
+        check_profile_steps(options.profile_steps, self.num_steps)
         self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
+        self._log_every = max(1, options.log_every_steps)
         self._save_every = options.checkpoint_every_steps or self._eval_every
         self._learning_rate = optimizer.learning_rate_schedule(
             options.learning_rate,
@@ -162,7 +163,7 @@ class Trainer:
             checkpoints = stack.enter_context(
                 contextlib.closing(checkpoint.Checkpoints(folder / "checkpoints"))
             )
-            throughput = self._throughput(runs[0])
+            throughput = create_throughput(self.step, runs[0].experiment, self.execution)
             learners = [
                 stack.enter_context(
                     contextlib.closing(self._learner(run, i, first_step, throughput))
@@ -172,6 +173,9 @@ class Trainer:
             for i, learner in enumerate(learners):
                 learner.failure = failures[i] if failures else ""
                 learner.note_failure = functools.partial(note_failure, i)
+            steps, text = runs[0].experiment.config.train.profile_steps, throughput.program_text
+            if profile := create_profile(steps, first_step, folder, text):
+                stack.enter_context(contextlib.closing(profile))
             batches = self.batches(runs, first_step)
             images_a_step = self._images_a_step(runs[0]) * len(runs)
             num_images, done = self.num_steps * images_a_step, first_step * images_a_step
@@ -189,8 +193,8 @@ class Trainer:
                             if step == self.num_steps:
                                 learner.keep(own, step)
                             continue
-                        told = learner.evaluate(self.validation, own, step)
-                        bar.set_postfix_str(told, refresh=False)
+                        learner.evaluate(self.validation, own, step)
+                        bar.set_postfix_str(learner.told, refresh=False)
 
             def save(step: int) -> None:
                 # The best must be on disk first. Otherwise a run killed in between would resume
@@ -214,15 +218,26 @@ class Trainer:
                         save(step)
                 if stop:
                     _stop(step, checkpoints)
+                if profile:
+                    profile.begin(step + 1, state)
                 asked = time.monotonic()
                 read = next(batches)
                 waited = time.monotonic() - asked
                 batch = self.execution.put_batches(read)
                 throughput.see(state, batch, processes, keys)
+                called = time.monotonic()
                 state, metrics = self.step(state, batch, processes, keys)
-                # Checks the metrics of the step before this one.
-                if not each(learners, Learner.push, step + 1, metrics, waited):
+                dispatching = time.monotonic() - called
+                # Checks the metrics of the step before this one, and logs them.
+                if not each(learners, Learner.push, step + 1, metrics, waited, dispatching):
                     break
+                if profile and profile.ends(step + 1):
+                    if not each(learners, Learner.pull):
+                        break
+                    profile.end(state)
+                    each(learners, Learner.restart_clock)
+                if step % self._log_every == 0:
+                    bar.set_postfix_str(learners[0].told, refresh=False)
                 bar.update(images_a_step)
             if each(learners, Learner.pull) and first_step < self.num_steps:
                 evaluate(self.num_steps)
@@ -244,38 +259,19 @@ class Trainer:
 
     def batches(self, runs: Sequence[Run], first_step: int) -> Iterator[list[HostBatch]]:
         """Read the batches of each network; networks with the same seed share their batches."""
-        objectives = runs[0].experiment.objectives
-        rows = self.execution.rows(self.batch_size)
-        streams = {
-            seed: {
-                name: train_batches(
-                    objective.dataset.source("train"),
-                    objective.task.record_keys,
-                    seed=order_seed(seed, objective.task),
-                    batch_size=self.batch_size,
-                    rows=rows,
-                    first_step=first_step,
-                    num_threads=objective.config.data.num_threads,
-                    prefetch_size=objective.config.data.prefetch_size,
-                )
-                for name, objective in objectives.items()
-            }
-            for seed in {run.experiment.config.seed for run in runs}
-        }
-        while True:
-            read = {
-                seed: {name: next(stream) for name, stream in own.items()}
-                for seed, own in streams.items()
-            }
-            yield [read[run.experiment.config.seed] for run in runs]
+        seeds = [run.experiment.config.seed for run in runs]
+        by_seed = read_batches(
+            runs[0].experiment.objectives,
+            seeds,
+            batch_size=self.batch_size,
+            rows=self.execution.rows(self.batch_size),
+            first_step=first_step,
+        )
+        for read in by_seed:
+            yield [read[seed] for seed in seeds]
 
     def _images_a_step(self, run: Run) -> int:
         return self.batch_size * len(run.experiment.objectives)
-
-    def _throughput(self, run: Run) -> Throughput:
-        options, mesh = run.experiment.config.train, self.execution.mesh
-        num_loops = 1 if writes_microbatches_out(mesh) else options.num_microbatches
-        return Throughput(self.step, run.experiment.model.dtype, num_loops)
 
     def _learner(self, run: Run, number: int, first_step: int, throughput: Throughput) -> Learner:
         return Learner(
@@ -288,11 +284,6 @@ class Trainer:
             throughput=throughput,
             member=number if self.execution.is_stacked else None,
         )
-
-
-def order_seed(seed: int, task: Task) -> int:
-    """Return the seed for the order of a task's records; each task has its own."""
-    return int(np.random.SeedSequence([seed, task.stream]).generate_state(1)[0])
 
 
 def _stop(step: int, checkpoints: checkpoint.Checkpoints) -> None:

@@ -3,7 +3,7 @@ import pytest
 import thin_config
 
 from noise2map_jax.cost.abstract_step import create_abstract_step
-from noise2map_jax.cost.compiled_step import lowered_flops
+from noise2map_jax.cost.arithmetic import lowered_flops
 from noise2map_jax.devices.sharding import create_mesh
 
 

@@ -4,8 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import thin_config
 
-from noise2map_jax.training import throughput, train_log
+from noise2map_jax.cost.arithmetic import count_flops, lowered_flops
+from noise2map_jax.devices.execution import Execution, create_execution
+from noise2map_jax.devices.sharding import create_mesh
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.training import step_clock, throughput, train_log
 from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.train_log import TrainLog
 
@@ -23,7 +28,7 @@ def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch)
     now = [100.0]
     monkeypatch.setattr(throughput, "time", type("clock", (), {"monotonic": lambda: now[0]}))
     monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
-    told = Throughput(step, jnp.float32, num_loops=3)
+    told = Throughput(step, jnp.float32, lambda: 3 * count_flops(step, *arguments()))
     now[0] += throughput.AFTER
     assert not told.is_due  # no step was seen
     now[0] -= 1
@@ -47,7 +52,7 @@ def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch)
 def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(step, monkeypatch):
     now, calls, written = [0.0], [], {}
     clock = type("clock", (), {"monotonic": lambda: now[0]})
-    for module in (throughput, train_log):
+    for module in (throughput, train_log, step_clock):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(throughput, "AFTER", 1.5)
 
@@ -73,7 +78,7 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
         return 1e6
 
     monkeypatch.setattr(throughput, "matmul_peak", peak)
-    told = Throughput(step, jnp.bfloat16, num_loops=1)
+    told = Throughput(step, jnp.bfloat16, lambda: count_flops(step, *arguments()))
     log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=4, throughput=told)
     told.see(*arguments())
     for number, loss in enumerate(losses, 1):  # the second push starts the clock, the third is due
@@ -86,26 +91,42 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
     assert written["train/waiting_for_data"] == 0.25
 
 
-def test_with_several_devices_it_is_that_of_one(monkeypatch):
-    monkeypatch.setattr(throughput, "AFTER", 0.0)
-    monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    spec = jax.sharding.PartitionSpec
-    step = jax.jit(
-        jax.shard_map(
-            lambda x, w: x @ w, mesh=mesh, in_specs=(spec("data"), spec()), out_specs=spec("data")
+@pytest.mark.parametrize(("kind", "devices"), [("dispatch", 8), ("devices", 2), ("vmap", 1)])
+def test_it_is_the_arithmetic_of_one_device(kind, devices, thin_data, tmp_path, monkeypatch):
+    """Eight share the batch of one network; of several networks, each device has whole batches."""
+    config = thin_config.get_config()
+    config.data.data_dir = str(thin_data)
+    experiment = create_experiment(config)
+    execution = create_execution("dispatch", 1)
+    if kind != "dispatch":
+        mesh = jax.make_mesh(
+            (devices,), ("member",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
         )
-    )
-    told = Throughput(step, jnp.float32, num_loops=1)
-    x, w = jax.device_put(np.ones((32, 8), np.float32), rows), np.ones((8, 16), np.float32)
-    told.see(x, jax.device_put(w, jax.sharding.NamedSharding(mesh, spec())))
+        execution = Execution(mesh, 2)
+    monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
+    told = throughput.create_throughput(None, experiment, execution)
     told.prepare()
-    assert told.scalars(1.0)["tflop_per_second"] == pytest.approx(2 * 4 * 8 * 16 / 1e12, rel=0.01)
+    config.train.batch_size = {"dispatch": 1, "devices": 8, "vmap": 8}[kind]
+    networks = 2 if kind == "vmap" else 1
+    expected = networks * lowered_flops(config, create_mesh(1, jax.devices()[:1]))
+    assert told.scalars(1.0)["tflop_per_second"] == pytest.approx(expected / 1e12)
 
 
-def test_memory_is_left_out_where_a_device_does_not_say(monkeypatch):
-    assert throughput.memory_gib() == {}  # a CPU
+def test_without_a_cpu_training_goes_on_and_says_why(monkeypatch, capsys):
+    def absent(backend):
+        raise RuntimeError(backend)
+
+    monkeypatch.setattr(jax, "local_devices", absent)
+    monkeypatch.setattr(throughput, "matmul_peak", lambda dtype, repeats: 1e6)
+    told = Throughput(None, jnp.float32, lambda: count_flops(jnp.add, jnp.ones(2), jnp.ones(2)))
+    told.prepare()
+    assert told.scalars(1.0) == {}
+    assert "TFLOP/s are not told: JAX_PLATFORMS=cpu leaves out the CPU" in capsys.readouterr().out
+
+
+def test_memory_is_that_of_the_process_where_a_device_does_not_say(monkeypatch):
+    own = throughput.memory_gib()["peak_memory_gib"]  # on a CPU, that of the process
+    assert 0.05 < own < 64
 
     class Device:
         def memory_stats(self):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from noise2map_jax.training import train_log
+from noise2map_jax.training import step_clock, train_log
 from noise2map_jax.training.train_log import TrainLog
 
 SPEED = "train/images_per_second"
@@ -45,7 +45,8 @@ class Writer:
 @pytest.fixture(params=[True, False], ids=["at once", "afterwards"])
 def device(request, monkeypatch):
     made = Device(request.param)
-    monkeypatch.setattr(train_log, "time", made)
+    for module in (train_log, step_clock):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 

@@ -1,10 +1,8 @@
 import jax
 import numpy as np
-import pytest
 
 from benchmarks.accelerator import reference
 from benchmarks.cases import Case
-from noise2map_jax.errors import UserError
 
 
 def test_arithmetic_is_that_of_the_network():
@@ -23,12 +21,3 @@ def test_parameters_are_the_same_in_every_call_and_none_is_zero():
     for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(one, other)
         assert np.all(one)
-
-
-def test_a_process_without_the_cpu_says_how_to_have_it(monkeypatch):
-    def devices(platform):
-        raise RuntimeError("Unknown backend cpu")
-
-    monkeypatch.setattr(jax, "devices", devices)
-    with pytest.raises(UserError, match=r"leaves out the CPU.*set JAX_PLATFORMS="):
-        reference.cpu_device()
