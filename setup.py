@@ -16,6 +16,8 @@ GIS = [
     *("xarray>=2024.10", "rioxarray>=0.18"),  # maps of arrays with coordinates
 ]
 
+CLOUD = ["s3fs>=2024.10", "gcsfs>=2024.10"]  # noise2map_jax.buckets
+
 SERVE = ["starlette>=0.46", "uvicorn>=0.34", "python-multipart>=0.0.20", "prometheus_client>=0.21"]
 
 TEST = [
@@ -31,6 +33,8 @@ TEST = [
     *GIS,
     *SERVE,
     "httpx>=0.28",  # talks to the service
+    *CLOUD,
+    *("moto[server]>=5", "gcp-storage-emulator>=2024.8"),  # buckets on this machine
 ]
 
 setup(
@@ -116,6 +120,7 @@ setup(
         # Compares live with the reference implementation; the only place that needs torch.
         "parity": ["torch>=2.5", "diffusers>=0.35"],
         "onnx": ["onnx>=1.16"],  # noise2map_jax.export --format=onnx
+        "cloud": CLOUD,  # --workdir=s3://..., --config.data.data_dir=gs://...
         "hub": ["huggingface_hub>=0.34"],  # init_from="hf:OWNER/REPO/FOLDER"
         "mutation": ["cosmic-ray>=8.4"],  # benchmarks.mutation: do the tests find small faults?
         "tensorboard": ["tensorboard"],

@@ -26,8 +26,8 @@ from data_prep.__main__ import main
 from data_prep.builders.catalogue import BUILDERS
 from data_prep.miniatures.command import MINIATURES
 from data_prep.shards.shard_file import tfds
-from noise2map_jax.data.dataset import open_dataset
 from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.data.opening import open_dataset
 
 # Builder -> (side of the images in pixels, options of the builder).
 BUILDS: dict[str, tuple[int, list[str]]] = {

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from benchmarks import machine
-from noise2map_jax.data.dataset import Dataset, open_dataset
+from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.data.input_pipeline import train_batches
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.method.tasks import TASKS
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.experiment.experiment import num_train_steps
 from noise2map_jax.network.matmul_precision import describe_precision
@@ -85,7 +86,7 @@ def _summary(study: Study) -> str:
         f"precision   {describe_precision(dtype, precision, jax.devices()[0].platform)}",
         f"devices     {jax.device_count()} x {jax.devices()[0].device_kind}",
         *([f"noise       mean over {draws} draws if Gaussian"] if draws else []),
-        f"work folder {study.workdir}",
+        f"work folder {shown(study.workdir)}",
         *(f"warning     {line}" for line in _warnings(study)),
     ]
     return "\n".join(lines)

@@ -14,7 +14,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
-from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset, open_dataset
+from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import CONFIG, evaluated_config
 from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range

@@ -9,6 +9,7 @@ import traceback
 from absl import flags
 
 from noise2map_jax import configs
+from noise2map_jax.buckets.address import is_address
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import CONFIG
 from noise2map_jax.experiment.shipped_configs import config_path
@@ -65,9 +66,9 @@ def _joined(argv: list[str]) -> list[str]:
 def _with_config(argv: list[str]) -> list[str]:
     """Let what is done with a run take the config that the run keeps, where none is given."""
     workdir = _option(argv, "--workdir")
-    if _option(argv, "--mode") not in OF_A_RUN or not (pathlib.Path(workdir) / CONFIG).is_file():
+    if _option(argv, "--mode") not in OF_A_RUN or any(a.startswith("--config=") for a in argv):
         return argv
-    if any(a.startswith("--config=") for a in argv):
+    if not is_address(workdir) and not (pathlib.Path(workdir) / CONFIG).is_file():
         return argv
     return [*argv[:1], f"--config={RUN_CONFIG}:{workdir}", *argv[1:]]
 

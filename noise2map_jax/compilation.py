@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.abstract_step import create_abstract_step
 from noise2map_jax.cost.accelerators import GIB, accelerator_of
 from noise2map_jax.cost.arithmetic import lowered_flops
@@ -86,7 +87,7 @@ def compile_config(
     path = workdir / "compile" / (re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_") + ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(strict_json.dumps(content, indent=2) + "\n")
-    print(f"\nwritten: {path}")
+    print(f"\nwritten: {shown(path)}")
 
 
 def _mesh(config: ConfigDict, topology: str, num_slices: int) -> Mesh:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.data.dataset import record_id
 from noise2map_jax.errors import UserError
 from noise2map_jax.evaluation.calibration import (
@@ -105,7 +106,7 @@ def evaluate(
                 picture = folder / experiment.file_name(f"reliability_{split}.png", name)
                 curves = {_name(found): found.reliability.curve for found in calibrations}
                 save_reliability(curves, objective.protocol(split), picture)
-                print(f"reliability: {picture}")
+                print(f"reliability: {shown(picture)}")
             if choice:
                 path = folder / experiment.file_name("threshold.json", name)
                 content = choice.content() | _origin(objective, CHOSEN_ON, step)
@@ -114,13 +115,13 @@ def evaluate(
             if rows := predict_spread(objective, split, evaluation, params):
                 picture = folder / experiment.file_name("predictions.png", name)
                 save_predictions(objective, split, evaluation, rows, picture)
-                print(f"pictures: {picture}")
+                print(f"pictures: {shown(picture)}")
         else:
             print(format_losses(results[name], evaluation))
             if objective.config.eval.num_samples:
                 picture = folder / experiment.file_name("samples.png", name)
                 save_samples(objective, params, picture)
-                print(f"samples: {picture}")
+                print(f"samples: {shown(picture)}")
     return results
 
 

@@ -11,12 +11,13 @@ geoai and onnxruntime, and has a STAC item beside it.
 import argparse
 import contextlib
 import functools
-import pathlib
 import sys
 from collections.abc import Callable
 
 from absl import logging
 
+from noise2map_jax.buckets.address import local_path
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.exports.folder import check_folder, write_files
@@ -119,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         lines = _export(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     print("\n".join(lines))
     return 0
@@ -130,7 +131,7 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     names, make = FORMATS[arguments.format](arguments)
     if not arguments.output:
         raise UserError("output is empty; name a folder to write")
-    folder = pathlib.Path(arguments.output)
+    folder = local_path(arguments.output, "--output")
     was_there = folder.exists()
     check_folder(folder, names, arguments.overwrite)
     try:

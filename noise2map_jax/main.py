@@ -26,6 +26,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from noise2map_jax import ablate, baselines, command_line, compilation, evaluate, final, train
+from noise2map_jax.buckets.names import shown
+from noise2map_jax.buckets.store import BucketError
+from noise2map_jax.buckets.work_folder import work_folder
 from noise2map_jax.command_name import command_name
 from noise2map_jax.devices.checkpoint import SaveError
 from noise2map_jax.errors import UserError
@@ -53,7 +56,9 @@ MODES = {
 }
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Path or name of an experiment.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Work folder; default runs/<config>.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Work folder, also s3://BUCKET/PATH or gs://...; default runs/<config>."
+)
 _MODE = flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "One of several processes: found out by itself on TPU pods and Slurm."
@@ -87,8 +92,6 @@ def main(argv: list[str]) -> None:
     if _MODE.value != "compile" and (_TOPOLOGY.value or _NUM_SLICES.value != 1 or _FIT.value):
         raise UserError("--topology, --num_slices and --fit are of --mode=compile")
     workdir = _WORKDIR.value or f"runs/{name}"
-    if "://" in workdir or pathlib.Path(workdir).is_file():
-        raise UserError(f"--workdir={workdir} is no folder; expected a local or mounted path")
     if _DISTRIBUTED.value or _COORDINATOR.value:
         jax.distributed.initialize(
             _COORDINATOR.value,
@@ -98,7 +101,8 @@ def main(argv: list[str]) -> None:
         )
         # When another process is gone JAX says so and aborts; stacks of all threads would hide it.
         faulthandler.disable()
-    MODES[_MODE.value](_CONFIG.value, pathlib.Path(workdir))
+    with work_folder(workdir) as folder:
+        MODES[_MODE.value](_CONFIG.value, folder)
 
 
 def _given_fields() -> frozenset[str]:
@@ -119,7 +123,7 @@ def run() -> None:
         # absl ends with 1 after it has helped.
         raise SystemExit(0 if asked & set(sys.argv[1:]) else end.code) from None
     except (UserError, FloatingPointError) as error:
-        _fail(str(error), alone=isinstance(error, SaveError))
+        _fail(shown(str(error)), alone=isinstance(error, (SaveError, BucketError)))
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

@@ -18,6 +18,7 @@ import jax
 from absl import logging
 
 from data_prep.imagery import band_options
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.layers import PROBABILITY_TYPES
@@ -209,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
                 )
                 print(f"preview: {scene.preview}")
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and _FULL not in str(error):

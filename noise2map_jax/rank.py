@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 from absl import logging
 
+from noise2map_jax.buckets.address import local_path
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.page.number_text import UNDEFINED
@@ -248,9 +250,9 @@ def main(argv: list[str] | None = None) -> int:
         published = published_methods(others, datasets)
         cells = table(methods) + published_cells(published, sorted(datasets))
         if arguments.output:
-            save(with_protocols(cells, published), pathlib.Path(arguments.output))
+            save(with_protocols(cells, published), local_path(arguments.output, "--output"))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     lines = [*notes(methods), *look_like_fractions([*methods, *published]), *not_as_trained(rows)]
     lines += published_notes(published)

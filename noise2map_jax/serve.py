@@ -13,6 +13,7 @@ import sys
 
 from absl import logging
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
                 ) from None
         _serve(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -6,6 +6,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.agreement import agreed, facts_of
@@ -77,7 +78,7 @@ def finish(run: Run, validation: Validation | None, last_step: int) -> None:
         if jax.process_index() == 0:
             print(
                 f"the parameters of step {last_step} are kept; nothing was validated, so there is "
-                f"no report. Score them with --workdir={run.workdir} --mode=eval"
+                f"no report. Score them with --workdir={shown(run.workdir)} --mode=eval"
             )
         return
     experiment, written = run.experiment, []
@@ -95,4 +96,4 @@ def finish(run: Run, validation: Validation | None, last_step: int) -> None:
         if result.choice:
             print(result.choice)
         for path in written:
-            print(f"report: {path}")
+            print(f"report: {shown(path)}")

@@ -26,14 +26,9 @@ SLOWEST_FIRST = (
     *("programs/rival_studies", "programs/ablate", "programs/quickstart", "programs/train"),
     *("programs/configs", "programs/resume", "programs/processes", "programs/moving"),
     *("programs/multitask", "programs/paper_configs", "programs/fine_tuning", "programs/predict"),
-    *(
-        "programs/main",
-        "benchmarks/accelerator/whole",
-        "weights/initialization",
-        "devices/execution",
-    ),
+    *("programs/main", "weights/initialization", "devices/execution", "programs/buckets"),
     *("steps/train_step", "programs/denoise", "programs/many_bands", "training/trainer"),
-    "programs/compilation",
+    *("programs/compilation", "benchmarks/accelerator/whole"),
 )
 
 

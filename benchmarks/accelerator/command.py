@@ -21,7 +21,7 @@ from benchmarks.accelerator.record import Record, file_name
 from benchmarks.accelerator.sizes import SIZES, size_for
 from noise2map_jax import __version__
 from noise2map_jax.cost.machine import circumstances
-from noise2map_jax.data.dataset import open_dataset
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"

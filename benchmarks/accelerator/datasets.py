@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 
 from benchmarks.accelerator.job import Job
 from data_prep import __main__ as data_prep
-from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, open_dataset
+from noise2map_jax.data.dataset import DATA_FIELDS, Dataset
+from noise2map_jax.data.opening import open_dataset
 
 DRAWN = "drawn_scenes"
 

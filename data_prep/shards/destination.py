@@ -20,6 +20,11 @@ def check_folder(data_dir: Path) -> None:
     Raises:
       UserError: It is a file, or nothing can be written there.
     """
+    if (scheme := data_dir.parts[0] if data_dir.parts else "").endswith(":"):
+        raise UserError(
+            f"--data_dir begins with {scheme}//, but datasets are written to a local folder; build "
+            "it there, and copy the folder to the bucket"
+        )
     if data_dir.exists() and not data_dir.is_dir():
         raise UserError(f"--data_dir={data_dir} is a file; expected a folder of datasets")
     try:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from noise2map_jax import strict_json
+from noise2map_jax.data.bucket_shards import BucketRecords, BucketShards
 from noise2map_jax.errors import UserError
 
 # Fields that describe the records, under the same names in a config and in the manifest.
@@ -21,10 +21,12 @@ class Dataset:
     Attributes:
         directory: the folder of one version, with shards, `features.json`, `manifest.json`.
         manifest: the content of `manifest.json`, in which `data_prep` describes the dataset.
+        shards: where shards come from that are not in the folder; None if all are.
     """
 
     directory: pathlib.Path
     manifest: dict[str, Any]
+    shards: BucketShards | None = None
 
     @property
     def name(self) -> str:
@@ -127,6 +129,8 @@ class Dataset:
         import tensorflow_datasets as tfds  # slow to import, and only readers need it
 
         self._split(split)
+        if self.shards:
+            return BucketRecords(self.shards, split)
         return tfds.builder_from_directory(self.directory).as_data_source(split)
 
     def _split(self, split: str) -> dict[str, Any]:
@@ -135,43 +139,6 @@ class Dataset:
                 f"dataset {self.name!r} has no {split!r} split; it has {', '.join(self.splits)}"
             )
         return self.splits[split]
-
-
-def open_dataset(name: str, data_dir: str) -> Dataset:
-    """Find a dataset that `data_prep` wrote.
-
-    Args:
-        name: name of the dataset.
-        data_dir: the folder that holds the datasets.
-
-    Returns:
-        The newest version of the dataset.
-
-    Raises:
-        UserError: there is no such dataset, or its building was cut off.
-    """
-    folder = pathlib.Path(data_dir) / name
-    versions = sorted(
-        (p for p in folder.glob("*.*.*") if p.is_dir()),
-        key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split(".")],
-    )
-    if not versions:
-        known = sorted(p.parents[1].name for p in pathlib.Path(data_dir).glob("*/*/manifest.json"))
-        has = f"it holds {', '.join(known)}" if known else "it holds no dataset"
-        raise UserError(
-            f"no dataset {name!r} in {data_dir!r} ({has}); build it with `python -m data_prep`"
-        )
-    path = versions[-1] / "manifest.json"
-    if not path.is_file():
-        raise UserError(
-            f"dataset {name!r} in {data_dir!r} has no manifest.json: its building was cut off; "
-            "run `python -m data_prep` again"
-        )
-    try:
-        manifest = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON ({error}); build the dataset again") from None
-    return Dataset(versions[-1], manifest)
 
 
 def check_dataset(

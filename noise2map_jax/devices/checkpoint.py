@@ -1,16 +1,22 @@
-"""Checkpoints with Orbax: the newest state, to resume, and the best parameters, to predict."""
+"""Checkpoints with Orbax: the newest state, to resume, and the best parameters, to predict.
+
+All processes write into a folder that they share. If each has its own, the copy of a place in
+object storage, the first process writes and reads whole arrays, and exchanges them with the others.
+"""
 
 import contextlib
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
+from noise2map_jax.buckets.work_folder import check_copying, is_own_copy
+from noise2map_jax.devices.first_process import gathered, spread, told
 from noise2map_jax.errors import UserError
 
 # How the storage library reports a system call: "...: No space left on device [os_error_code=...".
@@ -38,38 +44,56 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | pathlib.Path, *, max_to_keep: int = 1):
-        path = epath.Path(folder).resolve()
-        self._latest = ocp.CheckpointManager(
-            path / "latest",
-            item_handlers=ocp.StandardCheckpointHandler(),
+        self._folder = epath.Path(folder).resolve()
+        self._alone = _first_alone(self._folder)
+        self._latest = self._best = None
+        if not self._alone or jax.process_index() == 0:
+            self._latest = self._manager("latest", max_to_keep=max_to_keep)
+            self._best = self._manager(
+                "best", max_to_keep=1, best_fn=lambda metrics: metrics["score"], best_mode="max"
+            )
+        # Kept here, because Orbax reads the score from disk, where it is only after the save, and
+        # because not every process may have a manager.
+        self._latest_step, self._best_step, score = self._asked(self._on_disk)
+        self._best_score = float("-inf") if score is None else score
+
+    def _on_disk(self) -> tuple[int | None, int | None, float | None]:
+        assert self._latest is not None
+        assert self._best is not None
+        best = self._best.best_step()
+        score = None if best is None else float(self._best.metrics(best)["score"])
+        return self._latest.latest_step(), best, score
+
+    def _manager(self, kind: str, **options: Any) -> ocp.CheckpointManager:
+        processes = ocp.options.MultiprocessingOptions()
+        barrier: Any = _meet
+        if self._alone:
+            (self._folder / kind).mkdir(parents=True, exist_ok=True)
+            processes = ocp.options.MultiprocessingOptions(
+                active_processes={0}, barrier_sync_key_prefix=f"first-{kind}"
+            )
+            barrier = None
+        return ocp.CheckpointManager(
+            self._folder / kind,
+            item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=processes),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=max_to_keep, async_options=ocp.AsyncOptions(barrier_sync_fn=_meet)
-            ),
-        )
-        self._best = ocp.CheckpointManager(
-            path / "best",
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=1,
-                best_fn=lambda metrics: metrics["score"],
-                best_mode="max",
-                async_options=ocp.AsyncOptions(barrier_sync_fn=_meet),
+                create=not self._alone,
+                multiprocessing_options=processes,
+                async_options=ocp.AsyncOptions(barrier_sync_fn=barrier),
+                **options,
             ),
         )
 
-        best = self._best.best_step()
-        # Kept here, because Orbax reads the score from disk, where it is only after the save.
-        self._best_score = (
-            float("-inf") if best is None else float(self._best.metrics(best)["score"])
-        )
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        return told(ask) if self._alone else ask()
 
     def latest_step(self) -> int | None:
         """Step of the newest state; None when there is none."""
-        return self._latest.latest_step()
+        return self._latest_step
 
     def best_step(self) -> int | None:
         """Step of the best parameters; None when there are none."""
-        return self._best.best_step()
+        return self._best_step
 
     def best_score(self) -> float:
         """Score of the best parameters; minus infinity when there are none."""
@@ -77,22 +101,26 @@ class Checkpoints:
 
     def save_latest(self, step: int, state: Any) -> None:
         """Save the whole training state, to resume from."""
-        if step != self.latest_step():
-            with _named_failure(self._latest.directory):
-                self._latest.save(step, args=ocp.args.StandardSave(state), force=True)
+        if step != self._latest_step:
+            self._save(self._latest, "latest", step, state)
+            self._latest_step = step
 
     def save_best(self, step: int, params: Any, score: float) -> None:
-        """Save the parameters to evaluate and predict with."""
+        """Save the parameters to evaluate and predict with, if their score is the best so far."""
         # A run that was killed and restarted reaches the same step with the same parameters.
-        self._best_score = score
-        if step not in self._best.all_steps():
-            with _named_failure(self._best.directory):
-                self._best.save(
-                    step,
-                    args=ocp.args.StandardSave({"params": params}),
-                    metrics={"score": score},
-                    force=True,
-                )
+        if step != self._best_step and score >= self._best_score:
+            self._save(self._best, "best", step, {"params": params}, metrics={"score": score})
+            self._best_step, self._best_score = step, score
+
+    def _save(
+        self, manager: ocp.CheckpointManager | None, kind: str, step: int, tree: Any, **more: Any
+    ) -> None:
+        check_copying(self._folder)
+        if self._alone:
+            tree = gathered(tree)
+        if manager:
+            with _named_failure(self._folder / kind):
+                manager.save(step, args=ocp.args.StandardSave(tree), force=True, **more)
 
     def restore_latest(self, abstract_state: Any) -> Any:
         """Restore the newest state.
@@ -103,12 +131,12 @@ class Checkpoints:
         Raises:
             UserError: there is no state, or it belongs to another architecture.
         """
-        return self._restore(self._latest, self.latest_step(), abstract_state)
+        return self._restore(self._latest, "latest", self._latest_step, abstract_state)
 
     def restore_best(self, abstract_params: Any) -> Any:
         """Restore the best parameters; arguments and errors as in `restore_latest`."""
         tree = {"params": abstract_params}
-        return self._restore(self._best, self.best_step(), tree)["params"]
+        return self._restore(self._best, "best", self._best_step, tree)["params"]
 
     def wait(self) -> None:
         """Block until everything is on disk.
@@ -117,21 +145,58 @@ class Checkpoints:
             SaveError: a checkpoint cannot be written; earlier ones on disk are kept.
         """
         for manager in (self._best, self._latest):
-            with _named_failure(manager.directory):
-                manager.wait_until_finished()
+            if manager:
+                with _named_failure(manager.directory):
+                    manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait, then release the threads."""
         self.wait()
-        self._latest.close()
-        self._best.close()
+        for manager in (self._latest, self._best):
+            if manager:
+                manager.close()
 
-    def _restore(self, manager: ocp.CheckpointManager, step: int | None, abstract: Any) -> Any:
+    def _restore(
+        self, manager: ocp.CheckpointManager | None, kind: str, step: int | None, abstract: Any
+    ) -> Any:
+        folder = self._folder / kind
         if step is None:
-            raise UserError(f"no checkpoint in {str(manager.directory)!r}; train first")
-        saved = manager.item_metadata(step)
-        _check_same_architecture(saved, abstract, f"{manager.directory}/{step}")
-        return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            raise UserError(f"no checkpoint in {str(folder)!r}; train first")
+
+        def check() -> None:
+            assert manager is not None
+            _check_same_architecture(manager.item_metadata(step), abstract, f"{folder}/{step}")
+
+        self._asked(check)
+        if not self._alone:
+            assert manager is not None
+            return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        tree = None
+        if manager:
+            here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            tree = manager.restore(
+                step, args=ocp.args.StandardRestore(abstract_like(abstract, here))
+            )
+        return spread(tree, abstract)
+
+
+def _first_alone(folder: epath.Path) -> bool:
+    """Whether the first of several processes alone has the checkpoints in a folder."""
+    return jax.process_count() > 1 and is_own_copy(pathlib.Path(folder))
+
+
+def check_best(folder: pathlib.Path) -> None:
+    """Raise if there is no folder of best parameters, which Orbax would create.
+
+    Raises:
+        UserError: there is none.
+    """
+
+    def check() -> None:
+        if not (folder / "best").is_dir():
+            raise UserError(f"no checkpoint in {str(folder)!r}; train first")
+
+    told(check) if _first_alone(folder) else check()
 
 
 @contextlib.contextmanager

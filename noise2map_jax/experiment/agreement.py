@@ -13,6 +13,8 @@ from jax.experimental import multihost_utils
 
 import noise2map_jax
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.names import shown
+from noise2map_jax.buckets.work_folder import is_own_copy
 from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import fields
@@ -43,7 +45,7 @@ def agreed(prepare: Callable[[], T], facts: Callable[[T], Facts]) -> T:
         made = prepare()
         own = facts(made)
     except UserError as error:
-        mistake = str(error)
+        mistake = shown(str(error))
     everyone = _gather({"process": jax.process_index(), "mistake": mistake, "facts": own})
     if problem := mistakes([one["mistake"] for one in everyone]):
         raise UserError(problem)
@@ -57,7 +59,7 @@ def facts_of(experiment: Experiment, workdir: pathlib.Path, mode: str) -> Facts:
     """Return the facts that all processes of a run must share."""
     return {
         "--mode": mode,
-        "--workdir": str(workdir),  # a process with another name would save in another place
+        "--workdir": shown(workdir),  # a process with another name would save in another place
         **fields(experiment.config, without=names(May.BE_OF_HOST)),
         **{f"the records of task {task}": d for task, d in experiment.digests.items()},
         **{
@@ -65,6 +67,7 @@ def facts_of(experiment: Experiment, workdir: pathlib.Path, mode: str) -> Facts:
                 saved_steps(workdir / "checkpoints" / kind), default=None
             )
             for kind in ("latest", "best")
+            if not is_own_copy(workdir)  # of which the first process alone has checkpoints
         },
         "the version of noise2map_jax": noise2map_jax.__version__,
         "the source code of noise2map_jax": source_digest(),

@@ -7,7 +7,8 @@ import pathlib
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset, open_dataset
+from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.bands_config import resolve_bands

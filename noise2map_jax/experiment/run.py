@@ -9,6 +9,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices import checkpoint, sharding
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import abstract_params, trained_sizes
@@ -24,7 +25,7 @@ def open_run(
     """Open a finished run, for example to predict in other code.
 
     Args:
-        workdir: the run's work folder.
+        workdir: the run's work folder, or its address such as `s3://bucket/run`.
         mesh: the devices that hold the parameters; None = all.
 
     Returns:
@@ -34,7 +35,7 @@ def open_run(
     Raises:
         UserError: there is no run, or no checkpoint of its network, or its report is damaged.
     """
-    path = pathlib.Path(workdir)
+    path = local(str(workdir))
     config = load_config(path)
     model = create_model(config)
     step, params = restore_best(path, config, model, mesh or sharding.create_mesh())
@@ -73,8 +74,7 @@ def restore_best(
     Raises:
         UserError: there are no parameters, or they belong to another architecture.
     """
-    if not (workdir / "checkpoints" / "best").is_dir():  # Orbax would create the folder
-        raise UserError(f"no checkpoint in {str(workdir / 'checkpoints')!r}; train first")
+    checkpoint.check_best(workdir / "checkpoints")
     shapes = abstract_params(model, trained_sizes(config))
     abstract = checkpoint.abstract_like(shapes, sharding.replicated(mesh))
     with contextlib.closing(checkpoint.Checkpoints(workdir / "checkpoints")) as checkpoints:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import (
     create_problem,
@@ -120,7 +121,7 @@ def read_prediction(
     Raises:
         UserError: there is no finished run, it predicts no classes, or an option does not fit it.
     """
-    run = read_run(pathlib.Path(workdir))
+    run = read_run(local(str(workdir)))
     config = task_config(run.config, task)
     if not create_task(config).has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")

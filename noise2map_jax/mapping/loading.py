@@ -6,6 +6,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import create_model
@@ -28,15 +29,16 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
 
     Args:
         source: the work folder of a finished run; a folder that `python -m noise2map_jax.weights
-            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; or the name of one
-            of the former on the hub, `hf:OWNER/REPO/FOLDER`.
+            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; the address of
+            either, such as `s3://bucket/run`; or the name of an export for weights on the hub,
+            `hf:OWNER/REPO/FOLDER`.
         task: whose head, for a run of several tasks: `ss` or `cd`.
 
     Raises:
         UserError: there is no such run or export, or it has no head for the task.
     """
     name = os.fspath(source)
-    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else pathlib.Path(name)
+    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else local(name)
     mesh = sharding.create_mesh()
     found: dict[str, dict[str, Any]] = {}
     network: Network

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from data_prep.imagery.band_choice import BandChoice
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import ImageFile
+from noise2map_jax.buckets.address import local_path
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping import layers, map_file, pair, parts, scene, tiling
 from noise2map_jax.mapping.background import WriteBehind
@@ -176,10 +177,12 @@ def check_outputs(images: list[str], files: MapFiles) -> None:
     Raises:
         UserError: an output is no GeoTIFF by its name, or see `map_file.check_targets`.
     """
+    targets = [path for path in (files.classes, files.probability, files.uncertainty) if path]
+    places = [local_path(path, "a map to write") for path in targets]
     sources = [source for path in images for source in scene.files_of(path)]
     map_file.check_targets(sources, files.paths)
-    for path in (files.classes, files.probability, files.uncertainty):
-        if path and pathlib.Path(path).suffix.lower() not in SUFFIXES:
+    for path, place in zip(targets, places, strict=True):
+        if place.suffix.lower() not in SUFFIXES:
             raise UserError(f"a map is a GeoTIFF, but {path!r} is to be written; name it OUT.tif")
 
 

@@ -83,10 +83,10 @@ def blur(images: jax.Array, sigma: jax.Array, valid: jax.Array, largest: float) 
     def along(axis: int, values: jax.Array) -> jax.Array:
         room = [(reach, reach) if i == axis else (0, 0) for i in range(4)]
         padded, length = jnp.pad(values, room), values.shape[axis]
-        return sum(
-            weights[:, i] * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
-            for i in range(len(offsets))
-        )
+        total = jnp.zeros_like(values)
+        for i in range(len(offsets)):
+            total += weights[:, i] * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
+        return total
 
     # Beyond the image's edge there is nothing, as beyond that of what is valid.
     weight = along(2, along(1, valid.astype(jnp.float32)))

@@ -14,6 +14,7 @@ import numpy as np
 import shapely
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.address import local_path
 from noise2map_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def check_output(path: str, sources: tuple[str, ...] = ()) -> None:
         UserError: its suffix says no format, a library is missing, it would overwrite a source, is
             a folder, or lies where nothing can be written.
     """
-    place = pathlib.Path(path).resolve()
+    place = local_path(path, "--polygons").resolve()
     if place.suffix.lower() not in FORMATS:
         raise UserError(f"{path!r}: polygons are written as {', '.join(FORMATS)}; name such a file")
     for name in _LIBRARIES:

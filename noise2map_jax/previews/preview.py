@@ -7,6 +7,7 @@ import rasterio
 
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.grid import crs_name
+from noise2map_jax.buckets.address import local_path
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.map_file import CACHE_MB, check_targets
 from noise2map_jax.polygons.class_map import NO_DATA
@@ -40,7 +41,7 @@ def check_preview(output: str, others: list[str]) -> None:
     Raises:
         UserError: it has another suffix, or cannot be written there.
     """
-    if pathlib.Path(output).suffix.lower() != ".png":
+    if local_path(output, "--preview").suffix.lower() != ".png":
         raise UserError(f"a preview is a PNG, but {output!r} is to be written; name it OUT.png")
     check_targets(others, [output])
 

@@ -12,6 +12,9 @@ import time
 from typing import NamedTuple
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.address import Address
+from noise2map_jax.buckets.names import address_of
+from noise2map_jax.buckets.store import BucketError, Store
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.field_rules import May, names
@@ -61,12 +64,26 @@ def note(study: Study) -> None:
 
 
 def note_member(workdir: pathlib.Path) -> None:
-    """Record that `--mode=eval` opens test for a run, if the run is a member of a study."""
+    """Record that `--mode=eval` opens test for a run, if the run is a member of a study.
+
+    Raises:
+        BucketError: the study is in object storage, where two programs may change the record.
+    """
+    address = address_of(workdir)
+    if address and address.parent.name == "members" and _is_study(address.parent.parent):
+        raise BucketError(
+            f"{address} is of a study, which records when test is opened: use --mode=final with "
+            f"--workdir={address.parent.parent}, or copy the study here"
+        )
     study = workdir.resolve().parents[1]
     if workdir.resolve().parent.name == "members" and (study / "study.json").is_file():
         by = f"--mode=eval of {workdir.resolve().name}"
         if by not in [opening.by for opening in load(study)]:
             _append(study, Opening(time.strftime("%Y-%m-%d"), "", 1, by))
+
+
+def _is_study(address: Address) -> bool:
+    return Store(address).text("study.json") is not None
 
 
 def note_earlier_version(study: Study) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.page.render import render_study, write_page
 from noise2map_jax.reports.parts import command_line
 from noise2map_jax.study import member_result, openings, tables
@@ -55,7 +56,7 @@ def write_report(study: Study) -> None:
         (folder / "costs.md").write_text(costs_to_markdown(costs))
         print(f"\n{costs_to_markdown(costs)}")
     write_page(html, folder / "index.html")
-    print(f"\n{note}\npage: {folder / 'index.html'}")
+    print(f"\n{note}\npage: {shown(folder / 'index.html')}")
 
 
 def _results(members: Sequence[Member], split: str) -> list[tuple[Member, MemberResult]]:

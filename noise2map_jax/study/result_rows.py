@@ -5,6 +5,7 @@ import math
 import pathlib
 from collections.abc import Callable, Iterable
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import load_config
@@ -112,11 +113,11 @@ def _unlike(
 def _split_name(source: str) -> tuple[str, pathlib.Path]:
     """Split `METHOD=PATH`; an existing path may contain `=` itself."""
     if "=" not in source or pathlib.Path(source).exists():
-        return "", pathlib.Path(source)
+        return "", local(source)
     name, _, path = source.partition("=")
     if not name or not path:
         raise UserError(f"{source!r} lacks a method or a folder; expected METHOD=FOLDER")
-    return name, pathlib.Path(path)
+    return name, local(path)
 
 
 def read_run(workdir: pathlib.Path, method: str, split: str) -> list[ResultRow]:

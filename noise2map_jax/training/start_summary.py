@@ -2,6 +2,7 @@
 
 import jax
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.placement import placement_warnings
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
@@ -48,7 +49,7 @@ def start_summary(
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
         f"device, {config.train.num_microbatches} micro-batch(es)",
         f"steps       {num_steps:,}" + (f", resuming at {start.step:,}" if start.step else ""),
-        f"work folder {workdir}",
+        f"work folder {shown(workdir)}",
         *(f"warning     {line}" for line in warnings(experiment, num_steps, warmup_asked)),
         *(f"warning     {line}" for line in placement_warnings(config, mesh, start.state)),
     ]

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from noise2map_jax.training.slowest import exchange, slowest_process
+from noise2map_jax.training.step_clock import StepClock, StepTime
 from noise2map_jax.training.throughput import Throughput, memory_gib
 from noise2map_jax.training.writer import MetricWriter
 
@@ -37,15 +38,14 @@ class TrainLog:
         self._window: list[dict[str, float]] = []
         self._num_skipped = 0
         self.last_loss = float("nan")
-        self.speed: dict[str, float] = {}  # of the last steps that were logged
+        self.speed: dict[str, float] = {}  # of the last steps that were timed
         self.num_pulled = 0
         self._slowest: int | None = None  # the process that was named last
-        self.restart_clock()
+        self._clock = StepClock()
 
     def restart_clock(self) -> None:
         """Restart the clock that measures speed, after work that is not training."""
-        self._start, self._timed_steps = time.monotonic(), 0
-        self._waited = self._computing = 0.0
+        self._clock.restart()
 
     def push(self, step: int, metrics: Any, waited: float = 0.0, dispatching: float = 0.0) -> None:
         """Store the metrics of a dispatched step, and check those of the step before.
@@ -56,16 +56,15 @@ class TrainLog:
             waited: seconds that the step's batch was waited for.
             dispatching: seconds that the call of the step took.
         """
-        self.pull()
+        self._clock.add(waiting=waited, computing=dispatching)
+        self._pull(timed=True)
         self._pending = (step, metrics)
-        self._waited += waited
-        self._computing += dispatching
         if self._throughput and self._throughput.is_due:
             # A step that is still running would take part of what is measured.
             jax.block_until_ready(metrics)
             before = time.monotonic()
             self._throughput.prepare()
-            self._start += time.monotonic() - before  # that was no training
+            self._clock.leave_out(time.monotonic() - before)
 
     def pull(self) -> None:
         """Check the metrics of the last dispatched step, waiting until it is done.
@@ -73,12 +72,16 @@ class TrainLog:
         Raises:
             FloatingPointError: the metrics are not finite.
         """
+        self._pull(timed=False)
+        self.restart_clock()
+
+    def _pull(self, *, timed: bool) -> None:
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
         asked = time.monotonic()
         fetched = jax.device_get(metrics)
-        self._computing += time.monotonic() - asked
+        self._clock.add(computing=time.monotonic() - asked)
         values = {
             name: float(value if self._member is None else value[self._member])
             for name, value in fetched.items()
@@ -90,18 +93,17 @@ class TrainLog:
             self._check_finite(step, values)
             self.last_loss = values["loss"]
             self._window.append(values)
-        self._timed_steps += 1
-        if self.num_pulled == 0:
-            self.restart_clock()  # the time of the first step includes compilation
         self.num_pulled += 1
+        if timed:
+            self._clock.read()
         if step % self._every == 0 or step == self._last_step:
-            self._measure(step)
+            measured = self._measure(step)
             if self._writer:
-                self._write(step, self._writer)
+                self._write(step, measured, self._writer)
             self._window = []
 
-    def _write(self, step: int, writer: MetricWriter) -> None:
-        """Write the means since the last time, and the speed."""
+    def _write(self, step: int, measured: dict[str, float], writer: MetricWriter) -> None:
+        """Write the means since the last time, and what was measured."""
         names = self._window[-1] if self._window else ()
         means = {name: float(np.mean([w[name] for w in self._window])) for name in names}
         if self._num_skipped:
@@ -109,32 +111,30 @@ class TrainLog:
         with jax.transfer_guard("allow"):
             # The optimiser counts only the updates that it applied.
             rate = float(self._learning_rate(step - 1 - self._num_skipped))
-        scalars = means | {"learning_rate": rate} | self.speed
+        scalars = means | {"learning_rate": rate} | measured
         writer.write_scalars(step, {f"train/{name}": value for name, value in scalars.items()})
 
-    def _measure(self, step: int) -> None:
-        """Set how fast the steps since the clock started were, and start it again."""
-        self.speed = memory_gib()
-        if not (num_steps := self._timed_steps):
-            return
-        seconds = (time.monotonic() - self._start) / num_steps
-        waited, computing = self._waited / num_steps, self._computing / num_steps
-        self.restart_clock()
-        self.speed |= {
-            "images_per_second": self._batch_size / seconds,
-            "waiting_for_data": waited / seconds,
+    def _measure(self, step: int) -> dict[str, float]:
+        """Return memory, and how fast the steps since the last time were if any was timed."""
+        taken, memory = self._clock.take(), memory_gib()
+        if taken is None:
+            return memory
+        self.speed = memory | {
+            "images_per_second": self._batch_size / taken.whole,
+            "waiting_for_data": taken.waiting / taken.whole,
         }
         if self._throughput:
-            self.speed |= self._throughput.scalars(seconds)
+            self.speed |= self._throughput.scalars(taken.whole)
         if jax.process_count() > 1:
-            self._name_slowest(step, seconds, max(0.0, seconds - computing), waited)
+            self._name_slowest(step, taken)
+        return self.speed
 
-    def _name_slowest(self, step: int, seconds: float, outside: float, waited: float) -> None:
+    def _name_slowest(self, step: int, taken: StepTime) -> None:
         """Find the process that the others wait for; say so when it is another than before."""
         asked = time.monotonic()
-        outsides, waits = exchange(outside, waited).T
-        self._computing += time.monotonic() - asked  # it waits for steps that run
-        found = slowest_process(outsides, waits, seconds)
+        outsides, waits = exchange(max(0.0, taken.whole - taken.computing), taken.waiting).T
+        self._clock.add(computing=time.monotonic() - asked)  # it waits for steps that run
+        found = slowest_process(outsides, waits, taken.whole)
         if found:
             self.speed |= {
                 "slowest_process": float(found.process),

@@ -11,6 +11,7 @@ import sys
 
 from absl import logging
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights.export import export
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             lines = _export(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     print("\n".join(lines))
     return 0

@@ -14,6 +14,8 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.address import local_path
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import create_model, is_rival
 from noise2map_jax.experiment.run_config import config_of
@@ -50,10 +52,10 @@ def export(
     Raises:
         UserError: there is no finished run, or the folder holds something else.
     """
-    folder = pathlib.Path(output)
+    folder = local_path(os.fspath(output), "--output")
     _check_output(folder)
     check_shard_size(max_shard_size)
-    run = read_run(pathlib.Path(workdir))
+    run = read_run(local(os.fspath(workdir)))
     layout = layout_of(run.config)
     if max_shard_size is not None and not layout.splits:
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from noise2map_jax import weights
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.network_choice import backbone_config, is_rival
@@ -124,7 +125,7 @@ def _num_dates(name: str) -> int:
 def _read(experiment: Experiment) -> Source:
     """Read `init_from`, whatever kind of source it is."""
     name = experiment.config.init_from
-    path = weights.fetch(name) if name.startswith("hf:") else pathlib.Path(name)
+    path = weights.fetch(name) if name.startswith("hf:") else local(name)
     if path.is_file():
         return _read_file(experiment, path)
     if not (path / "config.json").is_file():

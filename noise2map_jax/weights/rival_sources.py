@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import is_rival
 from noise2map_jax.experiment.run import open_run
@@ -65,7 +66,7 @@ def read_source(config: ConfigDict, model: Rival, mesh: Mesh) -> Source:
         UserError: there is nothing to read, or it is of a network that shares nothing with `model`.
     """
     name = config.init_from
-    path = hub.fetch(name) if name.startswith(hub.PREFIX) else pathlib.Path(name)
+    path = hub.fetch(name) if name.startswith(hub.PREFIX) else local(name)
     if path.is_file():
         return _of_file(path, config)
     if (path / RUN_FILE).is_file():

@@ -3,7 +3,8 @@ import json
 import prepared_datasets
 import pytest
 
-from noise2map_jax.data.dataset import check_dataset, open_dataset, record_id, record_scene
+from noise2map_jax.data.dataset import check_dataset, record_id, record_scene
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
 
 MANIFEST = {

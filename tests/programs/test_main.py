@@ -65,7 +65,7 @@ def error_line(done):
         (["--config.noise.beta_end=2.0"], ["beta_end", "2"]),
         (["--config.augment.crop_size=16"], ["crop_size is 16", "sample_size=0"]),
         (["--num_processes=2"], ["--coordinator_address"]),
-        (["--workdir=gs://bucket/run"], ["gs://bucket/run", "local"]),
+        (["--workdir=ftp://bucket/run"], ["ftp://", "s3://", "local"]),
         (["--mode=baselines", "--config.task=cd"], ["task 'ss'", "'cd'"]),
         (["--mode=evaluate"], ["mode", "evaluate"]),
         (["extra"], ["'extra'"]),

@@ -11,7 +11,7 @@ from programs import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from noise2map_jax import train
-from noise2map_jax.data.dataset import open_dataset
+from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import FORMAT
 

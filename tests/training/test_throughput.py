@@ -10,7 +10,7 @@ from noise2map_jax.cost.arithmetic import count_flops, lowered_flops
 from noise2map_jax.devices.execution import Execution, create_execution
 from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.experiment.experiment import create_experiment
-from noise2map_jax.training import throughput, train_log
+from noise2map_jax.training import step_clock, throughput, train_log
 from noise2map_jax.training.throughput import Throughput
 from noise2map_jax.training.train_log import TrainLog
 
@@ -52,7 +52,7 @@ def test_arithmetic_a_second_is_told_when_training_has_lasted(step, monkeypatch)
 def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(step, monkeypatch):
     now, calls, written = [0.0], [], {}
     clock = type("clock", (), {"monotonic": lambda: now[0]})
-    for module in (throughput, train_log):
+    for module in (throughput, train_log, step_clock):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(throughput, "AFTER", 1.5)
 
@@ -70,7 +70,7 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
         def write_scalars(self, step, scalars):
             written.update(scalars)
 
-    losses = [Loss(), Loss(), Loss()]
+    losses = [Loss(), Loss(), Loss(), Loss()]
 
     def peak(dtype, repeats):
         calls.append((dtype, [loss.ready for loss in losses]))
@@ -79,13 +79,13 @@ def test_the_log_measures_once_when_no_step_runs_and_does_not_count_the_time(ste
 
     monkeypatch.setattr(throughput, "matmul_peak", peak)
     told = Throughput(step, jnp.bfloat16, lambda: count_flops(step, *arguments()))
-    log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=3, throughput=told)
+    log = TrainLog(Writer(), lambda step: 0.1, 8, 100, last_step=4, throughput=told)
     told.see(*arguments())
-    for number, loss in enumerate(losses, 1):  # the first step starts the clock, the third is due
+    for number, loss in enumerate(losses, 1):  # the second push starts the clock, the third is due
         log.push(number, {"loss": loss}, waited=0.25)
         now[0] += 1
     log.pull()
-    assert calls == [(jnp.bfloat16, [False, False, True])]
+    assert calls == [(jnp.bfloat16, [False, False, True, False])]
     assert written["train/images_per_second"] == 8  # two steps in two seconds
     assert written["train/tflop_per_second"] == 2 * 8**3 / 1e12
     assert written["train/waiting_for_data"] == 0.25

@@ -28,6 +28,14 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     assert words in capsys.readouterr().err
 
 
+def test_a_bucket_is_refused(source, capsys, monkeypatch):
+    monkeypatch.setattr(folder, "plan", None)  # nothing is read
+    assert main(["folder", f"--source={source}", "--data_dir=s3://bucket/data"]) == 2
+    assert "--data_dir begins with s3://, but datasets are written to a local folder" in (
+        capsys.readouterr().err
+    )
+
+
 def test_too_little_space_is_said_with_both_numbers(source, capsys, monkeypatch):
     usage = shutil.disk_usage(source)._replace(free=20_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)

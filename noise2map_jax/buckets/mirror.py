@@ -1,0 +1,155 @@
+"""The copy that a run's folder has in object storage: fetched at the start, then kept up to date.
+
+A thread looks for changes every few seconds. The first process alone writes to the bucket.
+
+Whenever the process is killed, the newest complete checkpoint in the bucket is one that the run can
+go on from: everything older than it is there, and logs are at least as new, from which a run that
+resumes drops what came later. While a checkpoint is copied it has a mark, and one with a mark is
+not fetched.
+"""
+
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+from noise2map_jax.buckets import snapshot
+from noise2map_jax.buckets.address import Address
+from noise2map_jax.buckets.store import WRITE_TEST, Store
+
+MARK = "incomplete_copy.txt"
+SCAN_SECONDS = 1.0
+LOG_SECONDS = 30.0  # logs are copied whole, so not after every line
+
+
+class Mirror:
+    """A run's local folder and its copy in object storage.
+
+    Args:
+        address: the run's place in the bucket.
+        folder: the local folder, which is empty at first.
+        writes: whether changes go to the bucket.
+
+    Raises:
+        BucketError: the bucket cannot be used.
+    """
+
+    def __init__(self, address: Address, folder: pathlib.Path, *, writes: bool):
+        self.folder, self._store, self._writes = folder, Store(address), writes
+        self._sent: dict[str, int] = {}  # the units in the bucket; -1: to be written again
+        self._failure: Exception | None = None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._logs_sent = time.monotonic()
+        self._fetch()
+        if writes:
+            self._store.check_writing()
+            self._thread = threading.Thread(target=self._watch, daemon=True)
+            self._thread.start()
+
+    def check(self) -> None:
+        """Raise what made copying fail, if it did."""
+        if self._failure:
+            raise self._failure
+
+    def close(self) -> None:
+        """Copy what is left, and stop.
+
+        Raises:
+            BucketError: not everything could be copied.
+        """
+        if self._writes and not self._stop.is_set():
+            self._stop.set()
+            self._thread.join()
+            self.check()
+            while not self.push():
+                time.sleep(SCAN_SECONDS)
+
+    def push(self) -> bool:
+        """Copy what changed to the bucket, and remove there what is gone here.
+
+        Returns:
+            Whether all was copied: what changes at this moment waits for the next time.
+        """
+        with self._lock, tempfile.TemporaryDirectory(dir=self.folder.parent) as place:
+            self._logs_sent = time.monotonic()
+            units = snapshot.take(self.folder)
+            held = {
+                unit: snapshot.hold(self.folder, unit, changed, pathlib.Path(place))
+                for unit, changed in units.items()
+                if self._is_new(unit, changed)
+            }
+            for unit, files in held.items():
+                if not files:  # what came later may rest on it, and waits, too
+                    return False
+                self._write(unit, files)
+                self._sent[unit] = units[unit]
+            for unit in self._sent.keys() - units.keys():
+                self._remove(unit)
+                del self._sent[unit]
+        return True
+
+    def _is_new(self, unit: str, changed: int) -> bool:
+        sent = self._sent.get(unit, -1)
+        return sent != changed and not (snapshot.is_step(unit) and sent >= 0)
+
+    def _fetch(self) -> None:
+        """Fetch the run; where this process does not write, without checkpoints."""
+        sizes = self._store.sizes()
+        steps = {step for name in sizes if (step := snapshot.step_of(name))}
+        marked = {step for step in steps if f"{step}/{MARK}" in sizes}
+        wanted = snapshot.newest_steps(steps - marked) if self._writes else set()
+        files = {
+            name: self.folder / name
+            for name in sizes
+            if name not in ("", WRITE_TEST) and snapshot.step_of(name) in (None, *wanted)
+        }
+        self._store.get(files)
+        units = snapshot.take(self.folder)
+        self._sent = dict.fromkeys(steps - wanted, -1) | units
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.wait(SCAN_SECONDS):
+                units = snapshot.take(self.folder)
+                new = {unit for unit, changed in units.items() if self._is_new(unit, changed)}
+                old_logs = time.monotonic() - self._logs_sent > LOG_SECONDS
+                if any(not snapshot.is_log(unit) or old_logs for unit in new):
+                    self.push()
+        except Exception as error:  # told by `check` in the thread that trains
+            self._failure = error
+
+    def _write(self, unit: str, files: dict[str, pathlib.Path]) -> None:
+        if not snapshot.is_step(unit):
+            self._store.put(files)
+            return
+        if unit in self._sent:  # left by a copy that was cut off
+            self._remove(unit)
+        with tempfile.NamedTemporaryFile() as mark:
+            self._store.put({f"{unit}/{MARK}": pathlib.Path(mark.name)})
+        # What tells Orbax that a checkpoint is complete comes last.
+        last = f"{unit}/commit_success.txt"
+        self._store.put({name: path for name, path in files.items() if name != last})
+        self._store.put({name: path for name, path in files.items() if name == last})
+        self._store.remove([f"{unit}/{MARK}"])
+
+    def _remove(self, unit: str) -> None:
+        if not snapshot.is_step(unit):
+            self._store.remove([unit])
+            return
+        with tempfile.NamedTemporaryFile() as mark:
+            self._store.put({f"{unit}/{MARK}": pathlib.Path(mark.name)})
+        inside = Store(self._store.address / unit)
+        inside.remove(sorted(inside.sizes(), key=lambda name: name == MARK))
+
+
+def new_folder(address: Address) -> pathlib.Path:
+    """Make an empty local folder for a copy of an address, alone in a temporary folder."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="noise2map-")) / (address.name or address.bucket)
+    folder.mkdir()
+    return folder
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Remove a folder of `new_folder`."""
+    shutil.rmtree(folder.parent, ignore_errors=True)
