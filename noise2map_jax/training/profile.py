@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.network_parts import Part
 from noise2map_jax.cost.part_times import part_times
 from noise2map_jax.cost.program_text import parse
@@ -81,10 +82,8 @@ class Profile:
         path = self._workdir / TABLE
         _write(milliseconds, whole, path)
         steps = f"steps {self._first} to {self._last}"
-        print(
-            f"\n{describe(milliseconds, whole, steps)}\nprofile: {newest.parent}, {path}",
-            flush=True,
-        )
+        where = shown(f"{newest.parent}, {path}")
+        print(f"\n{describe(milliseconds, whole, steps)}\nprofile: {where}", flush=True)
 
     def close(self) -> None:
         """Stop recording, if it goes on."""

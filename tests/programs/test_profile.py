@@ -77,9 +77,9 @@ def test_the_process_that_the_others_wait_for_is_named(thin_data, cache, tmp_pat
     assert found
     for line in found:
         assert line["train/slowest_process"] == 1
-        assert line["train/slowest_process_waiting"] > 0.5 * slow_reader_config.SECONDS
-        # The clock is read a step late, so an interval of two steps may hold one wait.
-        assert line["train/slowest_process_seconds"] > 0.4 * slow_reader_config.SECONDS
+        # It sleeps at least that long for each batch, however busy the machine is.
+        assert line["train/slowest_process_waiting"] >= 0.99 * slow_reader_config.SECONDS
+        assert line["train/slowest_process_seconds"] > 0
     # Each records a profile of its own; the first tells.
     for process in range(2):
         folder = workdir / "profile" / f"process_{process}"
