@@ -44,7 +44,9 @@ def main() -> int:
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         module.add_arguments(command)
         command.add_argument(
-            "--output", default="", help="JSON file to write the result to; empty = none"
+            "--output",
+            default="",
+            help="JSON file to write the result to; empty = none, or the usual",
         )
     arguments = parser.parse_args()
     return BENCHMARKS[arguments.name].run(arguments) or 0

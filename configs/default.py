@@ -60,7 +60,8 @@ def get_config() -> ConfigDict:
             zoom=(1.0, 1.0),
             colour=0.0,  # largest shift of each band by itself, in units of [-1, 1]; 0.0 = none
             blur=0.0,  # largest standard deviation of a Gaussian blur in pixels; 0.0 = none
-            # Share of tiles into which the foreground of another is pasted; of pairs, into post.
+            # Share of tiles into which the foreground of another is pasted; of pairs into post,
+            # which is right only where every change is a new building.
             paste=0.0,
         ),
         noise=create(

@@ -11,6 +11,7 @@ data.
 import argparse
 import sys
 
+from noise2map_jax.buckets.address import local_path
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.polygons import polygon_options
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         summary = write_polygons(
-            arguments.map,
+            str(local_path(arguments.map, "--map")),
             arguments.polygons,
             classes=arguments.classes,
             probability=arguments.probability,

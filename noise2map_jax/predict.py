@@ -18,6 +18,7 @@ import jax
 from absl import logging
 
 from data_prep.imagery import band_options
+from noise2map_jax.buckets.address import local_path
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
@@ -172,7 +173,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     share_memory()
     logging.set_verbosity(logging.ERROR)
-    images = [arguments.image] + ([arguments.post] if arguments.post else [])
+    images = [str(local_path(arguments.image, "--image"))]
+    if arguments.post:
+        images.append(str(local_path(arguments.post, "--post")))
     maps = MapFiles(
         arguments.output,
         arguments.probability,

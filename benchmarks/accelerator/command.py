@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import errno
 import json
+import math
 import pathlib
 import sys
 import tempfile
@@ -20,12 +22,14 @@ from benchmarks.accelerator.parts import PARTS, Part, measure_part
 from benchmarks.accelerator.record import Record, file_name
 from benchmarks.accelerator.sizes import SIZES, size_for
 from noise2map_jax import __version__
+from noise2map_jax.buckets.address import is_address
 from noise2map_jax.cost.machine import circumstances
 from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 DRAWN = "drawn scenes"
+START_SECONDS = 300.0  # for JAX to find its devices; not of the time that was asked for
 # A part that is in the middle of a measurement when its time is over is given half of it again.
 PATIENCE = 1.5
 
@@ -49,14 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, write results and page; returns 1 if a part failed."""
-    end = time.monotonic() + 60 * arguments.minutes
+    """Measure, write results and page; returns 1 if a part failed, 2 if nothing can be measured."""
     try:
-        dataset, data = _data(arguments)
+        return _run(arguments)
     except UserError as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 2
-    here = _describe(end)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if not 0 < arguments.minutes < math.inf:
+        raise UserError(f"--minutes is {arguments.minutes}; expected a positive number")
+    _check_output(arguments.output)
+    dataset, data = _data(arguments)
+    here = _describe()
+    end = time.monotonic() + 60 * arguments.minutes
     name = arguments.size or size_for(here["platform"])
     sizes = json.loads(json.dumps(dataclasses.asdict(SIZES[name])))  # as the file keeps them
     of = here["circumstances"] | {"noise2map_jax": __version__, "size": name, "sizes": sizes}
@@ -90,6 +101,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if record.failed else 0
 
 
+def _check_output(output: str) -> None:
+    """Raise if results could not be written."""
+    path = pathlib.Path(output or RESULTS / "results.json")
+    if path.suffix != ".json":
+        raise UserError(f"--output={output} does not end in .json; the page lies beside it")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def _data(arguments: argparse.Namespace) -> tuple[str, str]:
     """Return the name of the dataset that was asked for, and what tells it from others."""
     name = arguments.dataset
@@ -97,6 +123,10 @@ def _data(arguments: argparse.Namespace) -> tuple[str, str]:
         if name:
             raise UserError(f"--dataset={name} lies in no folder; name it with --data_dir")
         return "", DRAWN
+    if is_address(arguments.data_dir):
+        raise UserError(
+            f"--data_dir={arguments.data_dir} is an address; copy the dataset to a disk first"
+        )
     if not name:
         folder = pathlib.Path(arguments.data_dir)
         found = sorted({path.parents[1].name for path in folder.glob("*/*/manifest.json")})
@@ -149,10 +179,12 @@ def _line(part: Part, entry: dict[str, Any]) -> str:
     return f"{part.title:16} {entry['state']}{reason} ({entry['seconds']:.0f} s)"
 
 
-def _describe(end: float) -> dict[str, Any]:
+def _describe() -> dict[str, Any]:
     """Describe machine and versions: by another process, for this one must not take the device."""
     found: list[dict[str, Any]] = []
-    ending = processes.call(describe, None, end, found.append)
+    ending = processes.call(describe, None, time.monotonic() + START_SECONDS, found.append)
+    if ending.state == processes.NO_TIME and not found:
+        raise SystemExit(f"JAX did not find its devices within {START_SECONDS:.0f} seconds")
     if not found:
         raise SystemExit(f"JAX finds no device: {ending.reason}\n{ending.trace}".strip())
     return found[0]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import multiprocessing
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -82,6 +84,7 @@ def _follow(here: Connection, process: Any, deadline: float, receive: Send) -> E
 
 
 def _run(there: Connection, function: Callable[[Any, Send], None], argument: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         function(argument, there.send)
         ending = Ending(MEASURED)
@@ -92,6 +95,13 @@ def _run(there: Connection, function: Callable[[Any, Send], None], argument: Any
     except Exception as error:  # whatever it is: the other parts go on
         ending = Ending(FAILED, one_line(error), traceback.format_exc())
     there.send(ending)
+
+
+def _end_with_parent() -> None:
+    """End when the command was killed: the next call must not measure beside this process."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def one_line(error: BaseException) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 from benchmarks.accelerator.processes import FAILED, MEASURED, NO_TIME, NOT_POSSIBLE
 from noise2map_jax import strict_json
+from noise2map_jax.errors import UserError
 
+FIELDS = {"state", "reason", "seconds", "found"}  # of a part
 NEVER_TRIED = "no call has come to it"
 LONGEST = 60  # letters of a value in what is told
 DONE = (MEASURED, NOT_POSSIBLE)  # not to be tried again
@@ -87,6 +89,13 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except ValueError:
         content = None
-    if not isinstance(content, dict) or content.get("benchmark") != "accelerator":
-        raise SystemExit(f"{path} holds no results of this benchmark; name another --output")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if (
+        not isinstance(parts, dict)
+        or content.get("benchmark") != "accelerator"
+        or not all(isinstance(part, dict) and part.keys() >= FIELDS for part in parts.values())
+    ):
+        raise UserError(
+            f"{path} holds no whole results of this benchmark; delete it or name another --output"
+        )
     return content

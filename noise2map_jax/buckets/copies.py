@@ -6,7 +6,7 @@ import pathlib
 
 from noise2map_jax.buckets import names
 from noise2map_jax.buckets.address import is_address, parse
-from noise2map_jax.buckets.mirror import MARK, new_folder, remove_folder
+from noise2map_jax.buckets.mirror import MARK, WRITER, new_folder, remove_folder
 from noise2map_jax.buckets.snapshot import newest_steps, step_of
 from noise2map_jax.buckets.store import Store
 
@@ -45,7 +45,7 @@ def _copy(name: str) -> pathlib.Path:
         {
             file: folder / file
             for file in sizes
-            if step_of(file) in wanted and file.split("/")[0] not in _LEFT_OUT
+            if step_of(file) in wanted and file.split("/")[0] not in (*_LEFT_OUT, WRITER)
         }
     )
     return folder

@@ -13,12 +13,15 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 
 from noise2map_jax.buckets import snapshot
 from noise2map_jax.buckets.address import Address
-from noise2map_jax.buckets.store import WRITE_TEST, Store
+from noise2map_jax.buckets.snapshot import is_step
+from noise2map_jax.buckets.store import WRITE_TEST, BucketError, Store
 
 MARK = "incomplete_copy.txt"
+WRITER = "written_by.txt"  # holds a name of the process that began to write last
 SCAN_SECONDS = 1.0
 LOG_SECONDS = 30.0  # logs are copied whole, so not after every line
 
@@ -40,10 +43,14 @@ class Mirror:
         self._sent: dict[str, int] = {}  # the units in the bucket; -1: to be written again
         self._failure: Exception | None = None
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._logs_sent = time.monotonic()
+        self._logs_sent, self._name = time.monotonic(), uuid.uuid4().hex
         self._fetch()
         if writes:
             self._store.check_writing()
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(self._name)
+                file.flush()
+                self._store.put({WRITER: pathlib.Path(file.name)})
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 
@@ -72,6 +79,7 @@ class Mirror:
             Whether all was copied: what changes at this moment waits for the next time.
         """
         with self._lock, tempfile.TemporaryDirectory(dir=self.folder.parent) as place:
+            self._check_writer()
             self._logs_sent = time.monotonic()
             units = snapshot.take(self.folder)
             held = {
@@ -84,14 +92,23 @@ class Mirror:
                     return False
                 self._write(unit, files)
                 self._sent[unit] = units[unit]
-            for unit in self._sent.keys() - units.keys():
+            # A checkpoint stays until a newer one is there: this look may have missed that one.
+            stay = snapshot.newest_steps(u for u, t in self._sent.items() if t >= 0 and is_step(u))
+            for unit in self._sent.keys() - units.keys() - stay:
                 self._remove(unit)
                 del self._sent[unit]
         return True
 
+    def _check_writer(self) -> None:
+        if self._store.text(WRITER) != self._name:
+            raise BucketError(
+                f"{self._store.address} is written by another run, which began later; stop one of "
+                "them, or give each a --workdir of its own"
+            )
+
     def _is_new(self, unit: str, changed: int) -> bool:
         sent = self._sent.get(unit, -1)
-        return sent != changed and not (snapshot.is_step(unit) and sent >= 0)
+        return sent != changed and not (is_step(unit) and sent >= 0)
 
     def _fetch(self) -> None:
         """Fetch the run; where this process does not write, without checkpoints."""
@@ -102,7 +119,7 @@ class Mirror:
         files = {
             name: self.folder / name
             for name in sizes
-            if name not in ("", WRITE_TEST) and snapshot.step_of(name) in (None, *wanted)
+            if name not in ("", WRITE_TEST, WRITER) and snapshot.step_of(name) in (None, *wanted)
         }
         self._store.get(files)
         units = snapshot.take(self.folder)
@@ -120,7 +137,7 @@ class Mirror:
             self._failure = error
 
     def _write(self, unit: str, files: dict[str, pathlib.Path]) -> None:
-        if not snapshot.is_step(unit):
+        if not is_step(unit):
             self._store.put(files)
             return
         if unit in self._sent:  # left by a copy that was cut off
@@ -134,7 +151,7 @@ class Mirror:
         self._store.remove([f"{unit}/{MARK}"])
 
     def _remove(self, unit: str) -> None:
-        if not snapshot.is_step(unit):
+        if not is_step(unit):
             self._store.remove([unit])
             return
         with tempfile.NamedTemporaryFile() as mark:
@@ -145,7 +162,9 @@ class Mirror:
 
 def new_folder(address: Address) -> pathlib.Path:
     """Make an empty local folder for a copy of an address, alone in a temporary folder."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="noise2map-")) / (address.name or address.bucket)
+    # Orbax takes brackets in a path for a pattern.
+    name = (address.name or address.bucket).translate(str.maketrans("[]", "__"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="noise2map-")) / name
     folder.mkdir()
     return folder
 

@@ -4,6 +4,7 @@ A unit is a file, or a folder `checkpoints/latest/<step>` or `checkpoints/best/<
 Orbax renames it into its place when it is complete, and changes nothing in it later.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -59,20 +60,17 @@ def take(folder: pathlib.Path) -> dict[str, int]:
 
 
 def _walk(folder: pathlib.Path, name: str) -> Iterator[tuple[str, int]]:
-    try:
+    entries: list[os.DirEntry[str]] = []
+    with contextlib.suppress(FileNotFoundError):  # removed in between, as below
         entries = sorted(os.scandir(folder / name), key=lambda entry: entry.name)
-        for entry in entries:
-            inner = f"{name}/{entry.name}" if name else entry.name
-            if entry.is_dir():
-                if is_step(inner):
-                    # Renaming changes this time of a folder, and no other.
-                    yield inner, entry.stat().st_ctime_ns
-                else:
-                    yield from _walk(folder, inner)
-            elif CHECKPOINTS not in inner.split("/") and not inner.endswith(".tmp"):
+    for entry in entries:
+        inner = f"{name}/{entry.name}" if name else entry.name
+        if entry.is_dir() and not is_step(inner):
+            yield from _walk(folder, inner)
+        elif is_step(inner) or not (CHECKPOINTS in inner.split("/") or inner.endswith(".tmp")):
+            with contextlib.suppress(FileNotFoundError):
+                # Of a folder, renaming changes this time, and nothing else does.
                 yield inner, entry.stat().st_ctime_ns
-    except FileNotFoundError:
-        pass  # removed in between
 
 
 def hold(

@@ -31,6 +31,11 @@ def work_folder(workdir: str) -> Iterator[pathlib.Path]:
     if not is_address(workdir):
         if pathlib.Path(workdir).is_file():
             raise UserError(f"--workdir={workdir} is a file; expected a folder")
+        if "[" in str(pathlib.Path(workdir).resolve()):
+            raise UserError(
+                f"--workdir={workdir} has a '[' in its path, which Orbax takes for a pattern; "
+                "choose another name"
+            )
         yield pathlib.Path(workdir)
         return
     address = parse(workdir)

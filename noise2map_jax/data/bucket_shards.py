@@ -6,13 +6,15 @@ removed from it.
 """
 
 import bisect
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import os
 import pathlib
 import threading
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from noise2map_jax.buckets.store import BucketError, Store
@@ -47,18 +49,19 @@ class BucketShards:
             if path.is_file():  # it was checked before it got this name
                 return
             # Other processes of this host may fetch the same shard.
-            part = path.with_name(f"{name}.{os.getpid()}.part")
+            part = path.with_name(f"{name}.{uuid.uuid4().hex}.part")
             found = ""
-            try:
-                for _ in range(_ATTEMPTS):
-                    self.store.get({name: part})
-                    with part.open("rb") as file:
-                        found = hashlib.file_digest(file, "sha256").hexdigest()
-                    if found == self.checksums.get(name):
-                        os.replace(part, path)
-                        return
-            finally:
-                part.unlink(missing_ok=True)
+            with writing_to(self.folder):
+                try:
+                    for _ in range(_ATTEMPTS):
+                        self.store.get({name: part})
+                        with part.open("rb") as file:
+                            found = hashlib.file_digest(file, "sha256").hexdigest()
+                        if found == self.checksums.get(name):
+                            os.replace(part, path)
+                            return
+                finally:
+                    part.unlink(missing_ok=True)
         raise BucketError(
             f"{self.store.address}/{name} is damaged: its SHA-256 is {found}, and manifest.json "
             f"says {self.checksums.get(name, 'nothing')}; copy the dataset there again"
@@ -101,6 +104,18 @@ class BucketRecords(Sequence[dict[str, Any]]):
             part = f"{self._split}[{first}:{last}]"
             self._opened[shard] = self._builder.as_data_source(part)
         return self._opened[shard]
+
+
+@contextlib.contextmanager
+def writing_to(folder: pathlib.Path) -> Iterator[None]:
+    """Say in one line if a folder of the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BucketError(
+            f"{folder} cannot be written ({error.strerror}): shards are kept there; make room, or "
+            f"choose another folder with {CACHE}=FOLDER"
+        ) from None
 
 
 def cache_folder() -> pathlib.Path:

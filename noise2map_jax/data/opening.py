@@ -5,11 +5,12 @@ import fnmatch
 import json
 import os
 import pathlib
+import uuid
 from typing import Any, Protocol
 
 from noise2map_jax.buckets.address import is_address, parse
 from noise2map_jax.buckets.store import Store
-from noise2map_jax.data.bucket_shards import BucketShards, cache_folder
+from noise2map_jax.data.bucket_shards import BucketShards, cache_folder, writing_to
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
 
@@ -82,6 +83,10 @@ def open_dataset(name: str, data_dir: str) -> Dataset:
         raise UserError(
             f"{data_dir}/{folder}/{MANIFEST} is not JSON ({error}); build the dataset again"
         ) from None
+    if not isinstance(manifest, dict) or not {"name", "version", "shards"} <= manifest.keys():
+        raise UserError(
+            f"{data_dir}/{folder}/{MANIFEST} is not one of data_prep; build the dataset again"
+        )
     if store:
         return _in_bucket(Store(store.address / folder), manifest)
     return Dataset(pathlib.Path(data_dir) / folder, manifest)
@@ -96,12 +101,13 @@ def _in_bucket(store: Store, manifest: dict[str, Any]) -> Dataset:
     found = Dataset(pathlib.Path(), manifest)
     name = f"{found.name}-{manifest['version']}-{found.digest[:16]}"
     folder = cache_folder() / "datasets" / name
-    folder.mkdir(parents=True, exist_ok=True)
     for file in _DESCRIPTIONS:
         text = store.text(file)
         if text is None:
             raise UserError(f"{store.address} has no {file}; copy the dataset there again")
-        part = folder / f"{file}.{os.getpid()}.part"
-        part.write_text(text)
-        os.replace(part, folder / file)
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f"{file}.{uuid.uuid4().hex}.part"
+            part.write_text(text)
+            os.replace(part, folder / file)
     return Dataset(folder, manifest, BucketShards(store, manifest["shards"], folder))

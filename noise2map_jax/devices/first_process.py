@@ -88,7 +88,7 @@ def _sent(data: bytes) -> bytes:
         size = multihost_utils.broadcast_one_to_all(np.array(divmod(len(data), _CHUNK), np.int32))
         num_chunks, rest = map(int, size)
         # One shape for all chunks, for a program is compiled for each.
-        chunk = _CHUNK if num_chunks else rest
+        chunk = _CHUNK if num_chunks else max(rest, 1)
         length, parts = num_chunks * _CHUNK + rest, []
         own = np.frombuffer(data, np.uint8)
         for at in range(0, length, chunk):

@@ -73,7 +73,7 @@ def create_problem(
             f"whole tiles of {tile_size} would be resampled differently; set model.sample_size=0"
         )
     if augmentation.seen_size(tile_size) > tile_size:
-        least = (crop_size or tile_size) / tile_size
+        least = math.ceil(1000 * (crop_size or tile_size) / tile_size) / 1000
         raise UserError(
             f"augment.zoom begins at {augmentation.zoom[0]:g}, so crops of "
             f"{crop_size or tile_size} pixels see up to {augmentation.seen_size(tile_size):.0f}, "
@@ -84,6 +84,11 @@ def create_problem(
         raise UserError(
             f"augment.paste is {augmentation.paste}, but task {task.name} has no foreground that "
             "could be pasted; set it to 0"
+        )
+    if augmentation.paste and len(task.image_keys) > 1 and len(config.data.classes) > 2:
+        raise UserError(
+            f"augment.paste is {augmentation.paste}, but the pairs have {len(config.data.classes)} "
+            "classes: what is pasted is a new building, which not every class is; set it to 0"
         )
     if augmentation.paste and config.train.batch_size == 1:
         raise UserError(

@@ -15,6 +15,7 @@ from noise2map_jax.method.losses import IGNORE
 from noise2map_jax.method.zoom import zoomed_classes, zoomed_crop
 
 AS_IT_IS = (1.0, 1.0)  # the zoom that leaves the scale
+MOST_ZOOM = 16
 MOST_BLUR = 4.0  # pixels; more leaves nothing to map
 ZOOM_STREAM, PASTE_STREAM = 1, 2  # folded into the key, so that the draws of others stay
 
@@ -33,7 +34,8 @@ class Augmentation:
             as large, 0.5 half as large.
         colour: largest shift of each band by itself, in units of the scaled range [-1, 1].
         blur: largest standard deviation of a Gaussian blur, in pixels.
-        paste: share of the records into which the foreground of another is pasted.
+        paste: share of the records into which the foreground of another is pasted; of pairs only
+            where every change is a new building.
     """
 
     flips_and_turns: bool = True
@@ -49,15 +51,19 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop_size < 0:
             raise UserError(f"crop_size is {self.crop_size}; expected 0 (none) or more pixels")
-        if self.brightness < 0 or not 0 <= self.contrast < 1:
+        if not 0 <= self.brightness < math.inf or not 0 <= self.contrast < 1:
             raise UserError(
                 f"brightness is {self.brightness} and contrast {self.contrast}; expected "
                 "brightness >= 0 and 0 <= contrast < 1"
             )
-        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
+        numbers = isinstance(self.zoom, tuple) and all(type(z) in (int, float) for z in self.zoom)
+        if (
+            not (numbers and len(self.zoom) == 2)
+            or not 1 / MOST_ZOOM <= self.zoom[0] <= self.zoom[1] <= MOST_ZOOM
+        ):
             raise UserError(
-                f"zoom is {self.zoom}; expected (least, most) with 0 < least <= most, such as "
-                "(0.5, 2.0)"
+                f"zoom is {self.zoom}; expected (least, most), two numbers from 1/{MOST_ZOOM} to "
+                f"{MOST_ZOOM}, such as (0.5, 2.0)"
             )
         if not 0 <= self.colour < math.inf or not 0 <= self.blur <= MOST_BLUR:
             raise UserError(

@@ -13,7 +13,8 @@ PASTED = ("image", "post", "mask")  # a building that is new was not there befor
 def copy_paste(batch: Mapping[str, jax.Array], chosen: jax.Array) -> dict[str, jax.Array]:
     """Paste the foreground of the next record of a batch into the chosen records.
 
-    Of pairs, the later date and the mask take it; the earlier date stays, so it becomes a change.
+    Of pairs, the later date and the mask take it; the earlier date stays. That is right where every
+    change is a new building, and wrong for demolished or damaged ones.
     Pixels without a label keep theirs.
 
     Args:

@@ -16,7 +16,7 @@ def zoomed_crop(
     not valid take no part, except where no other is near.
 
     Args:
-        images: [B, H, W, C] of any type; integers are rounded.
+        images: [B, H, W, C], uint8, uint16 or float; integers are rounded.
         corners: [B, 2] float32, first row and column of each square, in pixels.
         zoom: [B] float32: 2 doubles the size of what is seen.
         size: S, side of the result in pixels.

@@ -5,6 +5,7 @@ import math
 import pathlib
 from collections.abc import Callable, Iterable
 
+from noise2map_jax.buckets.address import is_address
 from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
@@ -112,7 +113,8 @@ def _unlike(
 
 def _split_name(source: str) -> tuple[str, pathlib.Path]:
     """Split `METHOD=PATH`; an existing path may contain `=` itself."""
-    if "=" not in source or pathlib.Path(source).exists():
+    is_place = is_address(source.partition("=")[0]) or pathlib.Path(source).exists()
+    if "=" not in source or is_place:
         return "", local(source)
     name, _, path = source.partition("=")
     if not name or not path:

@@ -24,7 +24,8 @@ class StepClock:
 
     The clock is read whenever one more step has been dispatched than pulled. A device that computes
     while it is told to has done that step, too, so only from one such moment to another are steps
-    and time the same. What is no training restarts the clock.
+    and time the same. What is no training restarts the clock, and the two steps after it are not
+    timed.
     """
 
     def __init__(self) -> None:

@@ -88,7 +88,7 @@ def test_what_is_written_here_is_fetched_there(memory, address, tmp_path):
     }
     # Neither earlier checkpoints nor marks stay in the bucket.
     there = {name.removeprefix("bucket/runs/a/") for name in memory.find("/bucket/runs/a")}
-    assert there == {*expected}
+    assert there == {*expected, mirror.WRITER}
 
 
 def test_only_what_changed_is_copied(memory, address, tmp_path):
@@ -191,6 +191,7 @@ def test_a_checkpoint_that_is_removed_while_it_is_copied_is_whole_in_the_bucket(
     first.push()
     again = opened(address, tmp_path, "again")
     assert check_can_go_on(again.folder) == 4
+    memory.pipe_file(f"/bucket/runs/a/{mirror.WRITER}", first._name.encode())  # as if only looked
     first.push()
     assert check_can_go_on(opened(address, tmp_path, "more").folder) == 8
 
@@ -231,3 +232,37 @@ def wait_until(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_the_only_checkpoint_stays_when_a_look_misses_its_successor(
+    memory, address, tmp_path, monkeypatch
+):
+    """Orbax removes the old one while the folder is listed, and the new one is not in the list."""
+    mirror_of_run = opened(address, tmp_path, "a")
+    save_step(mirror_of_run.folder, "latest", 4, "old")
+    assert mirror_of_run.push()
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "take", lambda folder: {})
+        mirror_of_run.push()
+    step = "checkpoints/latest/4"
+    assert memory.exists(f"/bucket/runs/a/{step}/commit_success.txt")
+    save_step(mirror_of_run.folder, "latest", 8, "new")
+    assert mirror_of_run.push()
+    names = mirror_of_run._store.sizes()
+    assert not any(name.startswith(f"{step}/") for name in names)
+    assert any(name.startswith("checkpoints/latest/8/") for name in names)
+
+
+def test_of_two_runs_at_one_address_the_earlier_ends(memory, address, tmp_path):
+    first = opened(address, tmp_path, "a")
+    write(first.folder, "config.json", "first")
+    assert first.push()
+    second = opened(address, tmp_path, "b")
+    write(first.folder, "config.json", "again")
+    with pytest.raises(BucketError, match="is written by another run, which began later"):
+        first.push()
+    write(second.folder, "config.json", "second")
+    assert second.push()
+    third = opened(address, tmp_path, "c", writes=False)
+    assert (third.folder / "config.json").read_text() == "second"
+    assert sorted(path.name for path in third.folder.iterdir()) == ["config.json"]

@@ -79,3 +79,26 @@ def test_what_changes_meanwhile_is_not_held_but_for_logs(tmp_path):
     held = {unit: snapshot.hold(run, unit, units[unit], tmp_path / "place") for unit in units}
     assert [unit for unit, files in held.items() if files] == ["c.jsonl"]
     assert snapshot.hold(run, "gone", 0, tmp_path / "place") == {}
+
+
+def test_an_entry_that_vanishes_hides_no_other(tmp_path, monkeypatch):
+    for name in ("a.json", "checkpoints/latest/10/x", "checkpoints/latest/12/x", "z.json"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    class Vanishing:
+        def __init__(self, entry):
+            self._entry, self.name = entry, entry.name
+
+        def is_dir(self):
+            return self._entry.is_dir()
+
+        def stat(self):
+            if self.name in ("a.json", "10"):
+                raise FileNotFoundError(self.name)
+            return self._entry.stat()
+
+    listed = os.scandir
+    monkeypatch.setattr(snapshot.os, "scandir", lambda path: map(Vanishing, listed(path)))
+    assert set(snapshot.take(tmp_path)) == {"checkpoints/latest/12", "z.json"}

@@ -85,10 +85,15 @@ def test_a_network_that_sees_no_timestep_predicts_once():
         ("denoise", {"augment.paste": 0.5}, "augment.paste is 0.5, but task denoise has no fore"),
         ("ss", {"augment.paste": 0.5, "train.batch_size": 1}, "batch_size 1: there is no other"),
         ("ss", {"augment.crop_size": 16, "augment.zoom": (0.25, 1)}, "see up to 64, but tiles"),
+        (
+            "cd",
+            {"augment.paste": 0.5, "data.classes": ("ground", "intact", "destroyed")},
+            "the pairs have 3 classes: what is pasted is a new building",
+        ),
     ],
 )
 def test_augmentation_that_cannot_be_is_refused(task, fields, words):
-    config = config_of("unet", task=task)
+    config = config_of("fc_ef" if task == "cd" else "unet", task=task)
     config.data.tile_size = 32
     config.update_from_flattened_dict(fields)
     with pytest.raises(UserError, match=words):
@@ -100,3 +105,13 @@ def test_a_crop_may_see_as_much_as_the_tile():
     config.data.tile_size, config.augment.crop_size, config.augment.zoom = 32, 16, (0.5, 2.0)
     problem = create_problem(config, create_model(config), (1.0, 1.0))
     assert problem.augmentation.zoom == (0.5, 2.0)
+
+
+def test_the_zoom_that_is_advised_is_taken():
+    config = config_of("unet")
+    config.data.tile_size, config.augment.crop_size, config.augment.zoom = 192, 64, (0.2, 1.0)
+    model = create_model(config)
+    with pytest.raises(UserError, match=r"begin at 0\.334 or more"):
+        create_problem(config, model, (1.0, 1.0))
+    config.augment.zoom = (0.334, 1.0)
+    create_problem(config, model, (1.0, 1.0))

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.accelerator import command, processes, record
 from benchmarks.accelerator.parts import PARTS
 from benchmarks.accelerator.processes import FAILED, MEASURED, NO_TIME, NOT_POSSIBLE, Ending
+from noise2map_jax.errors import UserError
 
 
 class Machine:
@@ -117,9 +118,14 @@ def test_other_data_concern_the_parts_that_read_them(quick, monkeypatch, capsys,
     [
         ({"dataset": "x"}, "--dataset=x lies in no folder; name it with --data_dir"),
         ({"data_dir": "/nowhere"}, "--data_dir=/nowhere holds no dataset of data_prep"),
+        ({"data_dir": "s3://bucket/data"}, "is an address; copy the dataset to a disk first"),
+        ({"minutes": 0.0}, "--minutes is 0.0; expected a positive number"),
+        ({"minutes": float("nan")}, "--minutes is nan"),
+        ({"output": "page.html"}, "--output=page.html does not end in .json"),
+        ({"output": "/proc/nope/a.json"}, "/proc/nope/a.json cannot be written"),
     ],
 )
-def test_data_that_are_not_there(quick, options, said, capsys):
+def test_what_cannot_be_measured_is_one_line(quick, options, said, capsys):
     given = {"minutes": 1, "output": "", "size": "", "data_dir": "", "dataset": ""}
     assert command.run(argparse.Namespace(**(given | options))) == 2
     assert said in capsys.readouterr().err
@@ -131,11 +137,22 @@ def test_two_datasets_are_to_be_chosen_among(quick, thin_data, capsys):
     assert "holds thin_cd, thin_ss; choose one with --dataset" in capsys.readouterr().err
 
 
-def test_a_file_of_something_else_is_not_overwritten(tmp_path):
+@pytest.mark.parametrize(
+    "text", ['{"benchmark": "network"}', '{"benchmark": "acc', '{"benchmark": "accelerator"}', "[]"]
+)
+def test_a_file_of_something_else_is_not_overwritten(text, tmp_path):
     path = tmp_path / "found.json"
-    path.write_text('{"benchmark": "network"}')
-    with pytest.raises(SystemExit, match="holds no results of this benchmark"):
+    path.write_text(text)
+    with pytest.raises(UserError, match="holds no whole results of this benchmark"):
         record.Record(path, {}, [])
+    assert path.read_text() == text
+
+
+def test_parts_that_lack_something_are_no_results(tmp_path):
+    path = tmp_path / "found.json"
+    path.write_text('{"benchmark": "accelerator", "parts": {"peaks": {"state": "measured"}}}')
+    with pytest.raises(UserError, match="delete it or name another"):
+        record.Record(path, {}, ["peaks"])
 
 
 def test_results_are_named_after_the_device():
