@@ -83,7 +83,8 @@ def open_dataset(name: str, data_dir: str) -> Dataset:
         raise UserError(
             f"{data_dir}/{folder}/{MANIFEST} is not JSON ({error}); build the dataset again"
         ) from None
-    if not isinstance(manifest, dict) or not {"name", "version", "shards"} <= manifest.keys():
+    needed = {"version", "shards"} if store else set()
+    if not isinstance(manifest, dict) or not needed <= manifest.keys():
         raise UserError(
             f"{data_dir}/{folder}/{MANIFEST} is not one of data_prep; build the dataset again"
         )

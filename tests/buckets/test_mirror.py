@@ -202,6 +202,7 @@ def test_copying_goes_on_by_itself_and_says_when_it_cannot(memory, address, tmp_
     first = opened(address, tmp_path, "first")
     train_to(first.folder, 4)
     wait_until(lambda: memory.exists("/bucket/runs/a/checkpoints/latest/4/commit_success.txt"))
+    wait_until(lambda: first._sent == snapshot.take(first.folder))
     # Logs alone are copied less often.
     with (first.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5}\n')
