@@ -21,7 +21,7 @@ from noise2map_jax.buckets.snapshot import is_step
 from noise2map_jax.buckets.store import WRITE_TEST, BucketError, Store
 
 MARK = "incomplete_copy.txt"
-WRITER = "written_by.txt"  # holds a name of the process that began to write last
+WRITER = "written_by.txt"  # holds a name of the process that began last to save checkpoints
 SCAN_SECONDS = 1.0
 LOG_SECONDS = 30.0  # logs are copied whole, so not after every line
 
@@ -43,14 +43,11 @@ class Mirror:
         self._sent: dict[str, int] = {}  # the units in the bucket; -1: to be written again
         self._failure: Exception | None = None
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._logs_sent, self._name = time.monotonic(), uuid.uuid4().hex
+        self._logs_sent = time.monotonic()
+        self._name, self._has_signed = uuid.uuid4().hex, False
         self._fetch()
         if writes:
             self._store.check_writing()
-            with tempfile.NamedTemporaryFile("w") as file:
-                file.write(self._name)
-                file.flush()
-                self._store.put({WRITER: pathlib.Path(file.name)})
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 
@@ -79,7 +76,6 @@ class Mirror:
             Whether all was copied: what changes at this moment waits for the next time.
         """
         with self._lock, tempfile.TemporaryDirectory(dir=self.folder.parent) as place:
-            self._check_writer()
             self._logs_sent = time.monotonic()
             units = snapshot.take(self.folder)
             held = {
@@ -99,11 +95,18 @@ class Mirror:
                 del self._sent[unit]
         return True
 
-    def _check_writer(self) -> None:
-        if self._store.text(WRITER) != self._name:
+    def _sign(self) -> None:
+        """Say that this process saves checkpoints, or find that another began to after it.
+
+        What saves none, such as an evaluation, may look at a run that is trained elsewhere.
+        """
+        if not self._has_signed:
+            self._store.write(WRITER, self._name)
+            self._has_signed = True
+        elif self._store.text(WRITER) != self._name:
             raise BucketError(
-                f"{self._store.address} is written by another run, which began later; stop one of "
-                "them, or give each a --workdir of its own"
+                f"another run saves checkpoints in {self._store.address}, too, and began to after "
+                "this one; give each a --workdir of its own"
             )
 
     def _is_new(self, unit: str, changed: int) -> bool:
@@ -140,10 +143,10 @@ class Mirror:
         if not is_step(unit):
             self._store.put(files)
             return
+        self._sign()
         if unit in self._sent:  # left by a copy that was cut off
             self._remove(unit)
-        with tempfile.NamedTemporaryFile() as mark:
-            self._store.put({f"{unit}/{MARK}": pathlib.Path(mark.name)})
+        self._store.write(f"{unit}/{MARK}", "")
         # What tells Orbax that a checkpoint is complete comes last.
         last = f"{unit}/commit_success.txt"
         self._store.put({name: path for name, path in files.items() if name != last})
@@ -154,8 +157,7 @@ class Mirror:
         if not is_step(unit):
             self._store.remove([unit])
             return
-        with tempfile.NamedTemporaryFile() as mark:
-            self._store.put({f"{unit}/{MARK}": pathlib.Path(mark.name)})
+        self._store.write(f"{unit}/{MARK}", "")
         inside = Store(self._store.address / unit)
         inside.remove(sorted(inside.sizes(), key=lambda name: name == MARK))
 

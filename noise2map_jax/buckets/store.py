@@ -131,6 +131,11 @@ class Store:
         if files:
             self._call("write", lambda: self._files.put(here, there))
 
+    def write(self, name: str, text: str) -> None:
+        """Write an object from text."""
+        path = (self.address / name).path
+        self._call("write", lambda: self._files.pipe_file(path, text.encode()))
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects; what is not there counts as removed."""
         for name in names:
@@ -143,8 +148,7 @@ class Store:
 
     def check_writing(self) -> None:
         """Write and remove an empty object: a run that cannot be kept should not begin."""
-        path = (self.address / WRITE_TEST).path
-        self._call("write", lambda: self._files.pipe_file(path, b""))
+        self.write(WRITE_TEST, "")
         self.remove([WRITE_TEST])
 
     def _call(self, purpose: str, call: Callable[[], T]) -> T:
@@ -205,7 +209,7 @@ class Store:
             return True
         except FileNotFoundError:  # not there, or empty
             return bool(self._files.exists(self.address.bucket))
-        except Exception:  # there is a bucket that cannot be listed
+        except (OSError, *sum(self._errors, ())):  # there is one, which may not be listed
             return True
 
 

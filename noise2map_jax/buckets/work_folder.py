@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import jax
@@ -51,9 +52,10 @@ def work_folder(workdir: str) -> Iterator[pathlib.Path]:
         try:
             yield folder
         except Exception:
-            # The mistake is told, and not that the bucket cannot be reached, either.
-            with contextlib.suppress(Exception):
+            try:
                 mirror.close()
+            except Exception as failure:  # the mistake is what ends the program
+                print(f"what came last is not in {address}: {failure}", file=sys.stderr)
             raise
         except BaseException:  # also stopped by a signal, with a state to keep
             mirror.close()

@@ -83,14 +83,15 @@ def open_dataset(name: str, data_dir: str) -> Dataset:
         raise UserError(
             f"{data_dir}/{folder}/{MANIFEST} is not JSON ({error}); build the dataset again"
         ) from None
-    needed = {"version", "shards"} if store else set()
-    if not isinstance(manifest, dict) or not needed <= manifest.keys():
-        raise UserError(
-            f"{data_dir}/{folder}/{MANIFEST} is not one of data_prep; build the dataset again"
-        )
+    if not isinstance(manifest, dict):
+        raise _not_ours(f"{data_dir}/{folder}")
     if store:
         return _in_bucket(Store(store.address / folder), manifest)
     return Dataset(pathlib.Path(data_dir) / folder, manifest)
+
+
+def _not_ours(folder: str) -> UserError:
+    return UserError(f"{folder}/{MANIFEST} is not one of data_prep; build the dataset again")
 
 
 def _is_dataset(place: Place, name: str) -> bool:
@@ -99,6 +100,8 @@ def _is_dataset(place: Place, name: str) -> bool:
 
 def _in_bucket(store: Store, manifest: dict[str, Any]) -> Dataset:
     """Bring a dataset's descriptions into the cache."""
+    if not {"version", "shards"} <= manifest.keys():
+        raise _not_ours(str(store.address))
     found = Dataset(pathlib.Path(), manifest)
     name = f"{found.name}-{manifest['version']}-{found.digest[:16]}"
     folder = cache_folder() / "datasets" / name

@@ -191,7 +191,6 @@ def test_a_checkpoint_that_is_removed_while_it_is_copied_is_whole_in_the_bucket(
     first.push()
     again = opened(address, tmp_path, "again")
     assert check_can_go_on(again.folder) == 4
-    memory.pipe_file(f"/bucket/runs/a/{mirror.WRITER}", first._name.encode())  # as if only looked
     first.push()
     assert check_can_go_on(opened(address, tmp_path, "more").folder) == 8
 
@@ -255,15 +254,29 @@ def test_the_only_checkpoint_stays_when_a_look_misses_its_successor(
 
 
 def test_of_two_runs_at_one_address_the_earlier_ends(memory, address, tmp_path):
-    first = opened(address, tmp_path, "a")
-    write(first.folder, "config.json", "first")
-    assert first.push()
-    second = opened(address, tmp_path, "b")
-    write(first.folder, "config.json", "again")
-    with pytest.raises(BucketError, match="is written by another run, which began later"):
+    first, second = (opened(address, tmp_path, name) for name in ("a", "b"))
+    for run in (first, second):
+        save_step(run.folder, "latest", 4, "state")
+        assert run.push()
+    save_step(first.folder, "latest", 8, "state")
+    with pytest.raises(BucketError, match="another run saves checkpoints in s3://bucket/runs/a"):
         first.push()
-    write(second.folder, "config.json", "second")
+    save_step(second.folder, "latest", 8, "of the second")
     assert second.push()
-    third = opened(address, tmp_path, "c", writes=False)
-    assert (third.folder / "config.json").read_text() == "second"
-    assert sorted(path.name for path in third.folder.iterdir()) == ["config.json"]
+    third = opened(address, tmp_path, "c")
+    text = (third.folder / "checkpoints/latest/8/default/d/0a1b").read_text()
+    assert text.startswith("of the second")
+    assert not (third.folder / mirror.WRITER).exists()
+
+
+def test_what_saves_no_checkpoint_does_not_end_a_training(memory, address, tmp_path):
+    training = opened(address, tmp_path, "a")
+    save_step(training.folder, "best", 4, "best")
+    assert training.push()
+    evaluation = opened(address, tmp_path, "b")
+    write(evaluation.folder, "report/scores_test.json", "{}")
+    evaluation.close()
+    save_step(training.folder, "best", 8, "best")
+    assert training.push()
+    names = {name.removeprefix("bucket/runs/a/") for name in memory.find("/bucket/runs/a")}
+    assert {"report/scores_test.json", "checkpoints/best/8/commit_success.txt"} < names

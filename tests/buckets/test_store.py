@@ -148,12 +148,12 @@ def test_but_not_for_ever(lost, monkeypatch):
     assert files.calls == 8  # after 0, 1, 3, 7, 15, 30, 45 and 60 seconds
 
 
-def test_a_server_that_comes_back_is_used(storage, monkeypatch):
-    if storage.scheme == "gs":
-        pytest.skip("its library waits for half a minute before it says that there is no server")
-    own = object_storage.ObjectStorage(storage.scheme)
+# The library for gs:// tries for half a minute by itself.
+@pytest.mark.parametrize("scheme", ["s3", pytest.param("gs", marks=pytest.mark.long)])
+def test_a_server_that_comes_back_is_used(scheme, monkeypatch):
+    own = object_storage.ObjectStorage(scheme)
     object_storage.use(monkeypatch, own.variables)
-    place = Store(parse(f"{storage.scheme}://bucket/run"))
+    place = Store(parse(f"{scheme}://bucket/run"))
     assert place.sizes() == {}
     own.stop()
     monkeypatch.setenv("NOISE2MAP_BUCKET_PATIENCE", "0")

@@ -21,6 +21,20 @@ def test_a_local_folder_is_itself(tmp_path):
         pass
 
 
+def test_a_name_that_orbax_takes_for_a_pattern_is_refused_on_a_disk_and_replaced_in_a_bucket(
+    memory, tmp_path
+):
+    with (
+        pytest.raises(UserError, match=r"l\[1\] has a '\[' in its path"),
+        work_folder(str(tmp_path / "l[1]")),
+    ):
+        raise AssertionError
+    with work_folder("s3://bucket/runs/l[1]") as folder:
+        assert folder.name == "l_1_"
+        (folder / "config.json").write_text("{}")
+    assert memory.cat_file("/bucket/runs/l[1]/config.json") == b"{}"
+
+
 def test_what_is_written_to_it_is_in_the_bucket_when_it_closes(memory):
     memory.pipe_file("/bucket/runs/a/config.json", b"{}")
     with work_folder("s3://bucket/runs/a") as folder:
@@ -60,7 +74,7 @@ def fail(*unused, **options):
     ("end", "told"), [(SystemExit(75), BucketError), (UserError("wrong"), UserError)]
 )
 def test_when_the_last_of_it_cannot_be_copied_the_first_mistake_is_told(
-    memory, monkeypatch, end, told
+    memory, monkeypatch, capsys, end, told
 ):
     monkeypatch.setenv("NOISE2MAP_BUCKET_PATIENCE", "0")
 
@@ -73,6 +87,8 @@ def test_when_the_last_of_it_cannot_be_copied_the_first_mistake_is_told(
     with pytest.raises(told) as error:
         run()
     assert ("reset" in str(error.value)) == (told is BucketError)
+    lost = "what came last is not in s3://bucket/runs/a: s3://bucket/runs/a cannot be reached"
+    assert (lost in capsys.readouterr().err) == (told is not BucketError)
 
 
 def test_a_bucket_that_cannot_be_written_is_refused_at_the_start(memory, monkeypatch):

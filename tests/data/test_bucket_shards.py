@@ -1,5 +1,6 @@
 """Records that lie in object storage are those of the folder, and only their shards are fetched."""
 
+import errno
 import hashlib
 import json
 import os
@@ -141,6 +142,32 @@ def test_what_is_not_there_is_said_as_of_a_folder(memory):
     memory.rm_file(f"{FOLDER}/manifest.json")
     with pytest.raises(UserError, match=r"no manifest.json: its building was cut off"):
         open_dataset("thin_ss", "s3://bucket/data")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"version": "1.0.0"}'])
+def test_a_manifest_of_something_else_is_named(memory, text):
+    memory.pipe_file(f"{FOLDER}/manifest.json", text.encode())
+    with pytest.raises(UserError, match=r"thin_ss/1.0.0/manifest.json is not one of data_prep"):
+        open_dataset("thin_ss", "s3://bucket/data")
+
+
+def test_a_cache_that_cannot_be_written_is_named(memory, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NOISE2MAP_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BucketError, match=r"file/cache.*Not a directory.*NOISE2MAP_CACHE=FOLDER"):
+        open_dataset("thin_ss", "s3://bucket/data")
+
+
+def test_a_full_cache_is_named(memory):
+    dataset = open_dataset("thin_ss", "s3://bucket/data")
+
+    def full(there, here, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    memory.get_file = full
+    with pytest.raises(BucketError, match=r"No space left on device.*make room") as error:
+        next(iter(dataset.source("val")))
+    assert str(dataset.directory) in str(error.value)
 
 
 def test_the_cache_is_where_caches_are(monkeypatch, tmp_path):

@@ -28,6 +28,10 @@ class Memory(fsspec.implementations.memory.MemoryFileSystem):
         self._count()
         super().put_file(here, there, **options)
 
+    def pipe_file(self, path, value=b"", **options):
+        self._count()
+        super().pipe_file(path, value, **options)
+
     def rm_file(self, path):
         self._count()
         super().rm_file(path)

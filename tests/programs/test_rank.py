@@ -13,6 +13,7 @@ from configs import default
 from noise2map_jax import rank
 from noise2map_jax.experiment.run_config import save_config
 from noise2map_jax.rank import rank_methods
+from noise2map_jax.study import result_rows
 from noise2map_jax.study.result_row import ResultRow
 
 
@@ -436,3 +437,17 @@ def test_the_program(tmp_path):
         assert done.returncode == code, done.stderr
         assert done.stdout.startswith("| rank |") == (code == 0)
         assert done.stderr.startswith("error: ") == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("s3://bucket/lr=3/run", ("", "s3://bucket/lr=3/run")),
+        ("unet=s3://bucket/lr=3/run", ("unet", "s3://bucket/lr=3/run")),
+        ("unet=runs/a", ("unet", "runs/a")),
+        ("runs/a", ("", "runs/a")),
+    ],
+)
+def test_an_address_may_contain_an_equals_sign(source, expected, monkeypatch):
+    monkeypatch.setattr(result_rows, "local", str)
+    assert result_rows._split_name(source) == expected

@@ -1,10 +1,13 @@
 """How the process of a part ends, and that it does."""
 
 import os
+import subprocess
+import sys
 import time
 import types
 
 import measured_calls
+import programs
 import pytest
 
 from benchmarks.accelerator import processes
@@ -53,3 +56,31 @@ def test_a_process_that_does_not_end_is_stopped(monkeypatch):
     found = processes.call(measured_calls.hangs, None, 60.0, sent.append)
     assert found == Ending(NO_TIME, "stopped in the middle of a measurement")
     assert gone(sent[0]["process"])
+
+
+CALL = """
+import time
+import measured_calls
+from benchmarks.accelerator import processes
+processes.call(measured_calls.hangs, None, time.monotonic() + 600, lambda f: print(f["process"]))
+"""
+
+
+def test_a_process_does_not_outlive_the_command_that_is_killed():
+    """Or the next call would measure beside it."""
+    command = subprocess.Popen(
+        [sys.executable, "-u", "-c", CALL],
+        cwd=programs.ROOT,
+        env=os.environ | {"PYTHONPATH": str(programs.HELPERS), "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    process = int(command.stdout.readline())
+    assert not gone(process)
+    command.kill()
+    command.wait()
+    command.stdout.close()
+    deadline = time.monotonic() + 60
+    while not gone(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
