@@ -37,6 +37,11 @@ class _Errors(NamedTuple):
     lost: tuple[type[Exception], ...]
     other: tuple[type[Exception], ...]
 
+    @property
+    def every(self) -> tuple[type[Exception], ...]:
+        """All of these, and those of the operating system."""
+        return (OSError, *self.refused, *self.lost, *self.other)
+
 
 def _s3_errors() -> _Errors:
     from botocore import exceptions
@@ -162,7 +167,7 @@ class Store:
             try:
                 return call()
             except Exception as error:
-                if _is_local(error) or not isinstance(error, (OSError, *sum(self._errors, ()))):
+                if _is_local(error) or not isinstance(error, self._errors.every):
                     raise
                 if reason := self._final(error, purpose):
                     raise BucketError(reason) from None
@@ -209,7 +214,7 @@ class Store:
             return True
         except FileNotFoundError:  # not there, or empty
             return bool(self._files.exists(self.address.bucket))
-        except (OSError, *sum(self._errors, ())):  # there is one, which may not be listed
+        except self._errors.every:  # there is one, which may not be listed
             return True
 
 
