@@ -31,6 +31,7 @@ from noise2map_jax.buckets.store import BucketError
 from noise2map_jax.buckets.work_folder import work_folder
 from noise2map_jax.command_name import command_name
 from noise2map_jax.devices.checkpoint import SaveError
+from noise2map_jax.devices.presence import require_devices
 from noise2map_jax.errors import UserError
 
 _TOPOLOGY = flags.DEFINE_string(
@@ -101,6 +102,7 @@ def main(argv: list[str]) -> None:
         )
         # When another process is gone JAX says so and aborts; stacks of all threads would hide it.
         faulthandler.disable()
+    require_devices()
     with work_folder(workdir) as folder:
         MODES[_MODE.value](_CONFIG.value, folder)
 

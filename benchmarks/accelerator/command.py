@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from benchmarks import machine
 from benchmarks.accelerator import processes
 from benchmarks.accelerator.job import Found, Job
@@ -25,6 +23,7 @@ from noise2map_jax import __version__
 from noise2map_jax.buckets.address import is_address
 from noise2map_jax.cost.machine import circumstances
 from noise2map_jax.data.opening import open_dataset
+from noise2map_jax.devices.presence import require_devices
 from noise2map_jax.errors import UserError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -187,12 +186,19 @@ def _describe() -> dict[str, Any]:
         raise SystemExit(f"JAX did not find its devices within {START_SECONDS:.0f} seconds")
     if not found:
         raise SystemExit(f"JAX finds no device: {ending.reason}\n{ending.trace}".strip())
+    if "mistake" in found[0]:
+        raise UserError(found[0]["mistake"])
     return found[0]
 
 
 def describe(_: None, send: Callable[[dict[str, Any]], None]) -> None:
     """Send what is to be known of this machine."""
-    device, about = jax.devices()[0], machine.describe()
+    try:
+        device = require_devices()[0]
+    except UserError as error:
+        send({"mistake": str(error)})
+        return
+    about = machine.describe()
     versions = {name: about["versions"].get(name, "none") for name in ("torch", "diffusers")}
     send(
         {

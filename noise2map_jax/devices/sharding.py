@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from noise2map_jax.devices.presence import require_devices
 from noise2map_jax.errors import UserError
 
 AXES = ("data", "fsdp")
@@ -35,9 +36,9 @@ def create_mesh(
             each machine is a process.
 
     Raises:
-        UserError: `fsdp` does not divide the devices of a slice.
+        UserError: `fsdp` does not divide the devices of a slice, or there is no device.
     """
-    devices = jax.devices() if devices is None else list(devices)
+    devices = require_devices() if devices is None else list(devices)
     slices = len({getattr(device, slice_of, 0) for device in devices})
     a_slice = len(devices) // slices
     if fsdp < 1 or a_slice % fsdp:
