@@ -194,6 +194,8 @@ class Store:
                 f"found by {_CREDENTIALS[self.address.scheme]}"
             )
         lost = isinstance(error, (OSError, *self._errors.lost))
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # s3fs: a malformed token
+            lost = False
         if lost or _code(error) in (408, 429) or _code(error) >= 500:
             return ""
         return f"{self.address} cannot be used: {_line(error)}"
@@ -263,4 +265,5 @@ def _code(error: Exception) -> int:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return (text or type(error).__name__).splitlines()[0].rstrip(".")

@@ -90,6 +90,25 @@ def test_without_permission_it_says_where_credentials_are_found(scheme, named, m
     server.stop()
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("ExpiredToken", 400, "no permission to read s3://bucket/run: The token is bad"),
+        ("InvalidToken", 400, "s3://bucket/run cannot be used: The token is bad"),
+        ("TokenRefreshRequired", 400, "s3://bucket/run cannot be used: The token is bad"),
+        ("SignatureDoesNotMatch", 403, "no permission to read s3://bucket/run: The token is bad"),
+    ],
+)
+def test_bad_credentials_are_told_at_once(code, status, told, monkeypatch):
+    monkeypatch.setenv("NOISE2MAP_BUCKET_PATIENCE", "0")  # then what is tried again says so
+    server = object_storage.Refusing(code, "The token is bad.", status)
+    object_storage.use(monkeypatch, object_storage.variables("s3", server.port))
+    with pytest.raises(BucketError) as error:
+        Store(parse("s3://bucket/run")).sizes()
+    assert told in line(error)
+    server.stop()
+
+
 def test_without_credentials_it_says_so_too(monkeypatch, tmp_path):
     server = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path)}
     server["AWS_SHARED_CREDENTIALS_FILE"] = str(tmp_path)

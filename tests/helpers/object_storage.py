@@ -1,5 +1,7 @@
 """Object storage on this machine: emulators of S3 and of Google's storage, over loopback."""
 
+import contextlib
+import http.client
 import http.server
 import os
 import socket
@@ -111,20 +113,45 @@ def free_port():
 
 
 class Refusing:
-    """A server that lets nobody in: it answers 403 to everything."""
+    """A server that lets nobody in, or a door to another one that can be shut.
 
-    def __init__(self):
+    Attributes:
+        port: where it listens.
+        shut: whether it answers everything by 403, or 400 for what is malformed.
+    """
+
+    def __init__(self, code="AccessDenied", message="Access Denied", status=403, door_to=None):
+        self.shut = door_to is None
+        outer = self
+
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # clients ask before they send an object
+
             def do_GET(self):
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                text = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-                self.send_response(403)
-                self.send_header("Content-Length", str(len(text)))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if outer.shut:
+                    text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+                    self._answer(status, {}, text.encode())
+                    return
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", door_to)) as own:
+                    own.request(self.command, self.path, body, self._headers())
+                    answer = own.getresponse()
+                    self._answer(answer.status, dict(answer.headers), answer.read())
+
+            do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+            def _headers(self):
+                return {k: v for k, v in self.headers.items() if k.lower() != "expect"}
+
+            def _answer(self, status, headers, text):
+                self.send_response_only(status)
+                length = {} if "Content-Length" in headers else {"Content-Length": len(text)}
+                for name, value in (headers | length).items():
+                    if name != "Transfer-Encoding":
+                        self.send_header(name, str(value))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(text)
-
-            do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
             def log_message(self, *unused):
                 pass

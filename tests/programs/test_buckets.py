@@ -225,6 +225,30 @@ def test_without_permission_it_is_one_line(env, thin_data):
     server.stop()
 
 
+def test_credentials_that_expire_end_a_run_with_one_line_and_new_ones_resume_it(s3, env, thin_data):
+    door = object_storage.Refusing(
+        "ExpiredToken", "The provided token has expired", door_to=s3.port
+    )
+    variables = env() | object_storage.variables("s3", door.port)
+    started = programs.start(
+        arguments(thin_data, "s3://bucket/expired", "--config.train.num_steps=100000"), variables
+    )
+    try:
+        wait_for(lambda: newest(s3, "s3://bucket/expired") >= 4, [started])
+        door.shut = True
+        output = started.communicate(timeout=240)[0]
+    finally:
+        started.kill()
+        door.stop()
+    assert started.returncode == 2
+    line = output.strip().splitlines()[-1]
+    assert line.startswith("error: no permission to write s3://bucket/expired: The provided token")
+    last = newest(s3, "s3://bucket/expired")
+    options = (f"--config.train.num_steps={last + 4}", "--config.train.cosine=False")
+    done = programs.run(arguments(thin_data, "s3://bucket/expired", *options), env())
+    assert f"resuming at {last}" in done.stdout
+
+
 @pytest.mark.long
 def test_a_run_in_googles_storage_is_trained_and_resumed(start_storage, env, thin_data):
     storage = start_storage("gs")
