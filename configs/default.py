@@ -99,8 +99,8 @@ def get_config() -> ConfigDict:
         ),
         model=create(
             # noise2map, or a network to compare it with: a key of RIVALS in
-            # noise2map_jax/networks/rivals.py. A rival has none of noise2map's fields `sample_size`
-            # and `unet`, sees no t, and has the fields `encoder` to `noised_input`.
+            # noise2map_jax/networks/rivals.py. A rival has none of noise2map's `sample_size`,
+            # `patch_size` and `unet`, sees no t, and has the fields `encoder` to `noised_input`.
             name="noise2map",
             # resnet18, mit_b0, vit_small_patch16_224, ...; empty = the usual one of the network
             encoder="",
@@ -115,6 +115,10 @@ def get_config() -> ConfigDict:
             # Side in pixels of what the backbone sees: tiles of another size are resampled to it
             # and the map back; 0 = tiles are never resampled.
             sample_size=256,
+            # Side in pixels of the patches that the backbone sees as one pixel each: with 2, each
+            # of its levels costs a quarter, and no pixel is lost. `sample_size` must then be 0, or
+            # the side of the tiles.
+            patch_size=1,
             dtype="float32",  # type of convolutions and activations: float32 or bfloat16
             # Precision of products of float32 numbers, in convolutions too, forward and backward:
             #            TPU                       GPU                  CPU

@@ -66,6 +66,11 @@ def _check_without_effect(config: ConfigDict) -> None:
     """Raise if a field is set that the network does not have, or must not have."""
     name, factor = config.model.name, config.train.backbone_learning_rate_factor
     if is_rival(config):
+        if config.model.patch_size != 1:
+            raise UserError(
+                f"model.patch_size is {config.model.patch_size}, which {name} does not have; leave"
+                " it out"
+            )
         if config.train.remat != "none":
             raise UserError(
                 f"train.remat is {config.train.remat!r}, but model.name {name!r} computes nothing"
@@ -164,25 +169,26 @@ def backbone_config(config: ConfigDict) -> UNetConfig:
 
 
 def _noise2map(config: ConfigDict) -> Noise2Map:
-    unet = backbone_config(config)
+    unet, patch_size = backbone_config(config), config.model.patch_size
+    if patch_size < 1:
+        raise UserError(f"model.patch_size is {patch_size}; expected 1 or more pixels")
     return Noise2Map(
         unet=unet,
-        heads=tuple(_head(view, unet) for view in task_configs(config).values()),
+        heads=tuple(_head(view, unet, patch_size) for view in task_configs(config).values()),
         sample_size=config.model.sample_size,
+        patch_size=patch_size,
         dtype=DTYPES[config.model.dtype],
         remat=config.train.remat,
         matmul_precision=check_precision(config.model.matmul_precision),
     )
 
 
-def _head(config: ConfigDict, unet: UNetConfig) -> Head:
+def _head(config: ConfigDict, unet: UNetConfig, patch_size: int) -> Head:
     task, num_bands = get_task(config.task), config.data.num_bands
     num_inputs = num_bands * len(task.image_keys)
     num_outputs = task.num_outputs(num_bands, len(config.data.classes))
     # A denoiser with the channels of the image is the bare backbone, as in the published weights:
-    # with projections the backbone could not be sampled or exported alone.
-    bare = not task.has_classes and (num_inputs, num_outputs) == (
-        unet.in_channels,
-        unet.out_channels,
-    )
+    # with projections the backbone could not be sampled or exported alone. Patches need them.
+    channels = unet.in_channels, unet.out_channels
+    bare = not task.has_classes and (num_inputs, num_outputs) == channels and patch_size == 1
     return Head(task.name, num_inputs, num_outputs, projected=not bare)

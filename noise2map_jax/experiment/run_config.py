@@ -43,6 +43,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "options": "",
         "scaling": "plain",
         "noised_input": False,
+        "patch_size": 1,
     },
     "train": {
         "max_skipped_updates": 0,

@@ -57,6 +57,22 @@ def conv(
     return Image(name, features, height, width)
 
 
+def to_patches(graph: Graph, x: Image, patch_size: int) -> Image:
+    """Put the pixels of patches into channels, as `network/patches.py`."""
+    if patch_size == 1:
+        return x
+    name = graph.add("SpaceToDepth", x.name, blocksize=patch_size)
+    return Image(name, x.channels * patch_size**2, x.height // patch_size, x.width // patch_size)
+
+
+def from_patches(graph: Graph, x: Image, patch_size: int) -> Image:
+    """Invert `to_patches`."""
+    if patch_size == 1:
+        return x
+    name = graph.add("DepthToSpace", x.name, blocksize=patch_size, mode="DCR")
+    return Image(name, x.channels // patch_size**2, x.height * patch_size, x.width * patch_size)
+
+
 def concatenate(graph: Graph, *parts: Image) -> Image:
     """Join images along channels."""
     name = graph.add("Concat", *(part.name for part in parts), axis=1)

@@ -9,7 +9,13 @@ import numpy as np
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.exports.onnx_graph import Graph, Image
-from noise2map_jax.exports.onnx_layers import Params, conv, resize_align_corners
+from noise2map_jax.exports.onnx_layers import (
+    Params,
+    conv,
+    from_patches,
+    resize_align_corners,
+    to_patches,
+)
 from noise2map_jax.exports.onnx_unet import unet
 from noise2map_jax.exports.prediction import TilePrediction
 from noise2map_jax.method.noise import NoiseProcess
@@ -105,7 +111,7 @@ def network(
     """Apply the network of `network/model.py` at t; returns logits."""
     size = x.height
     resample = model.sample_size not in (0, size)
-    h = conv(graph, x, params[f"{task}_input_conv"])
+    h = conv(graph, to_patches(graph, x, model.patch_size), params[f"{task}_input_conv"])
     if resample:
         h = resize_align_corners(graph, h, model.sample_size)
         h = conv(graph, h, params[f"{task}_input_upscaling"])
@@ -113,4 +119,5 @@ def network(
     if resample:
         h = resize_align_corners(graph, h, size)
         h = conv(graph, h, params[f"{task}_output_downscaling"])
-    return conv(graph, h, params[f"{task}_output_conv"])
+    h = conv(graph, h, params[f"{task}_output_conv"])
+    return from_patches(graph, h, model.patch_size)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.interface import Head, Network, check_inputs
 from noise2map_jax.network.layers import Conv
+from noise2map_jax.network.patches import from_patches, to_patches
 from noise2map_jax.network.resampling import resize_align_corners
 from noise2map_jax.network.unet import UNet, UNetConfig
 
@@ -21,6 +22,8 @@ class Noise2Map(nn.Module):
         heads: the tasks, each with its own projections.
         sample_size: the backbone's tile side in pixels. Inputs of another size are resampled to
             this size and back, each time followed by a 3x3 convolution. 0 = never resample.
+        patch_size: side in pixels of the patches that the backbone sees as one pixel, see
+            `patches`; 1 = it sees pixels.
         dtype: compute type; logits are always float32.
         param_dtype: type of the parameters.
         remat: what the backward pass computes again, a key of `rematerialization.POLICIES`.
@@ -31,6 +34,7 @@ class Noise2Map(nn.Module):
     unet: UNetConfig
     heads: tuple[Head, ...]
     sample_size: int = 0
+    patch_size: int = 1
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     remat: str = "none"
@@ -59,12 +63,19 @@ class Noise2Map(nn.Module):
             [B, H, W, num_outputs] float32.
 
         Raises:
-            UserError: there is no such head, or x has another number of channels.
+            UserError: there is no such head, x has another number of channels, or its sides are no
+                multiples of `patch_size`.
         """
         head = check_inputs(self, x, task)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         _, height, width, _ = x.shape
         resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)
+        if resample and self.patch_size > 1:
+            raise UserError(
+                f"model.sample_size is {self.sample_size} and model.patch_size {self.patch_size}, "
+                f"for tiles of {height} x {width}: both lower the resolution; set "
+                "model.sample_size=0"
+            )
 
         def conv(features: int, name: str, **kw: Any) -> nn.Conv:
             return Conv(features, (3, 3), padding=1, name=f"{task}_{name}", **(types | kw))
@@ -75,7 +86,7 @@ class Noise2Map(nn.Module):
             timesteps = jnp.where(use_timestep, timesteps, 0)
             if not head.projected:
                 return unet(x, timesteps)
-            h = conv(self.unet.in_channels, "input_conv")(x)
+            h = conv(self.unet.in_channels, "input_conv")(to_patches(x, self.patch_size))
             if resample:
                 h = resize_align_corners(h, self.sample_size, self.sample_size)
                 h = conv(self.unet.in_channels, "input_upscaling")(h)
@@ -84,12 +95,14 @@ class Noise2Map(nn.Module):
                 h = resize_align_corners(h, height, width)
                 h = conv(self.unet.out_channels, "output_downscaling")(h)
             # Logits in float32: bfloat16 has too few digits for the loss near a decision boundary.
-            return conv(head.num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
+            num_outputs = head.num_outputs * self.patch_size**2
+            h = conv(num_outputs, "output_conv", dtype=jnp.float32)(h.astype(jnp.float32))
+            return from_patches(h, self.patch_size)
 
     @property
     def stride(self) -> int:
-        """Sides of what the backbone sees are multiples of this: each level halves them."""
-        return 2 ** (len(self.unet.block_out_channels) - 1)
+        """Sides of tiles, or of `sample_size`, are multiples of this: each level halves them."""
+        return self.patch_size * 2 ** (len(self.unet.block_out_channels) - 1)
 
 
 def resampling_to(model: Network, sample_size: int) -> Network:

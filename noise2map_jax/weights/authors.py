@@ -104,9 +104,10 @@ def read_tensor_file(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _expected(model: Noise2Map, task: str) -> dict[str, tuple[Path, Shape]]:
     """Path and shape of each parameter by the authors' name."""
-    single = model.clone(heads=(find_head(model, task),))
+    resampled = model.sample_size if model.patch_size == 1 else 0
+    single = model.clone(heads=(find_head(model, task),), sample_size=resampled)
     # Tiles of twice the backbone's size are resampled, so all convolutions are created.
-    size = 2 * model.sample_size or 2 ** (len(model.unet.block_out_channels) - 1)
+    size = 2 * resampled or model.stride
     shapes = jax.eval_shape(lambda key: init_params(single, key, size), jax.random.key(0))
     flat = traverse_util.flatten_dict(shapes)
     return {authors_name(path, task): (path, leaf.shape) for path, leaf in flat.items()}

@@ -80,7 +80,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),
         *([("backbone", f"{count_params(backbone):,} parameters")] if backbone else []),
         ("all", f"{count_params(run.params):,} parameters"),
-        ("tile side in the network", f"{run.sample_size} pixels"),
+        ("tile side in the network", f"{run.sample_size} pixels{_patches(config)}"),
         (
             "started from",
             f"`{config['init_from']}`" if config.get("init_from") else "random values",
@@ -90,6 +90,13 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("seed", run.config.seed),
     ]
     return _table(("", ""), rows)
+
+
+def _patches(config: Mapping[str, Any]) -> str:
+    """Say that the authors' code lacks something that this network has."""
+    side = config.get("model", {}).get("patch_size", 1)
+    what = f", patches of {side} x {side} as one (`model.patch_size`, not in the authors' code)"
+    return what if side > 1 else ""
 
 
 def _chosen(run: FinishedRun) -> str:

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+import thin_config
 from thin_rivals import config_of
 
 from noise2map_jax.errors import UserError
@@ -65,6 +66,26 @@ def test_denoising_has_no_losses_of_classes():
     config.train.losses = ("dice",)
     with pytest.raises(UserError, match="task denoise has the squared error alone"):
         create_task(config)
+
+
+def test_patches_are_noise2maps_alone():
+    config = config_of("unet")
+    config.model.patch_size = 2
+    with pytest.raises(UserError, match=r"patch_size is 2, which unet does not have"):
+        create_model(config)
+    config = thin_config.get_config()
+    config.model.patch_size = 0
+    with pytest.raises(UserError, match=r"patch_size is 0; expected 1 or more"):
+        create_model(config)
+
+
+def test_a_denoiser_of_patches_has_projections():
+    config = thin_config.get_config()
+    config.task, config.data.classes = "denoise", ()
+    config.model.unet.update(in_channels=3, out_channels=3)
+    assert not create_model(config).heads[0].projected
+    config.model.update(patch_size=2, sample_size=0)
+    assert create_model(config).heads[0].projected
 
 
 def test_a_network_that_sees_no_timestep_predicts_once():

@@ -75,6 +75,14 @@ def test_tiles_are_resampled_to_the_size_of_the_backbone():
     assert_alike(prediction(config))
 
 
+@pytest.mark.parametrize(("task", "patch_size"), [("ss", 2), ("cd", 3)])
+def test_patches_are_the_same_pixels(task, patch_size):
+    config = thin(task, classes=("none", "new", "gone"))
+    config.data.tile_size = 2 * patch_size * 4
+    config.model.patch_size, config.model.sample_size = patch_size, 0
+    assert_alike(prediction(config))
+
+
 def test_fields_that_only_diffusers_configs_have():
     config = thin("cd")
     config.noise.kind = "clean_timestep"
