@@ -162,6 +162,9 @@ def get_config() -> ConfigDict:
             remat="none",
             num_epochs=200.0,  # passes over the training split, where num_steps is 0
             num_steps=0,  # length of training in steps; 0 = as num_epochs says
+            # Share of the training scenes that is read, drawn with the seed: what is learned from
+            # fewer labels. A smaller share is part of a larger one.
+            scene_share=1.0,
             optimizer="adam",  # adam or adamw
             learning_rate=1e-4,  # the peak, after warm-up
             # Steps in which the learning rate rises linearly; 0 = no warm-up. A run that is no

@@ -108,9 +108,23 @@ class Dataset:
         """
         info = self._split(split)
         if self.format > 1:
-            pairs = zip(info["places"], info["scene_records"], strict=True)
+            pairs = zip(info["places"], self.scene_records(split), strict=True)
             return [place for place, number in pairs for _ in range(number)]
         return [record_scene(record_id(record)) for record in self.source(split)]
+
+    def scene_records(self, split: str) -> list[int]:
+        """Number of records of each scene, in the order of the records.
+
+        Raises:
+            UserError: the manifest, of format 1, does not tell.
+        """
+        info = self._split(split)
+        if "scene_records" not in info:
+            raise UserError(
+                f"dataset {self.name!r} was written in format {self.format}, which does not tell "
+                "scenes apart; build it again with `python -m data_prep`"
+            )
+        return [int(number) for number in info["scene_records"]]
 
     def describe(self, split: str) -> str:
         """Describe a split in one line: tiles, scenes, places, and how the split was made."""

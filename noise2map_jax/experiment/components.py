@@ -217,6 +217,11 @@ def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, .
     if source == "data":
         if dataset is None:
             return (1.0,) * len(classes)
+        if config.train.scene_share != 1:
+            raise UserError(
+                f"train.scene_share is {config.train.scene_share:g}, but the pixels of each class "
+                "are known of all scenes together; set train.class_weights_from=config"
+            )
         counts = jnp.asarray(dataset.class_pixels("train"), jnp.float32)
         return tuple(float(w) for w in balanced_class_weights(counts))
     if source != "config":

@@ -3,12 +3,16 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset
 from noise2map_jax.data.opening import open_dataset
+from noise2map_jax.data.scene_share import SomeRecords, records_of_share
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.bands_config import resolve_bands
@@ -54,6 +58,16 @@ class Objective:
     def task(self) -> Task:
         """The task: its inputs and targets."""
         return self.problem.task
+
+    def train_source(self, seed: int) -> Sequence[Any]:
+        """Open the records that a network of this seed is trained on: see `train.scene_share`."""
+        source, share = self.dataset.source("train"), self.config.train.scene_share
+        if share == 1:
+            return source
+        drawn = int(np.random.SeedSequence([seed, self.task.stream]).generate_state(2)[1])
+        return SomeRecords(
+            source, records_of_share(self.dataset.scene_records("train"), share, drawn)
+        )
 
     def protocol(self, split: str) -> str:
         """Describe in one line the data that a score on this split was measured on."""
@@ -108,6 +122,8 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         raise UserError(
             f"eval.num_noise_draws is {config.eval.num_noise_draws}; expected 1 or more"
         )
+    if not 0 < (share := config.train.scene_share) <= 1:
+        raise UserError(f"train.scene_share is {share:g}; expected more than 0, and at most 1")
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_bands(resolve_scaling(config, datasets, trained), datasets, trained)
     sizes = [entry["num_records"] for d in datasets.values() if (entry := d.splits.get("train"))]
@@ -158,10 +174,15 @@ def check_sampling(config: ConfigDict) -> None:
 
 
 def num_train_steps(config: ConfigDict, num_records: int) -> int:
-    """Return the length of a run in steps, for a training split of `num_records`."""
-    if config.train.num_steps > 0:
-        return config.train.num_steps
-    return max(1, math.ceil(config.train.num_epochs * num_records / config.train.batch_size))
+    """Return the length of a run in steps, for a training split of `num_records`.
+
+    With `train.scene_share` an epoch is that share of the records, whichever scenes are drawn.
+    """
+    train = config.train
+    if train.num_steps > 0:
+        return train.num_steps
+    num_read = train.scene_share * num_records
+    return max(1, math.ceil(train.num_epochs * num_read / train.batch_size))
 
 
 def shortened_warmup(warmup_steps: int, num_steps: int) -> int:

@@ -33,7 +33,7 @@ def read_batches(
     streams = {
         seed: {
             name: train_batches(
-                objective.dataset.source("train"),
+                objective.train_source(seed),
                 objective.task.record_keys,
                 seed=order_seed(seed, objective.task),
                 batch_size=batch_size,

@@ -76,6 +76,19 @@ def _about(objective: Objective, several: bool) -> list[str]:
     return [
         f"task        {config.task}: {what}{weight}",
         f"data        {data.describe('train')}; {validated}",
+        *_share(objective),
+    ]
+
+
+def _share(objective: Objective) -> list[str]:
+    """Say how many scenes and tiles `train.scene_share` leaves."""
+    config, data = objective.config, objective.dataset
+    if config.train.scene_share == 1:
+        return []
+    return [
+        f"            train.scene_share={config.train.scene_share:g}: "
+        f"{len(objective.train_source(config.seed))} tiles of that share of the "
+        f"{data.num_scenes('train')} scenes, drawn with seed {config.seed}"
     ]
 
 

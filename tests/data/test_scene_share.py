@@ -1,0 +1,96 @@
+"""Shares of a split's scenes: whole scenes, nested, drawn anew with each seed."""
+
+import numpy as np
+import pytest
+import thin_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noise2map_jax.data.dataset import record_id, record_scene
+from noise2map_jax.data.scene_share import SomeRecords, records_of_share
+from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.experiment import create_experiment, num_train_steps
+from noise2map_jax.training.reading import read_batches
+
+SCENES = st.lists(st.integers(0, 5), min_size=1, max_size=30).filter(any)
+SHARES = st.floats(0.01, 1)
+
+
+@given(SCENES, SHARES, SHARES, st.integers(0, 2**32 - 1))
+def test_whole_scenes_are_drawn_and_shares_are_nested(scene_records, one, other, seed):
+    scenes = np.repeat(np.arange(len(scene_records)), scene_records)
+    drawn = []
+    for share in sorted((one, other)):
+        numbers = records_of_share(scene_records, share, seed)
+        chosen = set(scenes[numbers])
+        assert len(chosen) == max(1, round(share * np.count_nonzero(scene_records)))
+        np.testing.assert_array_equal(numbers, np.flatnonzero(np.isin(scenes, list(chosen))))
+        drawn.append(chosen)
+    assert drawn[0] <= drawn[1]
+    everything = records_of_share(scene_records, 1.0, seed)
+    np.testing.assert_array_equal(everything, np.arange(sum(scene_records)))
+
+
+def test_each_seed_draws_its_own():
+    drawn = {tuple(records_of_share([1] * 100, 0.1, seed)) for seed in range(20)}
+    assert len(drawn) == 20
+
+
+def test_some_records_are_those_with_their_numbers():
+    some = SomeRecords("abcdef", np.array([1, 4]))
+    assert (len(some), some[0], some[1]) == (2, "b", "e")
+
+
+@pytest.fixture
+def config(thin_data):
+    config = thin_config.get_config()
+    config.data.data_dir, config.data.dataset = str(thin_data), "thin_ss"
+    return config
+
+
+def scenes_read(experiment, seed):
+    (objective,) = experiment.objectives.values()
+    return {record_scene(record_id(r)) for r in objective.train_source(seed)}
+
+
+def test_training_reads_that_share(config):
+    every = scenes_read(create_experiment(config), 0)
+    assert len(every) == 24
+    config.train.scene_share = 0.25
+    experiment = create_experiment(config)
+    first, second = scenes_read(experiment, 0), scenes_read(experiment, 1)
+    assert len(first) == len(second) == 6
+    assert first != second
+    assert first | second < every
+    (objective,) = experiment.objectives.values()
+    allowed = [r["image"].tobytes() for r in objective.train_source(1)]
+    batches = read_batches(
+        experiment.objectives, [1], batch_size=8, rows=list(range(8)), first_step=0
+    )
+    seen = {image.tobytes() for _ in range(3) for image in next(batches)[1]["ss"]["image"]}
+    assert seen == set(allowed)
+
+
+def test_an_epoch_is_that_share_of_the_records(config):
+    config.train.update(num_steps=0, num_epochs=10.0, batch_size=8, scene_share=0.25)
+    assert num_train_steps(config, 320) == 100
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.01])
+def test_a_share_that_cannot_be_is_refused(share, config):
+    config.train.scene_share = share
+    with pytest.raises(UserError, match=f"scene_share is {share:g}; expected more than 0"):
+        create_experiment(config)
+
+
+def test_pixels_of_other_scenes_do_not_weigh_classes(config):
+    config.train.update(scene_share=0.5, class_weights_from="data")
+    with pytest.raises(UserError, match=r"scene_share is 0\.5.*class_weights_from=config"):
+        create_experiment(config)
+
+
+def test_a_run_says_which_share_it_reads_and_keeps_it(program):
+    done = program("--config.train.num_steps=2", "--config.train.scene_share=0.25")
+    assert "train.scene_share=0.25: 6 tiles of that share of the 24 scenes" in done.stdout
+    options = ("--config.train.num_steps=4", "--config.train.scene_share=0.5")
+    assert "train.scene_share" in program(*options, expect=2).stderr
