@@ -286,6 +286,9 @@ def study(config: ConfigDict, variants: Sequence[str], reference: str = "paper")
         max_members=8,  # largest number of networks that a device trains in one call
         # Timesteps of prediction at which every variant is scored on validation; 0 = no such sweep.
         num_timesteps=11,
+        # A field that is a number, such as train.num_steps or train.scene_share: the page draws F1
+        # over its values, a line for variants that differ in it alone; empty = no such plot.
+        over="",
         num_scenes=6,  # places on the page, with the predictions for one tile of each; 0 = none
         # Where variants differ in their network, its speed is measured so many times after
         # training; 0 = never.

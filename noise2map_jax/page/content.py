@@ -75,6 +75,32 @@ class Sweep:
 
 
 @dataclasses.dataclass(frozen=True)
+class ScoreLine:
+    """Validation F1 of variants that differ in one field alone.
+
+    Attributes:
+        variant: name of the first of them.
+        points: the field's value, ascending, and F1 by seed, fractions of 1.
+    """
+
+    variant: str
+    points: tuple[tuple[float, tuple[float, ...]], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldScores:
+    """Validation F1 over the values of a field, such as the length of training.
+
+    Attributes:
+        field: its name.
+        lines: one for each kind of variant.
+    """
+
+    field: str
+    lines: tuple[ScoreLine, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class LearningCurve:
     """How one run learnt.
 
@@ -240,6 +266,7 @@ class StudyPage:
         pictures_note: what the pictures are of, such as a seed.
         place_scores: F1 by place.
         costs: what networks cost, where variants differ in them.
+        field_scores: F1 over the values of a field, where the study asks for it.
     """
 
     title: str
@@ -259,6 +286,7 @@ class StudyPage:
     pictures_note: str = ""
     place_scores: PlaceScores | None = None
     costs: NetworkCosts | None = None
+    field_scores: FieldScores | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.page import number_text
 from noise2map_jax.page.content import RunPage, StudyPage, VariantScore
 from noise2map_jax.page.curve_plot import draw_f1, draw_losses
+from noise2map_jax.page.field_plot import draw_field_scores
 from noise2map_jax.page.line_plot import draw_lines
 from noise2map_jax.page.measurements import MeasurementsPage
 from noise2map_jax.page.pictures import few_colours
@@ -46,6 +47,7 @@ def render_study(page: StudyPage) -> str:
     scored = page.place_scores.variants if page.place_scores else ()
     series = create_series((*names, *scored, *_variants(page)), page.reference)
     ranked = _rank(page.ranking.variants)
+    over = [line.variant for line in page.field_scores.lines] if page.field_scores else []
     return (
         _environment()
         .get_template("study.html")
@@ -53,6 +55,8 @@ def render_study(page: StudyPage) -> str:
             **_shared_parts(page, series),
             ranked=ranked,
             score_plot=draw_scores(ranked, series),
+            field_plot=draw_field_scores(page.field_scores, series) if page.field_scores else None,
+            field_series=[series[name] for name in over],
             difference_plot=draw_differences(ranked, series, page.reference),
             final_ranked=_rank(page.final.variants) if page.final else [],
             place_shades=_shades(page.place_scores.f1) if page.place_scores else None,

@@ -26,6 +26,7 @@ from noise2map_jax.page.content import (
 from noise2map_jax.reports.parts import learning_curve, noised_inputs, scene_pictures
 from noise2map_jax.study import tuning
 from noise2map_jax.study.comparison import Comparison
+from noise2map_jax.study.field_scores import field_scores
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import SPLIT, Member, Study
 
@@ -73,6 +74,7 @@ def study_page(
             ),
             *(f"{member.name} failed and is left out: {reason}" for member, reason in failures),
         ),
+        field_scores=field_scores(study, done),
         sweeps=_sweeps(study, done),
         curves=curves,
         noised=_noised(study, done),

@@ -14,6 +14,7 @@ from noise2map_jax.experiment.config_fields import describe
 from noise2map_jax.experiment.experiment import Experiment, Objective, create_experiment
 from noise2map_jax.experiment.field_rules import May
 from noise2map_jax.experiment.run_config import CONFIG, check_going_on
+from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.record import record
 from noise2map_jax.study.tuning import with_chosen
 from noise2map_jax.study.variants import Variant, parse_variants
@@ -136,6 +137,8 @@ def create_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
         )
     if options.get("cost_repeats", 0) < 0:
         raise UserError(f"study.cost_repeats is {options.cost_repeats}; expected 0 or more")
+    if options.get("over"):
+        lines_over(config, variants)  # what is wrong with it comes up now
     groups: list[list[Member]] = []
     for seed in seeds:
         for variant in variants:

@@ -75,6 +75,7 @@ def tuning_config(config: ConfigDict) -> ConfigDict:
         seeds=tuple(seeds),
         reference=variants[0].partition(":")[0],
         tune=(),
+        over="",
         num_timesteps=0,
         num_scenes=0,
         cost_repeats=0,

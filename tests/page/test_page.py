@@ -13,7 +13,13 @@ from PIL import Image
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.page import curve_plot, pictures
-from noise2map_jax.page.content import PlaceScores, Ranking, VariantScore
+from noise2map_jax.page.content import (
+    FieldScores,
+    PlaceScores,
+    Ranking,
+    ScoreLine,
+    VariantScore,
+)
 from noise2map_jax.page.number_text import (
     detectable,
     p_value,
@@ -130,6 +136,27 @@ def test_a_study_states_where_it_comes_from(study):
     ):
         assert part in text
     assert "Predictions of seed 0." in text
+
+
+def test_scores_over_a_field_are_a_plot_with_a_legend_where_there_are_several_lines():
+    points = ((250.0, (0.3, 0.5)), (500.0, (0.5, 0.6)), (1000.0, (0.7,)))
+    lines = tuple(ScoreLine(name, points) for name in page_contents.VARIANTS)
+    page = render_study(page_contents.a_study(field_scores=FieldScores("train.num_steps", lines)))
+    assert "F1 over train.num_steps" in Page(page).text
+    (plot,) = re.findall(
+        r'<svg[^>]*aria-label="F1 on validation over train.num_steps".*?</svg>', page
+    )
+    assert [n for n in re.findall(r"<text[^>]*>([^<]*)</text>", plot) if n.isdigit()][:3] == [
+        *("250", "500", "1000")
+    ]
+    # A group a seed dots of each point, and the line: all of a variant are hidden together.
+    assert len(re.findall(r'data-series="0"', plot)) == 4
+    one = FieldScores("train.num_steps", lines[:1])
+    assert (
+        "F1 over train.num_steps"
+        in Page(render_study(page_contents.a_study(field_scores=one))).text
+    )
+    assert "F1 over" not in Page(render_study(page_contents.a_study())).text
 
 
 def test_place_scores_link_to_the_pictures_there_are(study):
