@@ -290,12 +290,29 @@ class StudyPage:
 
 
 @dataclasses.dataclass(frozen=True)
+class StepPart:
+    """A part of a recorded training step.
+
+    Attributes:
+        name: module of the network, or what else the step does; with its direction.
+        milliseconds: its time a step.
+        share: of the whole step, a fraction of 1.
+    """
+
+    name: str
+    milliseconds: float
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
 class RunPage:
     """The page of one run; attributes as those of `StudyPage`.
 
     Attributes:
         scores: one a class, and rows such as their mean.
         samples: what a denoiser draws from noise, by the step at which it did: [H, W, 3] uint8.
+        profile: where the time of a recorded step went, the largest part first; empty if no step
+            was recorded.
     """
 
     title: str
@@ -305,6 +322,7 @@ class RunPage:
     scores: tuple[ClassScore, ...]
     classes: tuple[str, ...]
     samples: tuple[tuple[int, np.ndarray], ...] = ()
+    profile: tuple[StepPart, ...] = ()
     notes: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     curves: tuple[LearningCurve, ...] = ()

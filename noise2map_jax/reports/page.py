@@ -11,7 +11,14 @@ from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.page.content import ClassScore, RunPage
 from noise2map_jax.pictures.prediction_rows import PredictedRecord
-from noise2map_jax.reports.parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.reports.parts import (
+    drawn_samples,
+    learning_curve,
+    noised_inputs,
+    scene_pictures,
+    step_parts,
+)
+from noise2map_jax.training.profile import FOLDER, TABLE
 
 
 def run_page(
@@ -47,6 +54,7 @@ def run_page(
         classes=tuple(objective.config.data.classes),
         notes=notes,
         samples=drawn_samples(workdir / "report", experiment.file_name("samples_*.png", name)),
+        profile=step_parts(workdir / FOLDER / TABLE),
         curves=(learning_curve(workdir, name, config.seed, loss=loss, f1=f1),),
         noised=(noised_inputs(objective, first, name),) if sees_noise(objective.config) else (),
         pictures=tuple(

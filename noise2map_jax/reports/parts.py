@@ -1,5 +1,6 @@
 """Parts that the pages of runs and studies share: learning curves, noised inputs, predictions."""
 
+import csv
 import json
 import pathlib
 import re
@@ -18,7 +19,13 @@ from noise2map_jax.data.dataset import record_id
 from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.foreground_scores import foreground_f1
-from noise2map_jax.page.content import LearningCurve, NoisedInputs, Prediction, ScenePictures
+from noise2map_jax.page.content import (
+    LearningCurve,
+    NoisedInputs,
+    Prediction,
+    ScenePictures,
+    StepPart,
+)
 from noise2map_jax.pictures.prediction_rows import PredictedRecord, to_rgb
 from noise2map_jax.steps.eval_step import prediction_noise
 
@@ -46,6 +53,22 @@ def learning_curve(
     steps = {name: np.array([step for step, _ in values]) for name, values in found.items()}
     numbers = {name: np.array([value for _, value in values]) for name, values in found.items()}
     return LearningCurve(variant, seed, steps[loss], numbers[loss], steps[f1], numbers[f1])
+
+
+def step_parts(path: pathlib.Path) -> tuple[StepPart, ...]:
+    """Read where the time of recorded steps went, the largest part first; empty without a file."""
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        found = [
+            StepPart(
+                f"{row['part']} {row['direction']}".strip(),
+                float(row["ms_a_step"]),
+                float(row["share"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+    return tuple(sorted(found, key=lambda part: -part.milliseconds))
 
 
 def drawn_samples(folder: pathlib.Path, name: str) -> tuple[tuple[int, np.ndarray], ...]:

@@ -18,6 +18,7 @@ from noise2map_jax.page.content import (
     PlaceScores,
     Ranking,
     ScoreLine,
+    StepPart,
     VariantScore,
 )
 from noise2map_jax.page.number_text import (
@@ -258,6 +259,18 @@ def test_samples_are_shown_where_there_are_any(run):
     assert re.findall(r"<figcaption>(step .*?)</figcaption>", run) == ["step 2,000", "step 4,000"]
     assert 'href="#samples"' in run
     assert "samples" not in re.findall(r'id="(.*?)"', render_run(page_contents.a_run(samples=())))
+
+
+def test_where_time_goes_is_shown_where_steps_were_recorded(run):
+    page = Page(run)
+    for words in ("Where the time of a step goes", "up_blocks_0 backward", "61.25", "60.0"):
+        assert words in page.text
+    assert 'href="#profile"' in run
+    shades = re.findall(r"--shade: ([\d.]+)", run[run.index('id="profile"') :])
+    assert shades == ["1.00", "0.67"]
+    nothing = (StepPart("optimizer", 0.0, 0.0),)
+    assert "--shade: 0.00" in render_run(page_contents.a_run(profile=nothing))
+    assert "profile" not in re.findall(r'id="(.*?)"', render_run(page_contents.a_run(profile=())))
 
 
 def test_empty_parts_are_left_out():

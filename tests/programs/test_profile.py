@@ -26,7 +26,10 @@ def test_the_time_of_recorded_steps_is_told_by_part_and_nothing_else_changes(pro
     plain, recorded = tmp_path / "plain", tmp_path / "recorded"
     program(*OPTIONS, workdir=plain)
     assert not (plain / "profile").exists()
-    out = program(*OPTIONS, "--config.train.profile_steps=3,5", workdir=recorded).stdout
+    options = (*OPTIONS, "--config.train.profile_steps=3,5", "--config.train.write_report=True")
+    out = program(*options, workdir=recorded).stdout
+    page = (recorded / "report" / "index.html").read_text()
+    assert "down_blocks_0 backward" in page[page.index('id="profile"') :]
     for name in EXACT:
         assert metrics(plain, name) == metrics(recorded, name)
     parts = {(row["part"], row["direction"]): float(row["ms_a_step"]) for row in rows(recorded)}

@@ -8,8 +8,17 @@ import pytest
 from PIL import Image
 from problems import tiny_batch, tiny_problem, tiny_process
 
+from noise2map_jax.cost.network_parts import Part
+from noise2map_jax.page.content import StepPart
 from noise2map_jax.pictures.prediction_rows import PredictedRecord
-from noise2map_jax.reports.parts import drawn_samples, learning_curve, noised_inputs, scene_pictures
+from noise2map_jax.reports.parts import (
+    drawn_samples,
+    learning_curve,
+    noised_inputs,
+    scene_pictures,
+    step_parts,
+)
+from noise2map_jax.training import profile
 
 
 def objective(task, **options):
@@ -35,6 +44,14 @@ def test_samples_are_spread_over_training(tmp_path):
     assert [step for step, _ in found] == [10, 30, 50, 70]
     assert all((picture == step).all() for step, picture in found)
     assert drawn_samples(tmp_path, "predictions_*.png") == ()
+
+
+def test_parts_of_a_step_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "parts.csv"
+    assert step_parts(path) == ()
+    times = {Part("loss", "forward"): 1.5, Part("optimizer"): 6.0}
+    profile._write(times, 7.5, path)
+    assert step_parts(path) == (StepPart("optimizer", 6.0, 0.8), StepPart("loss forward", 1.5, 0.2))
 
 
 def test_curves_are_what_was_logged(tmp_path):
