@@ -23,7 +23,10 @@ from noise2map_jax.study.study import Member, Study
 
 FILE = "costs.json"
 # Fields of `train` that do not change what a step costs.
-_FREE = ("num_steps", "num_epochs", "learning_rate", "warmup_steps", "cosine", "write_report")
+_FREE = (
+    *("num_steps", "num_epochs", "learning_rate", "warmup_steps", "cosine", "write_report"),
+    "scene_share",
+)
 
 
 def measure_costs(study: Study) -> None:
