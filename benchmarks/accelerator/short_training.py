@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.accelerator.datasets import config_for, dataset_of
 from benchmarks.accelerator.job import Found, Job
-from noise2map_jax.page.content import LearningCurve
+from noise2map_jax.page.curves import LearningCurve
 from noise2map_jax.page.measurements import Column, Shown, Table
 from noise2map_jax.reports.parts import learning_curve
 from noise2map_jax.train import train

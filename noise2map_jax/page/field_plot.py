@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from noise2map_jax.page.content import FieldScores
+from noise2map_jax.page.curves import FieldScores
 from noise2map_jax.page.series import Series
 from noise2map_jax.page.svg import create_figure, style_axes, to_svg
 

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from noise2map_jax.page.content import LearningCurve, NoisedInputs, ScenePictures, Sweep
+from noise2map_jax.page.content import NoisedInputs, ScenePictures
+from noise2map_jax.page.curves import LearningCurve, Sweep
 
 Cell = float | str | None  # None = there is none
 

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from noise2map_jax.page.content import Sweep
+from noise2map_jax.page.curves import Sweep
 from noise2map_jax.page.series import DASHES, NEUTRAL, Series
 from noise2map_jax.page.svg import create_figure, style_axes, to_svg
 

@@ -19,13 +19,8 @@ from noise2map_jax.data.dataset import record_id
 from noise2map_jax.data.tile_position import tile_position
 from noise2map_jax.experiment.experiment import Objective
 from noise2map_jax.method.foreground_scores import foreground_f1
-from noise2map_jax.page.content import (
-    LearningCurve,
-    NoisedInputs,
-    Prediction,
-    ScenePictures,
-    StepPart,
-)
+from noise2map_jax.page.content import NoisedInputs, Prediction, ScenePictures, StepPart
+from noise2map_jax.page.curves import LearningCurve
 from noise2map_jax.pictures.prediction_rows import PredictedRecord, to_rgb
 from noise2map_jax.steps.eval_step import prediction_noise
 

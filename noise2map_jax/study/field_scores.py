@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from noise2map_jax.method.foreground_scores import foreground_f1
-from noise2map_jax.page.content import FieldScores, ScoreLine
+from noise2map_jax.page.curves import FieldScores, ScoreLine
 from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.member_result import MemberResult
 from noise2map_jax.study.study import Member, Study

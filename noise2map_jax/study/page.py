@@ -13,16 +13,15 @@ from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.method.foreground_scores import foreground_f1
 from noise2map_jax.method.noise import contrast
 from noise2map_jax.page.content import (
-    LearningCurve,
     NoisedInputs,
     PlaceScores,
     Ranking,
     Sample,
     ScenePictures,
     StudyPage,
-    Sweep,
     VariantScore,
 )
+from noise2map_jax.page.curves import LearningCurve, Sweep
 from noise2map_jax.reports.parts import learning_curve, noised_inputs, scene_pictures
 from noise2map_jax.study import tuning
 from noise2map_jax.study.comparison import Comparison

@@ -6,7 +6,6 @@ import numpy as np
 
 from noise2map_jax.page.content import (
     ClassScore,
-    LearningCurve,
     NoisedInputs,
     PlaceScores,
     Prediction,
@@ -16,9 +15,9 @@ from noise2map_jax.page.content import (
     ScenePictures,
     StepPart,
     StudyPage,
-    Sweep,
     VariantScore,
 )
+from noise2map_jax.page.curves import LearningCurve, Sweep
 from noise2map_jax.page.network_costs import NetworkCost, NetworkCosts, Rate
 
 MACHINE = "1 x cpu, AMD EPYC, 2 cores, jax 0.10.2, Python 3.11.7, 2026-11-29"

@@ -13,14 +13,8 @@ from PIL import Image
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.page import curve_plot, pictures
-from noise2map_jax.page.content import (
-    FieldScores,
-    PlaceScores,
-    Ranking,
-    ScoreLine,
-    StepPart,
-    VariantScore,
-)
+from noise2map_jax.page.content import PlaceScores, Ranking, StepPart, VariantScore
+from noise2map_jax.page.curves import FieldScores, ScoreLine
 from noise2map_jax.page.number_text import (
     detectable,
     p_value,

@@ -7,7 +7,7 @@ import pytest
 from study_config import get_config
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.page.content import ScoreLine
+from noise2map_jax.page.curves import ScoreLine
 from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.field_scores import field_scores
 from noise2map_jax.study.study import create_study
