@@ -115,9 +115,9 @@ def get_config() -> ConfigDict:
             # Side in pixels of what the backbone sees: tiles of another size are resampled to it
             # and the map back; 0 = tiles are never resampled.
             sample_size=256,
-            # Side in pixels of the patches that the backbone sees as one pixel each: with 2, each
-            # of its levels costs a quarter, and no pixel is lost. `sample_size` must then be 0, or
-            # the side of the tiles.
+            # Side p in pixels of the patches that the backbone sees as one pixel each: with 2, its
+            # convolutions cost a quarter. unet.in_channels should then be p * p * bands * dates or
+            # more, and out_channels p * p * classes. `sample_size` must be 0, or the tiles' side.
             patch_size=1,
             dtype="float32",  # type of convolutions and activations: float32 or bfloat16
             # Precision of products of float32 numbers, in convolutions too, forward and backward:

@@ -13,9 +13,11 @@ from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.study import member_result, openings, tuning
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
 from noise2map_jax.study.execution_choice import choose_execution
+from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.member_evaluator import MemberEvaluator
 from noise2map_jax.study.network_costs import measure_costs
 from noise2map_jax.study.study import SPLIT, Member, Study, create_study, open_study
+from noise2map_jax.study.variants import parse_variants
 from noise2map_jax.training.start_summary import warnings
 from noise2map_jax.training.trainer import Trainer
 
@@ -48,7 +50,9 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
 def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Choose the values of each variant in a study of its own."""
     untuned = config.copy_and_resolve_references()
-    untuned.study.tune = ()
+    untuned.study.tune, untuned.study.over = (), ""
+    if config.study.get("over"):
+        lines_over(config, parse_variants(config.study.variants, config.study.grid))
     create_study(untuned, workdir)  # what is wrong with the study itself comes up before hours pass
     folder = workdir / tuning.FOLDER
     tuned = tuning.tuning_config(config)

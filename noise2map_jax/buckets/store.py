@@ -68,6 +68,8 @@ def _gs_errors() -> _Errors:
 
 
 _ERRORS = {"s3": _s3_errors, "gs": _gs_errors}
+# Codes of S3 that s3fs does not take for a lack of permission; another attempt would meet the same.
+_FINAL = ("InvalidToken", "TokenRefreshRequired")
 _LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
 _CREDENTIALS = {
     "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -193,9 +195,7 @@ class Store:
                 f"no permission to {purpose} {self.address}: {_line(error)}; credentials are "
                 f"found by {_CREDENTIALS[self.address.scheme]}"
             )
-        lost = isinstance(error, (OSError, *self._errors.lost))
-        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # s3fs: a malformed token
-            lost = False
+        lost = isinstance(error, (OSError, *self._errors.lost)) and _code_of_s3(error) not in _FINAL
         if lost or _code(error) in (408, 429) or _code(error) >= 500:
             return ""
         return f"{self.address} cannot be used: {_line(error)}"
@@ -262,6 +262,12 @@ def _code(error: Exception) -> int:
     """Return the status of HTTP that an error of gcsfs tells; 0 if it tells none."""
     code = getattr(error, "code", None)
     return code if isinstance(code, int) else 0
+
+
+def _code_of_s3(error: Exception) -> str:
+    """Return the code of S3 in the error of botocore that s3fs translated; empty without one."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _line(error: Exception) -> str:

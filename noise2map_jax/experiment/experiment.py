@@ -6,13 +6,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset
 from noise2map_jax.data.opening import open_dataset
-from noise2map_jax.data.scene_share import SomeRecords, records_of_share
+from noise2map_jax.data.scene_share import train_source
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.bands_config import resolve_bands
@@ -61,13 +60,7 @@ class Objective:
 
     def train_source(self, seed: int) -> Sequence[Any]:
         """Open the records that a network of this seed is trained on: see `train.scene_share`."""
-        source, share = self.dataset.source("train"), self.config.train.scene_share
-        if share == 1:
-            return source
-        drawn = int(np.random.SeedSequence([seed, self.task.stream]).generate_state(2)[1])
-        return SomeRecords(
-            source, records_of_share(self.dataset.scene_records("train"), share, drawn)
-        )
+        return train_source(self.dataset, self.config.train.scene_share, seed)
 
     def protocol(self, split: str) -> str:
         """Describe in one line the data that a score on this split was measured on."""

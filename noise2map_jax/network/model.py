@@ -70,6 +70,12 @@ class Noise2Map(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         _, height, width, _ = x.shape
         resample = self.sample_size not in (0, height) or self.sample_size not in (0, width)
+        if self.patch_size > 1 and (height % self.stride or width % self.stride):
+            raise UserError(
+                f"tiles of {height} x {width} pixels: with model.patch_size={self.patch_size} and "
+                f"{len(self.unet.block_out_channels)} levels their sides must be multiples of "
+                f"{self.stride}"
+            )
         if resample and self.patch_size > 1:
             raise UserError(
                 f"model.sample_size is {self.sample_size} and model.patch_size {self.patch_size}, "

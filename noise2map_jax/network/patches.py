@@ -1,13 +1,12 @@
 """Patches of pixels as channels: the backbone then works at a fraction of the resolution.
 
-Most of a U-Net's arithmetic is at full resolution. With patches of p x p pixels a level costs a
-p^2-th, and nothing of the image is lost (Luhman and Luhman 2022, "Improving Diffusion Model
-Efficiency Through Patching", arXiv:2207.04316).
+Most of a U-Net's arithmetic is at full resolution. With patches of p x p pixels the convolutions
+of a level cost a p^2-th (Luhman and Luhman 2022, "Improving Diffusion Model Efficiency Through
+Patching", arXiv:2207.04316). If the backbone takes fewer channels than a patch has numbers, the
+projection before it loses a part of the image.
 """
 
 import jax
-
-from noise2map_jax.errors import UserError
 
 
 def to_patches(x: jax.Array, patch_size: int) -> jax.Array:
@@ -19,16 +18,8 @@ def to_patches(x: jax.Array, patch_size: int) -> jax.Array:
 
     Returns:
         [B, H / p, W / p, p * p * C].
-
-    Raises:
-        UserError: a side is no multiple of p.
     """
     batch, height, width, channels = x.shape
-    if height % patch_size or width % patch_size:
-        raise UserError(
-            f"tiles of {height} x {width} pixels cannot be divided into patches of {patch_size} x "
-            f"{patch_size} (model.patch_size); their sides must be multiples of {patch_size}"
-        )
     rows, columns = height // patch_size, width // patch_size
     x = x.reshape(batch, rows, patch_size, columns, patch_size, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, patch_size**2 * channels)

@@ -30,11 +30,11 @@ class ScoreLine:
     """Validation F1 of variants that differ in one field alone.
 
     Attributes:
-        variant: name of the first of them.
+        name: what their names share.
         points: the field's value, ascending, and F1 by seed, fractions of 1.
     """
 
-    variant: str
+    name: str
     points: tuple[tuple[float, tuple[float, ...]], ...]
 
 

@@ -18,7 +18,7 @@ def draw_field_scores(scores: FieldScores, series: Mapping[str, Series]) -> Mark
 
     Args:
         scores: at least one line with a point.
-        series: how variants are drawn.
+        series: how lines are drawn, by their names.
 
     Returns:
         An `svg` element.
@@ -26,7 +26,7 @@ def draw_field_scores(scores: FieldScores, series: Mapping[str, Series]) -> Mark
     figure = create_figure(3.2)
     axes = figure.add_subplot()
     for line in scores.lines:
-        own, points = series[line.variant], [(x, 100 * np.array(f1)) for x, f1 in line.points]
+        own, points = series[line.name], [(x, 100 * np.array(f1)) for x, f1 in line.points]
         gid = f"series-{own.number}"
         for x, f1 in points:
             axes.plot([x] * len(f1), f1, "o", color=own.colour, ms=3.2, mew=0, alpha=0.5, gid=gid)

@@ -45,9 +45,9 @@ def render_study(page: StudyPage) -> str:
     if page.reference not in names:
         raise UserError(f"reference is {page.reference!r}; expected one of {names}")
     scored = page.place_scores.variants if page.place_scores else ()
-    series = create_series((*names, *scored, *_variants(page)), page.reference)
+    over = [line.name for line in page.field_scores.lines] if page.field_scores else []
+    series = create_series((*names, *scored, *_variants(page), *over), page.reference)
     ranked = _rank(page.ranking.variants)
-    over = [line.variant for line in page.field_scores.lines] if page.field_scores else []
     return (
         _environment()
         .get_template("study.html")

@@ -1,7 +1,9 @@
 """Variants of a study as lines over the values of one field."""
 
+import itertools
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -10,39 +12,90 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.study.variants import Variant
 
-# Fields that go with the length of training or the amount of data: variants that differ in them
-# alone are points of one line.
-_GO_WITH = ("num_steps", "num_epochs", "warmup_steps", "eval_every_steps", "checkpoint_every_steps")
+STEPS, EPOCHS = "train.num_steps", "train.num_epochs"
+# Fields that go with the length of training: over it, variants may differ in them, too.
+_GO_WITH_LENGTH = (
+    *(STEPS, EPOCHS, "train.warmup_steps", "train.eval_every_steps"),
+    "train.checkpoint_every_steps",
+)
 
 
-def lines_over(
-    config: ConfigDict, variants: Sequence[Variant]
-) -> list[list[tuple[float, Variant]]]:
-    """Group variants that are the same but for the field `study.over`, each with its value.
+class FieldLine(NamedTuple):
+    """Variants that are the same but for one field.
+
+    Attributes:
+        label: what their names share.
+        points: each with its value of the field, ascending.
+    """
+
+    label: str
+    points: tuple[tuple[float, Variant], ...]
+
+
+def lines_over(config: ConfigDict, variants: Sequence[Variant]) -> list[FieldLine]:
+    """Group variants that are the same but for the field `study.over`.
+
+    Fields of `study.tune` may differ, too; over the length of training, so may what goes with it.
 
     Raises:
-        UserError: the field is no number, or no two variants differ in it.
+        UserError: the field is no number or has no effect, no two variants differ in it, or two
+            with the same value would be one point.
     """
-    name = config.study.over
-    tuned = [text.partition("=")[0].strip() for text in config.study.get("tune", ())]
-    lines: dict[str, list[tuple[float, Variant]]] = {}
+    name, tuned = config.study.over, _tuned(config)
+    left_out = (*tuned, *(_GO_WITH_LENGTH if name in (STEPS, EPOCHS) else ()))
+    groups: dict[str, dict[float, Variant]] = {}
     for variant in variants:
-        own: dict[str, Any] = fields(variant.apply(config))
-        value = own.pop(name, None)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            found = "no field" if value is None else repr(value)
+        own = fields(variant.apply(config))
+        value = _value(own, name, variant)
+        rest = {
+            k: v
+            for k, v in own.items()
+            if k not in (name, *left_out) and not k.startswith("study.")
+        }
+        group = groups.setdefault(strict_json.dumps(rest, sort_keys=True), {})
+        if value in group:
             raise UserError(
-                f"study.over is {name!r}, which is {found} in variant {variant.name!r}; expected a "
-                "field that is a number, such as train.num_steps"
+                f"study.over is {name!r}: variants {group[value].name!r} and {variant.name!r} both "
+                f"have {value:g} and would be one point; leave one of them out"
             )
-        for left_out in (*(f"train.{field}" for field in _GO_WITH), *tuned):
-            own.pop(left_out, None)
-        own = {k: v for k, v in own.items() if not k.startswith("study.")}
-        key = strict_json.dumps(own, sort_keys=True)
-        lines.setdefault(key, []).append((float(value), variant))
-    if not any(len({value for value, _ in line}) > 1 for line in lines.values()):
+        group[value] = variant
+    if all(len(group) == 1 for group in groups.values()):
         raise UserError(
             f"study.over is {name!r}, but no two variants differ in that field alone; give it "
-            "values, as in study.grid=('train.num_steps=500|1000|2000',), or leave study.over out"
+            f"values, as in study.grid=('{name}=VALUE|VALUE',), or leave study.over out"
         )
-    return list(lines.values())
+    lines = [tuple(sorted(group.items(), key=lambda pair: pair[0])) for group in groups.values()]
+    return [FieldLine(_label(name, [v.name for _, v in points]), points) for points in lines]
+
+
+def _tuned(config: ConfigDict) -> list[str]:
+    return [text.partition("=")[0].strip() for text in config.study.get("tune", ())]
+
+
+def _value(own: dict[str, Any], name: str, variant: Variant) -> float:
+    value = own.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        found = "no field" if value is None else repr(value)
+        raise UserError(
+            f"study.over is {name!r}, which is {found} in variant {variant.name!r}; expected a "
+            f"field that is a number, such as {STEPS}"
+        )
+    if name == EPOCHS and own[STEPS]:
+        raise UserError(
+            f"study.over is {name!r}, which has no effect in variant {variant.name!r}, because "
+            f"{STEPS} is {own[STEPS]}; set that to 0, or take study.over={STEPS}"
+        )
+    return float(value)
+
+
+def _label(field: str, names: Sequence[str]) -> str:
+    """Return what names of variants share; a grid writes the field's last part and its value."""
+    written = re.compile(rf"(?:^|, ){re.escape(field.rpartition('.')[2])}=[^,]*")
+    without = {written.sub("", name).strip(", ") for name in names}
+    shared = without.pop() if len(without) == 1 else ""
+    if not shared:  # the beginning that all names have
+        alike = itertools.takewhile(
+            lambda letters: len(set(letters)) == 1, zip(*names, strict=False)
+        )
+        shared = "".join(letters[0] for letters in alike)
+    return shared.strip(" ,:=_-") or names[0]

@@ -4,10 +4,13 @@ import jax
 
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.placement import placement_warnings
+from noise2map_jax.data.scene_share import scenes_of_share
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective
+from noise2map_jax.network.interface import Network
 from noise2map_jax.network.matmul_precision import describe_precision
+from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.steps.optimizer import BACKBONES
 from noise2map_jax.training.trainer import Run, Start
 
@@ -83,12 +86,12 @@ def _about(objective: Objective, several: bool) -> list[str]:
 def _share(objective: Objective) -> list[str]:
     """Say how many scenes and tiles `train.scene_share` leaves."""
     config, data = objective.config, objective.dataset
-    if config.train.scene_share == 1:
+    if (share := config.train.scene_share) == 1:
         return []
+    drawn = scenes_of_share(data.scene_records("train"), share, config.seed)
     return [
-        f"            train.scene_share={config.train.scene_share:g}: "
-        f"{len(objective.train_source(config.seed))} tiles of that share of the "
-        f"{data.num_scenes('train')} scenes, drawn with seed {config.seed}"
+        f"            train.scene_share={share:g}: {len(drawn)} of {data.num_scenes('train')} "
+        f"scenes, {len(objective.train_source(config.seed))} tiles, drawn with seed {config.seed}"
     ]
 
 
@@ -116,11 +119,30 @@ def warnings(experiment: Experiment, num_steps: int, warmup_asked: int) -> list[
         else:
             chosen = "nothing can be measured, and the last parameters are kept as the best"
         lines.append(f"without foreground in val F1 is not defined: {chosen}")
+    lines += _narrow_patches(experiment.model)
     if (used := experiment.config.train.warmup_steps) != warmup_asked:
         lines.append(
             f"the warm-up takes {used} steps, not train.warmup_steps = {warmup_asked}: the run has "
             f"{num_steps}"
         )
+    return lines
+
+
+def _narrow_patches(model: Network) -> list[str]:
+    """Say where a patch has more numbers than the backbone has channels for it."""
+    if not isinstance(model, Noise2Map) or model.patch_size == 1:
+        return []
+    pixels, lines = model.patch_size**2, []
+    for what, own, per_pixel in (
+        ("in_channels", model.unet.in_channels, max(h.num_inputs for h in model.heads)),
+        ("out_channels", model.unet.out_channels, max(h.num_outputs for h in model.heads)),
+    ):
+        if own < (needed := pixels * per_pixel):
+            lines.append(
+                f"model.unet.{what} is {own}, fewer than the {needed} numbers of a patch of "
+                f"{model.patch_size} x {model.patch_size}: a part of them is lost; set it to "
+                f"{needed} or more"
+            )
     return lines
 
 

@@ -76,7 +76,8 @@ class Trainer:
         num_records = max(o.dataset.num_records("train") for o in experiment.objectives.values())
         self.num_steps = num_train_steps(experiment.config, num_records)
         check_profile_steps(options.profile_steps, self.num_steps)
-        self._eval_every = options.eval_every_steps or max(1, num_records // self.batch_size)
+        epoch = max(1, int(options.scene_share * num_records) // self.batch_size)
+        self._eval_every = options.eval_every_steps or epoch
         self._log_every = max(1, options.log_every_steps)
         self._save_every = options.checkpoint_every_steps or self._eval_every
         self._learning_rate = optimizer.learning_rate_schedule(

@@ -75,7 +75,7 @@ def write(
     """Write the files, see `Layout`."""
     model = as_noise2map(run.model, "this layout")
     tasks = [h.task for h in model.heads if f"{h.task}_output_conv" in run.params]
-    unet = dataclasses.replace(model.unet, sample_size=run.sample_size)
+    unet = dataclasses.replace(model.unet, sample_size=run.sample_size // model.patch_size)
     save_diffusers(folder, unet, run.params["unet"], max_shard_size=max_shard_size)
     for task in tasks:
         write_safetensors(folder / head_file(task), to_authors(run.params, task))

@@ -15,7 +15,7 @@ from noise2map_jax.experiment.run import open_run
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.network.input_kernels import fit_inputs
 from noise2map_jax.network.interface import Network
-from noise2map_jax.network.model import as_noise2map
+from noise2map_jax.network.model import Noise2Map, as_noise2map
 from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
 from noise2map_jax.weights.initial import Flat, Initial, flat, merge
@@ -29,11 +29,13 @@ class Source:
         name: description for people.
         tensors: tensors by their names in this package.
         unet: config of the backbone; None if the file has none.
+        patch_size: of the network that it is of; None if it is not known.
     """
 
     name: str
     tensors: Flat
     unet: UNetConfig | None
+    patch_size: int | None = None
 
     @property
     def tasks(self) -> list[str]:
@@ -50,6 +52,7 @@ def initialize_noise2map(experiment: Experiment, params: Any) -> Initial:
     config = experiment.config
     source = _read(experiment)
     _check_backbone(source, experiment)
+    _check_patches(source, experiment)
     now = flat(params)
     new = _chosen(source, experiment)
     adapted: list[str] = []
@@ -135,25 +138,25 @@ def _read(experiment: Experiment) -> Source:
         )
     if (path / RUN_FILE).is_file():
         there, network, params = load_export(path)
-        backbone = _backbone(experiment, there, network)
-        return Source(f"the export {path}", flat(params), backbone)
+        own = _noise2map(experiment, there, network)
+        return Source(f"the export {path}", flat(params), own.unet, own.patch_size)
     if "_class_name" in weights.read_json(path / "config.json"):
         unet, params = weights.load_diffusers(path)
         return Source(f"the diffusers folder {path}", flat({"unet": params}), unet.config)
     there, network, step, params = open_run(path, experiment.mesh)
-    backbone = _backbone(experiment, there, network)
-    return Source(f"the run {path}, step {step}", flat(params), backbone)
+    own = _noise2map(experiment, there, network)
+    return Source(f"the run {path}, step {step}", flat(params), own.unet, own.patch_size)
 
 
-def _backbone(experiment: Experiment, there: ConfigDict, network: Network) -> UNetConfig:
-    """Return the backbone of a source, or raise a `UserError` if it is another network."""
+def _noise2map(experiment: Experiment, there: ConfigDict, network: Network) -> Noise2Map:
+    """Return the network of a source, or raise a `UserError` if it is a rival."""
     config = experiment.config
     if is_rival(there):
         raise UserError(
             f"init_from={config.init_from} is of {there.model.name}; {config.model.name} starts"
             " from Noise2Map's backbone"
         )
-    return as_noise2map(network, f"init_from={config.init_from}").unet
+    return as_noise2map(network, f"init_from={config.init_from}")
 
 
 def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
@@ -180,6 +183,23 @@ def _check_backbone(source: Source, experiment: Experiment) -> None:
     if differing:
         raise UserError(
             f"init_from={experiment.config.init_from} has another backbone: {'; '.join(differing)}"
+        )
+
+
+def _check_patches(source: Source, experiment: Experiment) -> None:
+    """Raise if kernels that see the pixels of patches would be taken for others."""
+    config = experiment.config
+    here, there = config.model.patch_size, source.patch_size or 1
+    if config.init_input and (here, there) != (1, 1):
+        raise UserError(
+            f"init_input={config.init_input} fits the first convolution to other bands, which it "
+            f"cannot do with patches: model.patch_size is {here}, and {there} in "
+            f"init_from={config.init_from}; leave init_input out"
+        )
+    if source.patch_size not in (None, here) and config.init_parts != "backbone":
+        raise UserError(
+            f"init_from={config.init_from} has model.patch_size={there}, here it is {here}; set "
+            f"it to {there}, or leave the projections out with init_parts=backbone"
         )
 
 

@@ -109,6 +109,17 @@ def test_bad_credentials_are_told_at_once(code, status, told, monkeypatch):
     server.stop()
 
 
+def test_an_object_that_was_cut_on_its_way_is_tried_again(monkeypatch, tmp_path):
+    server = object_storage.Refusing("IncompleteBody", "You did not provide enough bytes.", 400)
+    object_storage.use(monkeypatch, object_storage.variables("s3", server.port))
+    monkeypatch.setenv("NOISE2MAP_BUCKET_PATIENCE", "1.5")
+    (tmp_path / "a").write_text("a")
+    with pytest.raises(BucketError) as error:
+        Store(parse("s3://bucket/run")).put({"a": tmp_path / "a"})
+    assert "cannot be reached: You did not provide enough bytes; tried for 1 s" in line(error)
+    server.stop()
+
+
 def test_without_credentials_it_says_so_too(monkeypatch, tmp_path):
     server = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(tmp_path)}
     server["AWS_SHARED_CREDENTIALS_FILE"] = str(tmp_path)

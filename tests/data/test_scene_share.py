@@ -1,5 +1,7 @@
 """Shares of a split's scenes: whole scenes, nested, drawn anew with each seed."""
 
+import json
+
 import numpy as np
 import pytest
 import thin_config
@@ -7,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noise2map_jax.data.dataset import record_id, record_scene
-from noise2map_jax.data.scene_share import SomeRecords, records_of_share
+from noise2map_jax.data.opening import open_dataset
+from noise2map_jax.data.scene_share import SomeRecords, records_of_share, train_source
+from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment, num_train_steps
 from noise2map_jax.training.reading import read_batches
+from noise2map_jax.training.trainer import Trainer
 
 SCENES = st.lists(st.integers(0, 5), min_size=1, max_size=30).filter(any)
 SHARES = st.floats(0.01, 1)
@@ -72,8 +77,30 @@ def test_training_reads_that_share(config):
 
 
 def test_an_epoch_is_that_share_of_the_records(config):
-    config.train.update(num_steps=0, num_epochs=10.0, batch_size=8, scene_share=0.25)
-    assert num_train_steps(config, 320) == 100
+    config.train.update(
+        num_steps=0, num_epochs=10.0, batch_size=8, scene_share=0.75, eval_every_steps=0
+    )
+    assert num_train_steps(config, 24) == 23
+    trainer = Trainer(create_experiment(config), create_execution("dispatch", 1, 1))
+    assert (trainer.num_steps, trainer._eval_every, trainer._save_every) == (23, 2, 2)
+
+
+def test_tasks_over_the_same_scenes_read_the_same(thin_data):
+    dataset = open_dataset("thin_ss", str(thin_data))
+    for seed in (0, 7):
+        numbers = records_of_share(dataset.scene_records("train"), 0.5, seed)
+        np.testing.assert_array_equal(train_source(dataset, 0.5, seed).numbers, numbers)
+        assert len(numbers) == 12
+
+
+def test_predictors_that_need_no_learning_are_fitted_on_that_share(program, tmp_path):
+    found = []
+    for share in (0.1, 1.0):
+        workdir = tmp_path / str(share)
+        program("--mode=baselines", f"--config.train.scene_share={share}", workdir=workdir)
+        (path,) = (workdir / "report").glob("baselines*.json")
+        found.append(json.loads(path.read_text())["scores"])
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.01])
@@ -91,6 +118,6 @@ def test_pixels_of_other_scenes_do_not_weigh_classes(config):
 
 def test_a_run_says_which_share_it_reads_and_keeps_it(program):
     done = program("--config.train.num_steps=2", "--config.train.scene_share=0.25")
-    assert "train.scene_share=0.25: 6 tiles of that share of the 24 scenes" in done.stdout
+    assert "train.scene_share=0.25: 6 of 24 scenes, 6 tiles, drawn with seed 0" in done.stdout
     options = ("--config.train.num_steps=4", "--config.train.scene_share=0.5")
     assert "train.scene_share" in program(*options, expect=2).stderr

@@ -1,5 +1,6 @@
 """Patches: which pixel goes where, and what the network does with them."""
 
+import dataclasses
 import functools
 
 import jax
@@ -15,11 +16,11 @@ from noise2map_jax.network.interface import Head
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.network.patches import from_patches, to_patches
 
-SIZES = st.integers(1, 4)
+SIZES, SS = st.integers(1, 4), Head("ss", 3, 2)
 
 
 def a_model(patch_size, **options):
-    return Noise2Map(UNET, (Head("ss", 3, 2),), patch_size=patch_size, **options)
+    return Noise2Map(UNET, (SS,), patch_size=patch_size, **options)
 
 
 @given(SIZES, SIZES, SIZES, SIZES, SIZES)
@@ -35,9 +36,17 @@ def test_each_pixel_of_a_patch_has_its_channels(batch, rows, columns, channels, 
     np.testing.assert_array_equal(from_patches(found, p), x)
 
 
-def test_a_side_that_is_no_multiple_is_refused():
-    with pytest.raises(UserError, match=r"tiles of 6 x 9 pixels .* 2 x 2 \(model\.patch_size"):
-        to_patches(jnp.zeros((1, 6, 9, 3)), 2)
+def test_sides_that_do_not_fit_patches_and_levels_are_refused():
+    two_levels = dataclasses.replace(
+        UNET,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+    )
+    model, t = Noise2Map(two_levels, (SS,), patch_size=2), jnp.zeros(1, jnp.int32)
+    for height, width in ((16, 18), (6, 16), (5, 5)):  # the second can be divided into patches
+        with pytest.raises(UserError, match=f"tiles of {height} x {width} .* multiples of 4"):
+            model.init(jax.random.key(0), jnp.zeros((1, height, width, 3)), t, task="ss")
 
 
 def test_the_backbone_sees_patches_and_the_map_has_pixels():

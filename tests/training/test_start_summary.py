@@ -14,6 +14,15 @@ def test_what_is_left_unused_of_the_devices_is_told_at_the_start(thin_data, tmp_
     quiet = start_summary(run, start, 20, {}, warmup_asked=0)
     assert "warning" not in quiet  # of CPUs there is nothing to say
 
+    config.model.update(patch_size=2, sample_size=0)
+    narrow = Run(create_experiment(config), tmp_path)
+    summary = start_summary(narrow, start, 20, {}, warmup_asked=0)
+    wanted = config.model.unet.in_channels, config.model.unet.out_channels
+    for name, own, needed in zip(("in", "out"), wanted, (12, 8), strict=True):
+        line = f"model.unet.{name}_channels is {own}, fewer than the {needed} numbers of a patch"
+        assert (line in summary) == (own < needed)
+    assert "fewer than" in summary
+
     monkeypatch.setattr(
         "noise2map_jax.training.start_summary.placement_warnings",
         lambda config, mesh, state: [f"{config.train.batch_size} images on {mesh.size} devices"],

@@ -246,3 +246,42 @@ def test_training_starts_there_and_a_restart_does_not(finished_run, program, tmp
     assert "initial " not in fresh.stdout
     assert abs(metrics(tmp_path / "run")[1] - metrics(tmp_path / "fresh")[1]) > 1e-3
     assert "initial " not in program(*options, "--config.train.num_steps=3").stdout
+
+
+def with_patches(thin_data, patch_size, **fields):
+    config = config_of(thin_data)
+    config.model.update(patch_size=patch_size, sample_size=0)
+    config.update(fields)
+    return config
+
+
+def test_patches_of_another_size_have_other_projections(thin_data, finished_run):
+    source = str(finished_run[0])
+    experiment, params = experiment_of(
+        with_patches(thin_data, 2, init_from=source, init_parts="all")
+    )
+    with pytest.raises(UserError, match=r"has model\.patch_size=1, here it is 2; .*=backbone"):
+        initialize(experiment, params)
+    config = with_patches(thin_data, 2, init_from=source, init_parts="backbone")
+    experiment, params = experiment_of(config)
+    found = flat(initialize(experiment, params).params)
+    for name, value in finished_run[1].items():
+        if name.startswith("unet/"):
+            np.testing.assert_array_equal(found[name], value)
+
+
+def test_patches_of_the_same_size_are_taken_whole(thin_data, tmp_path):
+    saved = save_run(with_patches(thin_data, 2), tmp_path)
+    experiment, params = experiment_of(
+        with_patches(thin_data, 2, init_from=str(tmp_path), init_parts="all")
+    )
+    found = flat(initialize(experiment, params).params)
+    for name, value in saved.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_bands_are_not_fitted_to_patches(thin_data, finished_run):
+    fields = {"init_from": str(finished_run[0]), "init_parts": "backbone", "init_input": "inflate"}
+    experiment, params = experiment_of(with_patches(thin_data, 2, **fields))
+    with pytest.raises(UserError, match=r"init_input=inflate .*model\.patch_size is 2, and 1 in"):
+        initialize(experiment, params)
