@@ -24,7 +24,7 @@ class FieldLine(NamedTuple):
     """Variants that are the same but for one field.
 
     Attributes:
-        label: what their names share.
+        label: what their names share, or the first of them; unlike that of any other line.
         points: each with its value of the field, ascending.
     """
 
@@ -65,7 +65,10 @@ def lines_over(config: ConfigDict, variants: Sequence[Variant]) -> list[FieldLin
             f"values, as in study.grid=('{name}=VALUE|VALUE',), or leave study.over out"
         )
     lines = [tuple(sorted(group.items(), key=lambda pair: pair[0])) for group in groups.values()]
-    return [FieldLine(_label(name, [v.name for _, v in points]), points) for points in lines]
+    labels = [_label(name, [variant.name for _, variant in points]) for points in lines]
+    if len(set(labels)) < len(labels):  # names share the same beginning
+        labels = [points[0][1].name for points in lines]
+    return [FieldLine(label, points) for label, points in zip(labels, lines, strict=True)]
 
 
 def _tuned(config: ConfigDict) -> list[str]:

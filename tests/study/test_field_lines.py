@@ -67,6 +67,16 @@ def test_a_line_is_named_by_what_names_share():
     assert [label for label, _ in found] == ["clean for", "structured for"]
 
 
+def test_lines_are_told_apart_where_all_names_begin_alike():
+    variants = tuple(
+        f"n{n}{kind}: train.num_steps={n} noise.kind={kind}"
+        for kind in ("clean", "structured")
+        for n in (20, 80)
+    )
+    found = lines(a_config("train.num_steps", variants, ()))
+    assert [label for label, _ in found] == ["n20clean", "n20structured"]
+
+
 def test_tuned_fields_may_differ():
     variants = tuple(f"{n}: train.num_steps={n} train.learning_rate={n / 1e4}" for n in (20, 80))
     config = a_config("train.num_steps", variants, (), tune=("train.learning_rate=2e-3|8e-3",))
