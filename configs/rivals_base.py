@@ -57,6 +57,12 @@ THIN: Mapping[str, Mapping[str, Any]] = {
         "depths": [1, 1, 1, 1],
         "dec_embed_dim": 32,
     },
+    "changemamba": {
+        "embed_dims": [16, 32, 48, 64],
+        "depths": [1, 1, 1, 1],
+        "mlp_ratio": 2.0,
+        "decoder_dim": 32,
+    },
 }
 
 

@@ -12,6 +12,7 @@ from noise2map_jax.network.interface import Head
 from noise2map_jax.network.unet_config import UNetConfig
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.changemamba import ChangeMamba
 from noise2map_jax.networks.ddpmcd import DDPMCD
 from noise2map_jax.networks.deeplabv3 import DeepLabV3
 from noise2map_jax.networks.deeplabv3plus import DeepLabV3Plus
@@ -122,6 +123,12 @@ RIVALS: dict[str, Choice] = {
         head="dec/change_probability",
         encoder_path="enc",
         named_as="techmn/elgcnet",
+    ),
+    "changemamba": Choice(
+        ChangeMamba,
+        CHANGE,
+        head="main_clf",
+        named_as="ChenHongruixuan/MambaCD",
     ),
     "ddpmcd": Choice(
         DDPMCD,

