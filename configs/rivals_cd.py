@@ -68,9 +68,7 @@ def get_config(argument: str = "levir") -> ConfigDict:
         )
     config = default.study(config, variants)
     config.study.seeds = (0, 1, 2, 3, 4)
-    config.study.tune = (
-        "train.learning_rate=" + ("3e-4|1e-3|3e-3" if thin else "3e-5|1e-4|3e-4"),
-    )
+    config.study.tune = ("train.learning_rate=" + ("3e-4|1e-3|3e-3" if thin else "3e-5|1e-4|3e-4"),)
     config.study.num_timesteps = 0  # most networks see no timestep
     return config
 

@@ -1,6 +1,6 @@
 """ResNet (He et al. 2016) as an encoder, with the names of torchvision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -86,10 +86,21 @@ class ResNet(nn.Module):
         )
 
     @nn.compact
-    def __call__(self, x: jax.Array, training: Training | None = None) -> list[jax.Array]:
+    def __call__(
+        self,
+        x: jax.Array,
+        training: Training | None = None,
+        refine: Callable[[int, jax.Array], jax.Array] | None = None,
+    ) -> list[jax.Array]:
         """Encode [B, H, W, C] as [the input, stem, layer 1, layer 2, ...], fine to deep.
 
         H and W are multiples of the deepest stride.
+
+        Args:
+            x: [B, H, W, C].
+            training: as in a call of a network.
+            refine: changes the output of a layer, whose number from 0 it gets, before the next
+                layer sees it.
 
         Raises:
             UserError: widths are not one more than blocks, or a layer has no stride or dilation.
@@ -123,6 +134,8 @@ class ResNet(nn.Module):
                     self.param_dtype,
                     name=f"layer{layer}_{block}",
                 )(x, training)
+            if refine is not None:
+                x = refine(layer - 1, x)
             features.append(x)
         return features
 

@@ -25,6 +25,7 @@ from noise2map_jax.networks.options import with_options
 from noise2map_jax.networks.pspnet import PSPNet
 from noise2map_jax.networks.resnet import RESNETS, ResNet
 from noise2map_jax.networks.rival import Rival
+from noise2map_jax.networks.rs3mamba import RS3Mamba
 from noise2map_jax.networks.segformer import SegFormer
 from noise2map_jax.networks.unet import UNet
 from noise2map_jax.networks.unetplusplus import UNetPlusPlus
@@ -100,6 +101,13 @@ RIVALS: dict[str, Choice] = {
     "segformer": Choice(SegFormer, SEGMENTATION, "mit_b1"),
     "dpt": Choice(
         DPT, SEGMENTATION, "vit_small_patch16_224", (ViTEncoder,), encoder_path="encoder/model"
+    ),
+    "rs3mamba": Choice(
+        RS3Mamba,
+        SEGMENTATION,
+        head="decoder/segmentation_head_2",
+        encoder_path="backbone",
+        named_as="sstary/SSRS",
     ),
     "fc_ef": Choice(UNet, CHANGE, "resnet34"),
     "fc_siam_conc": _siamese("conc"),

@@ -1,4 +1,4 @@
-"""The selective scan of Mamba (Gu, Dao 2023): a linear recurrence whose factors depend on the input.
+"""The selective scan of Mamba (Gu, Dao 2023): a recurrence whose factors depend on the input.
 
 The recurrence runs as `jax.lax.associative_scan`, in about 2 log2(L) steps over all L positions
 instead of L steps over one. Its gradient is the same recurrence backwards, so the backward pass

@@ -26,7 +26,7 @@ LEAVES = {
 # Modules whose own names end in numbers in PyTorch, with the module before where that decides.
 NUMBERED = (
     r"(?:^|\.)x_\d+_\d+|residual_conv_block\d\.(?:conv|batch_norm)_\d"
-    r"|st_block_\d\d|(?:fuse|smooth)_layer_\d"
+    r"|st_block_\d\d|(?:fuse|smooth)_layer_\d|ln_1"
 )
 _FROM_CONV, _FROM_TRANSPOSED = (2, 3, 1, 0), (2, 3, 0, 1)
 _TO_CONV, _TO_TRANSPOSED = (3, 2, 0, 1), (2, 3, 0, 1)

@@ -77,11 +77,15 @@ class SS2D(nn.Module):
     Attributes:
         ratio: channels in the scan for a channel of the input.
         state_dim: states of a channel.
+        gated: whether a second projection of the input, after SiLU, multiplies the result.
+        conv_bias: whether the convolution before the scan has a bias.
         param_dtype: type of the parameters.
     """
 
     ratio: float = 2.0
     state_dim: int = 1
+    gated: bool = False
+    conv_bias: bool = False
     param_dtype: Any = jnp.float32
 
     @nn.compact
@@ -90,11 +94,14 @@ class SS2D(nn.Module):
         types = {"param_dtype": self.param_dtype}
         _, height, width, channels = x.shape
         inner, rank = int(self.ratio * channels), math.ceil(channels / 16)
-        h = self._linear("in_proj", inner, x)
-        h = convolution(h, inner, 3, groups=inner, name="conv2d", **types)
+        h = self._linear("in_proj", inner * (1 + self.gated), x)
+        h, gate = h[..., :inner], h[..., inner:]
+        options: Any = {"groups": inner, "use_bias": self.conv_bias, **types}
+        h = convolution(h, inner, 3, name="conv2d", **options)
         y = self._scan(four_ways(nn.silu(h)), rank)
         y = layer_norm(merge_four_ways(y, height, width), EPSILON, name="out_norm", **types)
-        return self._linear("out_proj", channels, y.astype(x.dtype))
+        y = y.astype(x.dtype)
+        return self._linear("out_proj", channels, y * nn.silu(gate) if self.gated else y)
 
     def _linear(self, name: str, features: int, x: jax.Array) -> jax.Array:
         return nn.Dense(
@@ -206,7 +213,12 @@ class Stage(nn.Module):
         types = {"param_dtype": self.param_dtype}
         for block, rate in enumerate(self.rates):
             x = VSSBlock(
-                self.ssm_ratio, self.state_dim, self.mlp_ratio, rate, name=f"blocks_{block}", **types
+                self.ssm_ratio,
+                self.state_dim,
+                self.mlp_ratio,
+                rate,
+                name=f"blocks_{block}",
+                **types,
             )(x, training)
         if not self.next_width:
             return x, x

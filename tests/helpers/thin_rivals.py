@@ -20,6 +20,11 @@ OPTIONS = {
         "intermediate_channels": [8, 12, 16, 16],
         "fusion_channels": 12,
     },
+    "rs3mamba": {
+        **{"backbone": RESNET, "stem_width": 4, "vssm_width": 4, "vssm_depths": [1, 1, 1, 1]},
+        **{"state_dim": 2, "fusion_heads": 2, "decoder_dim": 8, "decoder_heads": 2},
+        "window_size": 2,
+    },
     "fc_ef": {"encoder": RESNET, "decoder_channels": DECODER},
     "fc_siam_conc": {"encoder": RESNET, "decoder_channels": DECODER},
     "fc_siam_diff": {"encoder": RESNET, "decoder_channels": DECODER},

@@ -155,7 +155,8 @@ def test_eight_devices_give_what_one_gives(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["fc_original", "bit", "changemamba", LONG("elgcnet"), LONG("fc_siam"), LONG("changeformer")]
+    "name",
+    ["fc_original", "bit", "changemamba", LONG("elgcnet"), LONG("fc_siam"), LONG("changeformer")],
 )
 def test_bfloat16_output_is_float32_and_close(name):
     network = TINY[name]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from golden_networks import random_variables, shapes
 from jax.sharding import Mesh, PartitionSpec
 
@@ -16,6 +17,7 @@ from noise2map_jax.networks.dpt import DPT
 from noise2map_jax.networks.mit import MiT
 from noise2map_jax.networks.pspnet import PSPNet
 from noise2map_jax.networks.resnet import ResNet
+from noise2map_jax.networks.rs3mamba import RS3Mamba
 from noise2map_jax.networks.segformer import SegFormer
 from noise2map_jax.networks.training import Training
 from noise2map_jax.networks.unet import UNet
@@ -37,6 +39,12 @@ NETWORKS = {
     "upernet": UPerNet(3, RESNET, 4),
     "segformer": SegFormer(3, MIT, 4),
     "dpt": DPT(3, ViTEncoder(VIT), intermediate_channels=(4, 4), fusion_channels=4),
+    "rs3mamba": RS3Mamba(
+        3,
+        ResNet(widths=(4, 4, 4, 6, 6), blocks=(1, 1, 1, 1)),
+        **{"stem_width": 2, "vssm_width": 4, "vssm_depths": (1, 1, 1, 1), "state_dim": 2},
+        **{"fusion_heads": 2, "decoder_dim": 48, "decoder_heads": 2, "window_size": 2},
+    ),
 }
 OTHERS = {  # encoders under decoders that were published with others
     "unet_mit": UNet(3, MIT, CHANNELS),
@@ -74,10 +82,12 @@ def test_shapes(name):
 @pytest.mark.parametrize("name", ALL)
 def test_outputs_change_the_last_layers_alone(name):
     network = ALL[name]
-    one, other = (shapes(network.clone(num_classes=n), SHAPE)["params"] for n in (3, 7))
-    changed = {key for key in one if one[key] != other[key]}
-    assert len(changed) == 1
-    assert changed.pop().startswith("segmentation_head")
+    one, other = (
+        flatten_dict(shapes(network.clone(num_classes=n), SHAPE)["params"], sep="/") for n in (3, 7)
+    )
+    changed = {path for path in one if one[path] != other[path]}
+    assert len({path.rpartition("/")[0] for path in changed}) == 1
+    assert all("segmentation_head" in path for path in changed)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -112,7 +112,9 @@ def test_the_code_of_the_card_runs(folder, tmp_path):
         exec(block.replace("FOLDER", str(folder)), {})
 
 
-@pytest.mark.parametrize("name", ["bit", "changeformer", "elgcnet", "changemamba", "dpt", "ddpmcd"])
+@pytest.mark.parametrize(
+    "name", ["bit", "changeformer", "elgcnet", "changemamba", "rs3mamba", "dpt", "ddpmcd"]
+)
 def test_names_of_other_networks_lead_back_too(name, tmp_path):
     config = config_of(name)
     config.data.tile_size = 64
