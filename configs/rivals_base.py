@@ -1,8 +1,8 @@
 """Thin shapes of the networks that Noise2Map is compared with, for two CPU cores.
 
-This file is no study by itself; see `rivals_ss.py` and `rivals_cd.py`. They have a quarter to
-a half of the published channels; still, a step of most costs less than one of Noise2Map's thin
-backbone, which keeps many channels at full resolution.
+This file is no study by itself; see `rivals_ss.py` and `rivals_cd.py`. They have a part of the
+published channels, most a quarter to a half; still, a step of most costs less than one of
+Noise2Map's thin backbone, which keeps many channels at full resolution.
 """
 
 import json

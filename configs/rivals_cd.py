@@ -20,7 +20,10 @@ from noise2map_jax.configs import (
 )
 from noise2map_jax.errors import UserError
 
-RIVALS = ("fc_ef", "fc_siam_conc", "fc_siam_diff", "bit", "changeformer", "elgcnet")
+RIVALS = (
+    *("fc_ef", "fc_siam_conc", "fc_siam_diff"),
+    *("bit", "changeformer", "elgcnet", "changemamba"),
+)
 PUBLISHED = {"spacenet7": cd_spacenet7, "whu": cd_whu, "xview2": cd_xview2}
 
 

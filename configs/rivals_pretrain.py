@@ -10,11 +10,17 @@ encoder: `SOURCES` names it. `ddpmcd` is the frozen denoiser that DDPM-CD takes 
 
 from ml_collections import ConfigDict
 
-from noise2map_jax.configs import cd_levir, pretrain_unlabelled, rivals_base, ss_buildings
+from noise2map_jax.configs import (
+    cd_levir,
+    pretrain_unlabelled,
+    rivals_base,
+    rivals_ss,
+    ss_buildings,
+)
 from noise2map_jax.errors import UserError
 
 OVER_UNETS = ("noise2map", "ddpmcd")
-NAMES = (*OVER_UNETS, "unet", "unetplusplus", "deeplabv3plus", "upernet", "segformer", "dpt")
+NAMES = (*OVER_UNETS, *rivals_ss.RIVALS)
 # Whose denoiser a network for pairs starts from.
 SOURCES = {"fc_ef": "unet", "fc_siam_conc": "unet", "fc_siam_diff": "unet"}
 

@@ -21,7 +21,7 @@ from noise2map_jax.configs import (
 )
 from noise2map_jax.errors import UserError
 
-RIVALS = ("unet", "unetplusplus", "deeplabv3plus", "upernet", "segformer", "dpt")
+RIVALS = ("unet", "unetplusplus", "deeplabv3plus", "upernet", "segformer", "dpt", "rs3mamba")
 PUBLISHED = {"spacenet7": ss_spacenet7, "whu": ss_whu, "xview2": ss_xview2}
 
 

@@ -46,7 +46,7 @@ def layer_names(
             capture_intermediates=lambda module, method: _is_layer(module, method, None),
         )
     )
-    return tuple(sorted(_outputs(state)))
+    return tuple(sorted(_kept(state)))
 
 
 def features(
@@ -126,8 +126,13 @@ def _is_layer(module: nn.Module, method: str, wanted: frozenset[str] | None) -> 
 
 def _outputs(state: Any) -> dict[str, jax.Array]:
     """Return the kept outputs by the paths of their modules."""
+    return {name: _of_calls(calls) for name, calls in _kept(state).items()}
+
+
+def _kept(state: Any) -> dict[str, Any]:
+    """Return the outputs of all calls of the modules that Linen kept, by path."""
     found = traverse_util.flatten_dict(state.get("intermediates", {}))
-    return {"/".join(path[:-1]): _of_calls(calls) for path, calls in found.items()}
+    return {"/".join(path[:-1]): calls for path, calls in found.items()}
 
 
 def _of_calls(calls: tuple[Any, ...]) -> jax.Array:

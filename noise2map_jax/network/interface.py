@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from noise2map_jax.errors import UserError
 from noise2map_jax.network.statistics import STATISTICS, tree_of
 
+# Parameters that networks use in float32: rates, step sizes and factors of selective scans.
+IN_FLOAT32 = ("A_logs", "dt_projs_bias", "Ds")
+
 
 @dataclasses.dataclass(frozen=True)
 class Head:
@@ -76,16 +79,17 @@ def compute_types(params: Any, dtype: Any) -> Any:
 
     Args:
         params: tree of parameters, or of their shapes.
-        dtype: compute type of the network; statistics and the convolutions that give logits are
-            always float32.
+        dtype: compute type of the network; statistics, the convolutions that give logits, and
+            `IN_FLOAT32` are always float32.
 
     Returns:
         A tree of types of the same structure.
     """
 
     def of_use(path: Any, _: Any) -> Any:
-        top = path[0].key
-        return jnp.float32 if top == STATISTICS or top.endswith("_output_conv") else dtype
+        top, leaf = path[0].key, path[-1].key
+        wide = top == STATISTICS or top.endswith("_output_conv") or leaf in IN_FLOAT32
+        return jnp.float32 if wide else dtype
 
     return jax.tree_util.tree_map_with_path(of_use, params)
 

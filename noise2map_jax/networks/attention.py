@@ -17,6 +17,7 @@ def attention(
     *,
     num_heads: int,
     scale: float | None = None,
+    bias: jax.Array | None = None,
     dropout: Dropout | None = None,
     training: Training | None = None,
 ) -> jax.Array:
@@ -28,6 +29,7 @@ def attention(
         value: [B, K, E].
         num_heads: number of heads; it divides D and E.
         scale: factor of products before the softmax; None: 1 / sqrt(D / num_heads).
+        bias: [num_heads, Q, K], added to the products before the softmax.
         dropout: of the weights, in training.
         training: see `Training`.
 
@@ -45,8 +47,10 @@ def attention(
     query, key, value = (_heads(x, num_heads) for x in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     float32: Any = {"preferred_element_type": jnp.float32}
-    weights = jax.nn.softmax(scale * jnp.einsum("bqhd,bkhd->bhqk", query, key, **float32))
-    weights = weights.astype(value.dtype)
+    logits = scale * jnp.einsum("bqhd,bkhd->bhqk", query, key, **float32)
+    if bias is not None:
+        logits += bias[None].astype(jnp.float32)
+    weights = jax.nn.softmax(logits).astype(value.dtype)
     if dropout is not None:
         weights = dropout(weights, training)
     mean = jnp.einsum("bhqk,bkhe->bqhe", weights, value)

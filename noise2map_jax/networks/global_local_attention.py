@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.networks.batch_normalization import BatchNorm
-from noise2map_jax.networks.layers import Conv, convolution, he_normal, truncated_normal
+from noise2map_jax.networks.attention import attention
+from noise2map_jax.networks.layers import conv_norm, convolution, truncated_normal
 from noise2map_jax.networks.training import Training
 
 
@@ -22,41 +22,13 @@ def relu6(x: jax.Array) -> jax.Array:
     return jnp.clip(x, 0, 6)
 
 
-def conv_norm(
-    x: jax.Array,
-    features: int,
-    size: int,
-    training: Training | None,
-    *,
-    name: str,
-    param_dtype: Any,
-) -> jax.Array:
-    """Apply a convolution without bias (`name_0`) and batch normalisation (`name_1`)."""
-    x = convolution(x, features, size, name=f"{name}_0", param_dtype=param_dtype)
-    return BatchNorm(param_dtype=param_dtype, name=f"{name}_1")(x, training)
-
-
 def separable_conv_norm(
     x: jax.Array, size: int, training: Training | None, *, name: str, param_dtype: Any
 ) -> jax.Array:
-    """Convolve each channel (`name_0`), normalise (`name_1`), then mix the channels (`name_2`).
-
-    With an even size, the result is a row and a column smaller.
-    """
-    channels, before = x.shape[-1], (size - 1) // 2
-    x = Conv(
-        channels,
-        (size, size),
-        padding=before,
-        feature_group_count=channels,
-        use_bias=False,
-        dtype=x.dtype,
-        param_dtype=param_dtype,
-        kernel_init=lambda *given: he_normal(*given, groups=channels),
-        name=f"{name}_0",
-    )(x)
-    x = BatchNorm(param_dtype=param_dtype, name=f"{name}_1")(x, training)
-    return convolution(x, channels, 1, name=f"{name}_2", param_dtype=param_dtype)
+    """Convolve each channel (`name_0`), normalise (`name_1`), then mix the channels (`name_2`)."""
+    channels, types = x.shape[-1], {"param_dtype": param_dtype}
+    x = conv_norm(x, channels, size, training, groups=channels, name=name, **types)
+    return convolution(x, channels, 1, name=f"{name}_2", **types)
 
 
 def to_windows(x: jax.Array, size: int) -> jax.Array:
@@ -118,9 +90,14 @@ class GlobalLocalAttention(nn.Module):
         """
         size, (_, height, width, channels) = self.window_size, x.shape
         if size < 2 or size % 2:
-            raise UserError(f"window_size is {size}; expected an even number, such as 8")
+            raise UserError(
+                f"{'/'.join(self.path)}: window_size is {size}; expected an even number, such as 8"
+            )
         if channels % self.num_heads:
-            raise UserError(f"{self.num_heads} heads do not divide {channels} channels")
+            raise UserError(
+                f"{'/'.join(self.path)}: {channels} channels cannot have {self.num_heads} equal "
+                "heads; take a number of heads that divides the channels"
+            )
         types = {"param_dtype": self.param_dtype}
         near = conv_norm(local, channels, 1, training, name="local2", **types)
         near += conv_norm(local, channels, 3, training, name="local1", **types)
@@ -130,23 +107,26 @@ class GlobalLocalAttention(nn.Module):
         return separable_conv_norm(h, size, training, name="proj", **types)
 
     def _attend(self, x: jax.Array) -> jax.Array:
-        """Attend within windows; the result may have more rows and columns."""
+        """Attend within windows; the result may have more rows and columns.
+
+        Where windows do not divide the map, it is reflected at its lower and right edges, as often
+        as needed. PyTorch, which the authors use, reflects at most once.
+        """
         size, heads, (batch, height, width, channels) = self.window_size, self.num_heads, x.shape
         more = ((0, 0), (0, -height % size), (0, -width % size), (0, 0))
         x = jnp.pad(x, more, mode="reflect")
         qkv = convolution(x, 3 * channels, 1, name="qkv_0", param_dtype=self.param_dtype)
         windows = to_windows(qkv, size)
         grid = windows.shape[1:3]
-        parts = windows.reshape(-1, size * size, 3, heads, channels // heads)
-        query, key, value = (parts[:, :, part] for part in range(3))
+        query, key, value = jnp.split(windows.reshape(-1, size * size, 3 * channels), 3, axis=-1)
         table = self.param(
             "relative_position_bias_table",
             truncated_normal,
             ((2 * size - 1) ** 2, heads),
             self.param_dtype,
         )
-        bias = table[relative_positions(size)].transpose(2, 0, 1).astype(x.dtype)
-        h = jax.nn.dot_product_attention(query, key, value, bias=bias[None])
+        bias = table[relative_positions(size)].transpose(2, 0, 1)
+        h = attention(query, key, value, num_heads=heads, bias=bias)
         return from_windows(h.reshape(batch, *grid, size * size, channels), size)
 
     def _average(self, x: jax.Array, axis: int) -> jax.Array:

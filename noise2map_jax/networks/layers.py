@@ -58,7 +58,7 @@ def convolution(
     Args:
         x: [B, H, W, C].
         features: channels of the result.
-        size: side of the kernel, odd.
+        size: side of the kernel; if it is even, the result is a row and a column smaller.
         name: name of the module.
         param_dtype: type of the parameters.
         strides: pixels from window to window.
@@ -71,7 +71,7 @@ def convolution(
         features,
         (size, size),
         strides=strides,
-        padding=dilation * (size // 2),
+        padding=dilation * ((size - 1) // 2),
         kernel_dilation=dilation,
         feature_group_count=groups,
         use_bias=use_bias,
@@ -80,6 +80,24 @@ def convolution(
         kernel_init=kernel_init or functools.partial(he_normal, groups=groups),
         name=name,
     )(x)
+
+
+def conv_norm(
+    x: jax.Array,
+    features: int,
+    size: int,
+    training: Training | None,
+    *,
+    name: str,
+    param_dtype: Any,
+    **options: Any,
+) -> jax.Array:
+    """Apply a convolution (`name_0`) and batch normalisation (`name_1`).
+
+    Options are those of `convolution`: it has no bias unless `use_bias` asks for one.
+    """
+    x = convolution(x, features, size, name=f"{name}_0", param_dtype=param_dtype, **options)
+    return BatchNorm(param_dtype=param_dtype, name=f"{name}_1")(x, training)
 
 
 def conv_norm_relu(
@@ -92,12 +110,9 @@ def conv_norm_relu(
     param_dtype: Any,
     **options: Any,
 ) -> jax.Array:
-    """Apply a convolution without bias (`name_0`), batch normalisation (`name_1`) and ReLU.
-
-    Options are those of `convolution`.
-    """
-    x = convolution(x, features, size, name=f"{name}_0", param_dtype=param_dtype, **options)
-    return nn.relu(BatchNorm(param_dtype=param_dtype, name=f"{name}_1")(x, training))
+    """Apply `conv_norm` and ReLU; options are those of `convolution`."""
+    options |= {"name": name, "param_dtype": param_dtype}
+    return nn.relu(conv_norm(x, features, size, training, **options))
 
 
 def separable_convolution(
@@ -118,7 +133,13 @@ def separable_convolution(
 
 
 def last_layer(
-    x: jax.Array, num_outputs: int, size: int, *, name: str, param_dtype: Any
+    x: jax.Array,
+    num_outputs: int,
+    size: int,
+    *,
+    name: str,
+    param_dtype: Any,
+    use_bias: bool = True,
 ) -> jax.Array:
     """Convolve [B, H, W, C] to logits [B, H, W, num_outputs], in float32."""
     return convolution(
@@ -127,15 +148,18 @@ def last_layer(
         size,
         name=name,
         param_dtype=param_dtype,
-        use_bias=True,
+        use_bias=use_bias,
         kernel_init=nn.initializers.xavier_uniform(),
     )
 
 
-def linear(x: jax.Array, features: int, *, name: str, param_dtype: Any) -> jax.Array:
+def linear(
+    x: jax.Array, features: int, *, name: str, param_dtype: Any, use_bias: bool = True
+) -> jax.Array:
     """Apply a linear layer of a transformer to [..., C]."""
     return nn.Dense(
         features,
+        use_bias=use_bias,
         dtype=x.dtype,
         param_dtype=param_dtype,
         kernel_init=truncated_normal,

@@ -61,6 +61,10 @@ class Choice:
         encoder_path: the encoder's path in the tree of parameters, within which tensors have the
             names of files of encoders; "" = no part of the network is an encoder by itself.
         named_as: whose names its tensors have in PyTorch.
+        first_layers: names of first layers besides the encoder's, whose inputs may be fitted to
+            another number of bands.
+        repeated: regular expression of names in the authors' files that say nothing new: constants,
+            and parts that their network has under two names; "" = there are none.
     """
 
     network: Any  # a class of modules
@@ -74,6 +78,8 @@ class Choice:
     over_denoiser: bool = False
     encoder_path: str = "encoder"
     named_as: str = "segmentation_models.pytorch 0.6"
+    first_layers: tuple[str, ...] = ()
+    repeated: str = ""
 
 
 def _original(fusion: str) -> Choice:
@@ -108,6 +114,8 @@ RIVALS: dict[str, Choice] = {
         head="decoder/segmentation_head_2",
         encoder_path="backbone",
         named_as="sstary/SSRS",
+        first_layers=("stem.0",),
+        repeated=r"(?:conv1|bn1|layers)\..*|.*\.relative_position_index",
     ),
     "fc_ef": Choice(UNet, CHANGE, "resnet34"),
     "fc_siam_conc": _siamese("conc"),

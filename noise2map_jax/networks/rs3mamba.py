@@ -21,7 +21,7 @@ from noise2map_jax.networks.training import Training
 from noise2map_jax.networks.unetformer_decoder import UNetFormerDecoder
 from noise2map_jax.networks.vssm import VSSM
 
-NUM_STAGES = 4
+STRIDES = (4, 8, 16, 32)  # of the stages
 
 
 class FusionBlock(nn.Module):
@@ -90,21 +90,29 @@ class RS3Mamba(nn.Module):
         stride: int = self.backbone.stride
         return stride
 
+    def _check_stages(self) -> None:
+        """Check that a layer of the ResNet and a stage of scans have maps of the same size."""
+        depths, strides = len(self.vssm_depths), tuple(self.backbone.feature_strides[2:])
+        if depths != len(STRIDES):
+            raise UserError(
+                f"RS3Mamba: vssm_depths has {depths} numbers; give {len(STRIDES)}, one a stage"
+            )
+        if strides != STRIDES:
+            raise UserError(
+                f"RS3Mamba: the layers of the backbone have strides {strides}, its scans {STRIDES};"
+                " leave the backbone's strides and the number of its blocks as they are"
+            )
+
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None = None) -> jax.Array:
         """Map images [B, H, W, C] to logits [B, H, W, num_classes] float32.
 
         Raises:
-            UserError: H or W is not a multiple of `stride`, there are not four stages, or heads do
-                not divide channels.
+            UserError: H or W is not a multiple of `stride`, stages are not four of these strides,
+                or heads do not divide channels.
         """
+        self._check_stages()
         check_tile_size(self, x)
-        stages = len(self.vssm_depths), len(self.backbone.blocks)
-        if stages != (NUM_STAGES, NUM_STAGES):
-            raise UserError(
-                f"RS3Mamba has {NUM_STAGES} stages; got {stages[0]} vssm_depths and a ResNet of"
-                f" {stages[1]} layers (blocks)"
-            )
         types = {"param_dtype": self.param_dtype}
         image = x.astype(self.dtype)
         stem = Conv(
@@ -138,7 +146,7 @@ class RS3Mamba(nn.Module):
         # Made here, so that they belong to this module; the ResNet calls them between its layers.
         fusions = [
             FusionBlock(self.fusion_heads, self.window_size, name=f"Fuse_{number}", **types)
-            for number in range(NUM_STAGES)
+            for number in range(len(STRIDES))
         ]
 
         def fuse(layer: int, h: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 The recurrence runs as `jax.lax.associative_scan`, in about 2 log2(L) steps over all L positions
 instead of L steps over one. Its gradient is the same recurrence backwards, so the backward pass
-keeps nothing but the factors and the states.
+keeps nothing but the factors and the states, and cannot be differentiated forwards (`jax.jvp`).
 """
 
 import jax
@@ -53,13 +53,15 @@ def _backward(
 linear_recurrence.defvjp(_forward, _backward)
 
 
+@jax.checkpoint
 def selective_scan(
     x: jax.Array, delta: jax.Array, a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array
 ) -> jax.Array:
     """Run h_t = exp(delta_t a) h_(t-1) + delta_t b_t x_t and return y_t = c_t h_t + d x_t.
 
     This is Algorithm 2 of Gu and Dao with their discretisation: a by zero-order hold, b by Euler's
-    rule. All is computed in float32.
+    rule. All is computed in float32. The states take N times the memory of x; so the backward pass
+    computes them again instead of keeping them.
 
     Args:
         x: [B, L, D], sequences.

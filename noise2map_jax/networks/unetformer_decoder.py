@@ -11,11 +11,10 @@ from noise2map_jax.networks.batch_normalization import BatchNorm
 from noise2map_jax.networks.global_local_attention import (
     MLP,
     GlobalLocalAttention,
-    conv_norm,
     relu6,
     separable_conv_norm,
 )
-from noise2map_jax.networks.layers import Dropout, convolution
+from noise2map_jax.networks.layers import Dropout, conv_norm, convolution, last_layer
 from noise2map_jax.networks.resizing import resize
 from noise2map_jax.networks.training import Training
 
@@ -39,8 +38,38 @@ class Block(nn.Module):
         return x + MLP(name="mlp", **types)(BatchNorm(name="norm2", **types)(x, training))
 
 
+def fuse_weighted(
+    module: nn.Module,
+    x: jax.Array,
+    finer: jax.Array,
+    training: Training | None,
+    *,
+    param_dtype: Any,
+) -> jax.Array:
+    """Enlarge a map and add one of the encoder, with weights that are learned and sum to 1.
+
+    Called within a compact method of `module`, which the layers then belong to.
+
+    Args:
+        module: the module that calls.
+        x: [B, h, w, C].
+        finer: [B, H, W, D].
+        training: for the batch normalisation.
+        param_dtype: type of the parameters.
+
+    Returns:
+        [B, H, W, C].
+    """
+    types = {"param_dtype": param_dtype}
+    x = resize(x, *finer.shape[1:3], align_corners=False)
+    weights = nn.relu(module.param("weights", nn.initializers.ones, (2,), param_dtype))
+    first, second = (weights / (weights.sum() + EPSILON)).astype(x.dtype)
+    x = first * convolution(finer, x.shape[-1], 1, name="pre_conv_0", **types) + second * x
+    return relu6(conv_norm(x, x.shape[-1], 3, training, name="post_conv", **types))
+
+
 class WeightedFusion(nn.Module):
-    """Enlarges a map and adds one of the encoder, with weights that are learned and sum to 1."""
+    """A weighted sum of a map, enlarged, and one of the encoder; see `fuse_weighted`."""
 
     param_dtype: Any = jnp.float32
 
@@ -49,18 +78,11 @@ class WeightedFusion(nn.Module):
         self, x: jax.Array, finer: jax.Array, training: Training | None = None
     ) -> jax.Array:
         """Map [B, h, w, C] and [B, H, W, D] to [B, H, W, C]."""
-        types = {"param_dtype": self.param_dtype}
-        x = resize(x, *finer.shape[1:3], align_corners=False)
-        weights = self.param("weights", nn.initializers.ones, (2,), self.param_dtype)
-        weights = nn.relu(weights.astype(jnp.float32))
-        first, second = (weights / (weights.sum() + EPSILON)).astype(x.dtype)
-        finer = convolution(finer, x.shape[-1], 1, name="pre_conv_0", **types)
-        x = first * finer + second * x
-        return relu6(conv_norm(x, x.shape[-1], 3, training, name="post_conv", **types))
+        return fuse_weighted(self, x, finer, training, param_dtype=self.param_dtype)
 
 
 class FeatureRefinement(nn.Module):
-    """A weighted fusion whose pixels and channels are then weighed."""
+    """A weighted sum whose pixels and channels are then weighed."""
 
     param_dtype: Any = jnp.float32
 
@@ -70,8 +92,7 @@ class FeatureRefinement(nn.Module):
     ) -> jax.Array:
         """Map [B, h, w, C] and [B, H, W, D] to [B, H, W, C]."""
         types = {"param_dtype": self.param_dtype}
-        nn.share_scope(self, fusion := WeightedFusion(**types))
-        x = fusion(x, finer, training)
+        x = fuse_weighted(self, x, finer, training, **types)
         channels = x.shape[-1]
         shortcut = conv_norm(x, channels, 1, training, name="shortcut", **types)
         options: Any = {"groups": channels, "use_bias": True, **types}
@@ -118,14 +139,8 @@ class UNetFormerDecoder(nn.Module):
         x = FeatureRefinement(name="p1", **types)(x, first, training)
         x = conv_norm(x, self.width, 3, training, name="segmentation_head_0", **types)
         x = Dropout(self.dropout_rate, (1, 2), name="dropout")(relu6(x), training)
-        return convolution(  # as `last_layer`, but without a bias
-            x.astype(jnp.float32),
-            self.num_classes,
-            1,
-            kernel_init=nn.initializers.xavier_uniform(),
-            name="segmentation_head_2_0",
-            **types,
-        )
+        options: Any = {"use_bias": False, **types}
+        return last_layer(x, self.num_classes, 1, name="segmentation_head_2_0", **options)
 
     def _block(self, name: str, x: jax.Array, training: Training | None) -> jax.Array:
         block = Block(self.num_heads, self.window_size, self.param_dtype, name=name)

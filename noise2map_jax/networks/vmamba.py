@@ -4,7 +4,6 @@ Facts were read in VMamba (MzeroMiko, MIT) and in what ChangeMamba makes of it
 (ChenHongruixuan/MambaCD, Apache-2.0). Modules have the authors' names.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,129 +18,9 @@ from noise2map_jax.networks.layers import (
     drop_path_rates,
     layer_norm,
     linear,
-    truncated_normal,
 )
-from noise2map_jax.networks.selective_scan import selective_scan
+from noise2map_jax.networks.ss2d import EPSILON, SS2D
 from noise2map_jax.networks.training import Training
-
-NUM_DIRECTIONS = 4
-EPSILON = 1e-5
-# Least and greatest step size at the start.
-STEP_SIZES = (1e-3, 0.1)
-
-
-def four_ways(x: jax.Array) -> jax.Array:
-    """Read maps [B, H, W, C] as four sequences [B, 4, H W, C].
-
-    The first runs along rows, the second along columns, the others are these two backwards.
-    """
-    batch, height, width, channels = x.shape
-    rows = x.reshape(batch, height * width, channels)
-    columns = x.swapaxes(1, 2).reshape(batch, height * width, channels)
-    both = jnp.stack([rows, columns], axis=1)
-    return jnp.concatenate([both, both[:, :, ::-1]], axis=1)
-
-
-def merge_four_ways(y: jax.Array, height: int, width: int) -> jax.Array:
-    """Add up four sequences [B, 4, H W, C] where their pixels were: [B, H, W, C]."""
-    batch, _, _, channels = y.shape
-    rows, columns = jnp.split(y[:, :2] + y[:, 2:, ::-1], 2, axis=1)
-    columns = columns.reshape(batch, width, height, channels).swapaxes(1, 2)
-    return rows.reshape(batch, height, width, channels) + columns
-
-
-def _step_bias(key: jax.Array, shape: Sequence[int], dtype: Any) -> jax.Array:
-    """Draw biases whose softplus is log-uniform over `STEP_SIZES` (Gu, Dao 2023)."""
-    low, high = map(math.log, STEP_SIZES)
-    sizes = jnp.exp(jax.random.uniform(key, shape, jnp.float32, low, high))
-    return (sizes + jnp.log(-jnp.expm1(-sizes))).astype(dtype)
-
-
-def _uniform(fan: int) -> Any:
-    """Return initial values, uniform between plus and minus 1 / sqrt(fan)."""
-
-    def draw(key: jax.Array, shape: Sequence[int], dtype: Any) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, -(fan**-0.5), fan**-0.5)
-
-    return draw
-
-
-def _log_states(key: jax.Array, shape: Sequence[int], dtype: Any) -> jax.Array:
-    """Return log(1), ..., log(N) for each channel, [4 D, N]."""
-    return jnp.broadcast_to(jnp.log(jnp.arange(1, shape[1] + 1, dtype=dtype)), shape)
-
-
-class SS2D(nn.Module):
-    """Selective scans of a map in four directions, whose results are added up.
-
-    Attributes:
-        ratio: channels in the scan for a channel of the input.
-        state_dim: states of a channel.
-        gated: whether a second projection of the input, after SiLU, multiplies the result.
-        conv_bias: whether the convolution before the scan has a bias.
-        param_dtype: type of the parameters.
-    """
-
-    ratio: float = 2.0
-    state_dim: int = 1
-    gated: bool = False
-    conv_bias: bool = False
-    param_dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map [B, H, W, C] to the same shape."""
-        types = {"param_dtype": self.param_dtype}
-        _, height, width, channels = x.shape
-        inner, rank = int(self.ratio * channels), math.ceil(channels / 16)
-        h = self._linear("in_proj", inner * (1 + self.gated), x)
-        h, gate = h[..., :inner], h[..., inner:]
-        options: Any = {"groups": inner, "use_bias": self.conv_bias, **types}
-        h = convolution(h, inner, 3, name="conv2d", **options)
-        y = self._scan(four_ways(nn.silu(h)), rank)
-        y = layer_norm(merge_four_ways(y, height, width), EPSILON, name="out_norm", **types)
-        y = y.astype(x.dtype)
-        return self._linear("out_proj", channels, y * nn.silu(gate) if self.gated else y)
-
-    def _linear(self, name: str, features: int, x: jax.Array) -> jax.Array:
-        return nn.Dense(
-            features,
-            use_bias=False,
-            dtype=x.dtype,
-            param_dtype=self.param_dtype,
-            kernel_init=truncated_normal,
-            name=name,
-        )(x)
-
-    def _scan(self, x: jax.Array, rank: int) -> jax.Array:
-        """Scan sequences [B, 4, L, D]; the result is float32."""
-        ways, inner, states = NUM_DIRECTIONS, x.shape[-1], self.state_dim
-
-        def parameter(name: str, initial: Any, *shape: int) -> jax.Array:
-            value: jax.Array = self.param(name, initial, shape, self.param_dtype)
-            return value
-
-        ones = nn.initializers.ones
-        into = parameter("x_proj_weight", _uniform(inner), ways, rank + 2 * states, inner)
-        steps = parameter("dt_projs_weight", _uniform(rank), ways, inner, rank)
-        bias = parameter("dt_projs_bias", _step_bias, ways, inner)
-        rates = -jnp.exp(parameter("A_logs", _log_states, ways * inner, states))
-        direct = parameter("Ds", ones, ways * inner)
-
-        projected = jnp.einsum("bkld,kpd->bklp", x, into.astype(x.dtype))
-        delta, b, c = jnp.split(projected, [rank, rank + states], axis=-1)
-        delta = jnp.einsum("bklr,kdr->bkld", delta, steps.astype(x.dtype))
-        # A step size in few digits would be raised to the power of a long sequence.
-        delta = jax.nn.softplus(delta.astype(jnp.float32) + bias[None, :, None].astype(jnp.float32))
-        arguments = (
-            x,
-            delta,
-            rates.reshape(ways, inner, states),
-            b,
-            c,
-            direct.reshape(ways, inner),
-        )
-        return jax.vmap(selective_scan, in_axes=(1, 1, 0, 1, 1, 0), out_axes=1)(*arguments)
 
 
 class MLP(nn.Module):
@@ -153,8 +32,12 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [B, H, W, C] to the same shape."""
-        types = {"param_dtype": self.param_dtype}
-        h = linear(x, int(self.ratio * x.shape[-1]), name="fc1", **types)
+        types, hidden = {"param_dtype": self.param_dtype}, int(self.ratio * x.shape[-1])
+        if hidden < 1:
+            raise UserError(
+                f"an MLP of {self.ratio} x {x.shape[-1]} channels has none; take a larger mlp_ratio"
+            )
+        h = linear(x, hidden, name="fc1", **types)
         return linear(nn.gelu(h, approximate=False), x.shape[-1], name="fc2", **types)
 
 
@@ -279,6 +162,8 @@ class VMamba(nn.Module):
                 f"a VMamba has {len(self.embed_dims)} embed_dims, but {len(self.depths)} depths; "
                 "give one number for each stage"
             )
+        if self.embed_dims[0] < 2:
+            raise UserError(f"a VMamba begins with {self.embed_dims[0]} embed_dims; take 2 or more")
         types = {"param_dtype": self.param_dtype}
         x = halve(x, self.embed_dims[0] // 2, "patch_embed", (0, 2), **types)
         x = nn.gelu(x, approximate=False)

@@ -18,10 +18,10 @@ from noise2map_jax.networks.layers import (
     drop_path_rates,
     he_normal,
     layer_norm,
-    truncated_normal,
+    linear,
 )
+from noise2map_jax.networks.ss2d import EPSILON, SS2D
 from noise2map_jax.networks.training import Training
-from noise2map_jax.networks.vmamba import EPSILON, SS2D
 
 
 class PatchEmbedding(nn.Module):
@@ -60,14 +60,8 @@ class PatchMerging(nn.Module):
         pixels = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         h = jnp.concatenate(pixels, axis=-1)
         h = layer_norm(h, EPSILON, name="norm", param_dtype=self.param_dtype)
-        return nn.Dense(
-            2 * x.shape[-1],
-            use_bias=False,
-            dtype=x.dtype,
-            param_dtype=self.param_dtype,
-            kernel_init=truncated_normal,
-            name="reduction",
-        )(h)
+        options: Any = {"use_bias": False, "param_dtype": self.param_dtype}
+        return linear(h, 2 * x.shape[-1], name="reduction", **options)
 
 
 class VSSBlock(nn.Module):

@@ -50,7 +50,7 @@ these weights, use `--config.init_from=FOLDER`.
 
 USE_TORCH = """\
 With PyTorch: names and shapes of the tensors are those of {named_as}, so that `load_state_dict` of
-its network with this encoder and these options takes
+its network with this encoder and these options takes{partly}
 
 ```python
 from safetensors.torch import load_file
@@ -60,6 +60,8 @@ tensors = load_file("FOLDER/model.safetensors")
 
 {scaling}
 """
+PARTLY = """, with `strict=False`: the names that it then misses
+are constants, and parts that it has under two names, of which the file holds one"""
 SCALINGS = {
     "plain": "That network gets images scaled to [-1, 1].",
     "imagenet": "That network gets images in [0, 1], less the mean and divided by the standard "
@@ -105,7 +107,9 @@ def about(run: FinishedRun) -> About:
         ),
         uses=(
             USE.format(pair=pair),
-            USE_TORCH.format(named_as=choice.named_as, scaling=scaling),
+            USE_TORCH.format(
+                named_as=choice.named_as, scaling=scaling, partly=PARTLY if choice.repeated else ""
+            ),
         ),
     )
 

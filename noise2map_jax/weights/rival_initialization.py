@@ -1,5 +1,6 @@
 """Initial parameters of a rival: its encoder's, all but the head's, or all."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +27,8 @@ from noise2map_jax.weights.encoder_tensors import describe, not_used, same_stage
 from noise2map_jax.weights.initial import Initial, flat, merge
 from noise2map_jax.weights.rival_sources import Source, encoder_prefix, read_source
 
-# First layers: of ResNet, MiT and ELGC-Net, ViT, and the original FC networks.
-INPUT_LAYERS = ("conv1", "patch_embed1.proj", "patch_embed.proj", "conv11")
+# First layers: of ResNet, MiT and ELGC-Net, ViT, the original FC networks, and VMamba.
+INPUT_LAYERS = ("conv1", "patch_embed1.proj", "patch_embed.proj", "conv11", "patch_embed.0")
 
 
 def initialize_rival(experiment: Experiment, params: Any) -> Initial:
@@ -53,10 +54,14 @@ def initialize_rival(experiment: Experiment, params: Any) -> Initial:
     given = _without_head(source, choice) if config.init_parts == "backbone" else source.tensors
     prefix = encoder_prefix(choice) if source.whole else ""
     left_out = _left_out(f"init_from={config.init_from}", given, wanted, prefix)
+    if source.whole and choice.repeated:
+        repeated = re.compile(choice.repeated)
+        left_out += tuple(n for n in given if repeated.fullmatch(n) and n not in names)
     given = {name: tensor for name, tensor in given.items() if name not in left_out}
     adapted = []
-    for layer in INPUT_LAYERS:
-        name = f"{prefix}{layer}.weight"
+    first = [*(f"{prefix}{layer}" for layer in INPUT_LAYERS), *choice.first_layers]
+    for layer in first:
+        name = f"{layer}.weight"
         if name in names and name in given:
             path, tensor = names[name], given[name]
             given[name] = _fitted(experiment, source, path, tensor, wanted[path].shape)

@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+import thin_rivals
 from finished_runs import random_params
 from thin_rivals import config_of
 
@@ -47,6 +48,29 @@ def test_statistics_are_used_and_the_deepest_map_stands_for_the_encoder():
     apply = jax.jit(functools.partial(model.apply, task="ss"), compiler_options=OPTIONS)
     logits = apply(variables(params), image(), T)
     np.testing.assert_allclose(found["segmentation_head_0"], logits, atol=1e-5)
+
+
+SHORT = ("rs3mamba", "changemamba", "dpt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in SHORT else pytest.param(n, marks=pytest.mark.long) for n in thin_rivals.OPTIONS],
+)
+def test_layers_of_every_network_have_the_rows_of_the_images(name):
+    config = config_of(name)
+    config.model.unet.block_out_channels = (8, 8)  # the denoiser of ddpmcd
+    model = create_model(config)
+    (head,) = model.heads
+    x = np.zeros((3, 64, 64, head.num_inputs), np.float32)
+    names = layer_names(model, x.shape, task=head.task)
+    assert len(names) > 10
+    call = functools.partial(features, model, layers=names, task=head.task, pooled=False)
+    found = jax.eval_shape(call, random_params(model, 64), x, np.zeros(3, np.int32))
+    rows = {name: array.shape[0] for name, array in found.items()}
+    # Of pairs, dates (and timesteps of a denoiser) follow one another.
+    wrong = {name for name, n in rows.items() if (n % 3 if head.task == "cd" else n != 3)}
+    assert wrong == set()
 
 
 def test_names_are_those_of_the_parameters():

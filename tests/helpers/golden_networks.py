@@ -61,7 +61,7 @@ class Golden:
 
             options = {"capture_intermediates": encoder, "mutable": ["intermediates"]}
             y, kept = network.apply(variables, x, **options)
-            return y, kept["intermediates"].get("encoder", {}).get("__call__")
+            return y, kept.get("intermediates", {}).get("encoder", {}).get("__call__")
 
         y, captured = run(variables, self["x"])
         np.testing.assert_allclose(y, self["y"], atol=atol, rtol=0)

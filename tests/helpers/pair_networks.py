@@ -2,6 +2,7 @@
 
 from noise2map_jax.networks.bit import BIT
 from noise2map_jax.networks.changeformer import ChangeFormer
+from noise2map_jax.networks.changemamba import ChangeMamba
 from noise2map_jax.networks.elgcnet import ELGCNet
 from noise2map_jax.networks.fc_original import FCOriginal
 from noise2map_jax.networks.fc_siam import FCSiam
@@ -27,6 +28,11 @@ def bit(golden):
 def changeformer(golden):
     names = ("depths", "embed_dims", "num_heads", "sr_ratios", "patch_sizes", "decoder_dim")
     return ChangeFormer(2, **golden.fields(*names))
+
+
+def changemamba(golden):
+    names = ("embed_dims", "depths", "ssm_ratio", "state_dim", "mlp_ratio", "decoder_dim")
+    return ChangeMamba(2, **golden.fields(*names))
 
 
 def elgcnet(golden):

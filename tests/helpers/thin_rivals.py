@@ -21,9 +21,9 @@ OPTIONS = {
         "fusion_channels": 12,
     },
     "rs3mamba": {
-        **{"backbone": RESNET, "stem_width": 4, "vssm_width": 4, "vssm_depths": [1, 1, 1, 1]},
-        **{"state_dim": 2, "fusion_heads": 2, "decoder_dim": 8, "decoder_heads": 2},
-        "window_size": 2,
+        "backbone": {"widths": [4, 4, 6, 8, 8], "blocks": [1, 1, 1, 1]},
+        **{"stem_width": 2, "vssm_width": 4, "vssm_depths": [1, 2, 1, 1], "state_dim": 3},
+        **{"fusion_heads": 2, "decoder_dim": 16, "decoder_heads": 4, "window_size": 4},
     },
     "fc_ef": {"encoder": RESNET, "decoder_channels": DECODER},
     "fc_siam_conc": {"encoder": RESNET, "decoder_channels": DECODER},
@@ -36,7 +36,10 @@ OPTIONS = {
     },
     "changeformer": {"depths": [1, 2, 1, 1], "embed_dims": [8, 16, 20, 32], "decoder_dim": 12},
     "elgcnet": {"depths": [1, 2, 1, 1], "enc_channels": [8, 12, 16, 24], "dec_embed_dim": 12},
-    "changemamba": {"embed_dims": [8, 8, 12, 16], "depths": [1, 1, 1, 1], "decoder_dim": 8},
+    "changemamba": {
+        **{"embed_dims": [6, 8, 20], "depths": [1, 2, 1], "ssm_ratio": 1.5, "state_dim": 2},
+        **{"mlp_ratio": 2.0, "decoder_dim": 6},
+    },
     "ddpmcd": {"classifier_width": 8},
 }
 

@@ -1,4 +1,5 @@
 import flax.linen as nn
+import golden_networks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +25,10 @@ def test_scans_see_both_dates_in_three_arrangements():
     assert seen["st_block_11_0"][0, 0].tolist() == [[0, 0, 1, 1]] * 3
     assert seen["st_block_12_0"][0, 1, :, 0].tolist() == [0, 1, 0, 1, 0, 1]
     assert seen["st_block_13_0"][0, 1, :, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_usual_size_has_the_number_of_parameters_that_the_docs_state():
+    assert golden_networks.count(ChangeMamba(2), (1, 64, 64, 6)) == 32_613_506
 
 
 def test_tensors_have_the_authors_names():

@@ -1,9 +1,7 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from noise2map_jax.errors import UserError
 from noise2map_jax.networks.global_local_attention import (
     GlobalLocalAttention,
     from_windows,
@@ -99,16 +97,3 @@ def test_the_layer_is_its_definition(height, width):
     actual = layer.apply(variables, x, local)
     assert actual.shape == x.shape
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize(
-    ("layer", "words"),
-    [
-        (GlobalLocalAttention(2, 3), "window_size is 3; expected an even number"),
-        (GlobalLocalAttention(4, 2), "4 heads do not divide 6 channels"),
-    ],
-)
-def test_what_does_not_fit_is_named(layer, words):
-    x = jnp.zeros((1, 4, 4, 6))
-    with pytest.raises(UserError, match=words):
-        layer.init(jax.random.key(0), x, x)

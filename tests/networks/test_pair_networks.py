@@ -26,7 +26,7 @@ from noise2map_jax.networks.unet import UNet
 
 NAMES = (
     *("fcef_resnet", "fcsiamconc_resnet", "fcsiamdiff_resnet", "fcsiamdiff_original"),
-    *("bit", "elgcnet"),  # ChangeFormer is in a file of its own
+    *("bit", "elgcnet", "changemamba"),  # ChangeFormer is in a file of its own
 )
 TINY = {
     "fc_original": FCOriginal(2, "conc", widths=(4, 6), convolutions=(1, 2), dropout_rate=0.5),
@@ -104,7 +104,6 @@ def test_output_and_names_are_those_of_the_published_code(name):
         (BIT(2, decoder_depth=1), 3_006_562),
         (ChangeFormer(2), 41_026_674),
         (ELGCNet(2), 10_574_338),
-        (ChangeMamba(2), 32_613_506),  # as built; the published number is of another version
     ],
 )
 def test_published_sizes_have_the_published_numbers_of_parameters(network, number):

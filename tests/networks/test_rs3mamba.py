@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_networks import count, random_variables, shapes
+from golden_networks import Golden, count, random_variables, shapes
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.networks.resnet import ResNet
@@ -16,6 +16,17 @@ TINY = RS3Mamba(
     **{"fusion_heads": 2, "decoder_dim": 4, "decoder_heads": 2, "window_size": 2},
 )
 SHAPE = (1, 64, 32, 5)
+
+
+@pytest.mark.usefixtures("highest_precision")
+def test_output_and_names_are_those_of_the_authors_code():
+    golden = Golden("rs3mamba")
+    names = ("stem_width", "vssm_width", "vssm_depths", "state_dim", "fusion_heads", "decoder_dim")
+    names += ("decoder_heads", "window_size")
+    backbone = ResNet(**golden.fields("widths", "blocks"))
+    network = RS3Mamba(2, backbone, **golden.fields(*names))
+    golden.check(network, atol=1e-5)
+    assert count(network, golden["x"].shape) == golden.config["parameters"]
 
 
 def test_the_published_size_has_the_published_number_of_parameters():
@@ -74,9 +85,11 @@ def test_layers_see_what_was_made_of_the_one_before():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"vssm_depths": (1, 1)}, "got 2 vssm_depths and a ResNet of 4 layers"),
-        ({"backbone": ResNet((4, 4), blocks=(1,))}, "4 vssm_depths and a ResNet of 1 layers"),
-        ({"fusion_heads": 3}, "3 heads do not divide 4 channels"),
+        ({"vssm_depths": (1, 1)}, "vssm_depths has 2 numbers; give 4, one a stage"),
+        ({"backbone": ResNet((4, 4), blocks=(1,))}, r"have strides \(4,\), its scans \(4, 8, 16, "),
+        ({"backbone": ResNet(strides=(1, 2, 2, 1))}, r"strides \(4, 8, 16, 16\), its scans"),
+        ({"fusion_heads": 3}, "^Fuse_0/attn: 4 channels cannot have 3 equal heads; take a number"),
+        ({"window_size": 3}, "^Fuse_0/attn: window_size is 3; expected an even number"),
     ],
 )
 def test_what_does_not_fit_is_named(fields, words):

@@ -246,3 +246,12 @@ def test_the_last_convolution_stays_in_float32_however_large_it_is():
     types = compute_types(drawn_params(tiny_problem().model), jnp.bfloat16)
     assert set(jax.tree.leaves(types["ss_output_conv"])) == {jnp.float32}
     assert set(jax.tree.leaves(types["unet"])) == {jnp.bfloat16}
+
+
+def test_rates_and_step_sizes_of_scans_stay_in_float32():
+    scan = {"A_logs": np.zeros((4, 16)), "dt_projs_bias": np.zeros((4, 4)), "Ds": np.zeros(4)}
+    scan["in_proj"] = {"kernel": np.zeros((4, 4))}
+    types = compute_types({"vssm_encoder": {"self_attention": scan}}, jnp.bfloat16)
+    found = types["vssm_encoder"]["self_attention"]
+    assert found.pop("in_proj") == {"kernel": jnp.bfloat16}
+    assert set(found.values()) == {jnp.float32}

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from noise2map_jax.experiment.components import trained_sizes
 from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.network.statistics import variables
-from noise2map_jax.networks.torch_names import to_torch
+from noise2map_jax.networks.torch_names import to_torch, torch_name
 from noise2map_jax.weights.export import export
 from noise2map_jax.weights.initial import flat
 from noise2map_jax.weights.initialization import initialize
@@ -32,6 +33,8 @@ GOLDEN = {  # by the network, its folder of golden values
     "fc_siam_diff_original": "fcsiamdiff_original",
     "bit": "bit",
     "changeformer": "changeformer",
+    "changemamba": "changemamba",
+    "rs3mamba": "rs3mamba",
 }
 
 
@@ -115,6 +118,52 @@ def test_it_computes_what_it_computed_there(start, tmp_path):
     )
     y = apply(variables(initial.params), golden["x"], np.zeros(len(golden["x"]), np.int32))
     np.testing.assert_allclose(y, golden["y"], atol=1e-4)
+
+
+def test_what_a_file_holds_twice_is_left_out(start, tmp_path):
+    """RS3Mamba's authors have its ResNet under two names, and constants beside parameters."""
+    tensors = dict(Golden("rs3mamba").tensors)
+    twice = {
+        name.removeprefix("backbone."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(("backbone.conv1", "backbone.bn1"))
+    }
+    layers = {
+        re.sub(r"backbone\.layer(\d)", lambda m: f"layers.{int(m[1]) - 1}", name): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("backbone.layer")
+    }
+    constants = {"Fuse.0.attn.relative_position_index": np.zeros((16, 16), np.int64)}
+    extra = twice | layers | constants
+    path = saved(tmp_path, tensors | extra)
+    initial, now = start("rs3mamba", path, fields={"init_parts": "all"}.items())
+    assert initial.num_taken == len(now)
+    assert set(initial.left_out) == set(extra)
+    with pytest.raises(UserError, match=r"left over: layers7\.weight"):
+        start(
+            "rs3mamba",
+            saved(tmp_path, tensors | {"layers7.weight": np.zeros(3, np.float32)}),
+            fields={"init_parts": "all"}.items(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("rs3mamba", ("backbone/conv1/kernel", "stem_0/kernel")),
+        ("changemamba", ("encoder/patch_embed_0/kernel",)),
+    ],
+)
+def test_first_layers_are_fitted_to_other_bands(name, layers, start, tmp_path):
+    tensors = dict(Golden(name).tensors)
+    for layer in layers:  # of four bands
+        key = torch_name(("params", *layer.split("/")))
+        tensors[key] = np.concatenate([tensors[key], tensors[key][:, :1]], axis=1)
+    path, fields = saved(tmp_path, tensors), {"init_parts": "all"}
+    with pytest.raises(UserError, match="init_input=inflate or average fits it"):
+        start(name, path, fields=fields.items())
+    initial, _ = start(name, path, fields=(fields | {"init_input": "inflate"}).items())
+    assert set(initial.adapted) == set(layers)
 
 
 ENCODERS = {  # by the network: the encoder's path, and stages of a ResNet-like file that it lacks
