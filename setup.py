@@ -84,6 +84,7 @@ setup(
         "absl-py",
         "chex>=0.1.90",
         "etils[epath]>=1.12",
+        "filelock>=3.12",
         "flax>=0.12",
         "grain>=0.2.16",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so

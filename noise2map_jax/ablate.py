@@ -11,8 +11,9 @@ from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.experiment.experiment import num_train_steps
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.study import member_result, openings, tuning
+from noise2map_jax.study.claims import claim
 from noise2map_jax.study.cohorts import Cohort, failure_of, note_trained, plan_cohorts
-from noise2map_jax.study.execution_choice import choose_execution
+from noise2map_jax.study.execution_choice import CreateTrainer, choose_execution
 from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.member_evaluator import MemberEvaluator
 from noise2map_jax.study.network_costs import measure_costs
@@ -25,7 +26,8 @@ from noise2map_jax.training.trainer import Trainer
 def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Train every member, evaluate it on validation, compare the variants, write the page.
 
-    The same command resumes where it stopped: trained members are not trained again.
+    The same command resumes where it stopped: trained members are not trained again. Given several
+    times at once, each process trains the members that no other one has claimed.
 
     Args:
         config: an experiment with a section `study`.
@@ -40,11 +42,12 @@ def ablate(config: ConfigDict, workdir: pathlib.Path) -> None:
     study = open_study(config, workdir)
     openings.note_earlier_version(study)
     _train(study)
-    measure_costs(study)
 
     from noise2map_jax.study.report import write_report  # plots are slow to import
 
-    write_report(study)
+    with claim(study, "report", wait=True):
+        measure_costs(study)
+        write_report(study)
 
 
 def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -64,7 +67,8 @@ def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
         for member in study.members
         if (result := member_result.load(member.run.workdir, SPLIT)) and not failure_of(member)
     ]
-    tuning.choose(config, workdir, done)
+    with claim(study, "choice", wait=True):
+        tuning.choose(config, workdir, done)
     for name, found in tuning.read(workdir).items():
         print(f"tuned       {name}: {found.describe()}", flush=True)
 
@@ -72,8 +76,10 @@ def _tune(config: ConfigDict, workdir: pathlib.Path) -> None:
 def _train(study: Study) -> None:
     """Train and evaluate every member that is not yet."""
     print(_summary(study), flush=True)
-    for group in study.groups:
-        _train_group(study, group)
+    # What another process trains comes last: by then it is mostly done.
+    for wait in (False, True):
+        for group in study.groups:
+            _train_group(study, group, wait=wait)
 
 
 def _summary(study: Study) -> str:
@@ -107,14 +113,15 @@ def _warnings(study: Study) -> list[str]:
     return list(said)
 
 
-def _train_group(study: Study, group: Sequence[Member]) -> None:
-    """Train and evaluate the members that share an executable."""
+def _train_group(study: Study, group: Sequence[Member], *, wait: bool) -> None:
+    """Train and evaluate the members that share an executable, or those that are free.
+
+    Args:
+        study: the study.
+        group: the members.
+        wait: whether to wait for members that another process trains.
+    """
     evaluator = MemberEvaluator(group[0], SPLIT, study.config.study.num_timesteps)
-    for member in group:
-        evaluator(member)  # only members trained earlier are evaluated here
-    pending = [member for member in group if failure_of(member) is None]
-    if not pending:
-        return
     trainers: dict[tuple[str, int], Trainer] = {}
 
     def create_trainer(kind: str, num_networks: int) -> Trainer:
@@ -125,16 +132,32 @@ def _train_group(study: Study, group: Sequence[Member]) -> None:
             trainers[key] = Trainer(group[0].run.experiment, execution)
         return trainers[key]
 
-    kind = choose_execution(study, [member.run for member in pending], create_trainer)
+    pending = [member.run for member in group if failure_of(member) is None]
+    kind = choose_execution(study, pending, create_trainer) if pending else "dispatch"
+    # Calls of several members belong to one process; which members are in one is its own matter.
+    parts = [(member,) for member in group] if kind == "dispatch" else [tuple(group)]
+    for part in parts:
+        with claim(study, part[0].run.workdir.name, wait=wait) as held:
+            if held:
+                _train_part(study, part, kind, create_trainer)
+                for member in part:
+                    evaluator(member)
+
+
+def _train_part(
+    study: Study, part: Sequence[Member], kind: str, create_trainer: CreateTrainer
+) -> None:
+    """Train those members of a part that are not trained yet."""
+    pending = [member for member in part if failure_of(member) is None]
+    if not pending:
+        return
     # Calls of even size, because unused places in a call are computed too.
     most = study.config.study.max_members * jax.device_count()
     num_calls = -(-len(pending) // most)
     trainer = create_trainer(kind, -(-len(pending) // num_calls))
-    for cohort in plan_cohorts(study, group, kind, trainer.execution.num_members):
+    for cohort in plan_cohorts(study, part, kind, trainer.execution.num_members):
         print("training    " + "; ".join(member.name for member in cohort.members), flush=True)
         _train_cohort(trainer, cohort)
-        for member in cohort.members:
-            evaluator(member)
 
 
 def _train_cohort(trainer: Trainer, cohort: Cohort) -> None:

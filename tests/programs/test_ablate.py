@@ -98,6 +98,25 @@ def test_the_results_do_not_depend_on_how_members_are_executed(kind, studies):
         assert f1 == pytest.approx(logged[one.step], rel=1e-6)
 
 
+def test_processes_share_a_study(studies, thin_data, cache, tmp_path):
+    expected, _ = studies("dispatch")
+    options = arguments(thin_data, tmp_path, "--config.study.execution=dispatch")
+    environment = programs.environment(cache)
+    processes = [programs.start(options, environment) for _ in range(2)]
+    printed = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    trained = [
+        [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("training ")]
+        for out, _ in printed
+    ]
+    assert all(trained)  # both had something to do
+    names = [name for own in trained for name in own]
+    assert sorted(names) == sorted(set(names))
+    assert len(names) == len(MEMBERS)
+    one, other = ((f / "report" / "results.csv").read_text() for f in (tmp_path, expected))
+    assert one == other
+
+
 def test_the_report_says_what_was_found(studies):
     workdir, printed = studies("dispatch")
     rows = list(csv.DictReader((workdir / "report" / "results.csv").read_text().splitlines()))
