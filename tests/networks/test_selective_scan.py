@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from sequential_scan import sequential
 
-from noise2map_jax.networks.selective_scan import linear_recurrence, selective_scan
+from noise2map_jax.networks.selective_scan import (
+    by_halves,
+    by_steps,
+    linear_recurrence,
+    selective_scan,
+)
 
 
 def arguments(length, channels=3, states=4, seed=0):
@@ -31,11 +36,21 @@ def test_the_scan_is_its_definition(length, seed):
     np.testing.assert_allclose(actual, sequential(*given), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 7, 64])
+def test_both_ways_to_compute_the_recurrence_agree(length, reverse):
+    rng = np.random.default_rng(length)
+    factors, inputs = (rng.uniform(0.2, 1, (2, length, 3)).astype(np.float32) for _ in "fi")
+    expected = by_steps(factors, inputs, reverse=reverse)
+    actual = by_halves(factors, inputs, reverse=reverse)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
 def test_gradients_are_those_of_the_steps():
     rng = np.random.default_rng(1)
     factors, inputs, weights = (rng.uniform(0.2, 1, (2, 9, 3)).astype(np.float32) for _ in "fiw")
 
-    def by_steps(factors, inputs):
+    def one_by_one(factors, inputs):
         def step(state, now):
             state = now[0] * state + now[1]
             return state, state
@@ -46,7 +61,7 @@ def test_gradients_are_those_of_the_steps():
     def loss(recurrence):
         return lambda *both: jnp.sum(jnp.sin(recurrence(*both)) * weights)
 
-    expected = jax.grad(loss(by_steps), (0, 1))(factors, inputs)
+    expected = jax.grad(loss(one_by_one), (0, 1))(factors, inputs)
     actual = jax.grad(loss(linear_recurrence), (0, 1))(factors, inputs)
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
