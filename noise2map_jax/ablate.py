@@ -134,10 +134,11 @@ def _train_group(study: Study, group: Sequence[Member], *, wait: bool) -> None:
 
     pending = [member.run for member in group if failure_of(member) is None]
     kind = choose_execution(study, pending, create_trainer) if pending else "dispatch"
-    # Calls of several members belong to one process; which members are in one is its own matter.
+    # Members that train together belong to one process, which claims each: another process may
+    # have begun to train them one by one.
     parts = [(member,) for member in group] if kind == "dispatch" else [tuple(group)]
     for part in parts:
-        with claim(study, part[0].run.workdir.name, wait=wait) as held:
+        with claim(study, *(member.run.workdir.name for member in part), wait=wait) as held:
             if held:
                 _train_part(study, part, kind, create_trainer)
                 for member in part:

@@ -17,35 +17,36 @@ FOLDER = "claims"  # in the study's folder: a file for each part
 
 
 @contextlib.contextmanager
-def claim(study: Study, part: str, *, wait: bool) -> Iterator[bool]:
-    """Hold a part of a study while no other process does.
+def claim(study: Study, *parts: str, wait: bool) -> Iterator[bool]:
+    """Hold parts of a study, all or none, while no other process does.
 
     Processes of one JAX cluster work at all parts together, and folders in object storage are
     copied by each process: there, every part is held.
 
     Args:
         study: the study.
-        part: name of the part, a file's name.
-        wait: whether to wait until another process gives it back.
+        parts: names of the parts, those of files; all processes give them in the same order.
+        wait: whether to wait until other processes give them back.
 
     Yields:
-        Whether this process holds it.
+        Whether this process holds them.
     """
     if jax.process_count() > 1 or address_of(study.workdir) is not None:
         yield True
         return
     folder = study.workdir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f"{part}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if not wait:
-            yield False
-            return
-        print(f"waiting     for another process, which has {part}", flush=True)
-        lock.acquire()
-    try:
+    with contextlib.ExitStack() as held:
+        for part in parts:
+            lock = filelock.FileLock(folder / f"{part}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                if not wait:
+                    held.close()
+                    yield False
+                    return
+                print(f"waiting     for another process, which has {part}", flush=True)
+                lock.acquire()
+            held.callback(lock.release)
         yield True
-    finally:
-        lock.release()

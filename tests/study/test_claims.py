@@ -41,6 +41,21 @@ def test_what_another_process_holds_is_left_to_it(study, other):
         assert held
 
 
+def test_several_parts_are_held_together_or_not_at_all(study, other):
+    with claim(study, "clean-0", "paper-0", wait=False) as held:
+        assert not held
+        lock = claims.filelock.FileLock(study.workdir / claims.FOLDER / "clean-0.lock")
+        lock.acquire(timeout=0)  # it was given back
+        lock.release()
+    other.kill()
+    other.wait()
+    with claim(study, "clean-0", "paper-0", wait=False) as held:
+        assert held
+        lock = claims.filelock.FileLock(study.workdir / claims.FOLDER / "paper-0.lock")
+        with pytest.raises(claims.filelock.Timeout):
+            lock.acquire(timeout=0)
+
+
 def test_what_a_killed_process_held_is_free(study, other):
     other.kill()
     other.wait()
