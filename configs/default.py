@@ -165,6 +165,9 @@ def get_config() -> ConfigDict:
             # Share of the training scenes that is read, drawn with the seed: what is learned from
             # fewer labels. A smaller share is part of a larger one.
             scene_share=1.0,
+            # Of a place with n tiles, tiles are read in proportion to n ** place_power: 1.0 = every
+            # tile is read as often; 0.0 = every place is, however few tiles it has.
+            place_power=1.0,
             optimizer="adam",  # adam or adamw
             learning_rate=1e-4,  # the peak, after warm-up
             # Steps in which the learning rate rises linearly; 0 = no warm-up. A run that is no

@@ -13,6 +13,7 @@ import grain
 import numpy as np
 
 from noise2map_jax.data.dataset import record_id
+from noise2map_jax.data.place_balance import balanced_order
 from noise2map_jax.data.tile_position import tile_position
 
 Record = dict[str, Any]
@@ -76,6 +77,8 @@ def train_batches(
     seed: int,
     batch_size: int,
     rows: Sequence[int],
+    places: Sequence[str] = (),
+    place_power: float = 1.0,
     first_step: int = 0,
     num_threads: int = 2,
     prefetch_size: int = 8,
@@ -88,6 +91,9 @@ def train_batches(
         seed: seed of the shuffling; each pass over the data has its own order.
         batch_size: rows of a global batch, B.
         rows: the rows of each global batch to read.
+        places: the place of each record, where `place_power` is not 1.
+        place_power: how much the size of a place counts, see `place_balance`; 1 = records are
+            drawn whatever their place.
         first_step: the step whose batch comes first.
         num_threads: threads that read and decode.
         prefetch_size: records decoded ahead.
@@ -96,7 +102,10 @@ def train_batches(
         Batches of these rows, arrays [len(rows), ...]. A batch may span two passes over the data,
         so every batch is full.
     """
-    order = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    if place_power == 1:
+        order = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    else:
+        order = balanced_order(source, places, place_power, seed)
     local = RowsOfBatches(order, batch_size, tuple(rows), first_step)
     return _read(local, SelectArrays(keys), num_threads, prefetch_size)
 

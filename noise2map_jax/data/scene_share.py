@@ -40,6 +40,15 @@ def train_source(dataset: Dataset, share: float, seed: int) -> Sequence[Any]:
     return SomeRecords(source, records_of_share(dataset.scene_records("train"), share, seed))
 
 
+def train_places(dataset: Dataset, share: float, seed: int) -> list[str]:
+    """Return the place of each record of `train_source`, in the same order."""
+    places = dataset.record_places("train")
+    if share == 1:
+        return places
+    numbers = records_of_share(dataset.scene_records("train"), share, seed)
+    return [places[number] for number in numbers]
+
+
 def scenes_of_share(scene_records: Sequence[int], share: float, seed: int) -> np.ndarray:
     """Draw scenes of a split.
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset
 from noise2map_jax.data.opening import open_dataset
-from noise2map_jax.data.scene_share import train_source
+from noise2map_jax.data.scene_share import train_places, train_source
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.bands_config import resolve_bands
@@ -61,6 +61,10 @@ class Objective:
     def train_source(self, seed: int) -> Sequence[Any]:
         """Open the records that a network of this seed is trained on: see `train.scene_share`."""
         return train_source(self.dataset, self.config.train.scene_share, seed)
+
+    def train_places(self, seed: int) -> list[str]:
+        """Return the place of each record of `train_source`."""
+        return train_places(self.dataset, self.config.train.scene_share, seed)
 
     def protocol(self, split: str) -> str:
         """Describe in one line the data that a score on this split was measured on."""
@@ -117,6 +121,11 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         )
     if not 0 < (share := config.train.scene_share) <= 1:
         raise UserError(f"train.scene_share is {share:g}; expected more than 0, and at most 1")
+    if not 0 <= (power := config.train.place_power) <= 1:
+        raise UserError(
+            f"train.place_power is {power:g}; expected 0 (every place is read as often) to 1 "
+            "(every tile is)"
+        )
     datasets = {name: _open_dataset(view) for name, view in task_configs(config).items()}
     config = resolve_bands(resolve_scaling(config, datasets, trained), datasets, trained)
     sizes = [entry["num_records"] for d in datasets.values() if (entry := d.splits.get("train"))]

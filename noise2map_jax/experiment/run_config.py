@@ -55,6 +55,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "losses": ("cross_entropy",),
         "profile_steps": (0, 0),
         "scene_share": 1.0,
+        "place_power": 1.0,
     },
 }
 # Of sections that each task has for itself where there are several; likewise.

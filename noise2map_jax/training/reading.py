@@ -38,6 +38,8 @@ def read_batches(
                 seed=order_seed(seed, objective.task),
                 batch_size=batch_size,
                 rows=rows,
+                places=_places(objective, seed),
+                place_power=objective.config.train.place_power,
                 first_step=first_step,
                 num_threads=objective.config.data.num_threads,
                 prefetch_size=objective.config.data.prefetch_size,
@@ -51,6 +53,11 @@ def read_batches(
             seed: {name: next(stream) for name, stream in own.items()}
             for seed, own in streams.items()
         }
+
+
+def _places(objective: Objective, seed: int) -> list[str]:
+    """Return the place of each record where it counts."""
+    return [] if objective.config.train.place_power == 1 else objective.train_places(seed)
 
 
 def order_seed(seed: int, task: Task) -> int:

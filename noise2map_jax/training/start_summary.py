@@ -4,6 +4,7 @@ import jax
 
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.placement import placement_warnings
+from noise2map_jax.data.place_balance import place_shares
 from noise2map_jax.data.scene_share import scenes_of_share
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
@@ -80,6 +81,7 @@ def _about(objective: Objective, several: bool) -> list[str]:
         f"task        {config.task}: {what}{weight}",
         f"data        {data.describe('train')}; {validated}",
         *_share(objective),
+        *_places(objective),
     ]
 
 
@@ -92,6 +94,23 @@ def _share(objective: Objective) -> list[str]:
     return [
         f"            train.scene_share={share:g}: {len(drawn)} of {data.num_scenes('train')} "
         f"scenes, {len(objective.train_source(config.seed))} tiles, drawn with seed {config.seed}"
+    ]
+
+
+def _places(objective: Objective) -> list[str]:
+    """Say what `train.place_power` makes of the place with most tiles and of that with fewest."""
+    config = objective.config
+    if (power := config.train.place_power) == 1:
+        return []
+    places = objective.train_places(config.seed)
+    tiles, read = place_shares(places, 1.0), place_shares(places, power)
+    largest, smallest = max(tiles, key=tiles.__getitem__), min(tiles, key=tiles.__getitem__)
+    return [
+        f"            train.place_power={power:g}, {len(tiles)} places: of all tiles that are read "
+        + ", ".join(
+            f"{read[name]:.1%} show {name}, which has {tiles[name]:.1%} of the tiles"
+            for name in dict.fromkeys((largest, smallest))
+        )
     ]
 
 
