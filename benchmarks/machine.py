@@ -93,8 +93,13 @@ def peak_memory() -> int:
 
 def report(result: dict[str, Any], output: str) -> None:
     """Print a result, and write it to `output` unless that is empty."""
-    text = json.dumps(result, indent=2)
-    print(text)
+    print(json.dumps(result, indent=2))
+    write(result, output)
+
+
+def write(result: dict[str, Any], output: str) -> None:
+    """Write a result to `output` unless that is empty."""
     if output:
-        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(output).write_text(text + "\n")
+        path = pathlib.Path(output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=2) + "\n")

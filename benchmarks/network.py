@@ -43,7 +43,14 @@ def run(arguments: argparse.Namespace) -> None:
             in_torch = torch_networks.NETWORKS
         except ImportError as error:
             print(f"PyTorch is left out: {error}")
-    rows = []
+    rows: list[dict[str, Any]] = []
+    result = {
+        "benchmark": "network",
+        "machine": machine.describe(),
+        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
+        "matmul_peak_tflop_per_s": peak / 1e12,
+        "rows": rows,
+    }
     for network, batch_size, kind in itertools.product(
         arguments.networks, arguments.batch_sizes, arguments.kinds
     ):
@@ -56,13 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
         _rate(row, peak)
         print(_line(row), flush=True)
         rows.append(row)
-    result = {
-        "benchmark": "network",
-        "machine": machine.describe(),
-        "options": {k: v for k, v in vars(arguments).items() if k not in ("name", "output")},
-        "matmul_peak_tflop_per_s": peak / 1e12,
-        "rows": rows,
-    }
+        # As it comes: a later network can end the process for want of memory.
+        machine.write(result, arguments.output)
     machine.report(result, arguments.output)
 
 

@@ -17,7 +17,7 @@ def get_config(task: str = "ss") -> ConfigDict:
     """Return the experiment of a task, `ss` or `cd`."""
     if task not in TASKS:
         raise UserError(f"no study of task {task!r}; expected one of {', '.join(TASKS)}")
-    config = TASKS[task].get_config()
+    config = TASKS[task].get_config("quick")
     config.noise = default.get_config().noise  # the published noise process
     config.init_from = ""
     config.init_parts = "backbone"

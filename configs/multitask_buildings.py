@@ -17,7 +17,7 @@ from noise2map_jax.configs import cd_levir, default, ss_buildings
 
 def get_config() -> ConfigDict:
     """Return the experiment."""
-    config, ss, cd = (c.get_config() for c in (ss_buildings, ss_buildings, cd_levir))
+    config, ss, cd = (c.get_config("quick") for c in (ss_buildings, ss_buildings, cd_levir))
     # Whole tiles of 256 at half their resolution, for both tasks.
     config.model.sample_size = 128
     config.model.unet.block_out_channels = (16, 32, 48, 64)

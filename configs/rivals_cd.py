@@ -38,7 +38,7 @@ def get_config(argument: str = "levir") -> ConfigDict:
     if pretraining not in ("", "denoising") or (pretraining and data != "levir"):
         raise UserError(f"no study of {argument!r}; expected pretraining as levir,denoising")
     thin = data == "levir"
-    config = cd_levir.get_config() if thin else PUBLISHED[data].get_config()
+    config = cd_levir.get_config("quick") if thin else PUBLISHED[data].get_config()
     config.init_from = ""
     config.init_parts = "backbone"
     if thin:

@@ -32,7 +32,7 @@ def get_config(name: str = "noise2map") -> ConfigDict:
     config = pretrain_unlabelled.get_config()
     config.train.batch_size = 8
     if name in OVER_UNETS:
-        config.model = (cd_levir if name == "ddpmcd" else ss_buildings).get_config().model
+        config.model = (cd_levir if name == "ddpmcd" else ss_buildings).get_config("quick").model
         config.model.sample_size = 0
         if name == "ddpmcd":  # the bare backbone: it sees the image itself
             config.model.unet.in_channels = config.model.unet.out_channels = 3

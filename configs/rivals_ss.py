@@ -38,7 +38,7 @@ def get_config(argument: str = "buildings") -> ConfigDict:
     if pretraining not in ("", "denoising") or (pretraining and data != "buildings"):
         raise UserError(f"no study of {argument!r}; expected pretraining as buildings,denoising")
     thin = data == "buildings"
-    config = ss_buildings.get_config() if thin else PUBLISHED[data].get_config()
+    config = ss_buildings.get_config("quick") if thin else PUBLISHED[data].get_config()
     config.init_from = ""
     variants = (
         "paper",

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import network_jax
 from benchmarks.cases import NETWORKS, Case
 from noise2map_jax.experiment.components import abstract_params, count_params
 from noise2map_jax.network.statistics import STATISTICS
@@ -39,3 +40,21 @@ def test_a_measurement_tells_what_a_network_costs(monkeypatch, tmp_path):
     assert measured["images_per_second"] == 2 / measured["seconds"]["median"]
     assert measured["needed_memory_gib"] * 2**30 > 4 * measured["parameters"]
     assert measured["flop"] > 2 * 32**2 * 9 * 16 * (6 + 16)  # the first two layers, one image
+
+
+def test_what_was_measured_is_kept_when_a_later_network_ends_the_process(monkeypatch, tmp_path):
+    output = tmp_path / "network.json"
+
+    def measure(case, kind):
+        if kind == "train":
+            raise SystemExit("killed")
+        return {"seconds": {"median": 0.5, "least": 0.4, "most": 0.6, "repeats": 2}, "flop": 1e9}
+
+    monkeypatch.setattr(network_jax, "measure", measure)
+    monkeypatch.setattr(
+        "sys.argv", ["benchmarks", "network", "--torch_modes", f"--output={output}"]
+    )
+    with pytest.raises(SystemExit, match="killed"):
+        benchmarks.main()
+    (row,) = json.loads(output.read_text())["rows"]
+    assert (row["kind"], row["jax"]["images_per_second"]) == ("forward", 16)
