@@ -17,11 +17,14 @@ the difference of the images 21.88 %.
 from ml_collections import ConfigDict
 
 from noise2map_jax.configs import ss_buildings
+from noise2map_jax.errors import UserError
 
 
-def get_config() -> ConfigDict:
-    """Return the experiment."""
-    config = ss_buildings.get_config()
+def get_config(argument: str = "") -> ConfigDict:
+    """Return the experiment; `quick` trains for minutes on two CPU cores."""
+    if argument not in ("", "quick"):
+        raise UserError(f"no version {argument!r}; expected none, or quick")
+    config = ss_buildings.get_config("quick")
     config.task = "cd"
     config.init_from = "demo/cd"
     config.init_parts = "all"

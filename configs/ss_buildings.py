@@ -5,6 +5,9 @@ r"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin ba
     python -m noise2map_jax.main --config=configs/ss_buildings.py
     python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
 
+`--config=configs/ss_buildings.py:quick` is the version of ten minutes: a first look at data of your
+own, and the network of the studies.
+
 BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
 inria_256__austin1_10.tif: all images of a city or mosaic count as one place, in scores and in
 splits. For the full backbone, on an accelerator, take the fields of `model.unet` from default.py:
@@ -14,10 +17,13 @@ splits. For the full backbone, on an accelerator, take the fields of `model.unet
 from ml_collections import ConfigDict
 
 from noise2map_jax.configs import default
+from noise2map_jax.errors import UserError
 
 
-def get_config() -> ConfigDict:
-    """Return the experiment."""
+def get_config(argument: str = "") -> ConfigDict:
+    """Return the experiment; `quick` trains for ten minutes on two CPU cores."""
+    if argument not in ("", "quick"):
+        raise UserError(f"no version {argument!r}; expected none, or quick")
     config = default.get_config()
     config.task = "ss"
     config.data.dataset = "buildings"
@@ -41,4 +47,24 @@ def get_config() -> ConfigDict:
     config.train.class_weights = (1.0, 2.0)
     config.train.eval_every_steps = 100
     config.eval.group_regex = r"([a-z0-9_]+?)__"  # the first part of a file's name: its source
+    if not argument:
+        _longer(config)
     return config
+
+
+def _longer(config: ConfigDict) -> None:
+    """Make the version that trains for as long as it still gains."""
+    config.model.patch_size = 2
+    config.model.unet.block_out_channels = (24, 48, 96, 128)
+    config.augment.crop_size = 128
+    config.augment.zoom = (0.7, 1.5)
+    config.augment.colour = 0.1
+    config.augment.blur = 1.0
+    config.train.place_power = 0.5
+    config.train.num_steps = 12_000
+    config.train.learning_rate = 1e-3
+    config.train.warmup_steps = 100
+    config.train.ema_decay = 0.99
+    config.train.losses = ("cross_entropy", "dice")
+    config.train.class_weights = (1.0, 1.0)
+    config.train.eval_every_steps = 1000
