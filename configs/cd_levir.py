@@ -2,8 +2,8 @@
 
     python -m data_prep folder --source=LEVIR_CD --name=levir_cd --data_dir=data
     python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd    # see demo_cd.py
-    python -m noise2map_jax.main --config=configs/cd_levir.py
-    python -m noise2map_jax.main --config=configs/cd_levir.py --mode=eval
+    python -m noise2map_jax.main --config=configs/cd_levir.py:quick
+    python -m noise2map_jax.main --config=configs/cd_levir.py:quick --mode=eval
 
 LEVIR_CD has {train,val,test}/{A,B,label}. Training starts from the network of `demo_cd`, which
 has learned on drawn scenes what a changed building is. After 300 steps on 35 pairs its validation

@@ -13,7 +13,7 @@ from data_prep.basics.options import positive
 from data_prep.reading.role_names import Names, names_split_alone
 
 _MOST_PARTS = 5  # Folders that are named.
-_CONFIGS = {"ss": "ss_buildings", "cd": "cd_levir", "denoise": "pretrain_unlabelled"}
+_CONFIGS = {"ss": "ss_buildings:quick", "cd": "cd_levir:quick", "denoise": "pretrain_unlabelled"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

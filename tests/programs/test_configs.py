@@ -27,6 +27,7 @@ from noise2map_jax.steps.train_state import create_train_state
 from noise2map_jax.steps.train_step import train_step
 
 NAMES = shipped_configs.names()
+ARGUMENTS = ("ss_buildings:quick", "cd_levir:quick")
 PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the positive class
     "ss_spacenet7": (16, 200, 5),
     "cd_spacenet7": (16, 200, 3),
@@ -37,9 +38,10 @@ PAPER = {  # images an update (batch x 2 accumulated), epochs, weight of the pos
 }
 
 
-def load(name):
+def load(given):
+    name, *argument = given.split(":")
     module = importlib.import_module(f"configs.{name}")
-    return module, module.get_config()
+    return module, module.get_config(*argument)
 
 
 @functools.cache
@@ -62,10 +64,11 @@ def check_trace(problems, arrays, sizes):
 
 # The layers of a block are alike: tracing one of them finds what tracing all of them does.
 @pytest.mark.parametrize("layers", [1, pytest.param("all", marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *ARGUMENTS])
 def test_the_training_step_of_every_config_can_be_traced(name, layers):
     module, config = load(name)
-    assert f"--config=configs/{name}.py" in module.__doc__
+    name, colon, argument = name.partition(":")
+    assert f"--config=configs/{name}.py{colon}{argument}" in module.__doc__
     if layers != "all":
         config.model.unet.layers_per_block = layers
     model, problems, arrays = create_model(config), [], []

@@ -9,11 +9,14 @@ import pytest
 import study_config
 from ml_collections import ConfigDict
 
-from configs import default
+from configs import ablate_recipe, default
 from noise2map_jax.ablate import ablate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import create_process
+from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.network_choice import create_model, is_rival
+from noise2map_jax.method.augment import Augmentation
+from noise2map_jax.study.field_lines import lines_over
 from noise2map_jax.study.study import create_study
 from noise2map_jax.study.variants import parse_variants
 
@@ -157,3 +160,47 @@ def test_the_variants_of_every_shipped_study_can_be_made(name, task):
     assert config.study.reference in [variant.name for variant in variants]
     processes = [create_process(variant.apply(config)) for variant in variants]
     assert len({process.signal.shape for process in processes}) == 1
+
+
+def recipes(argument):
+    config = ablate_recipe.get_config(argument)
+    return config, {v.name: v.apply(config) for v in parse_variants(config.study.variants, ())}
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_the_authors_recipe_is_theirs(task):
+    config, variants = recipes(task)
+    own = variants["authors_recipe"]
+    assert (own.train.optimizer, own.train.learning_rate) == ("adam", 1e-4)
+    assert not own.train.cosine
+    assert (own.train.warmup_steps, own.train.ema_decay, own.train.max_gradient_norm) == (0, 0, 0)
+    assert own.train.losses == ("cross_entropy",)
+    assert own.train.eval_every_steps == own.train.num_steps == config.train.num_steps
+    size = config.augment.crop_size
+    nothing = Augmentation(flips_and_turns=False, crop_size=size)
+    assert Augmentation(**own.augment) == nothing
+    assert own.noise == default.get_config().noise
+    assert own.init_from == ""
+    assert (own.model, own.train.batch_size) == (config.model, config.train.batch_size)
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_no_part_of_a_recipe_is_one_that_it_does_not_have(task):
+    _, variants = recipes(task)
+    recipe = fields(variants["recipe"])
+    for name, own in variants.items():
+        changed = {field for field, value in fields(own).items() if value != recipe[field]}
+        assert bool(changed) == (name != "recipe"), name
+
+
+@pytest.mark.parametrize("argument", ["ss,steps", "ss,labels", "cd,steps", "cd,labels"])
+def test_a_curve_of_a_recipe_is_one_line(argument):
+    config = ablate_recipe.get_config(argument)
+    (line,) = lines_over(config, parse_variants(config.study.variants, ()))
+    assert len(line.points) == len(config.study.variants) > 3
+
+
+@pytest.mark.parametrize("argument", ["", "ssx", "ss,minutes"])
+def test_other_studies_of_recipes_are_refused(argument):
+    with pytest.raises(UserError, match=f"no study '{argument}'; expected one of ss, cd, or of"):
+        ablate_recipe.get_config(argument)
