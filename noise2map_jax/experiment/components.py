@@ -222,6 +222,12 @@ def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, .
                 f"train.scene_share is {config.train.scene_share:g}, but the pixels of each class "
                 "are known of all scenes together; set train.class_weights_from=config"
             )
+        if config.train.place_power != 1:
+            raise UserError(
+                f"train.place_power is {config.train.place_power:g}, but the pixels of each class "
+                "are known of tiles that are read equally often; set "
+                "train.class_weights_from=config"
+            )
         counts = jnp.asarray(dataset.class_pixels("train"), jnp.float32)
         return tuple(float(w) for w in balanced_class_weights(counts))
     if source != "config":

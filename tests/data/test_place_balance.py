@@ -131,6 +131,12 @@ def test_a_power_that_cannot_be_is_refused(power, config):
         create_experiment(config)
 
 
+def test_pixels_of_tiles_that_are_read_as_often_do_not_weigh_classes(config):
+    config.train.update(place_power=0.5, class_weights_from="data")
+    with pytest.raises(UserError, match=r"place_power is 0\.5.*class_weights_from=config"):
+        create_experiment(config)
+
+
 def test_a_run_says_what_it_reads_and_keeps_it(program):
     done = program("--config.train.num_steps=2", "--config.train.place_power=0.5")
     assert "train.place_power=0.5, 24 places: of all tiles that are read 4.2%" in done.stdout
