@@ -45,4 +45,24 @@ def get_config(argument: str = "") -> ConfigDict:
     config.noise.timestep_range = (900, 1000)
     config.train.class_weights = (1.0, 4.0)
     config.eval.group_regex = ""
+    if not argument:
+        _longer(config)
     return config
+
+
+def _longer(config: ConfigDict) -> None:
+    """Train on crops at full resolution, from random values: no drawn scenes are needed."""
+    config.init_from = ""
+    config.init_parts = "backbone"
+    config.model.sample_size = 0
+    config.model.patch_size = 2
+    config.model.unet.in_channels = 24  # 2 * 2 pixels of two dates of three bands
+    config.model.unet.block_out_channels = (16, 32, 64, 96)
+    config.augment.crop_size = 128
+    config.augment.brightness = 0.2
+    config.augment.contrast = 0.2
+    config.train.num_steps = 3000
+    config.train.learning_rate = 5e-4
+    config.train.ema_decay = 0.99
+    config.train.class_weights = (1.0, 3.0)
+    config.train.eval_every_steps = 750

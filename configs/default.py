@@ -166,7 +166,8 @@ def get_config() -> ConfigDict:
             # fewer labels. A smaller share is part of a larger one.
             scene_share=1.0,
             # Of a place with n tiles, tiles are read in proportion to n ** place_power: 1.0 = every
-            # tile is read as often; 0.0 = every place is, however few tiles it has.
+            # tile is read as often; 0.0 = every place is, however few tiles it has. Where places
+            # are not known, each scene counts as one.
             place_power=1.0,
             optimizer="adam",  # adam or adamw
             learning_rate=1e-4,  # the peak, after warm-up

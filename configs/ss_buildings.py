@@ -53,18 +53,10 @@ def get_config(argument: str = "") -> ConfigDict:
 
 
 def _longer(config: ConfigDict) -> None:
-    """Make the version that trains for as long as it still gains."""
+    """Train five times as long, at a quarter of the cost of a step."""
     config.model.patch_size = 2
-    config.model.unet.block_out_channels = (24, 48, 96, 128)
     config.augment.crop_size = 128
-    config.augment.zoom = (0.7, 1.5)
-    config.augment.colour = 0.1
-    config.augment.blur = 1.0
-    config.train.place_power = 0.5
-    config.train.num_steps = 12_000
-    config.train.learning_rate = 1e-3
-    config.train.warmup_steps = 100
+    config.train.num_steps = 2400
+    config.train.learning_rate = 3e-4
     config.train.ema_decay = 0.99
-    config.train.losses = ("cross_entropy", "dice")
-    config.train.class_weights = (1.0, 1.0)
-    config.train.eval_every_steps = 1000
+    config.train.eval_every_steps = 600

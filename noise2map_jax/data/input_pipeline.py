@@ -88,7 +88,8 @@ def train_batches(
     Args:
         source: records by index.
         keys: the arrays to keep.
-        seed: seed of the shuffling; each pass over the data has its own order.
+        seed: seed of the shuffling; each pass over the data, or round of its places, has its own
+            order.
         batch_size: rows of a global batch, B.
         rows: the rows of each global batch to read.
         places: the place of each record, where `place_power` is not 1.
@@ -101,6 +102,9 @@ def train_batches(
     Returns:
         Batches of these rows, arrays [len(rows), ...]. A batch may span two passes over the data,
         so every batch is full.
+
+    Raises:
+        ValueError: `place_power` is not 1, and there is another number of places than of records.
     """
     if place_power == 1:
         order = grain.MapDataset.source(source).seed(seed).shuffle().repeat()

@@ -41,11 +41,16 @@ def train_source(dataset: Dataset, share: float, seed: int) -> Sequence[Any]:
 
 
 def train_places(dataset: Dataset, share: float, seed: int) -> list[str]:
-    """Return the place of each record of `train_source`, in the same order."""
+    """Return the place of each record of `train_source`, in the same order.
+
+    Raises:
+        UserError: the manifest does not tell scenes apart.
+    """
+    scene_records = dataset.scene_records("train")
     places = dataset.record_places("train")
     if share == 1:
         return places
-    numbers = records_of_share(dataset.scene_records("train"), share, seed)
+    numbers = records_of_share(scene_records, share, seed)
     return [places[number] for number in numbers]
 
 

@@ -225,7 +225,7 @@ def class_weights(config: ConfigDict, dataset: Dataset | None) -> tuple[float, .
         if config.train.place_power != 1:
             raise UserError(
                 f"train.place_power is {config.train.place_power:g}, but the pixels of each class "
-                "are known of tiles that are read equally often; set "
+                "are counted as if every tile were read as often; set "
                 "train.class_weights_from=config"
             )
         counts = jnp.asarray(dataset.class_pixels("train"), jnp.float32)

@@ -105,12 +105,14 @@ def _places(objective: Objective) -> list[str]:
     places = objective.train_places(config.seed)
     tiles, read = place_shares(places, 1.0), place_shares(places, power)
     largest, smallest = max(tiles, key=tiles.__getitem__), min(tiles, key=tiles.__getitem__)
+    unknown = "" if objective.dataset.places_known else " (not known: each scene counts as one)"
+    what = ", ".join(
+        f"{read[name]:.1%} show {name}, which has {tiles[name]:.1%} of the tiles"
+        for name in dict.fromkeys((largest, smallest))
+    )
     return [
-        f"            train.place_power={power:g}, {len(tiles)} places: of all tiles that are read "
-        + ", ".join(
-            f"{read[name]:.1%} show {name}, which has {tiles[name]:.1%} of the tiles"
-            for name in dict.fromkeys((largest, smallest))
-        )
+        f"            train.place_power={power:g}, {len(tiles)} places{unknown}: of all tiles that "
+        f"are read {what}"
     ]
 
 

@@ -75,7 +75,7 @@ def _front_matter(tasks: list[str], of_network: Sequence[str]) -> str:
 def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
     backbone = {name: value for name, value in run.params.items() if name in BACKBONES}
-    share = train.scene_share
+    share, power = train.scene_share, train.place_power
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
         ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),
@@ -83,6 +83,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("all", f"{count_params(run.params):,} parameters"),
         ("tile side in the network", f"{run.sample_size} pixels{_patches(config)}"),
         *([("share of the training scenes", f"{share:g}")] if share != 1 else []),
+        *([("tiles of a place with n", f"read as n ** {power:g}")] if power != 1 else []),
         (
             "started from",
             f"`{config['init_from']}`" if config.get("init_from") else "random values",

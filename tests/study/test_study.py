@@ -170,18 +170,21 @@ def recipes(argument):
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_the_authors_recipe_is_theirs(task):
     config, variants = recipes(task)
-    own = variants["authors_recipe"]
+    own, recipe = variants["authors_recipe"], variants["recipe"]
     assert (own.train.optimizer, own.train.learning_rate) == ("adam", 1e-4)
     assert not own.train.cosine
     assert (own.train.warmup_steps, own.train.ema_decay, own.train.max_gradient_norm) == (0, 0, 0)
     assert own.train.losses == ("cross_entropy",)
-    assert own.train.eval_every_steps == own.train.num_steps == config.train.num_steps
+    assert own.train.class_weights == {"ss": (1.0, 5.0), "cd": (1.0, 3.0)}[task]
     size = config.augment.crop_size
-    nothing = Augmentation(flips_and_turns=False, crop_size=size)
-    assert Augmentation(**own.augment) == nothing
+    assert Augmentation(**own.augment) == Augmentation(flips_and_turns=False, crop_size=size)
     assert own.noise == default.get_config().noise
-    assert own.init_from == ""
-    assert (own.model, own.train.batch_size) == (config.model, config.train.batch_size)
+    # What both share: start, network, number of images, and the weights that count.
+    assert own.init_from == recipe.init_from == ""
+    assert own.model == recipe.model
+    for field in ("batch_size", "num_steps", "eval_every_steps", "scene_share", "place_power"):
+        assert own.train[field] == recipe.train[field]
+    assert own.train.eval_every_steps == own.train.num_steps
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
@@ -198,6 +201,14 @@ def test_a_curve_of_a_recipe_is_one_line(argument):
     config = ablate_recipe.get_config(argument)
     (line,) = lines_over(config, parse_variants(config.study.variants, ()))
     assert len(line.points) == len(config.study.variants) > 3
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_all_lengths_of_a_recipe_choose_among_four_checkpoints(task):
+    config, variants = recipes(f"{task},steps")
+    for own in variants.values():
+        assert own.train.num_steps == 4 * own.train.eval_every_steps
+    assert variants["recipe"].train.num_steps == config.train.num_steps
 
 
 @pytest.mark.parametrize("argument", ["", "ssx", "ss,minutes"])
