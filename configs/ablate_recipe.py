@@ -5,7 +5,7 @@
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:cd --mode=ablate \
         --workdir=runs/recipe_cd
 
-The recipes are those of `ss_buildings.py` and `cd_levir.py`, at half their length. All variants
+The recipes are those of `ss_buildings.py` and `cd_levir.py`, `cd` at half its length. All variants
 start from random values and have the same network (thin, with patches, which the authors' has not),
 the same random crops, and the same number of images seen; the last weights count, so none gains by
 a choice on validation. `authors_recipe` is what the authors' code does otherwise: Adam with a
@@ -27,6 +27,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.study.variants import CONTROLS
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
+STEPS = {"ss": 700, "cd": 1500}
 CURVES = {"steps": "train.num_steps", "labels": "train.scene_share"}
 ALL_TIMESTEPS = "noise.timestep_range=0,0"
 # The weights of their settings for SpaceNet7.
@@ -71,7 +72,7 @@ def get_config(argument: str = "ss") -> ConfigDict:
         shares = {f"{share:.0%}": f"train.scene_share={share}" for share in (0.1, 0.25, 0.5, 1.0)}
         config = default.study(config, _variants(shares), reference="100%")
     else:
-        config.train.num_steps = config.train.eval_every_steps = steps // 2
+        config.train.num_steps = config.train.eval_every_steps = STEPS[task]
         variants = {
             "recipe": "noise.kind=structured",
             "authors_recipe": " ".join((*AUTHORS, AUTHORS_WEIGHTS[task])),

@@ -1,16 +1,22 @@
 """Changed buildings on real aerial pairs of LEVIR-CD, 0.5 m a pixel, with a thin backbone.
 
     python -m data_prep folder --source=LEVIR_CD --name=levir_cd --data_dir=data
+    python -m noise2map_jax.main --config=configs/cd_levir.py
+    python -m noise2map_jax.main --config=configs/cd_levir.py --mode=eval
+
+LEVIR_CD has {train,val,test}/{A,B,label}. From random values, on 35 pairs (a subset of LEVIR-CD),
+F1 on validation was 29.4, 40.9, 44.5 and 47.9 % after 750, 1,500, 2,250 and 3,000 steps: 28 minutes
+on one CPU core, seed 1000.
+
+The version of minutes starts from the network of `demo_cd`, which has learned on drawn scenes what
+a changed building is:
+
     python -m noise2map_jax.main --config=configs/demo_cd.py --workdir=demo/cd    # see demo_cd.py
     python -m noise2map_jax.main --config=configs/cd_levir.py:quick
-    python -m noise2map_jax.main --config=configs/cd_levir.py:quick --mode=eval
 
-LEVIR_CD has {train,val,test}/{A,B,label}. Training starts from the network of `demo_cd`, which
-has learned on drawn scenes what a changed building is. After 300 steps on 35 pairs its validation
-F1 was 36 %; a network of this size that began with random values (--config.init_from=) had 1 %.
-
-Trained on 35 pairs (a subset of LEVIR-CD), 18 minutes on two CPU cores: test F1 is 42.53 % with
-seed 0 and 34.15 % with seed 1. A map that says changed everywhere scores 18.81 %, a threshold on
+After 300 steps its validation F1 was 36 %; a network of this size that began with random values
+(--config.init_from=) had 1 %. After 18 minutes on two CPU cores its test F1 is 42.53 % with seed 0
+and 34.15 % with seed 1. A map that says changed everywhere scores 18.81 % on test, a threshold on
 the difference of the images 21.88 %.
 """
 
