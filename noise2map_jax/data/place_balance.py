@@ -55,19 +55,17 @@ def balanced_order(
     """
     if len(places) != len(source):
         raise ValueError(f"{len(places)} places of {len(source)} records; expected one of each")
-    names, place_of_record = np.unique(np.asarray(places), return_inverse=True)
-    by_name = place_shares(places, power)
-    shares = np.array([by_name[name] for name in names.tolist()])
-    turns = turns_of_round(shares)
+    place_of_record = np.unique(np.asarray(places), return_inverse=True)[1]
+    turns = turns_of_round(np.array(list(place_shares(places, power).values())))
     # A seed of its own for each place: those of one size would else go through one order.
-    round_seed, *seeds = np.random.SeedSequence(seed).generate_state(1 + len(names)).tolist()
+    round_seed, *seeds = np.random.SeedSequence(seed).generate_state(1 + len(turns)).tolist()
     records = np.split(np.argsort(place_of_record, kind="stable"), np.cumsum(_counts(places))[:-1])
     orders = [
         grain.MapDataset.source(own).seed(own_seed).shuffle().repeat()
         for own, own_seed in zip(records, seeds, strict=True)
     ]
     rank_of = np.concatenate([np.arange(number) for number in turns])
-    turn = Turn(source, orders, turns, np.repeat(np.arange(len(names)), turns), rank_of)
+    turn = Turn(source, orders, turns, np.repeat(np.arange(len(turns)), turns), rank_of)
     rounds = grain.MapDataset.range(int(turns.sum())).seed(round_seed).shuffle().repeat()
     return rounds.map_with_index(turn)
 
@@ -86,7 +84,7 @@ def turns_of_round(shares: np.ndarray) -> np.ndarray:
 
 
 def place_shares(places: Sequence[str], power: float) -> dict[str, float]:
-    """Return the share of each place in what is read, by name.
+    """Return the share of each place in what is read, by name, in the order of the names.
 
     Args:
         places: [N] the place of each record.

@@ -3,33 +3,15 @@ import itertools
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered_records import NumberedRecords, numbers
 
 from noise2map_jax.data.input_pipeline import eval_batches, train_batches
-
-
-class Records:
-    """A source whose record i is full of i."""
-
-    def __init__(self, num):
-        self.num = num
-
-    def __len__(self):
-        return self.num
-
-    def __getitem__(self, i):
-        if not 0 <= i < self.num:
-            raise IndexError(i)
-        return {"image": np.full((2, 2, 1), i, np.uint8), "id": f"val/scene/r00000_c{i:05d}"}
-
-
-def rows(batches):
-    return [batch["image"][:, 0, 0, 0].tolist() for batch in batches]
 
 
 def train_rows(num_batches, *, batch_size, num=10, seed=0, own=None, **options):
     own = range(batch_size) if own is None else own
     batches = train_batches(
-        Records(num),
+        NumberedRecords(num),
         ("image",),
         seed=seed,
         batch_size=batch_size,
@@ -37,7 +19,7 @@ def train_rows(num_batches, *, batch_size, num=10, seed=0, own=None, **options):
         num_threads=1,
         **options,
     )
-    return rows(itertools.islice(batches, num_batches))
+    return numbers(itertools.islice(batches, num_batches))
 
 
 def divided(draw, batch_size):
@@ -81,7 +63,11 @@ def test_a_row_holds_the_same_record_whichever_process_reads_it(data, first_step
 def test_evaluation_reads_each_record_once_and_fills_the_last_batch(num, batch_size, data):
     processes = divided(data.draw, batch_size)
     shares = [
-        list(eval_batches(Records(num), ("image",), batch_size=batch_size, rows=own, num_threads=1))
+        list(
+            eval_batches(
+                NumberedRecords(num), ("image",), batch_size=batch_size, rows=own, num_threads=1
+            )
+        )
         for own in processes
     ]
     num_batches = -(-num // batch_size)
@@ -98,7 +84,7 @@ def test_evaluation_reads_each_record_once_and_fills_the_last_batch(num, batch_s
 
 def test_only_the_named_arrays_reach_the_device():
     batches = train_batches(
-        Records(3), ("image",), seed=0, batch_size=2, rows=range(2), num_threads=1
+        NumberedRecords(3), ("image",), seed=0, batch_size=2, rows=range(2), num_threads=1
     )
     batch = next(batches)
     assert set(batch) == {"image"}

@@ -8,6 +8,7 @@ import pytest
 import thin_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numbered_records import NumberedRecords, numbers
 
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.data.input_pipeline import train_batches
@@ -23,19 +24,6 @@ from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.training.reading import read_batches
 
 PLACES = ["a"] * 16 + ["b"] * 4 + ["c"]
-
-
-class Records:
-    """Record i is full of i."""
-
-    def __init__(self, num):
-        self.num = num
-
-    def __len__(self):
-        return self.num
-
-    def __getitem__(self, i):
-        return {"image": np.full((1, 1, 1), i, np.uint8)}
 
 
 def read(num, *, places=PLACES, power, seed=0):
@@ -88,8 +76,8 @@ def test_after_whole_rounds_records_of_a_place_were_read_equally_often(places, p
 
 def test_the_seed_decides_and_places_of_one_size_have_their_own_order():
     assert read(50, power=0.5) == read(50, power=0.5)
-    numbers = read(40, places=["a"] * 20 + ["b"] * 20, power=0.0)
-    first, second = [i for i in numbers if i < 20], [i for i in numbers if i >= 20]
+    order = read(40, places=["a"] * 20 + ["b"] * 20, power=0.0)
+    first, second = [i for i in order if i < 20], [i for i in order if i >= 20]
     assert first != [i - 20 for i in second]
 
 
@@ -114,7 +102,7 @@ def test_another_number_of_places_than_of_records_is_refused():
 def test_any_step_can_be_gone_on_from(first_step, power):
     def rows(count, **options):
         batches = train_batches(
-            *(Records(len(PLACES)), ("image",)),
+            *(NumberedRecords(len(PLACES)), ("image",)),
             seed=3,
             batch_size=4,
             rows=range(4),
@@ -123,7 +111,7 @@ def test_any_step_can_be_gone_on_from(first_step, power):
             num_threads=1,
             **options,
         )
-        return [b["image"].ravel().tolist() for b in itertools.islice(batches, count)]
+        return numbers(itertools.islice(batches, count))
 
     assert rows(3, first_step=first_step) == rows(first_step + 3)[first_step:]
 
@@ -149,8 +137,8 @@ def test_training_reads_places_in_their_shares_and_of_its_own_scenes_only(config
         places = objective.train_places(seed)
         source = objective.train_source(seed)
         assert len(places) == len(source) == 12
-        numbers = source.numbers.tolist()
-        assert places == ["large" if n < 10 else f"p{n - 10}" for n in numbers]
+        own = source.numbers.tolist()
+        assert places == ["large" if n < 10 else f"p{n - 10}" for n in own]
         place_of = {r["image"].tobytes(): p for r, p in zip(source, places, strict=True)}
         batches = read_batches(
             experiment.objectives, [seed], batch_size=8, rows=list(range(8)), first_step=0
