@@ -50,6 +50,10 @@ def parse(argv: list[str]) -> list[str]:
     except OSError as error:
         reason = str(error.__cause__ or error).splitlines()[-1].strip()
         raise UserError(f"{config}: {reason}") from None
+    except Exception as error:
+        if in_config := _where_raised(error, config):
+            raise UserError(in_config) from None
+        raise
 
 
 def _joined(argv: list[str]) -> list[str]:
@@ -74,7 +78,10 @@ def _with_config(argv: list[str]) -> list[str]:
 
 
 def _with_path(argument: str) -> str:
+    """Name the file that gives the config; the `config.json` of a run means that run's config."""
     option, _, given = argument.partition("=")
+    if pathlib.Path(given).name == CONFIG:
+        return f"{option}={RUN_CONFIG}:{pathlib.Path(given).parent}"
     return f"{option}={config_path(given)}"
 
 

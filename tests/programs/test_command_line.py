@@ -57,9 +57,20 @@ def test_a_run_is_evaluated_with_its_own_config_unless_another_is_given(parse, t
     assert parse(*run[2:]).config is None
 
 
+def test_the_config_that_a_run_keeps_starts_another_run(parse, tmp_path):
+    config = parse("--config=ss_whu").config
+    config.seed = 7
+    run_config.save_config(config, tmp_path)
+    again = parse(f"--config={tmp_path / run_config.CONFIG}", "--config.train.num_steps=3").config
+    assert (again.seed, again.train.num_steps) == (7, 3)
+    with pytest.raises(UserError, match="no run in .*nowhere"):
+        parse(f"--config={tmp_path / 'nowhere' / run_config.CONFIG}")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("x = false\n", "line 1: NameError: name 'false' is not defined"),
         ("from configs import nothing\n", "line 1: ImportError"),
         (
             "import nowhere_at_all\n",
