@@ -85,10 +85,17 @@ def create_problem(
             f"augment.paste is {augmentation.paste}, but task {task.name} has no foreground that "
             "could be pasted; set it to 0"
         )
-    if augmentation.paste and len(task.image_keys) > 1 and len(config.data.classes) > 2:
+    pairs, num_classes = len(task.image_keys) > 1, len(config.data.classes)
+    if augmentation.paste and pairs and num_classes > 2:
         raise UserError(
-            f"augment.paste is {augmentation.paste}, but the pairs have {len(config.data.classes)} "
+            f"augment.paste is {augmentation.paste}, but the pairs have {num_classes} "
             "classes: what is pasted is a new building, which not every class is; set it to 0"
+        )
+    if augmentation.unchanged and not (pairs and num_classes == 2):
+        found = f"pairs with {num_classes} classes" if pairs else "no pairs"
+        raise UserError(
+            f"augment.unchanged is {augmentation.unchanged}, but task {task.name} has {found}: it "
+            "makes pairs whose only class is no change; set it to 0"
         )
     if augmentation.paste and config.train.batch_size == 1:
         raise UserError(

@@ -61,7 +61,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
 # Of sections that each task has for itself where there are several; likewise.
 ADDED_TASK_FIELDS: dict[str, dict[str, Any]] = {
     "data": {"bands": (), "alpha": "auto", "nodata": -1},
-    "augment": {"zoom": (1.0, 1.0), "colour": 0.0, "blur": 0.0, "paste": 0.0},
+    "augment": {"zoom": (1.0, 1.0), "colour": 0.0, "blur": 0.0, "paste": 0.0, "unchanged": 0.0},
 }
 
 

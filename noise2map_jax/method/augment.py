@@ -5,6 +5,7 @@ These are pure functions of a key. All images of a record (both dates, the mask)
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,11 @@ from noise2map_jax.method.zoom import zoomed_classes, zoomed_crop
 AS_IT_IS = (1.0, 1.0)  # the zoom that leaves the scale
 MOST_ZOOM = 16
 MOST_BLUR = 4.0  # pixels; more leaves nothing to map
-ZOOM_STREAM, PASTE_STREAM = 1, 2  # folded into the key, so that the draws of others stay
+ZOOM_STREAM, PASTE_STREAM, UNCHANGED_STREAM = (
+    1,
+    2,
+    3,
+)  # folded into the key, so that the draws of others stay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Augmentation:
         blur: largest standard deviation of a Gaussian blur, in pixels.
         paste: share of the records into which the foreground of another is pasted; of pairs only
             where every change is a new building.
+        unchanged: share of the pairs that show the later date twice, so that nothing changes; the
+            light of the dates still differs.
     """
 
     flips_and_turns: bool = True
@@ -47,6 +54,7 @@ class Augmentation:
     colour: float = 0.0
     blur: float = 0.0
     paste: float = 0.0
+    unchanged: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop_size < 0:
@@ -70,8 +78,9 @@ class Augmentation:
                 f"colour is {self.colour} and blur {self.blur}; expected colour >= 0 and "
                 f"0 <= blur <= {MOST_BLUR} pixels"
             )
-        if not 0 <= self.paste <= 1:
-            raise UserError(f"paste is {self.paste}; expected a share from 0 to 1")
+        for name in ("paste", "unchanged"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
 
     def seen_size(self, tile_size: int) -> float:
         """Return the largest side of a crop in pixels of the tile, before it is resampled."""
@@ -132,6 +141,28 @@ def centre_crop(images: jax.Array, size: int) -> jax.Array:
     return images[:, top : top + size, left : left + size]
 
 
+def same_dates(batch: Mapping[str, jax.Array], chosen: jax.Array) -> dict[str, jax.Array]:
+    """Let the chosen pairs show their later date twice: buildings that were there before.
+
+    Where most changes are new buildings, a network may learn to find buildings of the later date
+    and not look at the earlier one.
+
+    Args:
+        batch: `pre` and `post`, [B, S, S, C]; `mask` [B, S, S, 1] with classes. Pixels without a
+            label keep none.
+        chosen: [B] bool.
+
+    Returns:
+        The batch with the same keys, shapes and types.
+    """
+    chosen = chosen[:, None, None, None]
+    pre, post, mask = batch["pre"], batch["post"], batch["mask"]
+    return dict(batch) | {
+        "pre": jnp.where(chosen, post, pre),
+        "mask": jnp.where(chosen & (mask != IGNORE), jnp.zeros_like(mask), mask),
+    }
+
+
 def augment_geometry(
     augmentation: Augmentation, key: jax.Array, batch: dict[str, jax.Array]
 ) -> dict[str, jax.Array]:
@@ -160,6 +191,11 @@ def augment_geometry(
     if augmentation.flips_and_turns:
         symmetry = jax.random.randint(symmetry_key, (num,), 0, 8)
         batch = {name: flip_and_turn(images, symmetry) for name, images in batch.items()}
+    if augmentation.unchanged and "pre" in batch:
+        unchanged_key = jax.random.fold_in(key, UNCHANGED_STREAM)
+        batch = same_dates(
+            batch, jax.random.bernoulli(unchanged_key, augmentation.unchanged, (num,))
+        )
     if augmentation.paste:
         paste_key = jax.random.fold_in(key, PASTE_STREAM)
         batch = copy_paste(batch, jax.random.bernoulli(paste_key, augmentation.paste, (num,)))

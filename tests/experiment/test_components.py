@@ -111,6 +111,12 @@ def test_a_network_that_sees_no_timestep_predicts_once():
             {"augment.paste": 0.5, "data.classes": ("ground", "intact", "destroyed")},
             "the pairs have 3 classes: what is pasted is a new building",
         ),
+        ("ss", {"augment.unchanged": 0.5}, "unchanged is 0.5, but task ss has no pairs"),
+        (
+            "cd",
+            {"augment.unchanged": 0.5, "data.classes": ("ground", "intact", "destroyed")},
+            "has pairs with 3 classes",
+        ),
     ],
 )
 def test_augmentation_that_cannot_be_is_refused(task, fields, words):

@@ -120,6 +120,7 @@ def test_dates_are_exchanged_for_about_half_of_the_pairs():
         ({"blur": -1.0}, "blur -1.0"),
         ({"blur": 5.0}, "blur 5.0.*<= 4"),
         ({"paste": 1.5}, "paste is 1.5"),
+        ({"unchanged": -0.5}, "unchanged is -0.5"),
     ],
 )
 def test_impossible_options_are_refused(options, words):
@@ -205,3 +206,28 @@ def test_foreground_is_pasted_into_the_share_that_was_asked_for():
     np.testing.assert_array_equal(out["image"], 9 * out["mask"])
     pasted = int(out["mask"][::2, 0, 0, 0].sum())
     assert abs(pasted - 125) < 5 * np.sqrt(500 * 3 / 16)
+
+
+def test_the_share_that_was_asked_for_shows_the_later_date_twice():
+    mask = jnp.tile(jnp.array([0, 1, 255], jnp.uint8).reshape(1, 3, 1, 1), (1000, 1, 3, 1))
+    batch = {"pre": jnp.zeros((1000, 3, 3, 3)), "post": jnp.ones((1000, 3, 3, 3)), "mask": mask}
+    options = augment.Augmentation(flips_and_turns=False, unchanged=0.25)
+    out = augment.augment_geometry(options, jax.random.key(0), batch)
+    same = np.asarray(out["pre"][:, 0, 0, 0] == 1)
+    assert abs(same.sum() - 250) < 5 * np.sqrt(1000 * 3 / 16)
+    np.testing.assert_array_equal(
+        out["pre"], np.broadcast_to(same[:, None, None, None], (1000, 3, 3, 3))
+    )
+    np.testing.assert_array_equal(out["post"], batch["post"])
+    np.testing.assert_array_equal(out["mask"][~same], mask[~same])
+    np.testing.assert_array_equal(out["mask"][same], np.where(mask[same] == 255, 255, 0))
+
+
+def test_what_is_pasted_into_the_same_dates_is_new():
+    mask = jnp.zeros((200, 2, 2, 1), jnp.uint8).at[1::2].set(1)
+    batch = {"pre": 0.0 * mask, "post": 9.0 * mask, "mask": mask}
+    options = augment.Augmentation(flips_and_turns=False, unchanged=0.5, paste=1.0)
+    out = augment.augment_geometry(options, jax.random.key(0), batch)
+    changed = np.asarray(out["mask"]) > 0
+    np.testing.assert_array_equal(out["pre"] != out["post"], changed)
+    assert 0 < changed[::2].mean() < 1
