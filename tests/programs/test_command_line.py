@@ -63,7 +63,7 @@ def test_the_config_that_a_run_keeps_starts_another_run(parse, tmp_path):
     run_config.save_config(config, tmp_path)
     again = parse(f"--config={tmp_path / run_config.CONFIG}", "--config.train.num_steps=3").config
     assert (again.seed, again.train.num_steps) == (7, 3)
-    with pytest.raises(UserError, match="no run in .*nowhere"):
+    with pytest.raises(UserError, match=r"no run in .*nowhere"):
         parse(f"--config={tmp_path / 'nowhere' / run_config.CONFIG}")
 
 
