@@ -5,12 +5,13 @@
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:cd --mode=ablate \
         --workdir=runs/recipe_cd
 
-The recipes are those of `ss_buildings.py` and `cd_levir.py`, `cd` at half its length. All variants
-start from random values and have the same network (thin, with patches, which the authors' has not),
-the same random crops, and the same number of images seen; the last weights count, so none gains by
-a choice on validation. `authors_recipe` is what the authors' code does otherwise: Adam with a
-constant learning rate of 1e-4, no augmentation but the crops, no average of the weights, no
-clipping, t from [0, 1000), cross-entropy with the weights of their SpaceNet7 settings.
+The recipes are those of `ss_buildings.py` and `cd_levir.py`, but shorter. They begin with runs on
+drawn scenes, see there. All variants have the same network (thin, with patches, which the authors'
+has not), crops of the same size, and the same number of images seen; the last weights count, so
+none gains by a choice on validation. `authors_recipe` is what the authors' code does otherwise:
+random values for all but the backbone, and here for that too, Adam with a constant learning rate of
+1e-4, no augmentation but the crops, no average of the weights, no clipping, t from [0, 1000),
+cross-entropy with the weights of their SpaceNet7 settings, tiles read as often as they come.
 
 What more steps and more labels buy, each length or share a variant of its own:
 
@@ -27,31 +28,44 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.study.variants import CONTROLS
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
-STEPS = {"ss": 700, "cd": 1500}
+STEPS = {"ss": 350, "cd": 500}
 CURVES = {"steps": "train.num_steps", "labels": "train.scene_share"}
 ALL_TIMESTEPS = "noise.timestep_range=0,0"
 # The weights of their settings for SpaceNet7.
 AUTHORS_WEIGHTS = {"ss": "train.class_weights=1.0,5.0", "cd": "train.class_weights=1.0,3.0"}
+FROM_RANDOM = "init_from="
 NO_LIGHT = "augment.brightness=0.0 augment.contrast=0.0"
+NO_COLOUR = "augment.colour=0.0 augment.blur=0.0"
+NO_ZOOM = "augment.zoom=1.0,1.0"
 NO_FLIPS = "augment.flips_and_turns=False"
 CONSTANT = "train.cosine=False train.warmup_steps=0"
 PARTS = {
+    "no drawn scenes": FROM_RANDOM,
     "no light": NO_LIGHT,
+    "no colour, no blur": NO_COLOUR,
+    "no zoom": NO_ZOOM,
     "no flips": NO_FLIPS,
-    "no average": "train.ema_decay=0.0",
-    "constant rate": CONSTANT,
-    "rate 1e-4": "train.learning_rate=1e-4",
+    "constant rate, no average": f"{CONSTANT} train.ema_decay=0.0",
+    "rate 3e-4": "train.learning_rate=3e-4",
     "clean": "noise.kind=clean",
     "clean_timestep": "noise.kind=clean_timestep",
 }
 PARTS_OF_TASK = {
-    "ss": {"weights 1 and 5": AUTHORS_WEIGHTS["ss"]},
-    "cd": {"all timesteps": ALL_TIMESTEPS},
+    "ss": {
+        "places as they come": "train.place_power=1.0",
+        "weights 1 and 5": AUTHORS_WEIGHTS["ss"],
+    },
+    "cd": {
+        "dates in their order": "augment.exchange_dates=False",
+        "no unchanged pairs": "augment.unchanged=0.0",
+        "all timesteps": ALL_TIMESTEPS,
+    },
 }
 AUTHORS = (
     *CONTROLS["paper"],
     *("train.optimizer=adam", "train.learning_rate=1e-4", CONSTANT, "train.ema_decay=0.0"),
-    *("train.max_gradient_norm=0.0", NO_LIGHT, NO_FLIPS),
+    *("train.max_gradient_norm=0.0", FROM_RANDOM, NO_LIGHT, NO_COLOUR, NO_ZOOM, NO_FLIPS),
+    *("augment.exchange_dates=False", "augment.unchanged=0.0", "train.place_power=1.0"),
 )
 
 

@@ -22,7 +22,7 @@ the difference of the images 21.88 %.
 
 from ml_collections import ConfigDict
 
-from noise2map_jax.configs import ss_buildings
+from noise2map_jax.configs import drawn_cd, ss_buildings
 from noise2map_jax.errors import UserError
 
 
@@ -30,11 +30,30 @@ def get_config(argument: str = "") -> ConfigDict:
     """Return the experiment; `quick` trains for minutes on two CPU cores."""
     if argument not in ("", "quick"):
         raise UserError(f"no version {argument!r}; expected none, or quick")
+    config = _without_patches() if argument else _after_drawn_scenes()
+    config.init_parts = "all"
+    config.data.dataset = "levir_cd"
+    return config
+
+
+def _after_drawn_scenes() -> ConfigDict:
+    config = drawn_cd.get_config()
+    config.init_from = "runs/drawn_cd"
+    config.augment.zoom = (0.5, 1.2)
+    # Most changes are new buildings. Dates in either order, and pairs in which buildings stand on
+    # both dates, teach the network to look at both.
+    config.augment.exchange_dates = True
+    config.augment.unchanged = 0.2
+    config.train.num_steps = 3000
+    config.train.ema_decay = 0.99
+    config.train.eval_every_steps = 750
+    return config
+
+
+def _without_patches() -> ConfigDict:
     config = ss_buildings.get_config("quick")
     config.task = "cd"
     config.init_from = "demo/cd"
-    config.init_parts = "all"
-    config.data.dataset = "levir_cd"
     config.data.classes = ("no_change", "change")
     config.augment.brightness = 0.1
     config.augment.contrast = 0.1
@@ -51,24 +70,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.noise.timestep_range = (900, 1000)
     config.train.class_weights = (1.0, 4.0)
     config.eval.group_regex = ""
-    if not argument:
-        _longer(config)
     return config
-
-
-def _longer(config: ConfigDict) -> None:
-    """Train on crops at full resolution, from random values: no drawn scenes are needed."""
-    config.init_from = ""
-    config.init_parts = "backbone"
-    config.model.sample_size = 0
-    config.model.patch_size = 2
-    config.model.unet.in_channels = 24  # 2 * 2 pixels of two dates of three bands
-    config.model.unet.block_out_channels = (16, 32, 64, 96)
-    config.augment.crop_size = 128
-    config.augment.brightness = 0.2
-    config.augment.contrast = 0.2
-    config.train.num_steps = 3000
-    config.train.learning_rate = 5e-4
-    config.train.ema_decay = 0.99
-    config.train.class_weights = (1.0, 3.0)
-    config.train.eval_every_steps = 750

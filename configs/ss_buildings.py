@@ -20,7 +20,7 @@ splits. For the full backbone, on an accelerator, take the fields of `model.unet
 
 from ml_collections import ConfigDict
 
-from noise2map_jax.configs import default
+from noise2map_jax.configs import default, drawn_ss
 from noise2map_jax.errors import UserError
 
 
@@ -28,9 +28,29 @@ def get_config(argument: str = "") -> ConfigDict:
     """Return the experiment; `quick` has no patches, and takes ten minutes on two CPU cores."""
     if argument not in ("", "quick"):
         raise UserError(f"no version {argument!r}; expected none, or quick")
+    config = _without_patches() if argument else _after_drawn_scenes()
+    config.data.dataset = "buildings"
+    config.eval.group_regex = r"([a-z0-9_]+?)__"  # the first part of a file's name: its source
+    return config
+
+
+def _after_drawn_scenes() -> ConfigDict:
+    config = drawn_ss.get_config()
+    config.init_from = "runs/drawn_ss"
+    config.init_parts = "all"
+    # Images of drones and satellites differ in scale: a house has 20 to 200 pixels.
+    config.augment.zoom = (0.5, 1.2)
+    # Seven of eight training images come from two places.
+    config.train.place_power = 0.5
+    config.train.num_steps = 1400
+    config.train.ema_decay = 0.99
+    config.train.eval_every_steps = 350
+    return config
+
+
+def _without_patches() -> ConfigDict:
     config = default.get_config()
     config.task = "ss"
-    config.data.dataset = "buildings"
     config.augment.crop_size = 96
     config.augment.brightness = 0.2
     config.augment.contrast = 0.3
@@ -50,17 +70,4 @@ def get_config(argument: str = "") -> ConfigDict:
     config.train.ema_decay = 0.98
     config.train.class_weights = (1.0, 2.0)
     config.train.eval_every_steps = 100
-    config.eval.group_regex = r"([a-z0-9_]+?)__"  # the first part of a file's name: its source
-    if not argument:
-        _with_patches(config)
     return config
-
-
-def _with_patches(config: ConfigDict) -> None:
-    """See patches of 2 x 2 pixels as one: a step costs a quarter, and more ground fits into it."""
-    config.model.patch_size = 2
-    config.augment.crop_size = 128
-    config.train.num_steps = 700
-    config.train.learning_rate = 3e-4
-    config.train.warmup_steps = 30
-    config.train.eval_every_steps = 350
