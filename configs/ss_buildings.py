@@ -42,6 +42,7 @@ def _after_drawn_scenes() -> ConfigDict:
     config.augment.zoom = (0.5, 1.2)
     # Seven of eight training images come from two places.
     config.train.place_power = 0.5
+    config.train.class_weights = (1.0, 1.5)
     config.train.num_steps = 1400
     config.train.ema_decay = 0.99
     config.train.eval_every_steps = 350
