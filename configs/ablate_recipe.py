@@ -79,23 +79,32 @@ def get_config(argument: str = "ss") -> ConfigDict:
         )
     config = TASKS[task].get_config()
     config.eval.group_regex = ""
-    steps = config.train.num_steps
     if curve == "steps":
-        config = default.study(config, _lengths(steps), reference="recipe")
-    elif curve == "labels":
-        shares = {f"{share:.0%}": f"train.scene_share={share}" for share in (0.1, 0.25, 0.5, 1.0)}
-        config = default.study(config, _variants(shares), reference="100%")
+        config = default.study(config, _lengths(config.train.num_steps), reference="recipe")
     else:
         config.train.num_steps = config.train.eval_every_steps = STEPS[task]
-        variants = {
+        variants = _shares() if curve else _parts(task)
+        config = default.study(config, variants, reference="100%" if curve else "recipe")
+    config.study.over = CURVES.get(curve, "")
+    config.study.num_timesteps = 0
+    return config
+
+
+def _parts(task: str) -> tuple[str, ...]:
+    """Return the recipe, the authors', and the recipe without each of its parts."""
+    return _variants(
+        {
             "recipe": "noise.kind=structured",
             "authors_recipe": " ".join((*AUTHORS, AUTHORS_WEIGHTS[task])),
             **{f"recipe, {name}": what for name, what in (PARTS | PARTS_OF_TASK[task]).items()},
         }
-        config = default.study(config, _variants(variants), reference="recipe")
-    config.study.over = CURVES.get(curve, "")
-    config.study.num_timesteps = 0
-    return config
+    )
+
+
+def _shares() -> tuple[str, ...]:
+    """Return variants that are trained on parts of the scenes."""
+    shares = (0.1, 0.25, 0.5, 1.0)
+    return _variants({f"{share:.0%}": f"{CURVES['labels']}={share}" for share in shares})
 
 
 def _lengths(steps: int) -> tuple[str, ...]:
