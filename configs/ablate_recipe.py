@@ -56,7 +56,7 @@ PARTS_OF_TASK = {
         "weights 1 and 5": AUTHORS_WEIGHTS["ss"],
     },
     "cd": {
-        "dates in their order": "augment.exchange_dates=False",
+        "dates exchanged": "augment.exchange_dates=True",
         "no unchanged pairs": "augment.unchanged=0.0",
         "all timesteps": ALL_TIMESTEPS,
     },

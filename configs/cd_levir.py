@@ -39,14 +39,19 @@ def get_config(argument: str = "") -> ConfigDict:
 def _after_drawn_scenes() -> ConfigDict:
     config = drawn_cd.get_config()
     config.init_from = "runs/drawn_cd"
-    config.augment.zoom = (0.5, 1.2)
-    # Most changes are new buildings. Dates in either order, and pairs in which buildings stand on
-    # both dates, teach the network to look at both.
-    config.augment.exchange_dates = True
+    # Whole tiles, for a change is told by what is around it.
+    config.augment.crop_size = 0
+    config.augment.zoom = (1.0, 1.3)
+    # Most changes are new buildings. Pairs in which buildings stand on both dates teach the network
+    # to look at both.
     config.augment.unchanged = 0.2
-    config.train.num_steps = 3000
+    config.train.batch_size = 4
+    config.train.num_steps = 2000
+    config.train.learning_rate = 5e-4
+    config.train.warmup_steps = 50
     config.train.ema_decay = 0.99
-    config.train.eval_every_steps = 750
+    config.train.class_weights = (1.0, 1.5)
+    config.train.eval_every_steps = 500
     return config
 
 
