@@ -92,6 +92,8 @@ def evaluate(
         calibrations = _calibrations(evaluation)
         if calibrations:
             results[name]["calibration"] = [found.summary() for found in calibrations]
+        if choice and isinstance(evaluation, MapEvaluation):
+            results[name]["f1_at_threshold_of_validation"] = choice.f1_on(evaluation)
         if jax.process_index() != 0:
             continue
         folder = workdir / "report"
@@ -112,6 +114,9 @@ def evaluate(
                 content = choice.content() | _origin(objective, CHOSEN_ON, step)
                 path.write_text(strict_json.dumps(content, indent=2) + "\n")
                 print(choice.in_words())
+                if split != CHOSEN_ON:
+                    f1 = number(100 * choice.f1_on(evaluation), ".2f")
+                    print(f"foreground F1 on {split} at this threshold, in %: {f1}")
             if rows := predict_spread(objective, split, evaluation, params):
                 picture = folder / experiment.file_name("predictions.png", name)
                 save_predictions(objective, split, evaluation, rows, picture)

@@ -82,6 +82,11 @@ class Choice:
     f1_at_half: float
     evaluation: MapEvaluation
 
+    def f1_on(self, evaluation: MapEvaluation) -> float:
+        """Return F1 on a split at this temperature and threshold; NaN if it has no foreground."""
+        counts = evaluation.probabilities[self.temperature]
+        return ProbabilityHistogram(counts.histogram).f1_at(self.threshold)
+
     def content(self) -> dict[str, Any]:
         """Return the numbers, for a file of JSON."""
         return {

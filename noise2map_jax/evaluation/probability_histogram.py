@@ -58,6 +58,10 @@ class ProbabilityHistogram:
             return np.full(len(found), np.nan)
         return 2 * found / (found + false + labelled)
 
+    def f1_at(self, threshold: float) -> float:
+        """Return F1 where p >= threshold, a multiple of 1 / bins: that of `best`."""
+        return float(self.f1()[round(threshold * self.counts.shape[1])])
+
     def best(self) -> tuple[float, float]:
         """Return the threshold of the highest F1, and that F1.
 

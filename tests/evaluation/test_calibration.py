@@ -30,6 +30,18 @@ def test_the_choice_is_no_worse_on_validation(evaluated):
     assert found.temperature != PLAIN
     assert chosen.log_loss < plain.log_loss
     assert found.f1 >= found.f1_at_half
+    assert found.f1_on(found.evaluation) == found.f1
+
+
+def test_the_choice_is_applied_to_another_split(evaluated):
+    objective, mesh, params = evaluated
+    found = choose(*evaluated)
+    counted = MapEvaluator(objective, mesh, "test", (PLAIN, found.temperature))
+    evaluation = counted(params, objective.process)
+    background, foreground = evaluation.probabilities[found.temperature].histogram
+    k = round(found.threshold * NUM_BINS)
+    hits, false, missed = foreground[k:].sum(), background[k:].sum(), foreground[:k].sum()
+    np.testing.assert_allclose(found.f1_on(evaluation), 2 * hits / (2 * hits + false + missed))
 
 
 def test_a_temperature_asked_for_twice_is_counted_once(evaluated):

@@ -25,7 +25,7 @@ def test_f1_is_that_of_the_pixels_above_each_threshold(counts):
     np.testing.assert_allclose(found.f1(), expected)
     threshold, f1 = found.best()
     assert 0 < threshold < 1
-    assert f1 == max(expected[1:]) == expected[round(threshold * BINS)]
+    assert f1 == max(expected[1:]) == expected[round(threshold * BINS)] == found.f1_at(threshold)
 
 
 def test_of_equally_good_thresholds_the_middle_is_taken():
