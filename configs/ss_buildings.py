@@ -1,21 +1,22 @@
-r"""Buildings on real images of many sources, 0.3 to 1 m a pixel, with a thin backbone.
+r"""Buildings on real images of many sources, 0.05 to 1 m a pixel, with a thin backbone.
+
+First drawn scenes, as drawn_ss.py says: 8 minutes on one CPU core. Then the images, 19 minutes:
 
     python -m data_prep folder --source=BUILDINGS --name=buildings --data_dir=data \
         --group_regex='(?:inria.*__|spacenet.*AOI_._|^)([A-Za-z_]+?)_*(?:\d|img|$)'
     python -m noise2map_jax.main --config=configs/ss_buildings.py
     python -m noise2map_jax.main --config=configs/ss_buildings.py --mode=eval
 
-With seed 1000 its F1 on validation, five cities that no training image shows, was 56.9 % after six
-minutes on one CPU core. Longer is not better: of 2,400 steps it had 56.1, 55.0 and 52.3 % after
-600, 1,200 and 1,800.
+docs/recipes.md says what it reaches and what each part gives. --config.init_from= begins with
+random values.
 
 `--config=configs/ss_buildings.py:quick` is an earlier version without patches, that of the studies
-and of other networks; it had 54.3 % (five seeds, at the learning rate of 3e-4).
+and of other networks; it had 54.3 % on validation (five seeds, at the learning rate of 3e-4).
 
 BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
 inria_256__austin1_10.tif: all images of a city or mosaic count as one place, in scores and in
 splits. For the full backbone, on an accelerator, take the fields of `model.unet` from default.py:
---config.model.unet.block_out_channels=128,128,256,256,512,512 and so on.
+--config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, and leave out init_from.
 """
 
 from ml_collections import ConfigDict
