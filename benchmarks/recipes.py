@@ -26,8 +26,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, sum up, and print the result."""
     rows = [of_run(pathlib.Path(workdir), arguments.split) for workdir in arguments.workdirs]
     result = {
-        "machine": machine.describe(),
-        "command": "python -m benchmarks recipes",
+        "summed_up_on": machine.describe(),
+        "command": f"python -m benchmarks recipes --split={arguments.split} --workdirs "
+        + " ".join(pathlib.Path(workdir).name for workdir in arguments.workdirs),
         "split": arguments.split,
         "summary": summary(rows),
         "runs": rows,
@@ -56,24 +57,37 @@ def of_run(workdir: pathlib.Path, split: str) -> dict[str, Any]:
         "step": found["step"],
         "protocol": found["protocol"],
         "scores": found["scores"],
-        "f1_at_threshold_of_validation": found["f1_at_threshold_of_validation"],
+        "records": found["records"],
+        "f1_at_threshold_of_validation": found.get("f1_at_threshold_of_validation"),
         "calibration": [
             {name: value for name, value in one.items() if name != "reliability"}
-            for one in found["calibration"]
+            for one in found.get("calibration", [])
         ],
     }
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Return mean, spread, least and most foreground F1 of each group of tiles, over runs."""
-    by_group = {
-        group: [row["scores"][group]["f1/foreground"] for row in rows]
-        for group in rows[0]["scores"]
-    }
-    by_group["at the threshold of validation"] = [
+    """Return mean, spread, least and most foreground F1 of each group of tiles, over runs.
+
+    Raises:
+        UserError: the runs were not scored on the same records by the same rules.
+    """
+    for name in ("protocol", "records"):
+        if len({row[name] for row in rows}) > 1:
+            raise UserError(
+                f"the runs differ in {name}: {' | '.join(sorted({row[name] for row in rows}))}; "
+                "give runs that were scored on the same split"
+            )
+    groups = [group for group in rows[0]["scores"] if all(group in row["scores"] for row in rows)]
+    values = {group: [row["scores"][group]["f1/foreground"] for row in rows] for group in groups}
+    values["at the threshold of validation"] = [
         row["f1_at_threshold_of_validation"] for row in rows
     ]
-    return {group: _spread(values) for group, values in by_group.items()}
+    return {
+        group: _spread(found)
+        for group, found in values.items()
+        if not any(f is None for f in found)
+    }
 
 
 def _spread(values: list[float]) -> dict[str, float | None]:

@@ -63,8 +63,8 @@ def get_config() -> ConfigDict:
             # Share of tiles into which the foreground of another is pasted; of pairs into post,
             # which is right only where every change is a new building.
             paste=0.0,
-            # Task cd: share of the pairs that show the later date twice, in two lights: nothing
-            # changes, and buildings that were there before are no change.
+            # Task cd: share of the pairs that show the later date twice: buildings that were there
+            # before are no change. Vary the light as well, or the dates are the same numbers.
             unchanged=0.0,
         ),
         noise=create(

@@ -80,9 +80,13 @@ def _with_config(argv: list[str]) -> list[str]:
 def _with_path(argument: str) -> str:
     """Name the file that gives the config; the `config.json` of a run means that run's config."""
     option, _, given = argument.partition("=")
-    if pathlib.Path(given).name == CONFIG:
-        return f"{option}={RUN_CONFIG}:{pathlib.Path(given).parent}"
-    return f"{option}={config_path(given)}"
+    folder, _, name = given.rpartition("/")  # as text: a path would change s3://
+    name, colon, argument = name.partition(":")
+    if name != CONFIG:
+        return f"{option}={config_path(given)}"
+    if colon:
+        raise UserError(f"--config={given}: the config of a run takes no argument {argument!r}")
+    return f"{option}={RUN_CONFIG}:{folder or '.'}"
 
 
 def _let_import_neighbours(config: str) -> None:

@@ -3,7 +3,8 @@
     python -m noise2map_jax.main --config=CONFIG [--mode=MODE] [--workdir=DIR] [--config.FIELD=X]
 
 CONFIG is a file such as configs/ss_buildings.py, or the name of a config that comes with the
-project, such as ss_buildings. It may end in an argument: ablate_noise:cd. MODE is one of
+project, such as ss_buildings. It may end in an argument: ablate_noise:cd. RUN/config.json is the
+config of an earlier run. MODE is one of
 
     train      train a network, or go on with it
     eval       score the best checkpoint of a run on the test split
@@ -86,13 +87,11 @@ def main(argv: list[str]) -> None:
         logging.set_verbosity(logging.ERROR)  # libraries log dozens of lines a checkpoint
         # Each task of a save that failed would log a stack of its own; the failure is told once.
         logging_of_python.getLogger("asyncio").setLevel(logging_of_python.CRITICAL)
-    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    name = pathlib.Path(path).stem + (f"_{argument}" if argument else "")
     if _NUM_PROCESSES.value is not None and not _COORDINATOR.value:
         raise UserError("--num_processes needs --coordinator_address=HOST:PORT of process 0")
     if _MODE.value != "compile" and (_TOPOLOGY.value or _NUM_SLICES.value != 1 or _FIT.value):
         raise UserError("--topology, --num_slices and --fit are of --mode=compile")
-    workdir = _WORKDIR.value or f"runs/{name}"
+    workdir = _WORKDIR.value or _usual_workdir()
     if _DISTRIBUTED.value or _COORDINATOR.value:
         jax.distributed.initialize(
             _COORDINATOR.value,
@@ -105,6 +104,19 @@ def main(argv: list[str]) -> None:
     require_devices()
     with work_folder(workdir) as folder:
         MODES[_MODE.value](_CONFIG.value, folder)
+
+
+def _usual_workdir() -> str:
+    """Name the work folder after the config, where --workdir is not given."""
+    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    if path != str(command_line.RUN_CONFIG):
+        return f"runs/{pathlib.Path(path).stem}" + (f"_{argument}" if argument else "")
+    if _MODE.value in command_line.OF_A_RUN:
+        return argument
+    raise UserError(
+        f"--config={argument}/config.json is the config of a run: give --workdir=DIR, a new folder "
+        f"for another run like it, or {argument} to go on with that one"
+    )
 
 
 def _given_fields() -> frozenset[str]:

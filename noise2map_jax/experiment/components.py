@@ -94,8 +94,8 @@ def create_problem(
     if augmentation.unchanged and not (pairs and num_classes == 2):
         found = f"pairs with {num_classes} classes" if pairs else "no pairs"
         raise UserError(
-            f"augment.unchanged is {augmentation.unchanged}, but task {task.name} has {found}: it "
-            "makes pairs whose only class is no change; set it to 0"
+            f"augment.unchanged is {augmentation.unchanged}, but task {task.name} has {found}; set "
+            "it to 0, for it makes pairs without a change"
         )
     if augmentation.paste and config.train.batch_size == 1:
         raise UserError(

@@ -261,6 +261,8 @@ def _read(workdir: pathlib.Path) -> tuple[dict[str, str], dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # JSON or UTF-8 is wrong
         raise UserError(f"{path} is not JSON ({error}); train in another --workdir") from None
+    if isinstance(content, dict) and "task" not in content and "tasks" not in content:
+        raise UserError(f"{path} is not the config of a run: it has no field 'task'")
     found = content.pop("format", 1) if isinstance(content, dict) else None
     if found not in (2, 3, 4, FORMAT):
         raise UserError(

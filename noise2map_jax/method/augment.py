@@ -18,11 +18,8 @@ from noise2map_jax.method.zoom import zoomed_classes, zoomed_crop
 AS_IT_IS = (1.0, 1.0)  # the zoom that leaves the scale
 MOST_ZOOM = 16
 MOST_BLUR = 4.0  # pixels; more leaves nothing to map
-ZOOM_STREAM, PASTE_STREAM, UNCHANGED_STREAM = (
-    1,
-    2,
-    3,
-)  # folded into the key, so that the draws of others stay
+# Folded into the key, so that the draws of others stay.
+ZOOM_STREAM, PASTE_STREAM, UNCHANGED_STREAM = 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +38,9 @@ class Augmentation:
         blur: largest standard deviation of a Gaussian blur, in pixels.
         paste: share of the records into which the foreground of another is pasted; of pairs only
             where every change is a new building.
-        unchanged: share of the pairs that show the later date twice, so that nothing changes; the
-            light of the dates still differs.
+        unchanged: share of the pairs that show the later date twice, so that nothing changes. The
+            dates still differ in light, if that varies. These pairs have no foreground to paste
+            from.
     """
 
     flips_and_turns: bool = True

@@ -8,6 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from noise2map_jax import strict_json
+from noise2map_jax.buckets.address import is_address
 from noise2map_jax.devices.execution import KINDS, create_execution, possible_kinds
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import describe
@@ -88,6 +89,7 @@ def open_study(config: ConfigDict, workdir: pathlib.Path) -> Study:
         )
     study = create_study(config, workdir)
     _check_trained(study)
+    _check_sources(study)
     return study
 
 
@@ -186,6 +188,20 @@ def _check_trained(study: Study) -> None:
             )
     if changed := record(study.config, study.workdir):
         print(f"changed since this study was started: {describe(changed)}", flush=True)
+
+
+def _check_sources(study: Study) -> None:
+    """Raise before anything is compiled if what a member begins with is not there."""
+    for member in study.members:
+        source = member.run.experiment.config.init_from
+        trained = (member.run.workdir / CONFIG).is_file()
+        if not source or trained or source.startswith("hf:") or is_address(source):
+            continue
+        if not pathlib.Path(source).exists():
+            raise UserError(
+                f"variant {member.variant.name!r}: init_from={source} is not there; train that run "
+                "first, or start from random values with init_from="
+            )
 
 
 def _run(config: ConfigDict, variant: Variant, seed: int, workdir: pathlib.Path) -> Run:

@@ -71,9 +71,8 @@ def initialize_noise2map(experiment: Experiment, params: Any) -> Initial:
     wrong += [f"{name} is left over" for name in new if name not in now]
     if wrong:
         hint = "; init_parts=backbone leaves out the projections"
-        if not config.init_input and any(
-            name.split(" ")[0] in _input_kernels(now) for name in wrong
-        ):
+        fits = not config.init_input and config.model.patch_size == 1
+        if fits and any(name.split(" ")[0] in _input_kernels(now) for name in wrong):
             hint += ", init_input=inflate fits the first convolution to other channels"
         raise UserError(f"init_from={config.init_from}: {'; '.join(wrong)}{hint}")
     return merge(now, new, experiment.mesh, source=source.name, adapted=tuple(adapted))

@@ -10,7 +10,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import save_config
 
 
-def a_run(folder, seed, f1, at_threshold):
+def a_run(folder, seed, f1, at_threshold, records="abc"):
     folder.mkdir()
     config = ss_buildings.get_config()
     config.seed = seed
@@ -19,6 +19,7 @@ def a_run(folder, seed, f1, at_threshold):
     found = {
         "step": 7,
         "protocol": "a split",
+        "records": records,
         "scores": {"all tiles": {"f1/foreground": f1}, "rio": {"f1/foreground": f1 / 2}},
         "f1_at_threshold_of_validation": at_threshold,
         "calibration": [{"temperature": 1.0, "brier_score": 0.1, "reliability": {"pixels": [3]}}],
@@ -40,6 +41,18 @@ def test_runs_are_summed_up(tmp_path):
     assert found["rio"]["mean"] == pytest.approx(0.3)
     assert found["at the threshold of validation"]["mean"] == pytest.approx(0.7)
     assert summary(rows[:1])["rio"]["standard_deviation"] is None
+
+
+def test_what_is_not_defined_is_left_out(tmp_path):
+    rows = [a_run(tmp_path / "0", 0, 0.5, None), a_run(tmp_path / "1", 1, 0.7, 0.7)]
+    rows[0]["scores"]["rio"]["f1/foreground"] = None
+    assert list(summary(rows)) == ["all tiles"]
+
+
+def test_runs_on_other_records_are_refused(tmp_path):
+    rows = [a_run(tmp_path / "0", 0, 0.5, 0.5), a_run(tmp_path / "1", 1, 0.5, 0.5, "abd")]
+    with pytest.raises(UserError, match=r"the runs differ in records: abc \| abd"):
+        summary(rows)
 
 
 def test_a_run_without_scores_is_named(tmp_path):

@@ -225,9 +225,14 @@ def test_the_share_that_was_asked_for_shows_the_later_date_twice():
 
 def test_what_is_pasted_into_the_same_dates_is_new():
     mask = jnp.zeros((200, 2, 2, 1), jnp.uint8).at[1::2].set(1)
-    batch = {"pre": 0.0 * mask, "post": 9.0 * mask, "mask": mask}
+    ground = jnp.zeros_like(mask).at[::2].set(4)  # of the later date where nothing is built
+    batch = {"pre": 0 * mask, "post": ground + 9 * mask, "mask": mask}
     options = augment.Augmentation(flips_and_turns=False, unchanged=0.5, paste=1.0)
-    out = augment.augment_geometry(options, jax.random.key(0), batch)
-    changed = np.asarray(out["mask"]) > 0
-    np.testing.assert_array_equal(out["pre"] != out["post"], changed)
-    assert 0 < changed[::2].mean() < 1
+    out = {
+        k: np.asarray(v)[::2, 0, 0, 0]
+        for k, v in augment.augment_geometry(options, jax.random.key(0), batch).items()
+    }
+    same, pasted = out["pre"] == 4, out["post"] == 9
+    np.testing.assert_array_equal(out["mask"], pasted)
+    assert (same & pasted).sum() > 10  # a building of the next pair, on the ground of both dates
+    assert (same & ~pasted).sum() > 10  # the next pair shows its later date twice as well

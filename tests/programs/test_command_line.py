@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from noise2map_jax import command_line, configs
+from noise2map_jax import command_line, configs, main
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment import run_config, shipped_configs
@@ -63,8 +63,38 @@ def test_the_config_that_a_run_keeps_starts_another_run(parse, tmp_path):
     run_config.save_config(config, tmp_path)
     again = parse(f"--config={tmp_path / run_config.CONFIG}", "--config.train.num_steps=3").config
     assert (again.seed, again.train.num_steps) == (7, 3)
+    with pytest.raises(UserError, match="takes no argument 'quick'"):
+        parse(f"--config={tmp_path / run_config.CONFIG}:quick")
     with pytest.raises(UserError, match=r"no run in .*nowhere"):
         parse(f"--config={tmp_path / 'nowhere' / run_config.CONFIG}")
+
+
+@pytest.mark.parametrize("mode", ["eval", "baselines", "train"])
+def test_the_config_of_a_run_names_the_folder_of_what_is_done_with_it(
+    parse, tmp_path, monkeypatch, mode
+):
+    run_config.save_config(parse("--config=ss_whu").config, tmp_path)
+    parse(f"--config={tmp_path / run_config.CONFIG}", f"--mode={mode}")
+    monkeypatch.setattr(main, "_MODE", flags.FLAGS["mode"])
+    if mode == "train":
+        with pytest.raises(UserError, match=r"is the config of a run: give --workdir=DIR"):
+            main._usual_workdir()
+    else:
+        assert main._usual_workdir() == str(tmp_path)
+    parse("--config=ablate_noise:cd")
+    assert main._usual_workdir() == "runs/ablate_noise_cd"
+
+
+def test_a_file_of_that_name_that_is_no_run(parse, tmp_path):
+    path = tmp_path / run_config.CONFIG
+    path.write_text('{"_class_name": "UNet2DModel"}')
+    with pytest.raises(UserError, match=r"config.json is not the config of a run"):
+        parse(f"--config={path}")
+
+
+def test_the_config_of_a_run_in_a_bucket_keeps_its_address():
+    given = command_line._with_path("--config=s3://bucket/run/config.json")
+    assert given == f"--config={command_line.RUN_CONFIG}:s3://bucket/run"
 
 
 @pytest.mark.parametrize(

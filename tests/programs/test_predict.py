@@ -69,6 +69,7 @@ def test_the_map_lies_on_the_grid_of_the_image(run, geotiff, cache, tmp_path):
     best = json.loads((run / "report" / "threshold.json").read_text())
     assert best["f1"] >= best["f1_at_half"] > 0
     scores = json.loads((run / "report" / "scores_test.json").read_text())
+    assert 0 < scores["f1_at_threshold_of_validation"] <= 1
     plain, calibrated = scores["calibration"]
     assert (plain["temperature"], calibrated["temperature"]) == (1.0, best["temperature"])
     assert sum(plain["reliability"]["pixels"]) == sum(calibrated["reliability"]["pixels"]) > 0

@@ -1,5 +1,6 @@
 """The members of a study: all made and checked before any is trained."""
 
+import contextlib
 import importlib
 import json
 import pathlib
@@ -17,7 +18,7 @@ from noise2map_jax.experiment.config_fields import fields
 from noise2map_jax.experiment.network_choice import create_model, is_rival
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.study.field_lines import lines_over
-from noise2map_jax.study.study import create_study
+from noise2map_jax.study.study import create_study, open_study
 from noise2map_jax.study.variants import parse_variants
 
 STUDIES = ("ablate_noise", "ablate_schedules", "ablate_timesteps", "ablate_pretraining")
@@ -65,6 +66,15 @@ def test_what_differs_in_noise_seed_and_initial_values_shares_an_executable(conf
         *(["several"], ["short"], ["exact"], ["wide"], ["fast"], ["turned"]),
     ]
     assert [len(group) for group in groups] == [10, 2, 2, 2, 2, 2, 2]
+
+
+def test_what_a_variant_begins_with_is_missed_before_anything_is_compiled(config, tmp_path):
+    config.study.variants = (*config.study.variants, "mine: init_from=somewhere")
+    with pytest.raises(UserError, match=r"variant 'mine': init_from=somewhere is not there"):
+        open_study(config, tmp_path)
+    (tmp_path / "somewhere").mkdir()
+    with contextlib.chdir(tmp_path):
+        assert open_study(config, tmp_path).members
 
 
 @pytest.mark.parametrize(
@@ -185,6 +195,35 @@ def test_the_authors_recipe_is_theirs(task):
     for field in ("batch_size", "num_steps", "eval_every_steps", "scene_share"):
         assert own.train[field] == recipe.train[field]
     assert own.train.eval_every_steps == own.train.num_steps
+
+
+# What else may differ: a variant that changes other fields compares something else.
+OF_PARTS = {
+    "no drawn scenes": {"init_from"},
+    "no light": {"augment.brightness", "augment.contrast"},
+    "no colour, no blur": {"augment.colour", "augment.blur"},
+    "no zoom": {"augment.zoom"},
+    "no flips": {"augment.flips_and_turns"},
+    "constant rate, no average": {"train.cosine", "train.warmup_steps", "train.ema_decay"},
+    "rate 3e-4": {"train.learning_rate"},
+    "clean": {"noise.kind"},
+    "clean_timestep": {"noise.kind"},
+    "places as they come": {"train.place_power"},
+    "weights 1 and 5": {"train.class_weights"},
+    "dates exchanged": {"augment.exchange_dates"},
+    "no unchanged pairs": {"augment.unchanged"},
+    "all timesteps": {"noise.timestep_range"},
+}
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_a_part_of_a_recipe_is_one_thing(task):
+    _, variants = recipes(task)
+    recipe = fields(variants["recipe"])
+    for name, own in variants.items():
+        changed = {field for field, value in fields(own).items() if value != recipe[field]}
+        if name not in ("recipe", "authors_recipe"):
+            assert changed == OF_PARTS[name.removeprefix("recipe, ")]
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
