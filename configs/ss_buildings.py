@@ -16,7 +16,7 @@ and of other networks; it had 54.3 % on validation (five seeds, at the learning 
 BUILDINGS has {train,val,test}/{images,masks}. The pattern finds the city or mosaic in names such as
 inria_256__austin1_10.tif: all images of a city or mosaic count as one place, in scores and in
 splits. For the full backbone, on an accelerator, take the fields of `model.unet` from default.py:
---config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, and leave out init_from.
+--config.model.unet.block_out_channels=128,128,256,256,512,512 and so on, with --config.init_from=.
 """
 
 from ml_collections import ConfigDict
