@@ -7,11 +7,12 @@
 
 The recipes are those of `ss_buildings.py` and `cd_levir.py`, but shorter. They begin with runs on
 drawn scenes, see there. All variants have the same network (thin, with patches, which the authors'
-has not), crops or tiles of the same size, and the same number of images seen; the last weights count, so
-none gains by a choice on validation. `authors_recipe` is what the authors' code does otherwise:
-random values for all but the backbone, and here for that too, Adam with a constant learning rate of
-1e-4, no augmentation but the crops, no average of the weights, no clipping, t from [0, 1000),
-cross-entropy with the weights of their SpaceNet7 settings, tiles read as often as they come.
+has not), crops or tiles of the same size, and the same number of images seen; the last weights
+count, so none gains by a choice on validation. `authors_recipe` is what the authors' code does
+otherwise, but it begins with random values, not with a pretrained backbone: Adam with a constant
+learning rate of 1e-4, no augmentation but the crops, no average of the weights, no clipping, t from
+[0, 1000), cross-entropy with the weights of their SpaceNet7 settings, tiles read as often as they
+come.
 
 What more steps and more labels buy, each length or share a variant of its own:
 
