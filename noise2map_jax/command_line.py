@@ -81,11 +81,11 @@ def _with_path(argument: str) -> str:
     """Name the file that gives the config; the `config.json` of a run means that run's config."""
     option, _, given = argument.partition("=")
     folder, _, name = given.rpartition("/")  # as text: a path would change s3://
-    name, colon, argument = name.partition(":")
+    name, colon, own = name.partition(":")
     if name != CONFIG:
         return f"{option}={config_path(given)}"
     if colon:
-        raise UserError(f"--config={given}: the config of a run takes no argument {argument!r}")
+        raise UserError(f"--config={given}: the config of a run takes no argument {own!r}")
     return f"{option}={RUN_CONFIG}:{folder or '.'}"
 
 
