@@ -5,14 +5,20 @@
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:cd --mode=ablate \
         --workdir=runs/recipe_cd
 
-The recipes are those of `ss_buildings.py` and `cd_levir.py`, but shorter. They begin with runs on
-drawn scenes, see there. All variants have the same network (thin, with patches, which the authors'
-has not), crops or tiles of the same size, and the same number of images seen; the last weights
-count, so none gains by a choice on validation. `authors_recipe` is what the authors' code does
+The recipes are those of `ss_buildings.py` and `cd_levir.py`, but a quarter as long. They begin with
+runs on drawn scenes, see there. All variants have the same network (thin, with patches, which the
+authors' has not), crops or tiles of the same size, and the same number of images seen; the last
+weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code does
 otherwise, but it begins with random values, not with a pretrained backbone: Adam with a constant
 learning rate of 1e-4, no augmentation but the crops, no average of the weights, no clipping, t from
 [0, 1000), cross-entropy with the weights of their SpaceNet7 settings, tiles read as often as they
 come.
+
+The recipe at its full length beside the authors', and beside itself without noise. All choose the
+best of four checkpoints, as the recipe does:
+
+    python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,whole --mode=ablate \
+        --workdir=runs/recipe_ss_whole
 
 What more steps and more labels buy, each length or share a variant of its own:
 
@@ -29,7 +35,6 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.study.variants import CONTROLS
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
-STEPS = {"ss": 350, "cd": 500}
 CURVES = {"steps": "train.num_steps", "labels": "train.scene_share"}
 ALL_TIMESTEPS = "noise.timestep_range=0,0"
 # The weights of their settings for SpaceNet7.
@@ -40,6 +45,10 @@ NO_COLOUR = "augment.colour=0.0 augment.blur=0.0"
 NO_ZOOM = "augment.zoom=1.0,1.0"
 NO_FLIPS = "augment.flips_and_turns=False"
 CONSTANT = "train.cosine=False train.warmup_steps=0"
+CONTROLS_OF_RECIPE = {
+    "clean": "noise.kind=clean",
+    "clean_timestep": "noise.kind=clean_timestep",
+}
 PARTS = {
     "no drawn scenes": FROM_RANDOM,
     "no light": NO_LIGHT,
@@ -47,15 +56,10 @@ PARTS = {
     "no zoom": NO_ZOOM,
     "no flips": NO_FLIPS,
     "constant rate, no average": f"{CONSTANT} train.ema_decay=0.0",
-    "rate 3e-4": "train.learning_rate=3e-4",
-    "clean": "noise.kind=clean",
-    "clean_timestep": "noise.kind=clean_timestep",
+    **CONTROLS_OF_RECIPE,
 }
 PARTS_OF_TASK = {
-    "ss": {
-        "places as they come": "train.place_power=1.0",
-        "weights 1 and 5": AUTHORS_WEIGHTS["ss"],
-    },
+    "ss": {"places as they come": "train.place_power=1.0"},
     "cd": {
         "dates exchanged": "augment.exchange_dates=True",
         "no unchanged pairs": "augment.unchanged=0.0",
@@ -71,33 +75,33 @@ AUTHORS = (
 
 
 def get_config(argument: str = "ss") -> ConfigDict:
-    """Return the study of a task, `ss` or `cd`; `ss,steps` and `ss,labels` are its curves."""
-    task, _, curve = argument.partition(",")
-    if task not in TASKS or curve not in ("", *CURVES):
-        raise UserError(
-            f"no study {argument!r}; expected one of {', '.join(TASKS)}, or of "
-            f"{', '.join(f'{name},{of}' for name in TASKS for of in CURVES)}"
-        )
+    """Return the study of a task: `ss`, `cd`; or its part `whole`, `steps` or `labels`: `ss,steps`."""
+    task, _, part = argument.partition(",")
+    if task not in TASKS or part not in ("", "whole", *CURVES):
+        expected = ", ".join(f"{name},{of}" for name in TASKS for of in ("whole", *CURVES))
+        raise UserError(f"no study {argument!r}; expected one of {', '.join(TASKS)}, {expected}")
     config = TASKS[task].get_config()
     config.eval.group_regex = ""
-    if curve == "steps":
+    if part == "steps":
         config = default.study(config, _lengths(config.train.num_steps), reference="recipe")
+    elif part == "whole":
+        config = default.study(config, _parts(task, CONTROLS_OF_RECIPE), reference="recipe")
     else:
-        config.train.num_steps = config.train.eval_every_steps = STEPS[task]
-        variants = _shares() if curve else _parts(task)
-        config = default.study(config, variants, reference="100%" if curve else "recipe")
-    config.study.over = CURVES.get(curve, "")
+        config.train.num_steps = config.train.eval_every_steps = config.train.num_steps // 4
+        variants = _shares() if part else _parts(task, PARTS | PARTS_OF_TASK[task])
+        config = default.study(config, variants, reference="100%" if part else "recipe")
+    config.study.over = CURVES.get(part, "")
     config.study.num_timesteps = 0
     return config
 
 
-def _parts(task: str) -> tuple[str, ...]:
-    """Return the recipe, the authors', and the recipe without each of its parts."""
+def _parts(task: str, parts: dict[str, str]) -> tuple[str, ...]:
+    """Return the recipe, the authors', and the recipe without each of some parts."""
     return _variants(
         {
             "recipe": "noise.kind=structured",
             "authors_recipe": " ".join((*AUTHORS, AUTHORS_WEIGHTS[task])),
-            **{f"recipe, {name}": what for name, what in (PARTS | PARTS_OF_TASK[task]).items()},
+            **{f"recipe, {name}": what for name, what in parts.items()},
         }
     )
 

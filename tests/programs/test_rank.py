@@ -269,6 +269,8 @@ def test_mistakes_in_a_run_are_named(tmp_path, capsys):
         path.write_text(content)
         assert f"{path} holds no scores" in call(capsys, folder, expect=2)
     (folder / "config.json").write_text('{"format": 2}')
+    assert "config.json is not the config of a run" in call(capsys, folder, expect=2)
+    (folder / "config.json").write_text('{"format": 5, "task": "ss", "datasets": []}')
     assert "config.json is damaged" in call(capsys, folder, expect=2)
     (folder / "config.json").write_text("{")
     assert "is not JSON" in call(capsys, folder, expect=2)
