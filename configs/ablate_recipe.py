@@ -8,11 +8,11 @@
 The recipes are those of `ss_buildings.py` and `cd_levir.py`, but a quarter as long. They begin with
 runs on drawn scenes, see there. All variants have the same network (thin, with patches, which the
 authors' has not), crops or tiles of the same size, and the same number of images seen; the last
-weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code does
-otherwise, but it begins with random values, not with a pretrained backbone: Adam with a constant
-learning rate of 1e-4, no augmentation but the crops, no average of the weights, no clipping, t from
-[0, 1000), cross-entropy with the weights of their SpaceNet7 settings, tiles read as often as they
-come.
+weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code
+does otherwise, but it begins with random values, not with a pretrained backbone: Adam with a
+constant learning rate of 1e-4, no augmentation but the crops, no average of the weights, no
+clipping, t from [0, 1000), cross-entropy with the weights of their SpaceNet7 settings, tiles read
+as often as they come.
 
 The recipe at its full length beside the authors', and beside itself without noise. All choose the
 best of four checkpoints, as the recipe does:
@@ -75,7 +75,7 @@ AUTHORS = (
 
 
 def get_config(argument: str = "ss") -> ConfigDict:
-    """Return the study of a task: `ss`, `cd`; or its part `whole`, `steps` or `labels`: `ss,steps`."""
+    """Return the study `ss` or `cd`; `ss,whole`, `ss,steps`, `ss,labels` (and cd) are others."""
     task, _, part = argument.partition(",")
     if task not in TASKS or part not in ("", "whole", *CURVES):
         expected = ", ".join(f"{name},{of}" for name in TASKS for of in ("whole", *CURVES))

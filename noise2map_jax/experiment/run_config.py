@@ -21,48 +21,13 @@ from noise2map_jax.experiment.config_fields import (
     describe,
     fields,
     is_among,
-    with_tuples,
     with_values,
 )
+from noise2map_jax.experiment.config_json import FORMAT, config_of, missing_fields
 from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
-FORMAT = 5  # of config.json; it grows when fields change their meaning; new ones: see below
 CONFIG, HISTORY = "config.json", "config_history.jsonl"
-# Fields added since format 2, with values that keep the earlier behaviour.
-ADDED_FIELDS: dict[str, dict[str, Any]] = {
-    "mesh": {"fsdp": 1},
-    "eval": {
-        "num_noise_draws": 4,  # an exception: earlier versions drew once; now all runs use 4
-        "temperature": 1.0,
-    },
-    "model": {
-        "matmul_precision": "default",
-        "name": "noise2map",
-        "encoder": "",
-        "options": "",
-        "scaling": "plain",
-        "noised_input": False,
-        "patch_size": 1,
-    },
-    "train": {
-        "max_skipped_updates": 0,
-        "skip_above_gradient_norm": 0.0,
-        "write_report": True,
-        "remat": "none",
-        "validate": True,
-        "frozen_statistics": False,
-        "losses": ("cross_entropy",),
-        "profile_steps": (0, 0),
-        "scene_share": 1.0,
-        "place_power": 1.0,
-    },
-}
-# Of sections that each task has for itself where there are several; likewise.
-ADDED_TASK_FIELDS: dict[str, dict[str, Any]] = {
-    "data": {"bands": (), "alpha": "auto", "nodata": -1},
-    "augment": {"zoom": (1.0, 1.0), "colour": 0.0, "blur": 0.0, "paste": 0.0, "unchanged": 0.0},
-}
 
 
 def save_config(
@@ -87,44 +52,17 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
     """
     _, content = _read(workdir)
     config, changed = config_of(content), _changed_since(workdir)
+    if missing := missing_fields(config):
+        raise UserError(
+            f"{workdir / CONFIG} is damaged: it lacks {len(missing)} fields, among them "
+            f"{missing[0]!r}; train in another --workdir"
+        )
     if unknown := changed.keys() - fields(config).keys():
         raise UserError(
             f"{workdir / HISTORY} is damaged: there is no field {min(unknown)!r}; train in another "
             "--workdir"
         )
     return with_values(config, changed)
-
-
-def config_of(content: Any) -> ConfigDict:
-    """Make a config from the content of a JSON file; lists become tuples.
-
-    Fields that were added after the file was written get their values from `ADDED_FIELDS`
-    and `ADDED_TASK_FIELDS`.
-
-    Raises:
-        UserError: the file has a plain value in place of a section.
-    """
-    for section, added in ADDED_FIELDS.items():
-        found = content.get(section, {})
-        if not isinstance(found, dict):
-            raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
-        content = content | {section: added | found}
-    content = _with_task_fields(content)
-    if isinstance(content.get("tasks"), dict):
-        tasks = {name: _with_task_fields(task) for name, task in content["tasks"].items()}
-        content = content | {"tasks": tasks}
-    return ConfigDict(with_tuples(content))
-
-
-def _with_task_fields(content: Any) -> Any:
-    if not isinstance(content, dict):
-        return content
-    added = {
-        name: fields | content[name]
-        for name, fields in ADDED_TASK_FIELDS.items()
-        if isinstance(content.get(name), dict)
-    }
-    return content | added
 
 
 def record_config(

@@ -1,6 +1,9 @@
 """Config files by name: those that come with the project."""
 
+import importlib
 import pathlib
+
+from ml_collections import ConfigDict
 
 from noise2map_jax import configs
 from noise2map_jax.errors import UserError
@@ -13,6 +16,13 @@ NO_EXPERIMENTS = ("__init__", "ablate_base", "default", "paper_base", "rivals_ba
 def names() -> list[str]:
     """Name the experiments that come with the project, sorted."""
     return sorted({path.stem for path in FOLDER.glob("*.py")}.difference(NO_EXPERIMENTS))
+
+
+def default_config() -> ConfigDict:
+    """Return the config of `configs/default.py`, which has every field of an experiment."""
+    # By name, for `configs` finds its modules in a folder that type checkers do not know.
+    config: ConfigDict = importlib.import_module(f"{configs.__name__}.default").get_config()
+    return config
 
 
 def config_path(given: str) -> str:

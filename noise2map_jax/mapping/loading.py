@@ -9,9 +9,9 @@ from jax.sharding import Mesh
 from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_json import config_of
 from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.run import open_run
-from noise2map_jax.experiment.run_config import config_of
 from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.exports.loaded import PROGRAM
 from noise2map_jax.exports.loaded import load as load_program

@@ -20,8 +20,9 @@ from noise2map_jax.experiment.config_fields import (
     is_among,
     with_values,
 )
+from noise2map_jax.experiment.config_json import config_of
 from noise2map_jax.experiment.field_rules import May, names
-from noise2map_jax.experiment.run_config import CONFIG, config_of
+from noise2map_jax.experiment.run_config import CONFIG
 
 STUDY, HISTORY = "study.json", "study_history.jsonl"
 OF_THE_STUDY = "study."  # variants, seeds and the rest: a study may grow, members are kept

@@ -17,8 +17,8 @@ from noise2map_jax import strict_json
 from noise2map_jax.buckets.address import local_path
 from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
+from noise2map_jax.experiment.config_json import config_of
 from noise2map_jax.experiment.network_choice import create_model, is_rival
-from noise2map_jax.experiment.run_config import config_of
 from noise2map_jax.network.interface import Network
 from noise2map_jax.weights.card import model_card
 from noise2map_jax.weights.config_file import read_json, write_text

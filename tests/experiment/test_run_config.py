@@ -12,12 +12,10 @@ from configs import default
 from noise2map_jax.data.dataset import Dataset
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_fields import changes, fields, with_values
+from noise2map_jax.experiment.config_json import ADDED_FIELDS, ADDED_TASK_FIELDS, FORMAT
 from noise2map_jax.experiment.field_rules import RULES, TIMESTEPS, May, names
 from noise2map_jax.experiment.run_config import (
-    ADDED_FIELDS,
-    ADDED_TASK_FIELDS,
     CONFIG,
-    FORMAT,
     HISTORY,
     check_going_on,
     check_same_numbers,
@@ -99,6 +97,13 @@ def test_tasks_of_a_run_of_before_have_the_fields_that_came_later(tmp_path):
 def test_a_section_that_is_none_is_named(value, run):
     rewrite(run, lambda content: content.update(train=value))
     with pytest.raises(UserError, match=r"'train' is .*; expected a section of fields"):
+        load_config(run)
+
+
+@pytest.mark.parametrize("section", ["model", "train", "noise"])
+def test_a_section_that_is_not_there_is_named(section, run):
+    rewrite(run, lambda content: content.pop(section))
+    with pytest.raises(UserError, match=rf"damaged: it lacks \d+ fields, .* '{section}\."):
         load_config(run)
 
 

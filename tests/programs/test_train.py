@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from noise2map_jax import train
 from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.run_config import FORMAT
+from noise2map_jax.experiment.config_json import FORMAT
 
 CD = (
     "--config.task=cd",

@@ -177,9 +177,10 @@ def recipes(argument):
     return config, {v.name: v.apply(config) for v in parse_variants(config.study.variants, ())}
 
 
-@pytest.mark.parametrize("task", ["ss", "cd"])
-def test_the_authors_recipe_is_theirs(task):
-    config, variants = recipes(task)
+@pytest.mark.parametrize("argument", ["ss", "cd", "ss,whole", "cd,whole"])
+def test_the_authors_recipe_is_theirs(argument):
+    config, variants = recipes(argument)
+    task = config.task
     own, recipe = variants["authors_recipe"], variants["recipe"]
     assert (own.train.optimizer, own.train.learning_rate) == ("adam", 1e-4)
     assert not own.train.cosine
@@ -194,7 +195,20 @@ def test_the_authors_recipe_is_theirs(task):
     assert own.model == recipe.model
     for field in ("batch_size", "num_steps", "eval_every_steps", "scene_share"):
         assert own.train[field] == recipe.train[field]
-    assert own.train.eval_every_steps == own.train.num_steps
+    checkpoints = 4 if "whole" in argument else 1
+    assert own.train.num_steps == checkpoints * own.train.eval_every_steps
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_the_whole_recipe_is_the_shipped_one(task):
+    _, variants = recipes(f"{task},whole")
+    shipped = ablate_recipe.TASKS[task].get_config()
+    assert variants["recipe"].train == shipped.train
+    assert variants["recipe"].augment == shipped.augment
+    assert variants["recipe"].noise == shipped.noise
+    quarter = recipes(task)[1]["recipe"].train
+    assert 4 * quarter.num_steps == shipped.train.num_steps
+    assert set(variants) >= {"authors_recipe", "recipe, clean", "recipe, clean_timestep"}
 
 
 # What else may differ: a variant that changes other fields compares something else.
@@ -214,7 +228,7 @@ OF_PARTS = {
 }
 
 
-@pytest.mark.parametrize("task", ["ss", "cd"])
+@pytest.mark.parametrize("task", ["ss", "cd", "ss,whole", "cd,whole"])
 def test_a_part_of_a_recipe_is_one_thing(task):
     _, variants = recipes(task)
     recipe = fields(variants["recipe"])
