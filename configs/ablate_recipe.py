@@ -26,6 +26,11 @@ What more steps and more labels buy, each length or share a variant of its own:
         --workdir=runs/recipe_ss_steps
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,labels --mode=ablate \
         --workdir=runs/recipe_ss_labels
+
+What to do with about 20 labelled images: the recipe on a share of the scenes, and other ways:
+
+    python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,small --mode=ablate \
+        --workdir=runs/recipe_ss_small
 """
 
 from ml_collections import ConfigDict
@@ -36,6 +41,7 @@ from noise2map_jax.study.variants import CONTROLS
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
 CURVES = {"steps": "train.num_steps", "labels": "train.scene_share"}
+OTHERS = ("whole", *CURVES, "small")  # studies besides that of the parts
 ALL_TIMESTEPS = "noise.timestep_range=0,0"
 # The weights of their settings for SpaceNet7.
 AUTHORS_WEIGHTS = {"ss": "train.class_weights=1.0,5.0", "cd": "train.class_weights=1.0,3.0"}
@@ -58,6 +64,13 @@ PARTS = {
     "constant rate, no average": f"{CONSTANT} train.ema_decay=0.0",
     **CONTROLS_OF_RECIPE,
 }
+# With few images.
+SMALL = {
+    "no drawn scenes": FROM_RANDOM,
+    "weak augmentation": f"{NO_LIGHT} {NO_COLOUR} {NO_ZOOM}",
+    "rate 3e-4": "train.learning_rate=3e-4",
+}
+SMALL_SHARE = {"ss": 0.15, "cd": 0.6}  # 20 of the 136 images of `buildings`, 21 of 35 pairs
 PARTS_OF_TASK = {
     "ss": {"places as they come": "train.place_power=1.0"},
     "cd": {
@@ -75,22 +88,27 @@ AUTHORS = (
 
 
 def get_config(argument: str = "ss") -> ConfigDict:
-    """Return the study `ss` or `cd`; `ss,whole`, `ss,steps`, `ss,labels` (and cd) are others."""
-    task, _, part = argument.partition(",")
-    if task not in TASKS or part not in ("", "whole", *CURVES):
-        expected = ", ".join(f"{name},{of}" for name in TASKS for of in ("whole", *CURVES))
-        raise UserError(f"no study {argument!r}; expected one of {', '.join(TASKS)}, {expected}")
+    """Return the study of a task, or another one of it: `ss`, `cd`, `ss,whole`, `cd,whole` etc."""
+    task, _, study = argument.partition(",")
+    if task not in TASKS or study not in ("", *OTHERS):
+        others = ", ".join(f"{name},{other}" for name in TASKS for other in OTHERS)
+        raise UserError(f"no study {argument!r}; expected one of {', '.join(TASKS)}, {others}")
     config = TASKS[task].get_config()
+    whole = config.train.num_steps
+    variants = {
+        "": _parts(task, PARTS | PARTS_OF_TASK[task]),
+        "whole": _parts(task, CONTROLS_OF_RECIPE),
+        "steps": _lengths(whole),
+        "labels": _shares(),
+        "small": _parts(task, SMALL | {"a quarter of the steps": _steps(whole // 16)}),
+    }[study]
+    if study not in ("whole", "steps"):
+        config.train.num_steps = config.train.eval_every_steps = whole // 4
+    if study == "small":
+        config.train.scene_share = SMALL_SHARE[task]
     config.eval.group_regex = ""
-    if part == "steps":
-        config = default.study(config, _lengths(config.train.num_steps), reference="recipe")
-    elif part == "whole":
-        config = default.study(config, _parts(task, CONTROLS_OF_RECIPE), reference="recipe")
-    else:
-        config.train.num_steps = config.train.eval_every_steps = config.train.num_steps // 4
-        variants = _shares() if part else _parts(task, PARTS | PARTS_OF_TASK[task])
-        config = default.study(config, variants, reference="100%" if part else "recipe")
-    config.study.over = CURVES.get(part, "")
+    config = default.study(config, variants, reference="100%" if study == "labels" else "recipe")
+    config.study.over = CURVES.get(study, "")
     config.study.num_timesteps = 0
     return config
 
@@ -116,12 +134,11 @@ def _lengths(steps: int) -> tuple[str, ...]:
     """Return variants of several lengths, which all choose among four checkpoints."""
     quarters = {"recipe / 16": steps // 64, "recipe / 4": steps // 16, "recipe": steps // 4}
     quarters["recipe x 4"] = steps
-    return _variants(
-        {
-            name: f"train.num_steps={4 * quarter} train.eval_every_steps={quarter}"
-            for name, quarter in quarters.items()
-        }
-    )
+    return _variants({name: _steps(quarter, 4) for name, quarter in quarters.items()})
+
+
+def _steps(between: int, evaluations: int = 1) -> str:
+    return f"train.num_steps={evaluations * between} train.eval_every_steps={between}"
 
 
 def _variants(fields: dict[str, str]) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def recipes(argument):
     return config, {v.name: v.apply(config) for v in parse_variants(config.study.variants, ())}
 
 
-@pytest.mark.parametrize("argument", ["ss", "cd", "ss,whole", "cd,whole"])
+@pytest.mark.parametrize("argument", ["ss", "cd", "ss,whole", "cd,whole", "ss,small"])
 def test_the_authors_recipe_is_theirs(argument):
     config, variants = recipes(argument)
     task = config.task
@@ -225,10 +225,16 @@ OF_PARTS = {
     "dates exchanged": {"augment.exchange_dates"},
     "no unchanged pairs": {"augment.unchanged"},
     "all timesteps": {"noise.timestep_range"},
+    "weak augmentation": {
+        *("augment.brightness", "augment.contrast", "augment.colour", "augment.blur"),
+        "augment.zoom",
+    },
+    "rate 3e-4": {"train.learning_rate"},
+    "a quarter of the steps": {"train.num_steps", "train.eval_every_steps"},
 }
 
 
-@pytest.mark.parametrize("task", ["ss", "cd", "ss,whole", "cd,whole"])
+@pytest.mark.parametrize("task", ["ss", "cd", "ss,whole", "cd,whole", "ss,small", "cd,small"])
 def test_a_part_of_a_recipe_is_one_thing(task):
     _, variants = recipes(task)
     recipe = fields(variants["recipe"])
@@ -252,6 +258,14 @@ def test_a_curve_of_a_recipe_is_one_line(argument):
     config = ablate_recipe.get_config(argument)
     (line,) = lines_over(config, parse_variants(config.study.variants, ()))
     assert len(line.points) == len(config.study.variants) > 3
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_few_images_are_about_twenty(task):
+    config, variants = recipes(f"{task},small")
+    scenes = {"ss": 136, "cd": 35}[task]  # of `buildings` and of `levir_cd`
+    assert 20 <= scenes * config.train.scene_share <= 21
+    assert {own.train.scene_share for own in variants.values()} == {config.train.scene_share}
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
