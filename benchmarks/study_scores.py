@@ -1,6 +1,7 @@
 """Puts the scores of a study into one JSON file: of each member, and the tables of its page.
 
-    python -m benchmarks study_scores --workdir=runs/recipe_ss --output=recipe_study.json
+    python -m benchmarks study_scores --workdir=runs/recipe_ss --output=recipe_study.json \
+        --command="python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss --mode=ablate"
 
 `--workdir` is the folder of a study that `--mode=ablate` has finished.
 """
@@ -21,11 +22,18 @@ from noise2map_jax.study.result_rows import STUDY_TABLES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--workdir", required=True, help="the folder of a finished study")
+    parser.add_argument(
+        "--command", required=True, help="the command of the study, to be kept with its scores"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, and print the result."""
-    result = {"published_on": machine.describe(), **of_study(pathlib.Path(arguments.workdir))}
+    result = {
+        "command": arguments.command,
+        "published_on": machine.describe(),
+        **of_study(pathlib.Path(arguments.workdir)),
+    }
     machine.report(result, arguments.output)
 
 
@@ -60,7 +68,6 @@ def of_study(workdir: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{workdir} is no finished study: run it to its end with --mode=ablate")
     study = json.loads((workdir / "study.json").read_text())
     return {
-        "command": f"python -m benchmarks study_scores --workdir={workdir.name}",
         "dataset": study["data"]["dataset"],
         "steps": study["train"]["num_steps"],
         "study": study["study"],
