@@ -20,14 +20,16 @@ best of four checkpoints, as the recipe does:
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,whole --mode=ablate \
         --workdir=runs/recipe_ss_whole
 
-What more steps and more labels buy, each length or share a variant of its own:
+What more steps and more labels buy, each length or share a variant of its own; labels with a
+quarter of the steps:
 
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,steps --mode=ablate \
         --workdir=runs/recipe_ss_steps
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,labels --mode=ablate \
         --workdir=runs/recipe_ss_labels
 
-What to do with about 20 labelled images: the recipe on a share of the scenes, and other ways:
+What to do with about 20 labelled images: a quarter of the recipe's steps on a share of the scenes,
+and other ways:
 
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,small --mode=ablate \
         --workdir=runs/recipe_ss_small
@@ -90,9 +92,9 @@ AUTHORS = (
 def get_config(argument: str = "ss") -> ConfigDict:
     """Return the study of a task, or another one of it: `ss`, `cd`, `ss,whole`, `cd,whole` etc."""
     task, _, study = argument.partition(",")
-    if task not in TASKS or study not in ("", *OTHERS):
-        others = ", ".join(f"{name},{other}" for name in TASKS for other in OTHERS)
-        raise UserError(f"no study {argument!r}; expected one of {', '.join(TASKS)}, {others}")
+    if task not in TASKS or study not in ("", *OTHERS) or argument.endswith(","):
+        others = " ".join(f"{name},{other}" for name in TASKS for other in OTHERS)
+        raise UserError(f"no study {argument!r}; expected one of: {' '.join(TASKS)} {others}")
     config = TASKS[task].get_config()
     whole = config.train.num_steps
     variants = {

@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> None:
             print(line)
         print(f"build it:  {one.command(args.source)}")
         print(f"train:     {_training(one)}")
-        if one.dataset is not None and one.dataset.format.task != "denoise":
+        assert one.dataset is not None
+        if one.dataset.format.task != "denoise":
             print("better:    train longer, after drawn scenes: docs/recipes.md has the commands")
 
 

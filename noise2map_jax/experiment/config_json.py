@@ -48,25 +48,40 @@ ADDED_TASK_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def config_of(content: Any) -> ConfigDict:
+def config_of(content: Any, source: object) -> ConfigDict:
     """Make a config from the content of a JSON file; lists become tuples.
 
     Fields that were added after the file was written get their values from `ADDED_FIELDS`
     and `ADDED_TASK_FIELDS`.
 
+    Args:
+        content: what the file holds.
+        source: the file, for messages.
+
     Raises:
-        UserError: the file has a plain value in place of a section.
+        UserError: fields are missing, or there is a plain value in place of a section.
     """
+    try:
+        config = ConfigDict(with_tuples(_with_added_fields(content)))
+        missing = missing_fields(config)
+    except (AttributeError, TypeError, ValueError) as error:  # also of a field's name
+        raise UserError(f"{source} is not the config of a run: {error}") from None
+    if missing:
+        raise UserError(f"{source} is damaged: it lacks {named(missing)}; restore the file")
+    return config
+
+
+def _with_added_fields(content: Any) -> dict[str, Any]:
     for section, added in ADDED_FIELDS.items():
         found = content.get(section, {})
         if not isinstance(found, dict):
-            raise UserError(f"a config's {section!r} is {found!r}; expected a section of fields")
+            raise UserError(f"{section!r} is {found!r}; expected a section of fields")
         content = content | {section: added | found}
     content = _with_task_fields(content)
     if isinstance(content.get("tasks"), dict):
         tasks = {name: _with_task_fields(task) for name, task in content["tasks"].items()}
         content = content | {"tasks": tasks}
-    return ConfigDict(with_tuples(content))
+    return content
 
 
 def _with_task_fields(content: Any) -> Any:
@@ -84,12 +99,33 @@ def missing_fields(config: ConfigDict) -> list[str]:
     """Return the fields of `configs/default.py` that a config lacks, sorted.
 
     Where there are several tasks, a field may be in the section of each.
+
+    Raises:
+        UserError: there is a plain value in place of the tasks or of one of them.
     """
-    present, tasks = fields(config), config.get("tasks") or {}
-    return sorted(
+    tasks = config.get("tasks")
+    if "tasks" not in config:
+        return ["tasks"]
+    if not all(isinstance(section, ConfigDict) for section in (tasks, *_values(tasks))):
+        raise UserError(f"'tasks' is {tasks!r}; expected a section for each task")
+    present = fields(config)
+    missing = [
         name
         for name in fields(default_config())
         if name not in present
         and not (tasks and name == "task")
         and not (tasks and all(f"tasks.{task}.{name}" in present for task in tasks))
+    ]
+    return sorted(
+        missing + [f"tasks.{task}.weight" for task in tasks if "weight" not in tasks[task]]
     )
+
+
+def _values(tasks: Any) -> list[Any]:
+    return list(tasks.values()) if isinstance(tasks, ConfigDict) else []
+
+
+def named(missing: list[str]) -> str:
+    """Name some of the fields that a config lacks, and how many there are."""
+    more = f" and {len(missing) - 3} more fields" if len(missing) > 3 else ""
+    return ", ".join(missing[:3]) + more

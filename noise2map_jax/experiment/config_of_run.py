@@ -23,4 +23,7 @@ def get_config(workdir: str) -> ConfigDict:
                 pathlib.Path(folder, name).write_text(text, encoding="utf-8")
             elif name == CONFIG:
                 raise UserError(f"no run in {workdir}: it has no {CONFIG}; train first")
-        return load_config(pathlib.Path(folder))
+        try:
+            return load_config(pathlib.Path(folder))
+        except UserError as error:
+            raise UserError(str(error).replace(folder, workdir)) from None

@@ -22,6 +22,7 @@ from noise2map_jax.experiment.components import (
     create_process,
     evaluated_sizes,
 )
+from noise2map_jax.experiment.config_json import missing_fields, named
 from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import resolve_scaling
@@ -111,8 +112,13 @@ def create_experiment(config: ConfigDict, trained: ConfigDict | None = None) -> 
         trained: the config of an earlier part of the same run, whose scaling is kept.
 
     Raises:
-        UserError: a field is wrong; the message names the first one.
+        UserError: a field is wrong or missing; the message names the first one.
     """
+    if missing := missing_fields(config):
+        raise UserError(
+            f"the config lacks {named(missing)}; begin with get_config() of configs/default.py, "
+            "which has all fields"
+        )
     if not 0 <= config.seed < 2**32:  # the range of seeds for random keys
         raise UserError(f"seed is {config.seed}; expected 0 or more and less than 2**32")
     if config.eval.num_noise_draws < 1:

@@ -23,7 +23,7 @@ from noise2map_jax.experiment.config_fields import (
     is_among,
     with_values,
 )
-from noise2map_jax.experiment.config_json import FORMAT, config_of, missing_fields
+from noise2map_jax.experiment.config_json import FORMAT, config_of
 from noise2map_jax.experiment.field_rules import OTHER_DATA, TIMESTEPS, May, names
 from noise2map_jax.experiment.scaling_config import keep_scaling
 
@@ -51,12 +51,7 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
         UserError: there is no run, or its config is damaged.
     """
     _, content = _read(workdir)
-    config, changed = config_of(content), _changed_since(workdir)
-    if missing := missing_fields(config):
-        raise UserError(
-            f"{workdir / CONFIG} is damaged: it lacks {len(missing)} fields, among them "
-            f"{missing[0]!r}; train in another --workdir"
-        )
+    config, changed = config_of(content, workdir / CONFIG), _changed_since(workdir)
     if unknown := changed.keys() - fields(config).keys():
         raise UserError(
             f"{workdir / HISTORY} is damaged: there is no field {min(unknown)!r}; train in another "

@@ -75,7 +75,7 @@ def _exported(name: str, folder: pathlib.Path, mesh: Mesh) -> Model:
     metadata = program.metadata
     if "config" not in metadata:
         raise UserError(f"{name!r} was exported by an earlier version; export the run again")
-    config = config_of(metadata["config"])
+    config = config_of(metadata["config"], name)
     # The program's tiles are those that it predicts best, and it resamples them by itself.
     config.data.tile_size, config.augment.crop_size = program.tile_size, 0
     config.model.sample_size = 0

@@ -48,7 +48,7 @@ def record(config: ConfigDict, workdir: pathlib.Path) -> Changes:
         path.write_text(strict_json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
         (workdir / HISTORY).unlink(missing_ok=True)
         return {}
-    changed = changes(_present(workdir), config)
+    changed = changes(present_config(workdir), config)
     allowed = (*names(May.GO_ON_IN_STUDY), OF_THE_STUDY)
     if refused := {k: v for k, v in changed.items() if not is_among(k, allowed)}:
         raise UserError(
@@ -61,11 +61,15 @@ def record(config: ConfigDict, workdir: pathlib.Path) -> Changes:
     return changed
 
 
-def _present(workdir: pathlib.Path) -> ConfigDict:
-    """Return the config at the start of a study with the later changes applied."""
+def present_config(workdir: pathlib.Path) -> ConfigDict:
+    """Return the config at the start of a study with the later changes applied.
+
+    Raises:
+        UserError: a file is damaged.
+    """
     path, history = workdir / STUDY, workdir / HISTORY
     try:
-        config = config_of(json.loads(path.read_text(encoding="utf-8")))
+        config = config_of(json.loads(path.read_text(encoding="utf-8")), path)
         lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
         latest: dict[str, Any] = {
             field: after

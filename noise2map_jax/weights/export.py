@@ -101,7 +101,7 @@ def load_export(
             f"{file}: format is {content.get('format')!r}, expected {FORMAT} and a config: another "
             "version wrote the file, or it is incomplete; export the run again"
         )
-    config, tasks = config_of(content["config"]), content.get("tasks")
+    config, tasks = config_of(content["config"], file), content.get("tasks")
     try:
         model = create_model(config)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
