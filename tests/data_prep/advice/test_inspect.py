@@ -120,6 +120,8 @@ def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, ca
     text, commands = inspect(tmp_path / "mine", capsys)
     assert [word for word in words if word not in text] == []
     assert len(commands) == 1
+    # Drawn scenes, with which the recipes begin, have labels.
+    assert ("docs/recipes.md" in text) == ("task denoise" not in text)
     monkeypatch.chdir(tmp_path)
     assert main([*commands[0], ONE_PROCESS]) == 0
     assert (tmp_path / "data/mine/1.0.0/manifest.json").is_file()
