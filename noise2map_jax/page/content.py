@@ -31,7 +31,8 @@ class VariantScore:
         p_value: of the difference: adjusted for the number of comparisons, as its interval is.
         detectable: the least true difference that 4 of 5 such studies see.
         effect_size: of the difference: rank-biserial correlation, from -1 to 1.
-        verdict: one sentence.
+        outcome: what the difference shows, in a few words.
+        verdict: the same as a sentence with its figures; shown where the pointer rests.
         rank: by F1, ties by IoU, see `rank_order`; the page fills it in.
     """
 
@@ -51,6 +52,7 @@ class VariantScore:
     p_value: float | None = None
     detectable: float | None = None
     effect_size: float | None = None
+    outcome: str = ""
     verdict: str = ""
     rank: int | None = None
 

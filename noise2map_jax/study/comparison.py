@@ -118,6 +118,15 @@ class Difference:
         return self.interval is not None and self.interval.leaves_out_zero()
 
     @property
+    def outcome(self) -> str:
+        """State in a few words what the data show, beside a table that has the numbers."""
+        if self.interval is None:
+            return f"not compared: {self.refusal}"
+        if not self.is_significant:
+            return "cannot tell"
+        return "worse" if self.f1 < 0 else "better"
+
+    @property
     def verdict(self) -> str:
         """State in one sentence what the data show, and how large a difference they can show."""
         both = f"{self.name} and {self.reference}"

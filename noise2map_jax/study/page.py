@@ -61,7 +61,7 @@ def study_page(
         command=command,
         config=strict_json.dumps(config.to_dict(), indent=2),
         reference=comparison.reference,
-        ranking=_ranking(study, comparison, SPLIT, _of_the_best(curves)),
+        ranking=_ranking(study, comparison, SPLIT, of_the_best(curves)),
         test_note=test_note,
         final=_ranking(study, final, "test") if final else None,
         classes=tuple(config.data.classes),
@@ -115,9 +115,11 @@ def sample_of(study: Study, comparison: Comparison, split: str) -> Sample:
     )
 
 
-def _of_the_best(curves: Sequence[LearningCurve]) -> str:
-    """Explain how choosing checkpoints on the same split affects the scores."""
+def of_the_best(curves: Sequence[LearningCurve]) -> str:
+    """Explain how choosing checkpoints on the same split affects the scores; "" without choice."""
     most = max((len(curve.f1) for curve in curves), default=0)
+    if most < 2:
+        return ""
     return (
         f"The checkpoint of each member is the best of up to {most} evaluations on the same split, "
         "so for all variants the scores are higher than on images that had no part in the choice."
@@ -136,7 +138,7 @@ def _variant_scores(study: Study, comparison: Comparison) -> tuple[VariantScore,
         difference = differences.get(variant.name)
         compared: dict[str, Any] = {}
         if difference:
-            compared = {"verdict": difference.verdict}
+            compared = {"outcome": difference.outcome, "verdict": difference.verdict}
             if difference.seeds:
                 compared |= {
                     "difference": difference.f1,

@@ -44,6 +44,7 @@ def a_score(name, f1, reference="paper"):
         p_value=0.0312,
         detectable=0.042,
         effect_size=difference / 0.01,
+        outcome="better" if difference > 0 else "worse",
         verdict="Differs from the reference.",
     )
 
@@ -148,7 +149,9 @@ def a_hostile_study():
         ranking=Ranking(
             (
                 dataclasses.replace(first, name=HOSTILE, description=HOSTILE),
-                dataclasses.replace(second, verdict=HOSTILE, difference_refusal=HOSTILE),
+                dataclasses.replace(
+                    second, outcome=HOSTILE, verdict=HOSTILE, difference_refusal=HOSTILE
+                ),
             ),
             dataclasses.replace(SAMPLE, split=HOSTILE),
             1,

@@ -170,6 +170,7 @@ def test_without_any_foreground_nothing_is_said():
     empty = [variant(name, (0, 1), *[[counts(0)] * 3] * 2) for name in ("one", "two")]
     result = compare(empty, "abc", "one")
     assert result.differences[0].verdict.endswith(" differ: no foreground is labelled")
+    assert result.differences[0].outcome == "not compared: no foreground is labelled"
     assert result.variants[0].interval is None
 
 
@@ -244,12 +245,16 @@ def test_verdicts():
         "among 2 comparisons; 3 seeds, 20 places); 4 of 5 such studies see a difference of 1.0 "
         "points"
     )
+    assert difference().outcome == "better"
     worse = difference(-0.021, 0.00480, num_compared=1, known=False)
     assert worse.verdict.startswith(
         "clean is worse than paper by 2.1 points of F1 (95 % interval 0.03 to 4.2, p = 0.048; "
         "3 seeds, 20 scenes taken for places); 4 of 5"
     )
-    assert difference(-0.021, 0.00490, num_compared=1).verdict.startswith(
+    assert worse.outcome == "worse"
+    unsure = difference(-0.021, 0.00490, num_compared=1)
+    assert unsure.outcome == "cannot tell"
+    assert unsure.verdict.startswith(
         "The data cannot tell clean and paper apart: -2.1 points of F1 "
         "(95 % interval -4.2 to 0.01, p = 0.050; 3 seeds"
     )
