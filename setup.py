@@ -113,6 +113,7 @@ setup(
         "data_prep.protocols": ["*.json"],
         "noise2map_jax.page": ["templates/*"],
         "noise2map_jax.serving": ["static/*"],
+        "noise2map_jax.weights": ["drawn/*.safetensors"],
     },
     extras_require={
         "test": TEST,

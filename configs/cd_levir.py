@@ -38,7 +38,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
 def _after_drawn_scenes() -> ConfigDict:
     config = drawn_cd.get_config()
-    config.init_from = "runs/drawn_cd"
+    config.init_from = "shipped:drawn_cd"
     # Whole tiles, for a change is told by what is around it.
     config.augment.crop_size = 0
     config.augment.zoom = (1.0, 1.3)

@@ -37,7 +37,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
 def _after_drawn_scenes() -> ConfigDict:
     config = drawn_ss.get_config()
-    config.init_from = "runs/drawn_ss"
+    config.init_from = "shipped:drawn_ss"
     config.init_parts = "all"
     # Images of drones and satellites differ in scale: a house has 20 to 200 pixels.
     config.augment.zoom = (0.5, 1.2)

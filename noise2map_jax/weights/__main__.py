@@ -1,6 +1,7 @@
-"""Export the weights of a finished run to a folder to publish, or list the content of weights.
+"""Export the weights of a finished run, or list the content of weights.
 
 python -m noise2map_jax.weights export --workdir=RUN --output=FOLDER [--max_shard_size=200MB]
+python -m noise2map_jax.weights file --workdir=RUN --output=FILE.safetensors
 python -m noise2map_jax.weights inspect PATH
 """
 
@@ -15,6 +16,7 @@ from noise2map_jax.buckets.names import shown
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
 from noise2map_jax.weights.export import export
+from noise2map_jax.weights.single_file import write_single_file
 from noise2map_jax.weights.summary import summarize
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # the units of diffusers
@@ -34,6 +36,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     out.add_argument("--workdir", required=True, help="work folder of a finished run")
     out.add_argument("--output", required=True, help="folder to write: new, or an earlier export")
     out.add_argument("--max_shard_size", default="", help="such as 200MB; default: one file")
+    file = commands.add_parser("file", help="write one file of float16", allow_abbrev=False)
+    file.add_argument("--workdir", required=True, help="work folder of a finished run of one task")
+    file.add_argument("--output", required=True, help="file to write, .safetensors")
     look = commands.add_parser("inspect", help="list the content of weights", allow_abbrev=False)
     look.add_argument("path", help="a folder, a .safetensors or a .pth file")
     return parser.parse_args(argv)
@@ -67,11 +72,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(arguments: argparse.Namespace) -> list[str]:
     """Export a run, and list the files that were written."""
-    size = parse_size(arguments.max_shard_size)
+    workdir, output = arguments.workdir, arguments.output
     try:
-        paths = export(arguments.workdir, arguments.output, max_shard_size=size)
+        if arguments.command == "file":
+            paths = [write_single_file(workdir, output)]
+        else:
+            size = parse_size(arguments.max_shard_size)
+            paths = export(workdir, output, max_shard_size=size)
     except OSError as error:  # a full disk, or a folder without write permission
-        where = error.filename or arguments.output
+        where = error.filename or output
         raise UserError(f"{where}: {error.strerror}; choose another --output") from error
     return [f"{path.stat().st_size:>14,} bytes  {path}" for path in paths]
 

@@ -19,6 +19,8 @@ from noise2map_jax.network.model import Noise2Map, as_noise2map
 from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
 from noise2map_jax.weights.initial import Flat, Initial, flat, merge
+from noise2map_jax.weights.shipped import PREFIX, shipped
+from noise2map_jax.weights.single_file import is_single_file, load_single_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _num_dates(name: str) -> int:
 def _read(experiment: Experiment) -> Source:
     """Read `init_from`, whatever kind of source it is."""
     name = experiment.config.init_from
-    path = weights.fetch(name) if name.startswith("hf:") else local(name)
+    path = _path(name)
     if path.is_file():
         return _read_file(experiment, path)
     if not (path / "config.json").is_file():
@@ -158,7 +160,19 @@ def _noise2map(experiment: Experiment, there: ConfigDict, network: Network) -> N
     return as_noise2map(network, f"init_from={config.init_from}")
 
 
+def _path(name: str) -> pathlib.Path:
+    """Find `init_from` on this machine; it may be downloaded first."""
+    if name.startswith(PREFIX):
+        return shipped(name)
+    return weights.fetch(name) if name.startswith("hf:") else local(name)
+
+
 def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
+    if is_single_file(path):
+        _, own, params = load_single_file(path)
+        return Source(
+            f"the file {experiment.config.init_from}", flat(params), own.unet, own.patch_size
+        )
     if len(experiment.objectives) > 1:
         raise UserError(
             f"init_from={path}: a file holds the projections of one task, but this experiment has "
@@ -181,7 +195,8 @@ def _check_backbone(source: Source, experiment: Experiment) -> None:
     ]
     if differing:
         raise UserError(
-            f"init_from={experiment.config.init_from} has another backbone: {'; '.join(differing)}"
+            f"init_from={experiment.config.init_from} has another backbone: {'; '.join(differing)};"
+            " give both the same model.unet, or begin with random values, --config.init_from="
         )
 
 

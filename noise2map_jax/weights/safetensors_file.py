@@ -33,14 +33,30 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def write_safetensors(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
+def read_metadata(path: pathlib.Path) -> dict[str, str]:
+    """Read the texts that a file holds beside its tensors; raises as `read_safetensors` does."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: not a complete safetensors file ({error}); copy it again"
+        ) from error
+
+
+def write_safetensors(
+    path: pathlib.Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors to a file, completely or not at all.
 
     Args:
         path: the file; an existing one is replaced.
         tensors: contiguous arrays by name, in PyTorch's layout.
+        metadata: texts to keep beside them.
     """
     temporary = path.with_name(path.name + ".tmp")
     # The metadata of torch's writer; transformers and old diffusers refuse files without it.
-    safetensors.numpy.save_file(dict(tensors), temporary, metadata={"format": "pt"})
+    safetensors.numpy.save_file(
+        dict(tensors), temporary, metadata={"format": "pt", **(metadata or {})}
+    )
     os.replace(temporary, path)

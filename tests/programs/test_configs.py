@@ -91,10 +91,10 @@ def test_the_training_step_of_every_config_can_be_traced(name, layers):
 @pytest.mark.parametrize(
     ("name", "before"), [("ss_buildings", "drawn_ss"), ("cd_levir", "drawn_cd")]
 )
-def test_a_recipe_begins_with_all_parameters_of_the_run_on_drawn_scenes(name, before):
+def test_a_recipe_begins_with_all_parameters_of_drawn_scenes(name, before):
     _, config = load(name)
     _, drawn = load(before)
-    assert (config.init_from, config.init_parts) == (f"runs/{before}", "all")
+    assert (config.init_from, config.init_parts) == (f"shipped:{before}", "all")
     own, first = (abstract_params(create_model(c), trained_sizes(c)) for c in (config, drawn))
     assert jax.tree.map(np.shape, own) == jax.tree.map(np.shape, first)
     assert config.noise == drawn.noise

@@ -100,6 +100,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     expected |= {f"noise2map_jax/configs/{name}" for name in configs}
     assert {"ss_spacenet7.py", "default.py"} <= configs
     assert {f"{package}/py.typed" for package in PACKAGES} <= expected
+    assert "noise2map_jax/weights/drawn/drawn_ss.safetensors" in expected
     assert names == expected
     license_text = (programs.ROOT / "LICENSE").read_text()
     assert information["licenses/LICENSE"] == license_text
