@@ -6,7 +6,7 @@
         --workdir=runs/recipe_cd
 
 The recipes are those of `ss_buildings.py` and `cd_levir.py`, but a quarter as long. They begin with
-runs on drawn scenes, see there. All variants have the same network (thin, with patches, which the
+weights of drawn scenes, see there. All variants have the same network (thin, with patches, which the
 authors' has not), crops or tiles of the same size, and the same number of images seen; the last
 weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code
 does otherwise, but it begins with random values, not with a pretrained backbone: Adam with a
@@ -70,7 +70,6 @@ PARTS = {
 SMALL = {
     "no drawn scenes": FROM_RANDOM,
     "weak augmentation": f"{NO_LIGHT} {NO_COLOUR} {NO_ZOOM}",
-    "rate 3e-4": "train.learning_rate=3e-4",
 }
 SMALL_SHARE = {"ss": 0.15, "cd": 0.6}  # 20 of the 136 images of `buildings`, 21 of 35 pairs
 PARTS_OF_TASK = {

@@ -229,7 +229,6 @@ OF_PARTS = {
         *("augment.brightness", "augment.contrast", "augment.colour", "augment.blur"),
         "augment.zoom",
     },
-    "rate 3e-4": {"train.learning_rate"},
     "a quarter of the steps": {"train.num_steps", "train.eval_every_steps"},
 }
 
