@@ -6,8 +6,8 @@
         --workdir=runs/recipe_cd
 
 The recipes are those of `ss_buildings.py` and `cd_levir.py`, but a quarter as long. They begin with
-weights of drawn scenes, see there. All variants have the same network (thin, with patches, which the
-authors' has not), crops or tiles of the same size, and the same number of images seen; the last
+weights of drawn scenes, see there. All variants have the same network (thin, with patches, which
+the authors' has not), crops or tiles of the same size, and the same number of images seen; the last
 weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code
 does otherwise, but it begins with random values, not with a pretrained backbone: Adam with a
 constant learning rate of 1e-4, no augmentation but the crops, no average of the weights, no
