@@ -20,6 +20,7 @@ from noise2map_jax.study.record import record
 from noise2map_jax.study.tuning import with_chosen
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
+from noise2map_jax.weights.shipped import PREFIX, shipped
 
 SPLIT = "val"  # split that variants are compared on; only `--mode=final` opens test
 FIELDS = (
@@ -197,7 +198,9 @@ def _check_sources(study: Study) -> None:
         trained = (member.run.workdir / CONFIG).is_file()
         if not source or trained or source.startswith("hf:") or is_address(source):
             continue
-        if not pathlib.Path(source).exists():
+        if source.startswith(PREFIX):
+            shipped(source)
+        elif not pathlib.Path(source).exists():
             raise UserError(
                 f"variant {member.variant.name!r}: init_from={source} is not there; train that run "
                 "first, or start from random values with init_from="
