@@ -139,7 +139,6 @@ def test_small_configs_train_for_some_steps(name, smaller, cache, tmp_path):
         f"--config=configs/{name}.py",
         f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path}",
-        "--config.init_from=",  # the run that cd_levir begins with is not there
         "--config.train.num_steps=2",
         "--config.train.warmup_steps=1",
         "--config.train.batch_size=2",
