@@ -1,6 +1,6 @@
 """Changed buildings on real aerial pairs of LEVIR-CD, 0.5 m a pixel, with a thin backbone.
 
-First drawn pairs, as drawn_cd.py says. Then the real ones:
+It begins with weights that come with the project, of drawn_cd.py:
 
     python -m data_prep folder --source=LEVIR_CD --name=levir_cd --data_dir=data
     python -m noise2map_jax.main --config=configs/cd_levir.py
