@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
         # without labels.
         task="ss",
         # Weights to start from: a run's folder, an export, a diffusers folder, a .pth or
-        # .safetensors file or hf:OWNER/REPO/FOLDER; empty = random values.
+        # .safetensors file, hf:OWNER/REPO/FOLDER or shipped:NAME; empty = random values.
         init_from="",
         # What is read from init_from: backbone (of another network than noise2map all but the last
         # layer, or the encoder), or all (the task's projections too).

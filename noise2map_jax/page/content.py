@@ -32,7 +32,7 @@ class VariantScore:
         detectable: the least true difference that 4 of 5 such studies see.
         effect_size: of the difference: rank-biserial correlation, from -1 to 1.
         outcome: what the difference shows, in a few words.
-        verdict: the same as a sentence with its figures; shown where the pointer rests.
+        verdict: the same as a sentence with its figures; shown when asked for.
         rank: by F1, ties by IoU, see `rank_order`; the page fills it in.
     """
 

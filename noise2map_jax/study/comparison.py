@@ -121,7 +121,7 @@ class Difference:
     def outcome(self) -> str:
         """State in a few words what the data show, beside a table that has the numbers."""
         if self.interval is None:
-            return f"not compared: {self.refusal}"
+            return "not compared"
         if not self.is_significant:
             return "cannot tell"
         return "worse" if self.f1 < 0 else "better"

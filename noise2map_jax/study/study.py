@@ -20,7 +20,7 @@ from noise2map_jax.study.record import record
 from noise2map_jax.study.tuning import with_chosen
 from noise2map_jax.study.variants import Variant, parse_variants
 from noise2map_jax.training.trainer import Run, Trainer
-from noise2map_jax.weights.shipped import PREFIX, shipped
+from noise2map_jax.weights import hub, shipped
 
 SPLIT = "val"  # split that variants are compared on; only `--mode=final` opens test
 FIELDS = (
@@ -196,10 +196,10 @@ def _check_sources(study: Study) -> None:
     for member in study.members:
         source = member.run.experiment.config.init_from
         trained = (member.run.workdir / CONFIG).is_file()
-        if not source or trained or source.startswith("hf:") or is_address(source):
+        if not source or trained or source.startswith(hub.PREFIX) or is_address(source):
             continue
-        if source.startswith(PREFIX):
-            shipped(source)
+        if source.startswith(shipped.PREFIX):
+            shipped.shipped(source)
         elif not pathlib.Path(source).exists():
             raise UserError(
                 f"variant {member.variant.name!r}: init_from={source} is not there; train that run "

@@ -6,7 +6,6 @@ python -m noise2map_jax.weights inspect PATH
 """
 
 import argparse
-import pathlib
 import re
 import sys
 
@@ -40,7 +39,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     file.add_argument("--workdir", required=True, help="work folder of a finished run of one task")
     file.add_argument("--output", required=True, help="file to write, .safetensors")
     look = commands.add_parser("inspect", help="list the content of weights", allow_abbrev=False)
-    look.add_argument("path", help="a folder, a .safetensors or a .pth file")
+    look.add_argument("path", help="a folder, a .safetensors or .pth file, shipped:, hf:")
     return parser.parse_args(argv)
 
 
@@ -60,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.set_verbosity(logging.ERROR)
     try:
         if arguments.command == "inspect":
-            lines = [summarize(pathlib.Path(arguments.path))]
+            lines = [summarize(arguments.path)]
         else:
             lines = _export(arguments)
     except UserError as error:

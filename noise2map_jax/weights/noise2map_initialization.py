@@ -7,7 +7,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from noise2map_jax import weights
-from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import Experiment
 from noise2map_jax.experiment.network_choice import backbone_config, is_rival
@@ -19,7 +18,7 @@ from noise2map_jax.network.model import Noise2Map, as_noise2map
 from noise2map_jax.network.unet import UNetConfig
 from noise2map_jax.weights.export import RUN_FILE, load_export
 from noise2map_jax.weights.initial import Flat, Initial, flat, merge
-from noise2map_jax.weights.shipped import PREFIX, shipped
+from noise2map_jax.weights.place import find
 from noise2map_jax.weights.single_file import is_single_file, load_single_file
 
 
@@ -77,7 +76,14 @@ def initialize_noise2map(experiment: Experiment, params: Any) -> Initial:
         if fits and any(name.split(" ")[0] in _input_kernels(now) for name in wrong):
             hint += ", init_input=inflate fits the first convolution to other channels"
         raise UserError(f"init_from={config.init_from}: {'; '.join(wrong)}{hint}")
-    return merge(now, new, experiment.mesh, source=source.name, adapted=tuple(adapted))
+    return merge(
+        now,
+        new,
+        experiment.mesh,
+        source=source.name,
+        adapted=tuple(adapted),
+        warnings=_other_patches(source, config),
+    )
 
 
 def _chosen(source: Source, experiment: Experiment) -> Flat:
@@ -129,7 +135,7 @@ def _num_dates(name: str) -> int:
 def _read(experiment: Experiment) -> Source:
     """Read `init_from`, whatever kind of source it is."""
     name = experiment.config.init_from
-    path = _path(name)
+    path = find(name)
     if path.is_file():
         return _read_file(experiment, path)
     if not (path / "config.json").is_file():
@@ -160,11 +166,12 @@ def _noise2map(experiment: Experiment, there: ConfigDict, network: Network) -> N
     return as_noise2map(network, f"init_from={config.init_from}")
 
 
-def _path(name: str) -> pathlib.Path:
-    """Find `init_from` on this machine; it may be downloaded first."""
-    if name.startswith(PREFIX):
-        return shipped(name)
-    return weights.fetch(name) if name.startswith("hf:") else local(name)
+def _other_patches(source: Source, config: ConfigDict) -> tuple[str, ...]:
+    """Warn of a backbone that has learnt at another scale."""
+    there, here = source.patch_size, config.model.patch_size
+    if there in (None, here):
+        return ()
+    return (f"model.patch_size was {there} there and is {here} here: pixels differ in size",)
 
 
 def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
@@ -175,8 +182,9 @@ def _read_file(experiment: Experiment, path: pathlib.Path) -> Source:
         )
     if len(experiment.objectives) > 1:
         raise UserError(
-            f"init_from={path}: a file holds the projections of one task, but this experiment has "
-            f"{', '.join(experiment.objectives)}; start from a folder"
+            f"init_from={path}: a file without a config holds the projections of one task, but "
+            f"this experiment has {', '.join(experiment.objectives)}; start from a folder, or from "
+            "a file of `python -m noise2map_jax.weights file`"
         )
     (task,) = experiment.objectives
     model = as_noise2map(experiment.model, f"init_from={path}")

@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.network_choice import is_rival
 from noise2map_jax.experiment.run import open_run
@@ -21,12 +20,13 @@ from noise2map_jax.networks.rival import Rival
 from noise2map_jax.networks.rivals import RIVALS, Choice
 from noise2map_jax.networks.torch_names import to_torch
 from noise2map_jax.networks.transformers_names import from_transformers
-from noise2map_jax.weights import hub
 from noise2map_jax.weights.authors import read_tensor_file
 from noise2map_jax.weights.config_file import read_json
 from noise2map_jax.weights.encoder_tensors import CLASSIFIERS
 from noise2map_jax.weights.export import RUN_FILE, load_export
+from noise2map_jax.weights.place import find
 from noise2map_jax.weights.safetensors_file import MODEL_FILE
+from noise2map_jax.weights.single_file import is_single_file
 
 Tensors = Mapping[str, np.ndarray]
 # Fields of a network that may differ between two that share weights, beside rates of dropout.
@@ -66,7 +66,9 @@ def read_source(config: ConfigDict, model: Rival, mesh: Mesh) -> Source:
         UserError: there is nothing to read, or it is of a network that shares nothing with `model`.
     """
     name = config.init_from
-    path = hub.fetch(name) if name.startswith(hub.PREFIX) else local(name)
+    path = find(name)
+    if path.is_file() and is_single_file(path):
+        raise UserError(f"init_from={name} is of noise2map; model.name is {config.model.name}")
     if path.is_file():
         return _of_file(path, config)
     if (path / RUN_FILE).is_file():

@@ -53,10 +53,16 @@ def write_safetensors(
         path: the file; an existing one is replaced.
         tensors: contiguous arrays by name, in PyTorch's layout.
         metadata: texts to keep beside them.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     temporary = path.with_name(path.name + ".tmp")
     # The metadata of torch's writer; transformers and old diffusers refuse files without it.
-    safetensors.numpy.save_file(
-        dict(tensors), temporary, metadata={"format": "pt", **(metadata or {})}
-    )
-    os.replace(temporary, path)
+    about = {"format": "pt", **(metadata or {})}
+    try:
+        safetensors.numpy.save_file(dict(tensors), temporary, metadata=about)
+        os.replace(temporary, path)
+    except (safetensors.SafetensorError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(0, str(error), str(path)) from error

@@ -1,7 +1,7 @@
 """Weights that come with the project, by name: `shipped:drawn_ss`.
 
 They were trained on drawn scenes alone, so no licence of images binds them. Each file is what
-`single_file` writes of a run of the config of its name, and fits the network of that config.
+`single_file` writes of a run of the config of its name; but there the dataset had another name.
 """
 
 import pathlib

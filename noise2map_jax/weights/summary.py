@@ -1,7 +1,7 @@
 """A short summary of weights: of a folder, an export, a .safetensors or a .pth file."""
 
 import collections
-import pathlib
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,17 +10,20 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.weights.authors import read_tensor_file
 from noise2map_jax.weights.config_file import read_config, read_json
 from noise2map_jax.weights.diffusers import read_tensors
+from noise2map_jax.weights.place import find
 from noise2map_jax.weights.safetensors_file import MODEL_FILE
+from noise2map_jax.weights.single_file import is_single_file, read_origin
 
 # Ends of the names of what PyTorch's batch normalisation keeps beside its parameters.
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
-def summarize(path: pathlib.Path) -> str:
+def summarize(name: str | os.PathLike[str]) -> str:
     """Describe weights as they are stored.
 
     Args:
-        path: a folder of diffusers or with `model.safetensors`, an export, or a file of tensors.
+        name: a folder of diffusers or with `model.safetensors`, an export, or a file of tensors:
+            what `init_from` takes, but a run.
 
     Returns:
         Lines for people.
@@ -28,10 +31,16 @@ def summarize(path: pathlib.Path) -> str:
     Raises:
         UserError: there are no weights at this path, or they are damaged.
     """
+    path = find(os.fspath(name))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; expected weights")
     if path.is_file():
-        return "\n".join([str(path), *_tensor_lines(read_tensor_file(path))])
+        lines = [str(path), *_tensor_lines(read_tensor_file(path))]
+        if is_single_file(path):
+            origin = read_origin(path)
+            data = origin.config.data.dataset
+            lines.append(f"full model of a run: step {origin.step}, {origin.task} on {data}")
+        return "\n".join(lines)
     if (path / MODEL_FILE).is_file():
         lines = [f"{path}: folder with {MODEL_FILE}"]
         lines += _tensor_lines(read_tensor_file(path / MODEL_FILE))

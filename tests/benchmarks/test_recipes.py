@@ -32,7 +32,7 @@ def test_runs_are_summed_up(tmp_path):
     rows = [a_run(tmp_path / str(s), s, f1, f1 + 0.1) for s, f1 in enumerate((0.5, 0.6, 0.7))]
     assert [row["seed"] for row in rows] == [0, 1, 2]
     assert rows[0]["steps"] == ss_buildings.get_config().train.num_steps
-    assert rows[0]["init_from"] == "drawn_ss"
+    assert rows[0]["init_from"] == "shipped:drawn_ss"
     assert rows[0]["calibration"] == [{"temperature": 1.0, "brier_score": 0.1}]
     found = summary(rows)
     assert found["all tiles"] == pytest.approx(

@@ -88,10 +88,10 @@ def run():
 def test_a_study_ranks_its_variants_and_states_their_scores(study):
     assert table_rows(study, 0) == [
         "cosine noise.kind=cosine 1 3/3 88.00 ± 1.00 [86.00, 90.00] 78.57 +4.00 [+1.00, +7.00] "
-        "0.031 4.2 +4.00 better",
-        "paper reference noise.kind=paper 2 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – – –",
+        "0.031 4.2 +4.00 better Differs from the reference.",
+        "paper reference noise.kind=paper 2 3/3 84.00 ± 1.00 [82.00, 86.00] 72.41 – – – – –",
         "clean noise.kind=clean 3 3/3 71.00 ± 1.00 [69.00, 73.00] 55.04 −13.00 [−16.00, −10.00] "
-        "0.031 4.2 −13.00 worse",
+        "0.031 4.2 −13.00 worse Differs from the reference.",
     ]
 
 

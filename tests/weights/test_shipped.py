@@ -1,7 +1,10 @@
 """Weights that come with the project: they fit their configs, and know what a building is."""
 
+import json
+
 import numpy as np
 import pytest
+from flax import traverse_util
 from problems import drawn_params
 from programs import data_prep, environment, metrics, run
 
@@ -11,6 +14,7 @@ from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.weights import read_tensor_file
 from noise2map_jax.weights.initialization import initialize
 from noise2map_jax.weights.shipped import names, shipped
+from noise2map_jax.weights.single_file import read_origin
 
 # Foreground F1 on scenes that were not trained on. Everything foreground has 35 to 45 % for
 # buildings and 10 to 20 % for changes; random values are far below.
@@ -23,6 +27,23 @@ def test_every_name_is_a_file_of_half_precision():
         tensors = read_tensor_file(shipped(name)).values()
         assert {tensor.dtype for tensor in tensors} == {np.dtype(np.float16)}
         assert all(np.isfinite(tensor).all() for tensor in tensors)
+
+
+@pytest.mark.parametrize("name", sorted(LEAST))
+def test_they_are_of_the_config_of_their_name(name):
+    """A recipe that moves away from its weights must show."""
+    expected = {"drawn_ss": drawn_ss, "drawn_cd": drawn_cd}[name].get_config()
+    found = read_origin(shipped(f"shipped:{name}"))
+    assert found.step == expected.train.num_steps
+    told = {"data.dataset": f"{name}2", "train.write_report": False}
+    own = flat(found.config) | {field: flat(expected)[field] for field in told}
+    assert {field: flat(found.config)[field] for field in told} == told
+    assert own == flat(expected)
+
+
+def flat(config):
+    fields = json.loads(json.dumps(config.to_dict()))
+    return traverse_util.flatten_dict(fields, keep_empty_nodes=True, sep=".")
 
 
 @pytest.mark.parametrize("name", ["shipped:", "shipped:other", "shipped:../drawn/drawn_ss"])
@@ -85,3 +106,19 @@ def test_another_backbone_is_named(thin_data):
     config.model.unet.block_out_channels = (8, 16, 24, 32)
     with pytest.raises(UserError, match=r"backbone: block_out_channels is \(32, 64, .*here \(8, 1"):
         initial_of(config)
+
+
+def test_another_patch_size_is_refused_or_warned_of(thin_data):
+    config = config_of(thin_data, "ss")
+    config.model.patch_size = 2
+    assert "model.patch_size was 4 there and is 2 here" in initial_of(config).summary()
+    config.init_parts = "all"
+    with pytest.raises(UserError, match=r"has model.patch_size=4, here it is 2"):
+        initial_of(config)
+
+
+def test_other_networks_say_what_the_weights_are_of(thin_data):
+    config = config_of(thin_data, "ss")
+    config.model.name, config.model.encoder, config.model.patch_size = "unet", "resnet18", 1
+    with pytest.raises(UserError, match=r"^init_from=shipped:drawn_ss is of noise2map; .* is unet"):
+        initialize(create_experiment(config), {})
