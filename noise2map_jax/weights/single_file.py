@@ -67,7 +67,7 @@ def write_single_file(
     if path.suffix != SUFFIX or path.is_dir():
         raise UserError(f"output {str(path)!r} is no file that ends in {SUFFIX}; choose another")
     run = read_run(local(os.fspath(workdir)))
-    as_noise2map(run.model, f"the run {workdir}")
+    as_noise2map(run.model, "a file of half precision")
     if len(run.views) != 1 or "denoise" in run.views:
         raise UserError(
             f"{workdir} is of {', '.join(run.views)}, and a file holds one task with a map; "

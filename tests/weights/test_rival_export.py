@@ -18,6 +18,7 @@ from noise2map_jax.networks.torch_names import to_torch
 from noise2map_jax.weights import hub
 from noise2map_jax.weights.__main__ import main
 from noise2map_jax.weights.export import export, load_export
+from noise2map_jax.weights.single_file import write_single_file
 
 FILES = ["README.md", "model.safetensors", "noise2map.json"]
 
@@ -52,6 +53,11 @@ def folder(run, tmp_path_factory):
     output = tmp_path_factory.mktemp("published") / "weights"
     export(run[0], output)
     return output
+
+
+def test_a_file_of_half_precision_is_for_noise2map_alone(run, tmp_path):
+    with pytest.raises(UserError, match="of half precision is for Noise2Map"):
+        write_single_file(run[0], tmp_path / "thin.safetensors")
 
 
 def test_it_is_read_back_exactly(run, folder):
