@@ -4,8 +4,8 @@
         --num_scenes=2000,20,20 --scene_size=256 --tile_size=256 --seed=7
     python -m noise2map_jax.main --config=configs/drawn_ss.py
 
-Its weights come with the project, `shipped:drawn_ss`. Train it again for other bands, or for a
-network of another shape: 21 minutes on one CPU core.
+Its weights come with the project, `shipped:drawn_ss`. Train it again for a network of another
+shape: 21 minutes on one CPU core.
 
 Drawn scenes cost nothing and have exact masks. A network learns from them that a building has
 straight edges and a shadow, which few real images teach it: see docs/recipes.md for what that
