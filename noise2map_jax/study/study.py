@@ -199,7 +199,10 @@ def _check_sources(study: Study) -> None:
         if not source or trained or source.startswith(hub.PREFIX) or is_address(source):
             continue
         if source.startswith(shipped.PREFIX):
-            shipped.shipped(source)
+            try:
+                shipped.shipped(source)
+            except UserError as error:
+                raise UserError(f"variant {member.variant.name!r}: {error}") from None
         elif not pathlib.Path(source).exists():
             raise UserError(
                 f"variant {member.variant.name!r}: init_from={source} is not there; train that run "

@@ -73,7 +73,9 @@ def test_what_a_variant_begins_with_is_missed_before_anything_is_compiled(config
     with pytest.raises(UserError, match=r"variant 'mine': init_from=somewhere is not there"):
         open_study(config, tmp_path)
     config.study.variants = (*config.study.variants[:-1], "mine: init_from=shipped:drawn")
-    with pytest.raises(UserError, match=r"no weights 'shipped:drawn' come with the project, only"):
+    with pytest.raises(
+        UserError, match=r"variant 'mine': no weights 'shipped:drawn' come with the project, only"
+    ):
         open_study(config, tmp_path)
     config.study.variants = (
         *config.study.variants[:-1],
