@@ -29,7 +29,7 @@ quarter of the steps:
         --workdir=runs/recipe_ss_labels
 
 What to do with about 20 labelled images: a quarter of the recipe's steps on a share of the scenes,
-and other ways:
+other ways, and no training at all:
 
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,small --mode=ablate \
         --workdir=runs/recipe_ss_small
@@ -70,6 +70,9 @@ PARTS = {
 SMALL = {
     "no drawn scenes": FROM_RANDOM,
     "weak augmentation": f"{NO_LIGHT} {NO_COLOUR} {NO_ZOOM}",
+    "no colour, no blur": NO_COLOUR,
+    # The weights of drawn scenes as they are: the score without any label.
+    "no training": "train.num_steps=1 train.eval_every_steps=1 train.learning_rate=0.0",
 }
 SMALL_SHARE = {"ss": 0.15, "cd": 0.6}  # 20 of the 136 images of `buildings`, 21 of 35 pairs
 PARTS_OF_TASK = {

@@ -51,7 +51,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workdir",
         required=True,
-        help="work folder of a finished run, weights exported of it, or hf:...",
+        help="work folder of a finished run, weights exported of it, shipped:... or hf:...",
     )
     parser.add_argument(
         "--image",

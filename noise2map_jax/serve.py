@@ -29,7 +29,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="a finished run, an export of it, or hf:")
+    parser.add_argument("--workdir", required=True, help="a run, an export of it, shipped: or hf:")
     parser.add_argument("--task", default="", help="whose head, for a run of several tasks")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 import programs
 
@@ -12,6 +13,10 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from noise2map_jax import command_line
 
 gc.set_threshold(50_000, 20, 100)  # tracing makes many objects that stay
 jax.config.update("jax_num_cpu_devices", 8)
@@ -90,6 +95,25 @@ def cache(tmp_path_factory):
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parse arguments as a program does that has these three flags; returns them."""
+
+    def call(*arguments):
+        values = flags.FlagValues()
+        monkeypatch.setattr(flags, "FLAGS", values)
+        monkeypatch.setattr(config_flags.config_flags, "FLAGS", values)
+        monkeypatch.setattr(sys, "argv", ["program", *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])  # a config's folder is added to it
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        flags.DEFINE_string("workdir", "", "", flag_values=values)
+        flags.DEFINE_string("mode", "train", "", flag_values=values)
+        assert command_line.parse(sys.argv) == ["program"]
+        return values
+
+    return call
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from data_prep.basics.options import positive
 from data_prep.reading.role_names import Names, names_split_alone
 
 _MOST_PARTS = 5  # Folders that are named.
-_CONFIGS = {"ss": "ss_buildings:quick", "cd": "cd_levir:quick", "denoise": "pretrain_unlabelled"}
+_CONFIGS = {"ss": "ss_buildings", "cd": "cd_levir", "denoise": "pretrain_unlabelled"}
+_CROP = 128  # Side of the crops of ss_buildings; at its least scale, 0.5, they need tiles of 256.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +44,6 @@ def run(args: argparse.Namespace) -> None:
         print(f"build it:  {one.command(args.source)}")
         print(f"train:     {_training(one)}")
         assert one.dataset is not None
-        if one.dataset.format.task != "denoise":
-            print("better:    train longer, after drawn scenes: docs/recipes.md has the commands")
 
 
 def _parts(groups: Sequence[contents.Group], args: argparse.Namespace) -> str:
@@ -79,6 +78,7 @@ def _rejected(one: trial.Trial) -> list[str]:
 
 
 def _training(one: trial.Trial) -> str:
+    """Write the command that trains on the dataset with the recipe of its task."""
     assert one.dataset is not None
     records = one.dataset.format
     options = [
@@ -91,6 +91,14 @@ def _training(one: trial.Trial) -> str:
     if records.dtype != "uint8":
         options.append(f"--config.data.dtype={records.dtype} --config.data.scaling=manifest")
     options.append(f"--config.data.tile_size={records.tile_size}")
-    if records.task == "cd":
-        options.append("--config.init_from=")  # cd_levir begins with the demo's network
+    if records.task == "ss" and records.tile_size < 2 * _CROP:
+        crop = min(_CROP, records.tile_size)
+        options.append(f"--config.augment.crop_size={crop} --config.augment.zoom=1.0,1.2")
+    if len(records.classes) > 2:
+        options.append(f'--config.data.classes="{tuple(records.classes)}"')
+        options.append("--config.train.class_weights_from=data")
+        if records.task == "cd":
+            options.append("--config.augment.unchanged=0.0")
+    if records.num_bands != 3 or len(records.classes) > 2:
+        options.append("--config.init_parts=backbone")  # the rest fits three bands, two classes
     return f"python -m noise2map_jax.main {' '.join(options)}"

@@ -1,4 +1,4 @@
-"""Loads a trained network from a run, an export of it or a folder on the hub."""
+"""Loads a trained network from a run, an export of it, one file or a folder on the hub."""
 
 import os
 import pathlib
@@ -6,7 +6,6 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from noise2map_jax.buckets.copies import local
 from noise2map_jax.devices import sharding
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_json import config_of
@@ -20,6 +19,8 @@ from noise2map_jax.network.interface import Network
 from noise2map_jax.weights import hub
 from noise2map_jax.weights.config_file import read_json
 from noise2map_jax.weights.export import RUN_FILE, load_export
+from noise2map_jax.weights.place import find
+from noise2map_jax.weights.single_file import SUFFIX, is_single_file, load_single_file
 
 FOUND = ("threshold", "scores_val", "scores_test")  # files of --mode=eval in a run's report
 
@@ -29,17 +30,20 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
 
     Args:
         source: the work folder of a finished run; a folder that `python -m noise2map_jax.weights
-            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; the address of
-            either, such as `s3://bucket/run`; or the name of an export for weights on the hub,
-            `hf:OWNER/REPO/FOLDER`.
+            export` or `python -m noise2map_jax.export --format=stablehlo` wrote; a file of
+            `python -m noise2map_jax.weights file`; the address of one of these, such as
+            `s3://bucket/run`; the name of an export for weights on the hub,
+            `hf:OWNER/REPO/FOLDER`; or of weights that come with the project, `shipped:drawn_ss`.
         task: whose head, for a run of several tasks: `ss` or `cd`.
 
     Raises:
-        UserError: there is no such run or export, or it has no head for the task.
+        UserError: there is no such run, export or file, or it has no head for the task.
     """
     name = os.fspath(source)
-    folder = hub.fetch(name) if name.startswith(hub.PREFIX) else local(name)
+    folder = find(name)
     mesh = sharding.create_mesh()
+    if folder.suffix == SUFFIX and folder.is_file():
+        return _single_file(name, folder, task, mesh)
     found: dict[str, dict[str, Any]] = {}
     network: Network
     if (folder / RUN_FILE).is_file():
@@ -67,6 +71,17 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
         if path.is_file():
             found[kind] = read_json(path)
     return Model(name, view, network, params, mesh, step, found)
+
+
+def _single_file(name: str, path: pathlib.Path, task: str, mesh: Mesh) -> Model:
+    """Load a network that lies in one file of half precision."""
+    if not is_single_file(path):
+        raise UserError(
+            f"{name!r} does not tell its network, so it predicts no maps; it may serve as init_from"
+        )
+    origin, network, params = load_single_file(path)
+    view = task_config(origin.config, task)
+    return Model(name, view, network, sharding.replicate(params, mesh), mesh, origin.step, {})
 
 
 def _exported(name: str, folder: pathlib.Path, mesh: Mesh) -> Model:

@@ -89,8 +89,8 @@ class Model:
         found = self.found.get("threshold", {}).get("threshold")
         if found is None:
             raise UserError(
-                f"{self.source} does not know its best threshold: --mode=eval finds it on the"
-                " validation split; or give a number, such as --threshold=0.4"
+                f"{self.source} does not know its best threshold: --mode=eval of a run finds it on"
+                " the validation split; or give a number, such as --threshold=0.4"
             )
         if self.found["threshold"]["step"] != self.step:
             raise UserError(

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import thin_config
 from finished_runs import finish
+from safetensors.numpy import save_file
 
 import noise2map_jax
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping import loading
 from noise2map_jax.weights.export import export
+from noise2map_jax.weights.single_file import write_single_file
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
 
@@ -40,6 +42,32 @@ def test_a_run_and_its_export_map_alike(run, tmp_path):
     np.testing.assert_array_equal(maps.classes, maps.probabilities[..., 1] > 0.5)
 
 
+def test_a_file_of_half_precision_maps_as_its_run(run, tmp_path):
+    path = write_single_file(run, tmp_path / "ss.safetensors")
+    model = noise2map_jax.load(path)
+    assert (model.step, model.image_keys, model.found) == (7, ("image",), {})
+    maps = noise2map_jax.load(run).predict(IMAGE)
+    np.testing.assert_allclose(model.predict(IMAGE).probabilities, maps.probabilities, atol=2e-3)
+
+
+@pytest.mark.parametrize(("task", "images"), [("ss", 1), ("cd", 2)])
+def test_weights_that_come_with_the_project_map(task, images):
+    model = noise2map_jax.load(f"shipped:drawn_{task}")
+    assert model.step == 1800
+    maps = model.predict(*[np.full((64, 64, 3), 90, np.uint8)] * images)
+    assert maps.probabilities[..., 1].mean() < 0.3  # even ground, the same on both dates
+
+
+def test_a_file_without_a_network_or_of_another_task_is_refused(run, tmp_path):
+    save_file({"a": np.zeros(3, np.float32)}, tmp_path / "plain.safetensors")
+    with pytest.raises(UserError, match="does not tell its network, so it predicts no maps"):
+        loading.load(tmp_path / "plain.safetensors")
+    with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
+        loading.load("shipped:drawn_ss", task="cd")
+    with pytest.raises(UserError, match="no weights 'shipped:ss' come with the project"):
+        loading.load("shipped:ss")
+
+
 def test_what_is_no_trained_network_is_refused(run, tmp_path, monkeypatch):
     config = thin_config.get_config()
     config.task = "denoise"
@@ -54,6 +82,6 @@ def test_what_is_no_trained_network_is_refused(run, tmp_path, monkeypatch):
         loading.load(tmp_path / "onnx")
     with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
         loading.load(run, task="cd")
-    monkeypatch.setattr(loading.hub, "fetch", lambda name: tmp_path)
+    monkeypatch.setattr(loading, "find", lambda name: tmp_path)
     with pytest.raises(UserError, match=r"hf:a/b is a backbone alone: it has no noise2map\.json"):
         loading.load("hf:a/b")

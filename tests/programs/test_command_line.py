@@ -16,25 +16,6 @@ from noise2map_jax.experiment import run_config, shipped_configs
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 
-@pytest.fixture
-def parse(monkeypatch):
-    """Parse arguments as a program does that has these three flags; returns them."""
-
-    def call(*arguments):
-        values = flags.FlagValues()
-        monkeypatch.setattr(flags, "FLAGS", values)
-        monkeypatch.setattr(config_flags.config_flags, "FLAGS", values)
-        monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        monkeypatch.setattr(sys, "path", [*sys.path])  # a config's folder is added to it
-        config_flags.DEFINE_config_file("config", flag_values=values)
-        flags.DEFINE_string("workdir", "", "", flag_values=values)
-        flags.DEFINE_string("mode", "train", "", flag_values=values)
-        assert command_line.parse(sys.argv) == ["program"]
-        return values
-
-    return call
-
-
 @pytest.mark.parametrize(
     "arguments",
     [["--config=ablate_noise:cd"], ["--config", "ablate_noise:cd"], ["-config=ablate_noise:cd"]],

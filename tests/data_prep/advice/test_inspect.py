@@ -2,6 +2,7 @@
 
 import shlex
 
+import jax
 import numpy as np
 import programs
 import pytest
@@ -12,17 +13,45 @@ from rasterio.control import GroundControlPoint
 
 from data_prep.__main__ import main
 from data_prep.miniatures import whu
+from noise2map_jax.experiment.components import abstract_params, evaluated_sizes
+from noise2map_jax.experiment.experiment import create_experiment
+from noise2map_jax.weights.initialization import initialize
 
 DATA = programs.SHARED / "data"
+# ml_collections loads config files so.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
 ONE_PROCESS = "--num_workers=1"  # starting more takes longer than these builds
 
 
 def inspect(source, capsys):
-    """Return what is printed, and the arguments of the commands that build a dataset."""
+    """Return what is printed, and the arguments of the commands that build a dataset and train."""
     assert main(["inspect", str(source), ONE_PROCESS]) == 0
     text = capsys.readouterr().out
-    lines = [line for line in text.splitlines() if line.startswith("build it:")]
-    return text, [shlex.split(line.split("data_prep ", 1)[1]) for line in lines]
+    commands = [line for line in text.splitlines() if line.startswith(("build it:", "train:"))]
+    build, train = (
+        [shlex.split(line.split(f"{program} ", 1)[1]) for line in commands if program in line]
+        for program in ("data_prep", "noise2map_jax.main")
+    )
+    return text, list(zip(build, train, strict=True))
+
+
+@pytest.fixture
+def follow(parse, tmp_path, monkeypatch):
+    """Build a dataset as told, and begin the training that is told: `follow(build, train)`."""
+
+    def call(build, train):
+        monkeypatch.chdir(tmp_path)
+        assert main([*build, ONE_PROCESS]) == 0, build
+        experiment = create_experiment(parse(*train).config)
+        config = experiment.config
+        params = abstract_params(experiment.model, evaluated_sizes(config))
+        if config.init_from:
+            zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+            assert not np.any(initialize(experiment, zeros).warnings), train
+        return config
+
+    return call
 
 
 def pairs(folder):
@@ -115,16 +144,15 @@ def a_link_to_nothing(folder):
         ),
     ],
 )
-def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, capsys, monkeypatch):
+def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, capsys, follow):
     write(tmp_path / "mine")
     text, commands = inspect(tmp_path / "mine", capsys)
     assert [word for word in words if word not in text] == []
     assert len(commands) == 1
-    # Drawn scenes, with which the recipes begin, have labels.
-    assert ("docs/recipes.md" in text) == ("task denoise" not in text)
-    monkeypatch.chdir(tmp_path)
-    assert main([*commands[0], ONE_PROCESS]) == 0
+    config = follow(*commands[0])
     assert (tmp_path / "data/mine/1.0.0/manifest.json").is_file()
+    # Drawn scenes, with which the recipes begin, have labels.
+    assert bool(config.init_from) == ("task denoise" not in text)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +164,13 @@ def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, ca
         ("aid", ".", ["denoise"]),
     ],
 )
-def test_the_layouts_of_owners_are_known(name, below, tasks, tmp_path, capsys, monkeypatch):
+def test_the_layouts_of_owners_are_known(name, below, tasks, tmp_path, capsys, follow):
     assert main(["miniature", name, f"--output={tmp_path / 'mini'}", "--size=64"]) == 0
     text, commands = inspect(tmp_path / "mini" / below, capsys)
     assert [f"task {task}: " in text for task in tasks] == [True] * len(tasks)
     assert len(commands) == len(tasks)
-    monkeypatch.chdir(tmp_path)
-    for command in commands:
-        assert main([*command, ONE_PROCESS]) == 0, command
+    for build, train in commands:
+        follow(build, train)
 
 
 def test_a_folder_that_no_builder_reads_is_said_with_the_reason(tmp_path, capsys):
@@ -196,12 +223,11 @@ def test_control_points_and_a_missing_georeference_are_told(tmp_path, capsys):
         "fixtures/naip_geotiff",
     ],
 )
-def test_the_advice_for_real_imagery_works(name, tmp_path, capsys, monkeypatch):
+def test_the_advice_for_real_imagery_works(name, capsys, follow):
     _, commands = inspect(DATA / name, capsys)
-    monkeypatch.chdir(tmp_path)
     assert commands
-    for command in commands:
-        assert main([*command, ONE_PROCESS]) == 0, command
+    for build, train in commands:
+        follow(build, train)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}")
