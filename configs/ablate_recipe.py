@@ -71,6 +71,7 @@ SMALL = {
     "no drawn scenes": FROM_RANDOM,
     "weak augmentation": f"{NO_LIGHT} {NO_COLOUR} {NO_ZOOM}",
     "no colour, no blur": NO_COLOUR,
+    "images of all places": "train.share_by_place=True",
     # The weights of drawn scenes as they are: the score without any label.
     "no training": "train.num_steps=1 train.eval_every_steps=1 train.learning_rate=0.0",
 }

@@ -168,6 +168,9 @@ def get_config() -> ConfigDict:
             # Share of the training scenes that is read, drawn with the seed: what is learned from
             # fewer labels. A smaller share is part of a larger one.
             scene_share=1.0,
+            # The share takes a scene of each place in turn; False = it is drawn from all scenes, so
+            # most of it shows the places with most scenes.
+            share_by_place=False,
             # Of a place with n tiles, tiles are read in proportion to n ** place_power: 1.0 = every
             # tile is read as often; 0.0 = every place is, however few tiles it has. Where places
             # are not known, each scene counts as one.

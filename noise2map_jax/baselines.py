@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from noise2map_jax import strict_json
 from noise2map_jax.data.dataset import DATA_FIELDS, check_dataset
 from noise2map_jax.data.opening import open_dataset
-from noise2map_jax.data.scene_share import train_source
+from noise2map_jax.data.scene_share import SceneShare
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import CONFIG, evaluated_config
 from noise2map_jax.experiment.scaling_config import resolve_scaling, value_range
@@ -123,8 +123,9 @@ def baselines(
     scores = {
         "everything foreground": metrics.summary(confusion_of_threshold(counts, 0, True), classes)
     }
-    labelled = train_source(dataset, config.train.scene_share, config.seed)  # as the run's own
-    fitted_on = count_levels(labelled, feature)
+    train = config.train  # the predictors learn from what the run itself learns from
+    labelled = SceneShare(train.scene_share, train.share_by_place, config.seed)
+    fitted_on = count_levels(labelled.source(dataset), feature)
     if fitted_on[1].any():
         threshold, above = fit_threshold(fitted_on)
         side = ">=" if above else "<"

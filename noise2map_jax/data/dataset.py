@@ -106,11 +106,15 @@ class Dataset:
             [N] names in the order of the records. Format 1 has no places: then the names are those
             of the scenes, and every record is read to find them.
         """
-        info = self._split(split)
         if self.format > 1:
-            pairs = zip(info["places"], self.scene_records(split), strict=True)
+            pairs = zip(self.scene_places(split), self.scene_records(split), strict=True)
             return [place for place, number in pairs for _ in range(number)]
         return [record_scene(record_id(record)) for record in self.source(split)]
+
+    def scene_places(self, split: str) -> list[str]:
+        """The place of each scene, in the order of the records; raises as `scene_records`."""
+        self.scene_records(split)
+        return list(self._split(split)["places"])
 
     def scene_records(self, split: str) -> list[int]:
         """Number of records of each scene, in the order of the records.

@@ -1,6 +1,7 @@
 """A share of the training scenes: how well a network learns from fewer labels."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,38 +24,48 @@ class SomeRecords(Sequence[Any]):
         return self.source[int(self.numbers[index])]
 
 
-def train_source(dataset: Dataset, share: float, seed: int) -> Sequence[Any]:
-    """Open the training records of a share of the scenes.
+@dataclasses.dataclass(frozen=True)
+class SceneShare:
+    """Which of the training scenes a network learns from.
 
-    Args:
-        dataset: the dataset.
-        share: share of the scenes that have records, above 0, at most 1.
+    Attributes:
+        share: share of the scenes that have records, above 0, at most 1; at least one is drawn.
+        by_place: whether the places give one scene each in turn, until the share is full; else
+            scenes are drawn from all, so a place with many scenes gives many.
         seed: seed of the draw; datasets with the same scenes draw the same ones.
-
-    Raises:
-        UserError: the manifest does not tell scenes apart.
     """
-    source = dataset.source("train")
-    if share == 1:
-        return source
-    return SomeRecords(source, records_of_share(dataset.scene_records("train"), share, seed))
+
+    share: float
+    by_place: bool
+    seed: int
+
+    def scenes(self, dataset: Dataset) -> np.ndarray:
+        """Draw the scenes: [M] int64, their numbers.
+
+        Raises:
+            UserError: the manifest does not tell scenes apart.
+        """
+        records = dataset.scene_records("train")
+        places = dataset.scene_places("train") if self.by_place else None
+        return scenes_of_share(records, self.share, self.seed, places)
+
+    def source(self, dataset: Dataset) -> Sequence[Any]:
+        """Open the records of the scenes; raises as `scenes` does, unless the share is 1."""
+        source = dataset.source("train")
+        return source if self.share == 1 else SomeRecords(source, self._records(dataset))
+
+    def places(self, dataset: Dataset) -> list[str]:
+        """Return the place of each record of `source`, in the same order; raises as `scenes`."""
+        places = dataset.record_places("train")
+        return places if self.share == 1 else [places[i] for i in self._records(dataset)]
+
+    def _records(self, dataset: Dataset) -> np.ndarray:
+        return records_of_scenes(dataset.scene_records("train"), self.scenes(dataset))
 
 
-def train_places(dataset: Dataset, share: float, seed: int) -> list[str]:
-    """Return the place of each record of `train_source`, in the same order.
-
-    Raises:
-        UserError: the manifest does not tell scenes apart.
-    """
-    scene_records = dataset.scene_records("train")
-    places = dataset.record_places("train")
-    if share == 1:
-        return places
-    numbers = records_of_share(scene_records, share, seed)
-    return [places[number] for number in numbers]
-
-
-def scenes_of_share(scene_records: Sequence[int], share: float, seed: int) -> np.ndarray:
+def scenes_of_share(
+    scene_records: Sequence[int], share: float, seed: int, places: Sequence[str] | None = None
+) -> np.ndarray:
     """Draw scenes of a split.
 
     What one seed draws for a smaller share is part of what it draws for a larger one.
@@ -63,17 +74,24 @@ def scenes_of_share(scene_records: Sequence[int], share: float, seed: int) -> np
         scene_records: number of records of each scene, in the order of the records.
         share: share of the scenes that have records, above 0, at most 1; at least one is drawn.
         seed: seed of the draw.
+        places: the place of each scene, where places take turns.
 
     Returns:
         [M] int64, numbers of the scenes.
     """
     scenes = np.random.default_rng(seed).permutation(np.flatnonzero(scene_records))
+    if places is not None:
+        drawn: Counter[str] = Counter()
+        turns = []
+        for scene in scenes:
+            turns.append(drawn[places[scene]])
+            drawn[places[scene]] += 1
+        scenes = scenes[np.argsort(turns, kind="stable")]
     return scenes[: max(1, round(share * len(scenes)))]
 
 
-def records_of_share(scene_records: Sequence[int], share: float, seed: int) -> np.ndarray:
-    """Return the numbers of the records of `scenes_of_share`, [N] int64, ascending."""
+def records_of_scenes(scene_records: Sequence[int], scenes: np.ndarray) -> np.ndarray:
+    """Return the numbers of the records of some scenes, [N] int64, ascending."""
     last = np.cumsum(scene_records)
     first = last - scene_records
-    drawn = scenes_of_share(scene_records, share, seed)
-    return np.sort(np.concatenate([np.arange(first[s], last[s]) for s in drawn]))
+    return np.sort(np.concatenate([np.arange(first[s], last[s]) for s in scenes]))

@@ -38,6 +38,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "losses": ("cross_entropy",),
         "profile_steps": (0, 0),
         "scene_share": 1.0,
+        "share_by_place": False,
         "place_power": 1.0,
     },
 }

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from noise2map_jax.data.dataset import DATA_FIELDS, Dataset, check_dataset
 from noise2map_jax.data.opening import open_dataset
-from noise2map_jax.data.scene_share import train_places, train_source
+from noise2map_jax.data.scene_share import SceneShare
 from noise2map_jax.devices.sharding import create_mesh, replicate
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.bands_config import resolve_bands
@@ -59,13 +59,18 @@ class Objective:
         """The task: its inputs and targets."""
         return self.problem.task
 
+    def scene_share(self, seed: int) -> SceneShare:
+        """Which scenes a network of this seed is trained on."""
+        train = self.config.train
+        return SceneShare(train.scene_share, train.share_by_place, seed)
+
     def train_source(self, seed: int) -> Sequence[Any]:
         """Open the records that a network of this seed is trained on: see `train.scene_share`."""
-        return train_source(self.dataset, self.config.train.scene_share, seed)
+        return self.scene_share(seed).source(self.dataset)
 
     def train_places(self, seed: int) -> list[str]:
         """Return the place of each record of `train_source`."""
-        return train_places(self.dataset, self.config.train.scene_share, seed)
+        return self.scene_share(seed).places(self.dataset)
 
     def protocol(self, split: str) -> str:
         """Describe in one line the data that a score on this split was measured on."""

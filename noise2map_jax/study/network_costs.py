@@ -25,7 +25,7 @@ FILE = "costs.json"
 # Fields of `train` that do not change what a step costs.
 _FREE = (
     *("num_steps", "num_epochs", "learning_rate", "warmup_steps", "cosine", "write_report"),
-    *("scene_share", "place_power"),
+    *("scene_share", "share_by_place", "place_power"),
 )
 
 

@@ -5,7 +5,6 @@ import jax
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.placement import placement_warnings
 from noise2map_jax.data.place_balance import place_shares
-from noise2map_jax.data.scene_share import scenes_of_share
 from noise2map_jax.experiment.components import count_params
 from noise2map_jax.experiment.config_fields import Changes, describe
 from noise2map_jax.experiment.experiment import Experiment, Objective
@@ -90,10 +89,13 @@ def _share(objective: Objective) -> list[str]:
     config, data = objective.config, objective.dataset
     if (share := config.train.scene_share) == 1:
         return []
-    drawn = scenes_of_share(data.scene_records("train"), share, config.seed)
+    drawn = objective.scene_share(config.seed).scenes(data)
+    places = set(objective.train_places(config.seed))
+    of = f" of {len(places)} places in turn" if config.train.share_by_place else ""
     return [
         f"            train.scene_share={share:g}: {len(drawn)} of {data.num_scenes('train')} "
-        f"scenes, {len(objective.train_source(config.seed))} tiles, drawn with seed {config.seed}"
+        f"scenes, {len(objective.train_source(config.seed))} tiles{of}, drawn with seed "
+        f"{config.seed}"
     ]
 
 

@@ -76,13 +76,14 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
     backbone = {name: value for name, value in run.params.items() if name in BACKBONES}
     share, power = train.scene_share, train.place_power
+    turns = ", of all places in turn" if train.share_by_place else ""
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
         ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),
         *([("backbone", f"{count_params(backbone):,} parameters")] if backbone else []),
         ("all", f"{count_params(run.params):,} parameters"),
         ("tile side in the network", f"{run.sample_size} pixels{_patches(config)}"),
-        *([("share of the training scenes", f"{share:g}")] if share != 1 else []),
+        *([("share of the training scenes", f"{share:g}{turns}")] if share != 1 else []),
         *([("tiles of a place with n", f"read as n ** {power:g}")] if power != 1 else []),
         (
             "started from",

@@ -18,7 +18,7 @@ from noise2map_jax.data.place_balance import (
     place_shares,
     turns_of_round,
 )
-from noise2map_jax.data.scene_share import train_places
+from noise2map_jax.data.scene_share import SceneShare
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment
 from noise2map_jax.training.reading import read_batches
@@ -155,7 +155,7 @@ def test_a_dataset_that_does_not_tell_scenes_apart_has_no_places(config, monkeyp
     monkeypatch.setattr(Dataset, "_split", lambda _self, _split: old)
     dataset = create_experiment(config).objectives["ss"].dataset
     with pytest.raises(UserError, match="does not tell scenes apart; build it again"):
-        train_places(dataset, 1.0, 0)
+        SceneShare(1.0, by_place=False, seed=0).places(dataset)
 
 
 @pytest.mark.parametrize("power", [-0.1, 1.5])

@@ -1,6 +1,8 @@
 """Shares of a split's scenes: whole scenes, nested, drawn anew with each seed."""
 
+import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +12,12 @@ from hypothesis import strategies as st
 
 from noise2map_jax.data.dataset import record_id, record_scene
 from noise2map_jax.data.opening import open_dataset
-from noise2map_jax.data.scene_share import SomeRecords, records_of_share, train_source
+from noise2map_jax.data.scene_share import (
+    SceneShare,
+    SomeRecords,
+    records_of_scenes,
+    scenes_of_share,
+)
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment, num_train_steps
@@ -26,19 +33,57 @@ def test_whole_scenes_are_drawn_and_shares_are_nested(scene_records, one, other,
     scenes = np.repeat(np.arange(len(scene_records)), scene_records)
     drawn = []
     for share in sorted((one, other)):
-        numbers = records_of_share(scene_records, share, seed)
+        numbers = records_of_scenes(scene_records, scenes_of_share(scene_records, share, seed))
         chosen = set(scenes[numbers])
         assert len(chosen) == max(1, round(share * np.count_nonzero(scene_records)))
         np.testing.assert_array_equal(numbers, np.flatnonzero(np.isin(scenes, list(chosen))))
         drawn.append(chosen)
     assert drawn[0] <= drawn[1]
-    everything = records_of_share(scene_records, 1.0, seed)
+    everything = records_of_scenes(scene_records, scenes_of_share(scene_records, 1.0, seed))
     np.testing.assert_array_equal(everything, np.arange(sum(scene_records)))
 
 
 def test_each_seed_draws_its_own():
-    drawn = {tuple(records_of_share([1] * 100, 0.1, seed)) for seed in range(20)}
+    drawn = {tuple(scenes_of_share([1] * 100, 0.1, seed)) for seed in range(20)}
     assert len(drawn) == 20
+
+
+PLACES = st.lists(st.sampled_from("abc"), min_size=1, max_size=30)
+
+
+@given(PLACES, SHARES, SHARES, st.integers(0, 99))
+def test_places_give_scenes_in_turn(places, one, other, seed):
+    has, before = Counter(places), set()
+    for share in sorted((one, other)):
+        drawn = scenes_of_share([1] * len(places), share, seed, places)
+        assert len(set(drawn)) == len(drawn) == max(1, round(share * len(places)))
+        assert before <= set(drawn)
+        before = set(drawn)
+        gives = Counter(places[scene] for scene in drawn)
+        most = max(gives.values())
+        # A place gives fewer because it has no more, or because the share is full.
+        assert all(gives[place] in (most, most - 1, n) for place, n in has.items())
+
+
+def test_places_of_a_scene_each_change_nothing():
+    records, places = [2, 0, 3, 1], list("abcd")
+    for seed in range(5):
+        np.testing.assert_array_equal(
+            scenes_of_share(records, 0.7, seed, places), scenes_of_share(records, 0.7, seed)
+        )
+
+
+def test_a_dataset_gives_the_scenes_of_its_places(thin_data):
+    dataset = open_dataset("thin_ss", str(thin_data))
+    names = ["town"] * 20 + ["village"] * 4
+    train = dataset.splits["train"] | {"places": names}
+    manifest = dataset.manifest | {"splits": dataset.splits | {"train": train}}
+    dataset = dataclasses.replace(dataset, manifest=manifest)
+    share = SceneShare(1 / 3, by_place=True, seed=0)
+    assert Counter(names[scene] for scene in share.scenes(dataset)) == {"town": 4, "village": 4}
+    assert Counter(share.places(dataset)) == {"town": 4, "village": 4}
+    assert len(share.source(dataset)) == 8
+    assert len(dataclasses.replace(share, share=1).source(dataset)) == 24
 
 
 def test_some_records_are_those_with_their_numbers():
@@ -88,8 +133,9 @@ def test_an_epoch_is_that_share_of_the_records(config):
 def test_tasks_over_the_same_scenes_read_the_same(thin_data):
     dataset = open_dataset("thin_ss", str(thin_data))
     for seed in (0, 7):
-        numbers = records_of_share(dataset.scene_records("train"), 0.5, seed)
-        np.testing.assert_array_equal(train_source(dataset, 0.5, seed).numbers, numbers)
+        scenes = scenes_of_share(dataset.scene_records("train"), 0.5, seed)
+        numbers = SceneShare(0.5, by_place=False, seed=seed).source(dataset).numbers
+        np.testing.assert_array_equal(numbers, np.sort(scenes))  # a record each
         assert len(numbers) == 12
 
 

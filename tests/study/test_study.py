@@ -239,6 +239,7 @@ OF_PARTS = {
         "augment.zoom",
     },
     "a quarter of the steps": {"train.num_steps", "train.eval_every_steps"},
+    "images of all places": {"train.share_by_place"},
     "no training": {"train.num_steps", "train.eval_every_steps", "train.learning_rate"},
 }
 
