@@ -5,12 +5,12 @@
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:cd --mode=ablate \
         --workdir=runs/recipe_cd
 
-The recipes are those of `ss_buildings.py` and `cd_levir.py`, but a quarter as long. They begin with
-weights of drawn scenes, see there. All variants have the same network (thin, with patches, which
-the authors' has not), crops or tiles of the same size, and the same number of images seen; the last
-weights count, so none gains by a choice on validation. `authors_recipe` is what the authors' code
-does otherwise, but it begins with random values, not with a pretrained backbone: Adam with a
-constant learning rate of 1e-4, no augmentation but the crops, no average of the weights, no
+The recipes are those of `ss_buildings.py` and `cd_levir.py`, but only 350 and 500 steps long. They
+begin with weights of drawn scenes, see there. All variants have the same network (thin, with
+patches, which the authors' has not), crops or tiles of the same size, and the same number of images
+seen; the last weights count, so none gains by a choice on validation. `authors_recipe` is what the
+authors' code does otherwise, but it begins with random values, not with a pretrained backbone: Adam
+with a constant learning rate of 1e-4, no augmentation but the crops, no average of the weights, no
 clipping, t from [0, 1000), cross-entropy with the weights of their SpaceNet7 settings, tiles read
 as often as they come.
 
@@ -20,16 +20,16 @@ best of four checkpoints, as the recipe does:
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,whole --mode=ablate \
         --workdir=runs/recipe_ss_whole
 
-What more steps and more labels buy, each length or share a variant of its own; labels with a
-quarter of the steps:
+What more steps and more labels buy, each length or share a variant of its own; labels with 350 and
+500 steps:
 
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,steps --mode=ablate \
         --workdir=runs/recipe_ss_steps
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,labels --mode=ablate \
         --workdir=runs/recipe_ss_labels
 
-What to do with about 20 labelled images: a quarter of the recipe's steps on a share of the scenes,
-other ways, and no training at all:
+What to do with about 20 labelled images: 350 and 500 steps on a share of the scenes, other ways,
+and no training at all:
 
     python -m noise2map_jax.main --config=configs/ablate_recipe.py:ss,small --mode=ablate \
         --workdir=runs/recipe_ss_small
@@ -42,6 +42,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.study.variants import CONTROLS
 
 TASKS = {"ss": ss_buildings, "cd": cd_levir}
+STEPS = {"ss": 350, "cd": 500}  # of the studies that train many variants: minutes each
 CURVES = {"steps": "train.num_steps", "labels": "train.scene_share"}
 OTHERS = ("whole", *CURVES, "small")  # studies besides that of the parts
 ALL_TIMESTEPS = "noise.timestep_range=0,0"
@@ -99,20 +100,21 @@ def get_config(argument: str = "ss") -> ConfigDict:
         others = " ".join(f"{name},{other}" for name in TASKS for other in OTHERS)
         raise UserError(f"no study {argument!r}; expected one of: {' '.join(TASKS)} {others}")
     config = TASKS[task].get_config()
-    whole = config.train.num_steps
+    whole, few = config.train.num_steps, STEPS[task]
     variants = {
         "": _parts(task, PARTS | PARTS_OF_TASK[task]),
         "whole": _parts(task, CONTROLS_OF_RECIPE),
-        "steps": _lengths(whole),
+        "steps": _lengths(few),
         "labels": _shares(),
-        "small": _parts(task, SMALL | {"a quarter of the steps": _steps(whole // 16)}),
+        "small": _parts(task, SMALL | {"a quarter of the steps": _steps(few // 4)}),
     }[study]
     if study not in ("whole", "steps"):
-        config.train.num_steps = config.train.eval_every_steps = whole // 4
+        config.train.num_steps = config.train.eval_every_steps = few
     if study == "small":
         config.train.scene_share = SMALL_SHARE[task]
     config.eval.group_regex = ""
-    config = default.study(config, variants, reference="100%" if study == "labels" else "recipe")
+    reference = {"labels": "100%", "steps": f"{whole} steps"}.get(study, "recipe")
+    config = default.study(config, variants, reference=reference)
     config.study.over = CURVES.get(study, "")
     config.study.num_timesteps = 0
     return config
@@ -135,11 +137,10 @@ def _shares() -> tuple[str, ...]:
     return _variants({f"{share:.0%}": f"{CURVES['labels']}={share}" for share in shares})
 
 
-def _lengths(steps: int) -> tuple[str, ...]:
+def _lengths(few: int) -> tuple[str, ...]:
     """Return variants of several lengths, which all choose among four checkpoints."""
-    quarters = {"recipe / 16": steps // 64, "recipe / 4": steps // 16, "recipe": steps // 4}
-    quarters["recipe x 4"] = steps
-    return _variants({name: _steps(quarter, 4) for name, quarter in quarters.items()})
+    quarters = (few // 16, few // 4, few, 4 * few)
+    return _variants({f"{4 * quarter} steps": _steps(quarter, 4) for quarter in quarters})
 
 
 def _steps(between: int, evaluations: int = 1) -> str:

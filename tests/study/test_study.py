@@ -215,8 +215,7 @@ def test_the_whole_recipe_is_the_shipped_one(task):
     own, expected = fields(variants["recipe"]), fields(shipped)
     expected["eval.group_regex"] = ""
     assert {name: own[name] for name in expected} == expected
-    quarter = recipes(task)[1]["recipe"].train
-    assert 4 * quarter.num_steps == shipped.train.num_steps
+    assert 4 * recipes(task)[1]["recipe"].train.num_steps <= shipped.train.num_steps
     assert set(variants) >= {"authors_recipe", "recipe, clean", "recipe, clean_timestep"}
 
 
@@ -283,7 +282,12 @@ def test_all_lengths_of_a_recipe_choose_among_four_checkpoints(task):
     config, variants = recipes(f"{task},steps")
     for own in variants.values():
         assert own.train.num_steps == 4 * own.train.eval_every_steps
-    assert variants["recipe"].train.num_steps == config.train.num_steps
+    whole = ablate_recipe.TASKS[task].get_config().train
+    reference = variants[config.study.reference].train
+    assert (reference.num_steps, reference.eval_every_steps) == (
+        whole.num_steps,
+        whole.eval_every_steps,
+    )
 
 
 @pytest.mark.parametrize("argument", ["", "ssx", "ss,", "ss,minutes"])
