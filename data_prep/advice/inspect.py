@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> None:
             print(line)
         print(f"build it:  {one.command(args.source)}")
         print(f"train:     {_training(one)}")
-        assert one.dataset is not None
 
 
 def _parts(groups: Sequence[contents.Group], args: argparse.Namespace) -> str:
@@ -94,11 +93,6 @@ def _training(one: trial.Trial) -> str:
     if records.task == "ss" and records.tile_size < 2 * _CROP:
         crop = min(_CROP, records.tile_size)
         options.append(f"--config.augment.crop_size={crop} --config.augment.zoom=1.0,1.2")
-    if len(records.classes) > 2:
-        options.append(f'--config.data.classes="{tuple(records.classes)}"')
-        options.append("--config.train.class_weights_from=data")
-        if records.task == "cd":
-            options.append("--config.augment.unchanged=0.0")
-    if records.num_bands != 3 or len(records.classes) > 2:
-        options.append("--config.init_parts=backbone")  # the rest fits three bands, two classes
+    if records.num_bands != 3 and records.task != "denoise":
+        options.append("--config.init_parts=backbone")  # what else is shipped fits three bands
     return f"python -m noise2map_jax.main {' '.join(options)}"

@@ -32,7 +32,8 @@ class SceneShare:
         share: share of the scenes that have records, above 0, at most 1; at least one is drawn.
         by_place: whether the places give one scene each in turn, until the share is full; else
             scenes are drawn from all, so a place with many scenes gives many.
-        seed: seed of the draw; datasets with the same scenes draw the same ones.
+        seed: seed of the draw; datasets with the same scenes draw the same ones, where places take
+            turns if they have the same places, too.
     """
 
     share: float

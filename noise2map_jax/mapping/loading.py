@@ -42,7 +42,7 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
     name = os.fspath(source)
     folder = find(name)
     mesh = sharding.create_mesh()
-    if folder.suffix == SUFFIX and folder.is_file():
+    if folder.is_file() or (folder.suffix == SUFFIX and not folder.is_dir()):
         return _single_file(name, folder, task, mesh)
     found: dict[str, dict[str, Any]] = {}
     network: Network
@@ -75,9 +75,12 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
 
 def _single_file(name: str, path: pathlib.Path, task: str, mesh: Mesh) -> Model:
     """Load a network that lies in one file of half precision."""
+    if not path.is_file():
+        raise UserError(f"no file {name!r}: give a run, an export, or a file of weights")
     if not is_single_file(path):
         raise UserError(
-            f"{name!r} does not tell its network, so it predicts no maps; it may serve as init_from"
+            f"{name!r} predicts no maps: it is no {SUFFIX} file of `python -m noise2map_jax.weights"
+            " file`, which tells its network; it may serve as init_from"
         )
     origin, network, params = load_single_file(path)
     view = task_config(origin.config, task)

@@ -90,13 +90,19 @@ def _share(objective: Objective) -> list[str]:
     if (share := config.train.scene_share) == 1:
         return []
     drawn = objective.scene_share(config.seed).scenes(data)
-    places = set(objective.train_places(config.seed))
-    of = f" of {len(places)} places in turn" if config.train.share_by_place else ""
+    turns = ""
+    if config.train.share_by_place:
+        places, every = objective.train_places(config.seed), data.record_places("train")
+        turns = f", of {len(set(places))} of {len(set(every))} places{_unknown(objective)} in turn"
     return [
         f"            train.scene_share={share:g}: {len(drawn)} of {data.num_scenes('train')} "
-        f"scenes, {len(objective.train_source(config.seed))} tiles{of}, drawn with seed "
+        f"scenes, {len(objective.train_source(config.seed))} tiles{turns}, drawn with seed "
         f"{config.seed}"
     ]
+
+
+def _unknown(objective: Objective) -> str:
+    return "" if objective.dataset.places_known else " (not known: each scene counts as one)"
 
 
 def _places(objective: Objective) -> list[str]:
@@ -107,14 +113,13 @@ def _places(objective: Objective) -> list[str]:
     places = objective.train_places(config.seed)
     tiles, read = place_shares(places, 1.0), place_shares(places, power)
     largest, smallest = max(tiles, key=tiles.__getitem__), min(tiles, key=tiles.__getitem__)
-    unknown = "" if objective.dataset.places_known else " (not known: each scene counts as one)"
     what = ", ".join(
         f"{read[name]:.1%} show {name}, which has {tiles[name]:.1%} of the tiles"
         for name in dict.fromkeys((largest, smallest))
     )
     return [
-        f"            train.place_power={power:g}, {len(tiles)} places{unknown}: of all tiles that "
-        f"are read {what}"
+        f"            train.place_power={power:g}, {len(tiles)} places{_unknown(objective)}: of "
+        f"all tiles that are read {what}"
     ]
 
 

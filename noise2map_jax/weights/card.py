@@ -76,7 +76,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
     train = run.config.train
     backbone = {name: value for name, value in run.params.items() if name in BACKBONES}
     share, power = train.scene_share, train.place_power
-    turns = ", of all places in turn" if train.share_by_place else ""
+    turns = ", places in turn" if train.share_by_place else ""
     averaged = f"averaged weights (decay {train.ema_decay:g})" if train.ema_decay else "weights"
     rows = [
         ("parameters", f"the {averaged} of step {run.step:,}, {_chosen(run)}"),

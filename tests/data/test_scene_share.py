@@ -10,7 +10,8 @@ import thin_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noise2map_jax.data.dataset import record_id, record_scene
+from noise2map_jax import baselines
+from noise2map_jax.data.dataset import Dataset, record_id, record_scene
 from noise2map_jax.data.opening import open_dataset
 from noise2map_jax.data.scene_share import (
     SceneShare,
@@ -22,6 +23,7 @@ from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.experiment import create_experiment, num_train_steps
 from noise2map_jax.training.reading import read_batches
+from noise2map_jax.training.start_summary import _about
 from noise2map_jax.training.trainer import Trainer
 
 SCENES = st.lists(st.integers(0, 5), min_size=1, max_size=30).filter(any)
@@ -121,6 +123,18 @@ def test_training_reads_that_share(config):
     assert seen == set(allowed)
 
 
+def test_training_reads_places_in_turn_where_asked_to(config, monkeypatch):
+    places = ["town"] * 20 + ["village"] * 4
+    monkeypatch.setattr(Dataset, "scene_places", lambda _self, _split: places)
+    config.train.update(scene_share=1 / 3, share_by_place=True)
+    (objective,) = create_experiment(config).objectives.values()
+    for seed in (1, 2):  # not the seed of the config
+        assert Counter(objective.train_places(seed)) == {"town": 4, "village": 4}
+        assert {20, 21, 22, 23} < set(objective.train_source(seed).numbers)
+    told = "scenes, 8 tiles, of 2 of 2 places in turn, drawn with seed 0"
+    assert told in "\n".join(_about(objective, several=False))
+
+
 def test_an_epoch_is_that_share_of_the_records(config):
     config.train.update(
         num_steps=0, num_epochs=10.0, batch_size=8, scene_share=0.75, eval_every_steps=0
@@ -147,6 +161,19 @@ def test_predictors_that_need_no_learning_are_fitted_on_that_share(program, tmp_
         (path,) = (workdir / "report").glob("baselines*.json")
         found.append(json.loads(path.read_text())["scores"])
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("by_place", [False, True])
+def test_predictors_that_need_no_learning_are_fitted_on_the_scenes_of_the_run(
+    by_place, config, tmp_path, monkeypatch
+):
+    shares = []
+    monkeypatch.setattr(
+        baselines, "SceneShare", lambda *args: shares.append(args) or SceneShare(*args)
+    )
+    config.train.update(scene_share=0.5, share_by_place=by_place)
+    baselines.baselines(config, tmp_path)
+    assert shares == [(0.5, by_place, config.seed)]
 
 
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.01])

@@ -60,8 +60,12 @@ def test_weights_that_come_with_the_project_map(task, images):
 
 def test_a_file_without_a_network_or_of_another_task_is_refused(run, tmp_path):
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "plain.safetensors")
-    with pytest.raises(UserError, match="does not tell its network, so it predicts no maps"):
-        loading.load(tmp_path / "plain.safetensors")
+    write_single_file(run, tmp_path / "ss.safetensors").rename(tmp_path / "ss.bin")
+    for name in ("plain.safetensors", "ss.bin"):
+        with pytest.raises(UserError, match=rf"{name}' predicts no maps: it is no \.safetensors"):
+            loading.load(tmp_path / name)
+    with pytest.raises(UserError, match=r"no file '.*none\.safetensors'"):
+        loading.load(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match="task 'cd' is named; this run has ss"):
         loading.load("shipped:drawn_ss", task="cd")
     with pytest.raises(UserError, match="no weights 'shipped:ss' come with the project"):

@@ -302,6 +302,7 @@ def test_inspect_counts(folder, capsys):
 def test_what_patches_and_a_share_of_the_scenes_change_is_told(tmp_path):
     config = config_of(sample_size=0)
     config.model.patch_size, config.train.scene_share = 2, 0.25
+    config.train.share_by_place = True
     _, params = finish(tmp_path / "run", config)
     output = tmp_path / "weights"
     export(tmp_path / "run", output)
@@ -309,7 +310,7 @@ def test_what_patches_and_a_share_of_the_scenes_change_is_told(tmp_path):
     assert json.loads((output / "config.json").read_text())["sample_size"] == 16
     card = (output / "README.md").read_text()
     assert "| tile side in the network | 32 pixels, patches of 2 x 2 as one" in card
-    assert "| share of the training scenes | 0.25 |" in card
+    assert "| share of the training scenes | 0.25, places in turn |" in card
     loaded_config, model, loaded = load_export(output)
     assert (loaded_config.model.patch_size, model.patch_size) == (2, 2)
     assert_same(loaded, params)
