@@ -301,7 +301,7 @@ def test_probabilities_of_one_byte_and_of_every_class(config, image, tmp_path):
 def test_the_best_threshold_is_that_of_the_evaluation(config, image, tmp_path):
     model = loaded(config)
     files, options = MapFiles(str(tmp_path / "m.tif")), PredictionOptions(threshold="best")
-    with pytest.raises(UserError, match="run does not know its best threshold: --mode=eval finds"):
+    with pytest.raises(UserError, match="run does not know its best threshold: --mode=eval of a"):
         scene_map.map_scene(model, [image], files, options)
     model.found["threshold"] = {"threshold": 0.25, "step": 6}
     with pytest.raises(UserError, match="is that of step 6, but its best checkpoint is of step 7"):
