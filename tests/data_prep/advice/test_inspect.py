@@ -48,7 +48,7 @@ def follow(parse, tmp_path, monkeypatch):
         params = abstract_params(experiment.model, evaluated_sizes(config))
         if config.init_from:
             zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
-            assert not np.any(initialize(experiment, zeros).warnings), train
+            assert initialize(experiment, zeros).warnings == (), train
         return config
 
     return call
