@@ -7,7 +7,7 @@ import thin_config
 
 from noise2map_jax.training import reading
 
-SECONDS = 1.0  # a busy machine delays the first process, too, by less
+SECONDS = 3.0  # a busy machine delays the first process, too, by less
 train_batches = reading.train_batches
 
 

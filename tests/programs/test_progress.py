@@ -1,6 +1,7 @@
 """Bars name what they count, and leave a log readable; alike in both packages."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -80,7 +81,13 @@ def test_programs_tell_a_log_little(program, tmp_path):
 
 
 def bars(log):
-    """What is told of progress, without times."""
+    """The last line of each bar, without times; before it there is one in 30 seconds at most."""
     assert "\r" not in log
     assert log.endswith("\n")
-    return [line.partition(" [")[0] for line in log.splitlines() if "/s]" in line or "/s," in line]
+    lines = [line for line in log.splitlines() if "/s]" in line or "/s," in line]
+    last = {line.partition(": ")[0]: line for line in lines}
+    for name, line in last.items():
+        minutes, seconds = re.search(r"\[(\d+):(\d+)<", line).groups()
+        most = 1 + (60 * int(minutes) + int(seconds)) // 30
+        assert sum(line.startswith(f"{name}: ") for line in lines) <= most, log
+    return [line.partition(" [")[0] for line in last.values()]
