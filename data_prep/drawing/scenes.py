@@ -14,8 +14,10 @@ from data_prep.drawing.canvas import Canvas, Material, Noise
 from data_prep.drawing.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
 from data_prep.drawing.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
 from data_prep.drawing.light import draw_light, expose
+from data_prep.drawing.movables import draw_blobs, draw_cars, draw_trees
+from data_prep.drawing.plan import Site
 from data_prep.drawing.roofs import Building, mark_footprint, paint
-from data_prep.drawing.site_plan import Site, draw_blobs, draw_cars, draw_site, draw_trees
+from data_prep.drawing.suburb import draw_suburb
 
 PIXEL_SIZE = 0.8  # Metres.
 SHARE = (0.06, 0.14)  # Least and largest share of a pair's pixels that change.
@@ -61,7 +63,7 @@ def segmentation_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray,
     Returns:
         image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
     """
-    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
     mask = _union(site.buildings, size)
     patches = site.patches + draw_blobs(rng, size)
     trees = _standing(draw_trees(rng, site), site, mask)
@@ -89,7 +91,7 @@ def change_scene(
     Returns:
         pre, post uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = changed.
     """
-    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
     if share is None:
         share = (0.0, 0.0) if rng.random() < _NO_CHANGE else SHARE
     pre, post, mask = _alter(rng, site, rng.uniform(*share))
@@ -119,7 +121,7 @@ def series(
     Returns:
         For each date: image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
     """
-    site, ground = draw_site(rng, size), _Ground.draw(rng, size)
+    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
     number = len(site.buildings)
     built = np.where(rng.random(number) < 0.2, 0, rng.integers(1, num_dates + 1, number))
     gone = np.where(rng.random(number) < 0.1, rng.integers(1, num_dates + 1, number), num_dates)

@@ -15,7 +15,7 @@ from data_prep.drawing.canvas import MARGIN, SUPERSAMPLING, Canvas, Material
 from data_prep.drawing.light import Light, expose, shadows
 from data_prep.drawing.roofs import Building, Part, mark_footprint, paint
 from data_prep.drawing.scenes import SHARE, _alter, change_scene, segmentation_scene
-from data_prep.drawing.site_plan import draw_site
+from data_prep.drawing.suburb import draw_suburb
 
 SCENES = {"ss": segmentation_scene, "cd": change_scene}
 NOON = Light(math.radians(90), math.radians(89.9), (0.3,) * 3, (1.0,) * 3, 0.0, 0.0, 0.0)
@@ -102,7 +102,7 @@ def test_share_of_change(change):
 
 def test_sizes_of_buildings_in_pixels():
     for seed in range(20):
-        for building in draw_site(np.random.default_rng(seed), 128).buildings:
+        for building in draw_suburb(np.random.default_rng(seed), 128).buildings:
             for part in building.parts:
                 assert 2.5 <= min(part.a, part.b) <= 18
 
@@ -172,7 +172,7 @@ def test_light_season_and_traffic_are_no_change(seed):
 @settings(max_examples=60, deadline=None)
 def test_the_change_mask_is_what_happened_to_the_buildings(seed, target):
     rng = np.random.default_rng(seed)
-    site = draw_site(rng, 64)
+    site = draw_suburb(rng, 64)
     pre, post, mask = _alter(rng, site, target)
     dates = [{(b.x, b.y): b for b in buildings} for buildings in (pre, post)]
     expected = np.zeros((64, 64), bool)
