@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"metres of ground a pixel: {drawing.PIXEL_SIZE} (default), or a whole multiple up to "
         f"{_MOST_MERGED * drawing.PIXEL_SIZE:g}; a pixel is then the mean of several drawn ones",
     )
+    parser.add_argument(
+        "--towns",
+        type=_towns,
+        default=("suburb",),
+        metavar="TOWN,TOWN",
+        help=f"what the scenes show, in turn: {', '.join(drawing.TOWNS)} (default suburb)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="seed of all scenes")
 
 
@@ -47,8 +54,12 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
         "tile_size": args.tile_size,
         "seed": args.seed,
     }
-    # Left out at its default: datasets built before the option existed have the same records.
-    return found | ({} if _factor(args.pixel_size) == 1 else {"pixel_size": args.pixel_size})
+    # Left out at their defaults: datasets built before the options existed have the same records.
+    if _factor(args.pixel_size) != 1:
+        found["pixel_size"] = args.pixel_size
+    if args.towns != ("suburb",):
+        found["towns"] = list(args.towns)
+    return found
 
 
 def plan(args: argparse.Namespace, name: str) -> Dataset:
@@ -75,11 +86,13 @@ def plan(args: argparse.Namespace, name: str) -> Dataset:
         "notes": [],
     }
     layout = RecordFormat(args.task, args.tile_size, 3, "uint8", _CLASSES[args.task])
-    drawer = functools.partial(draw, args.task, args.seed, _factor(args.pixel_size))
+    drawer = functools.partial(draw, args.task, args.seed, _factor(args.pixel_size), args.towns)
     return Dataset(name, layout, scenes, drawer, about)
 
 
-def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarray]:
+def draw(
+    task: str, seed: int, factor: int, towns: tuple[str, ...], scene: Scene
+) -> dict[str, np.ndarray]:
     """Draw one scene.
 
     Args:
@@ -87,6 +100,7 @@ def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarra
       seed: Seed of the dataset.
       factor: Number of drawn pixels, along each axis, that are averaged to one of the scene's. A
         mask is 1 where at least half of the pixel is covered.
+      towns: What the scenes show, in turn: keys of `drawing.scenes.TOWNS`.
       scene: The scene; it depends on the seed and on its split and index alone.
 
     Returns:
@@ -94,11 +108,13 @@ def draw(task: str, seed: int, factor: int, scene: Scene) -> dict[str, np.ndarra
     """
     sequence = np.random.SeedSequence([seed, SPLITS.index(scene.split), scene.index])
     rng = np.random.default_rng(sequence)
-    size = scene.height * factor
+    size, town = scene.height * factor, towns[scene.index % len(towns)]
     if task == "ss":
-        drawn = dict(zip(("image", "mask"), drawing.segmentation_scene(rng, size), strict=True))
+        image, mask = drawing.segmentation_scene(rng, size, town)
+        drawn = {"image": image, "mask": mask}
     else:
-        drawn = dict(zip(("pre", "post", "mask"), drawing.change_scene(rng, size), strict=True))
+        pre, post, mask = drawing.change_scene(rng, size, town)
+        drawn = {"pre": pre, "post": post, "mask": mask}
     return {name: _merge(pixels, factor) for name, pixels in drawn.items()}
 
 
@@ -113,6 +129,16 @@ def _merge(pixels: np.ndarray, factor: int) -> np.ndarray:
 
 def _factor(pixel_size: float) -> int:
     return round(pixel_size / drawing.PIXEL_SIZE)
+
+
+def _towns(text: str) -> tuple[str, ...]:
+    """Parse --towns: names of `drawing.scenes.TOWNS`, with commas between them."""
+    towns = tuple(text.split(","))
+    for town in towns:
+        if town not in drawing.TOWNS:
+            known = ", ".join(drawing.TOWNS)
+            raise argparse.ArgumentTypeError(f"no town {town!r}; expected one or more of: {known}")
+    return towns
 
 
 def _pixel_size(text: str) -> float:

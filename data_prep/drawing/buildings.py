@@ -13,18 +13,19 @@ _TILES += [(168, 162, 158), (202, 190, 168), (212, 212, 210), (128, 92, 84), (66
 _TILES += [(98, 114, 140), (98, 122, 110)]
 _SHEETS = [(232, 232, 228), (214, 214, 212), (222, 212, 194), (204, 206, 212), (84, 84, 94)]
 _SHEETS += [(104, 130, 166), (176, 96, 80), (108, 138, 124), (150, 84, 72)]
-_UNITS = [(210, 210, 210), (150, 150, 155), (90, 90, 95)]
-_GLASS = (48, 58, 86)  # Skylights and solar panels.
+UNITS = [(210, 210, 210), (150, 150, 155), (90, 90, 95)]
+GLASS = (48, 58, 86)  # Skylights and solar panels.
 
 _NO_DRIFT = (0.0, 0.0, 0.0)
 
 
-def _pick(rng: np.random.Generator, items: list) -> tuple[int, int, int]:
+def pick(rng: np.random.Generator, items: list) -> tuple[int, int, int]:
+    """Return one of some colours."""
     return items[rng.integers(len(items))]
 
 
 def _covering(rng: np.random.Generator, colours: list[tuple[int, int, int]]) -> Material:
-    red, green, blue = _pick(rng, colours)
+    red, green, blue = pick(rng, colours)
     bright = rng.uniform(0.88, 1.10)
     warm = rng.uniform(0.96, 1.04)
     albedo = linear(red * bright * warm, green * bright, blue * bright / warm)
@@ -70,13 +71,13 @@ def _with_wings(
 
 def _chimney(rng: np.random.Generator, core: Part) -> Fixture:
     u = core.u + rng.uniform(-0.6, 0.6) * core.a
-    return Fixture(Part(u, core.v, 0.7, 0.7), 1.5, linear(*_pick(rng, _UNITS)))
+    return Fixture(Part(u, core.v, 0.7, 0.7), 1.5, linear(*pick(rng, UNITS)))
 
 
 def _panels(rng: np.random.Generator, core: Part) -> Fixture:
     u, v = core.u + rng.uniform(-0.4, 0.4) * core.a, core.v + rng.choice((-0.5, 0.5)) * core.b
     part = Part(float(u), float(v), 0.4 * core.a, 0.3 * core.b)
-    return Fixture(part, 0.2, linear(*_GLASS))
+    return Fixture(part, 0.2, linear(*GLASS))
 
 
 def draw_house(
@@ -118,7 +119,7 @@ def draw_hall(
         u, v = rng.uniform(-0.8, 0.8) * core.a, rng.uniform(-0.75, 0.75) * core.b
         box = Part(core.u + u, core.v + v, rng.uniform(0.7, 2.0), rng.uniform(0.7, 1.6))
         glass = rng.random() < 0.25
-        colour = _GLASS if glass else _pick(rng, _UNITS)
+        colour = GLASS if glass else pick(rng, UNITS)
         fixtures.append(Fixture(box, 0.3 if glass else rng.uniform(0.8, 2.0), linear(*colour)))
     return Building(
         x,
@@ -137,7 +138,7 @@ def draw_hall(
 def draw_tank(rng: np.random.Generator, x: float, y: float, radius: float) -> Building:
     """Draw a tank, silo or round house of `radius` pixels about (x, y)."""
     cone = rng.random() < 0.6
-    hatch = Fixture(Part(0.4 * radius, 0.0, 0.8, 0.8), 0.8, linear(*_UNITS[1]))
+    hatch = Fixture(Part(0.4 * radius, 0.0, 0.8, 0.8), 0.8, linear(*UNITS[1]))
     return Building(
         x,
         y,

@@ -22,19 +22,42 @@ class Light(NamedTuple):
     noise: float  # Standard deviation of the sensor's noise, in grey levels.
 
 
-def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light of one date: a sun in the south, and any weather without clouds."""
-    sky, exposure = rng.uniform(0.22, 0.36), rng.uniform(0.72, 1.18)
-    tint = rng.uniform(0.95, 1.05, 3)
+class Weather(NamedTuple):
+    """Least and most of what the light of a date is drawn from; see `Light`."""
+
+    azimuth: tuple[float, float]  # In degrees.
+    elevation: tuple[float, float]  # In degrees.
+    sky: tuple[float, float]
+    exposure: tuple[float, float]
+    tint: tuple[float, float]  # Of each band.
+    haze: tuple[float, float]
+    blur: tuple[float, float]
+    noise: tuple[float, float]
+
+
+# A sun in the south, and any weather without clouds.
+FAIR = Weather(
+    (20, 160), (33, 60), (0.22, 0.36), (0.72, 1.18), (0.95, 1.05), (0, 0.02), (0, 0.3), (1, 3)
+)
+# Both hemispheres and other sensors: long shadows, dark ones, haze, casts of colour.
+ANY = Weather(
+    (0, 360), (25, 68), (0.12, 0.40), (0.6, 1.35), (0.88, 1.12), (0, 0.06), (0, 0.9), (0.5, 5)
+)
+
+
+def draw_light(rng: np.random.Generator, weather: Weather) -> Light:
+    """Draw the light of one date."""
+    sky, exposure = rng.uniform(*weather.sky), rng.uniform(*weather.exposure)
+    tint = rng.uniform(*weather.tint, 3)
     red, green, blue = (float(exposure * t) for t in tint)
     return Light(
-        azimuth=math.radians(rng.uniform(20.0, 160.0)),
-        elevation=math.radians(rng.uniform(33.0, 60.0)),
+        azimuth=math.radians(rng.uniform(*weather.azimuth)),
+        elevation=math.radians(rng.uniform(*weather.elevation)),
         sky=(0.90 * sky, sky, 1.18 * sky),
         gain=(red, green, blue),
-        haze=rng.uniform(0.0, 0.02),
-        blur=rng.uniform(0.0, 0.3),
-        noise=rng.uniform(1.0, 3.0),
+        haze=rng.uniform(*weather.haze),
+        blur=rng.uniform(*weather.blur),
+        noise=rng.uniform(*weather.noise),
     )
 
 

@@ -31,7 +31,7 @@ def draw_trees(rng: np.random.Generator, site: Site) -> Trees:
         x = np.concatenate([x, gx + radius * rng.normal(0.0, 0.5, n)])
         y = np.concatenate([y, gy + radius * rng.normal(0.0, 0.5, n)])
     n = len(x)
-    crown = rng.uniform(1.8, 5.2, n)
+    crown = rng.uniform(*site.crowns, n)
     return Trees(
         x,
         y,

@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.drawing.canvas import MARGIN
 from data_prep.drawing.ground import Cover, Patch, Streets
+from data_prep.drawing.light import FAIR, Weather
 from data_prep.drawing.roofs import Building
 
 PAD = 1.5  # Pixels between the street and a lot.
@@ -22,6 +23,8 @@ class Site(NamedTuple):
     buildings: tuple[Building, ...]
     groves: tuple[tuple[float, float, float], ...]  # x, y and radius, in pixels.
     bays: tuple[tuple[float, float, float], ...]  # x, y and angle of a parked car.
+    crowns: tuple[float, float] = (1.8, 5.2)  # Least and largest radius of trees, in pixels.
+    weather: Weather = FAIR
 
 
 class Plan:

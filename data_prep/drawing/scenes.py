@@ -11,6 +11,7 @@ import numpy as np
 
 from data_prep.drawing.buildings import rebuild
 from data_prep.drawing.canvas import Canvas, Material, Noise
+from data_prep.drawing.city import draw_city
 from data_prep.drawing.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
 from data_prep.drawing.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
 from data_prep.drawing.light import draw_light, expose
@@ -20,6 +21,7 @@ from data_prep.drawing.roofs import Building, mark_footprint, paint
 from data_prep.drawing.suburb import draw_suburb
 
 PIXEL_SIZE = 0.8  # Metres.
+TOWNS = {"suburb": draw_suburb, "city": draw_city}  # What a scene may show.
 SHARE = (0.06, 0.14)  # Least and largest share of a pair's pixels that change.
 _NO_CHANGE = 1 / 12  # Share of pairs in which no building changes.
 _SOWN = 0.4  # Share of crops that differ from date to date.
@@ -53,17 +55,20 @@ class _Date(NamedTuple):
     bare: bool  # Whether leaves are shed.
 
 
-def segmentation_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def segmentation_scene(
+    rng: np.random.Generator, size: int, town: str = "suburb"
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image and the footprints of its buildings.
 
     Args:
         rng: the only source of randomness.
         size: side of the tile, in pixels.
+        town: a key of `TOWNS`.
 
     Returns:
         image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
     """
-    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
+    site, ground = TOWNS[town](rng, size), _Ground.draw(rng, size)
     mask = _union(site.buildings, size)
     patches = site.patches + draw_blobs(rng, size)
     trees = _standing(draw_trees(rng, site), site, mask)
@@ -74,7 +79,11 @@ def segmentation_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray,
 
 
 def change_scene(
-    rng: np.random.Generator, size: int, *, share: tuple[float, float] | None = None
+    rng: np.random.Generator,
+    size: int,
+    town: str = "suburb",
+    *,
+    share: tuple[float, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw two dates of a site and the buildings that changed between them.
 
@@ -85,13 +94,14 @@ def change_scene(
     Args:
         rng: the only source of randomness.
         size: side of the tile, in pixels.
+        town: a key of `TOWNS`.
         share: least and largest share of the tile that changes, as far as its buildings allow. By
             default `SHARE`, and no change at all in one pair of twelve.
 
     Returns:
         pre, post uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = changed.
     """
-    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
+    site, ground = TOWNS[town](rng, size), _Ground.draw(rng, size)
     if share is None:
         share = (0.0, 0.0) if rng.random() < _NO_CHANGE else SHARE
     pre, post, mask = _alter(rng, site, rng.uniform(*share))
@@ -193,7 +203,9 @@ def _alter(
             post[index] = rebuild(rng, building)
             mark_footprint(changed, post[index])
         mask |= changed
-    return tuple(pre.values()), tuple(post.values()), mask
+    # In cities roofs overlap: what another building covers on both dates is seen on neither.
+    kept = tuple(pre[index] for index in pre.keys() & post.keys() if pre[index] is post[index])
+    return tuple(pre.values()), tuple(post.values()), mask & ~_union(kept, site.size)
 
 
 def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:
@@ -258,4 +270,4 @@ def _picture(
         paint(canvas, building)
     paint_cars(canvas, date.cars)
     paint_trees(canvas, date.trees, draw_foliage(rng, date.dryness), date.bare, fine)
-    return expose(canvas, draw_light(rng), fine, middle, rng)
+    return expose(canvas, draw_light(rng, site.weather), fine, middle, rng)

@@ -11,17 +11,19 @@ from data_prep.basics.dataset import Scene
 from data_prep.builders import synthetic
 from data_prep.drawing import scenes
 
+SUBURBS = ("suburb",)
+
 
 @pytest.fixture
 def simple(monkeypatch):
     """Replace the drawing by something quick that shows the generator's state."""
 
-    def segmentation(rng, size):
+    def segmentation(rng, size, town):
         image = rng.integers(0, 256, (size, size, 3), np.uint8)
         return image, (image[..., :1] > 127).astype(np.uint8)
 
-    def change(rng, size):
-        pre, mask = segmentation(rng, size)
+    def change(rng, size, town):
+        pre, mask = segmentation(rng, size, town)
         return pre, rng.integers(0, 256, pre.shape, np.uint8), mask
 
     monkeypatch.setattr(scenes, "segmentation_scene", segmentation)
@@ -59,7 +61,7 @@ def test_scenes_do_not_depend_on_how_many_there_are(tmp_path, task):
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_the_real_drawing_keeps_the_contract(task):
-    arrays = synthetic.draw(task, 0, 1, Scene("scene00000", "val", 0, 64, 64))
+    arrays = synthetic.draw(task, 0, 1, SUBURBS, Scene("scene00000", "val", 0, 64, 64))
     names = ("image",) if task == "ss" else ("pre", "post")
     assert set(arrays) == {*names, "mask"}
     for name in names:
@@ -72,15 +74,15 @@ def test_the_real_drawing_keeps_the_contract(task):
 
 @pytest.mark.usefixtures("simple")
 def test_the_seed_is_the_documented_one():
-    arrays = synthetic.draw("ss", 7, 1, Scene("scene00003", "test", 3, 8, 8))
+    arrays = synthetic.draw("ss", 7, 1, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
     rng = np.random.default_rng(np.random.SeedSequence([7, 2, 3]))
     np.testing.assert_array_equal(arrays["image"], rng.integers(0, 256, (8, 8, 3), np.uint8))
 
 
 @pytest.mark.usefixtures("simple")
 def test_a_larger_pixel_is_the_mean_of_what_is_drawn():
-    fine = synthetic.draw("ss", 7, 1, Scene("scene00003", "test", 3, 8, 8))
-    coarse = synthetic.draw("ss", 7, 2, Scene("scene00003", "test", 3, 4, 4))
+    fine = synthetic.draw("ss", 7, 1, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
+    coarse = synthetic.draw("ss", 7, 2, SUBURBS, Scene("scene00003", "test", 3, 4, 4))
     means = {
         name: np.mean([pixels[i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
         for name, pixels in fine.items()
@@ -95,7 +97,7 @@ def test_the_size_of_a_pixel_is_asked_for_in_metres(tmp_path):
     manifest, records = build(tmp_path, "cd", "1,1,1", "--pixel_size=2.4000000001")
     assert manifest["options"]["pixel_size"] == 2.4
     assert "pixel_size" not in build(tmp_path, "ss", "1,0,0", "--pixel_size=0.8")[0]["options"]
-    drawn = synthetic.draw("cd", 0, 3, Scene("scene00000", "train", 0, 40, 40))
+    drawn = synthetic.draw("cd", 0, 3, SUBURBS, Scene("scene00000", "train", 0, 40, 40))
     first = records[min(key for key in records if key.startswith("train/"))]
     np.testing.assert_array_equal(first["pre"], drawn["pre"][:32, :32])
 
@@ -105,3 +107,27 @@ def test_a_pixel_that_is_no_multiple_of_the_drawings(tmp_path, capsys, metres):
     options = [f"--data_dir={tmp_path}", f"--pixel_size={metres}"]
     assert main(["synthetic", "--task=ss", *options]) == 2
     assert f"{metres!r}: must be 0.8 or a whole multiple of it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_scenes_show_the_towns_in_turn(tmp_path, task):
+    manifest, _ = build(tmp_path, task, "1,0,0", "--towns=suburb")
+    assert "towns" not in manifest["options"]
+    assert build(tmp_path, task, "1,0,0")[0] == manifest
+    manifest, records = build(tmp_path, task, "2,0,0", "--towns=city,suburb")
+    assert manifest["options"]["towns"] == ["city", "suburb"]
+    draw = {"ss": scenes.segmentation_scene, "cd": scenes.change_scene}[task]
+    for number, town in enumerate(("city", "suburb")):
+        expected = draw(np.random.default_rng(np.random.SeedSequence([0, 0, number])), 40, town)
+        found = records[min(key for key in records if f"scene{number:05d}" in key)]
+        np.testing.assert_array_equal(found["mask"], expected[-1][:32, :32])
+        np.testing.assert_array_equal(
+            found["image" if task == "ss" else "pre"], expected[0][:32, :32]
+        )
+
+
+def test_an_unknown_town(tmp_path, capsys):
+    arguments = ["synthetic", "--task=ss", f"--data_dir={tmp_path}", "--towns=suburb,village"]
+    assert main(arguments) == 2
+    message = "no town 'village'; expected one or more of: suburb, city"
+    assert message in capsys.readouterr().err
