@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.components import (
     create_problem,
@@ -25,6 +24,8 @@ from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.method.noise import NoiseProcess, has_gaussian, noise_draws
 from noise2map_jax.steps.eval_step import predict_step
 from noise2map_jax.weights.finished_run import FinishedRun, read_run
+from noise2map_jax.weights.place import find
+from noise2map_jax.weights.single_file import SUFFIX, read_single_file
 
 POSITION = ("row", "column")  # of a tile's first pixel: inputs where noise is drawn
 
@@ -110,7 +111,8 @@ def read_prediction(
     """Read the prediction of a finished run.
 
     Args:
-        workdir: the run's work folder.
+        workdir: the run's work folder or its address; or a file of weights that tells its network,
+            such as `shipped:drawn_ss`.
         task: task of the head to use; "" = the only one.
         timesteps: timesteps to predict at and average over; empty = those of the run.
         tile_size: side of the tiles in pixels; 0 = of what the network saw in training.
@@ -121,7 +123,9 @@ def read_prediction(
     Raises:
         UserError: there is no finished run, it predicts no classes, or an option does not fit it.
     """
-    run = read_run(local(str(workdir)))
+    path = find(str(workdir))
+    is_file = path.suffix == SUFFIX and not path.is_dir()
+    run = read_single_file(path) if is_file else read_run(path)
     config = task_config(run.config, task)
     if not create_task(config).has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")

@@ -9,6 +9,7 @@ import os
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -18,11 +19,12 @@ from noise2map_jax.buckets.copies import local
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.config_json import config_of
 from noise2map_jax.experiment.network_choice import create_model
+from noise2map_jax.experiment.task_configs import task_configs
 from noise2map_jax.network.interface import find_head
 from noise2map_jax.network.model import Noise2Map, as_noise2map
 from noise2map_jax.weights.authors import load_authors, to_authors
 from noise2map_jax.weights.export import portable
-from noise2map_jax.weights.finished_run import read_run
+from noise2map_jax.weights.finished_run import FinishedRun, read_run
 from noise2map_jax.weights.safetensors_file import read_metadata, write_safetensors
 
 SUFFIX = ".safetensors"
@@ -101,6 +103,8 @@ def read_origin(path: pathlib.Path) -> Origin:
             f"{path}: format is {version!r}, expected {FORMAT} and a config: another version wrote "
             "the file; write it again"
         )
+    if type(step) is not int or step < 0:
+        raise UserError(f"{path}: its step is {step!r}, expected a number from 0; write it again")
     return Origin(step, task, config_of(config, path))
 
 
@@ -123,6 +127,17 @@ def load_single_file(path: pathlib.Path) -> tuple[Origin, Noise2Map, dict[str, A
     except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path}: not a config of this version ({error}); write it again") from None
     return origin, model, load_authors(path, model, origin.task)
+
+
+def read_single_file(path: pathlib.Path) -> FinishedRun:
+    """Read a file as the run that it was written of, without scores; raises as above."""
+    if not path.is_file() or not is_single_file(path):
+        raise UserError(
+            f"{path} is no run and no {SUFFIX} file of `python -m noise2map_jax.weights file`"
+        )
+    origin, model, params = load_single_file(path)
+    views = task_configs(origin.config)
+    return FinishedRun(origin.config, views, model, origin.step, jax.device_get(params), {})
 
 
 def _halves(tensors: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.export import main
 from noise2map_jax.exports import loaded
 from noise2map_jax.exports.folder import write_files
+from noise2map_jax.weights.single_file import write_single_file
 
 SCORES = {"protocol": "toy, split test: 11 tiles", "scores": {"all tiles": {"f1/foreground": 0.5}}}
 
@@ -69,6 +70,24 @@ def test_both_formats_predict_the_same_from_one_folder(export, run, tmp_path, ca
             "scores": {"f1/foreground": 0.5},
         }
     ]
+
+
+def test_a_file_of_weights_is_exported_as_its_run(export, run, tmp_path, capsys):
+    path = write_single_file(run, tmp_path / "thin.safetensors")
+    assert export("--format=stablehlo", workdir=path) == 0
+    program = loaded.load(tmp_path / "export")
+    own = noise2map_jax.load(path)
+    scene = np.random.default_rng(0).integers(0, 256, (program.tile_size,) * 2 + (3,), np.uint8)
+    np.testing.assert_allclose(
+        noise2map_jax.load(tmp_path / "export").predict(scene).probabilities,
+        own.predict(scene).probabilities,
+        atol=1e-5,
+    )
+    assert program.metadata["scores"] == []  # a file tells none
+    missing = tmp_path / "missing.safetensors"
+    assert export("--format=onnx", workdir=missing, output=tmp_path / "x") == 2
+    assert f"{missing} is no run and no .safetensors file" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("mix", ["default", "gaussian"])

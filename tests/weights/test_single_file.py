@@ -111,6 +111,8 @@ def test_a_denoiser_leaves_no_file(tmp_path):
         ({}, "are damaged"),
         ({"format": 99}, "format is 99, expected 1"),
         ({"format": 1, "config": 3}, "format is 1, expected 1 and a config"),
+        ({"format": 1, "step": None}, "its step is None, expected a number from 0"),
+        ({"format": 1, "step": True}, "its step is True, expected a number from 0"),
         ({"format": 1, "task": "cd"}, "not a config of this version"),
         ({"format": 1, "config": {"task": "ss"}}, "thin.safetensors"),
         ({"format": 1, "unet": "block_out_channels"}, "not a config of this version"),
