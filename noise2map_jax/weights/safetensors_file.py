@@ -61,7 +61,8 @@ def write_safetensors(
     # The metadata of torch's writer; transformers and old diffusers refuse files without it.
     about = {"format": "pt", **(metadata or {})}
     try:
-        safetensors.numpy.save_file(dict(tensors), temporary, metadata=about)
+        # Its own `save_file` lets nobody but the owner read the file, whatever the umask.
+        temporary.write_bytes(safetensors.numpy.save(dict(tensors), metadata=about))
         os.replace(temporary, path)
     except (safetensors.SafetensorError, OSError) as error:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """What is written is what was read, bit for bit, and what diffusers reads."""
 
 import json
+import os
+import stat
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +90,19 @@ def test_a_folder_is_written_over(tmp_path):
         assert (tmp_path / WEIGHTS_FILE).exists() != many
     assert len(list(tmp_path.iterdir())) == 3
     assert (tmp_path / "README.md").read_text() == "kept"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_those_may_read_the_files_whom_the_umask_lets(mask, tmp_path):
+    unet, params = load_diffusers(GOLDEN / "church_thin")
+    before = os.umask(mask)
+    try:
+        save_diffusers(tmp_path, unet.config, params)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~mask)
+    assert WEIGHTS_FILE in modes
 
 
 def test_a_save_that_is_cut_off_leaves_no_folder_that_loads(tmp_path, monkeypatch):
