@@ -1,15 +1,16 @@
 """Buildings on drawn scenes, for the network of `ss_buildings`: real images are to follow.
 
     python -m data_prep synthetic --task=ss --name=drawn_ss --data_dir=data \
-        --num_scenes=2000,20,20 --scene_size=256 --tile_size=256 --seed=7
+        --num_scenes=2000,20,20 --scene_size=256 --tile_size=256 --seed=7 --towns=suburb,city
     python -m noise2map_jax.main --config=configs/drawn_ss.py
 
 Its weights come with the project, `shipped:drawn_ss`. Train it again for a network of another
 shape: 21 minutes on one CPU core.
 
 Drawn scenes cost nothing and have exact masks. A network learns from them that a building has
-straight edges and a shadow, which few real images teach it: see docs/recipes.md for what that
-gives. The light, the scale and the sharpness of the scenes vary more than in other configs, so that
+straight edges and a shadow, which few real images teach it. Half of them show suburbs, half show
+cities, villages of huts and industry, where roofs are as grey as the ground: see docs/recipes.md
+for what that gives. The light, the scale and the sharpness of the scenes vary more than in other configs, so that
 it does not learn how the drawn ones look.
 """
 
