@@ -10,8 +10,8 @@ shape: 21 minutes on one CPU core.
 Drawn scenes cost nothing and have exact masks. A network learns from them that a building has
 straight edges and a shadow, which few real images teach it. Half of them show suburbs, half show
 cities, villages of huts and industry, where roofs are as grey as the ground: see docs/recipes.md
-for what that gives. The light, the scale and the sharpness of the scenes vary more than in other configs, so that
-it does not learn how the drawn ones look.
+for what that gives. The light, the scale and the sharpness of the scenes vary more than in other
+configs, so that it does not learn how the drawn ones look.
 """
 
 from ml_collections import ConfigDict
