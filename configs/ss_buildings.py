@@ -1,6 +1,6 @@
 r"""Buildings on real images of many sources, 0.05 to 1 m a pixel, with a thin backbone.
 
-It begins with weights that come with the project, of drawn_ss.py. 18 minutes on one CPU core:
+It begins with weights that come with the project, of drawn_ss.py. About 20 minutes on one CPU core:
 
     python -m data_prep folder --source=BUILDINGS --name=buildings --data_dir=data \
         --group_regex='(?:inria.*__|spacenet.*AOI_._|^)([A-Za-z_]+?)_*(?:\d|img|$)'
