@@ -5,7 +5,7 @@
     python -m noise2map_jax.main --config=configs/drawn_ss.py
 
 Its weights come with the project, `shipped:drawn_ss`. Train it again for a network of another
-shape: 21 minutes on one CPU core.
+shape: 21 to 23 minutes on one CPU core.
 
 Drawn scenes cost nothing and have exact masks. A network learns from them that a building has
 straight edges and a shadow, which few real images teach it. Half of them show suburbs, half show

@@ -61,7 +61,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="a run, a file of weights, shipped:")
+    parser.add_argument("--workdir", required=True, help="a run, weights file or shipped:NAME")
     parser.add_argument("--output", required=True, help="folder to write; made if it is missing")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--task", default="", help="whose head, for a run of several tasks")

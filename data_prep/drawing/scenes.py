@@ -182,9 +182,13 @@ def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:
 def _alter(
     rng: np.random.Generator, site: Site, target: float
 ) -> tuple[tuple[Building, ...], tuple[Building, ...], np.ndarray]:
-    """Add, remove and change buildings until the share `target` of the tile has changed."""
+    """Add, remove and change buildings until the share `target` of the tile has changed.
+
+    In cities roofs overlap, and the building that is painted last shows: what happens below it
+    changes nothing.
+    """
     pre: dict[int, Building] = dict(enumerate(site.buildings))
-    post = dict(pre)
+    post, top = dict(pre), _top(site)
     mask = np.zeros((site.size, site.size), bool)
     for index in rng.permutation(len(pre)):
         if mask.mean() >= target:
@@ -202,10 +206,18 @@ def _alter(
         else:
             post[index] = rebuild(rng, building)
             mark_footprint(changed, post[index])
-        mask |= changed
-    # In cities roofs overlap: what another building covers on both dates is seen on neither.
-    kept = tuple(pre[index] for index in pre.keys() & post.keys() if pre[index] is post[index])
-    return tuple(pre.values()), tuple(post.values()), mask & ~_union(kept, site.size)
+        mask |= changed & (top <= index)
+    return tuple(pre.values()), tuple(post.values()), mask
+
+
+def _top(site: Site) -> np.ndarray:
+    """Return the number of the building that shows at each pixel [size, size], -1 for none."""
+    top = np.full((site.size, site.size), -1)
+    for index, building in enumerate(site.buildings):
+        footprint = np.zeros(top.shape, bool)
+        mark_footprint(footprint, building)
+        top[footprint] = index
+    return top
 
 
 def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:

@@ -131,9 +131,12 @@ def load_single_file(path: pathlib.Path) -> tuple[Origin, Noise2Map, dict[str, A
 
 def read_single_file(path: pathlib.Path) -> FinishedRun:
     """Read a file as the run that it was written of, without scores; raises as above."""
-    if not path.is_file() or not is_single_file(path):
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; give a run or a file of weights")
+    if not is_single_file(path):
         raise UserError(
-            f"{path} is no run and no {SUFFIX} file of `python -m noise2map_jax.weights file`"
+            f"{path} does not tell its network; give a run, or a file of "
+            "`python -m noise2map_jax.weights file`"
         )
     origin, model, params = load_single_file(path)
     views = task_configs(origin.config)

@@ -9,6 +9,7 @@ import pytest
 import thin_config
 from exported_networks import thin
 from finished_runs import finish
+from safetensors.numpy import save_file
 
 import noise2map_jax
 from noise2map_jax.errors import UserError
@@ -16,6 +17,7 @@ from noise2map_jax.experiment.task_configs import task_config
 from noise2map_jax.export import main
 from noise2map_jax.exports import loaded
 from noise2map_jax.exports.folder import write_files
+from noise2map_jax.exports.prediction import read_prediction
 from noise2map_jax.weights.single_file import write_single_file
 
 SCORES = {"protocol": "toy, split test: 11 tiles", "scores": {"all tiles": {"f1/foreground": 0.5}}}
@@ -86,8 +88,18 @@ def test_a_file_of_weights_is_exported_as_its_run(export, run, tmp_path, capsys)
     assert program.metadata["scores"] == []  # a file tells none
     missing = tmp_path / "missing.safetensors"
     assert export("--format=onnx", workdir=missing, output=tmp_path / "x") == 2
-    assert f"{missing} is no run and no .safetensors file" in capsys.readouterr().err
+    assert f"there is no file {missing}; give a run" in capsys.readouterr().err
+    save_file({"a": np.zeros(1, np.float32)}, missing)
+    assert export("--format=onnx", workdir=missing, output=tmp_path / "x") == 2
+    assert f"{missing} does not tell its network" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_weights_that_come_with_the_project_are_exported():
+    run, prediction = read_prediction("shipped:drawn_ss")
+    assert run.step == prediction.config.train.num_steps
+    tiles = np.zeros((1, *prediction.tile_shape), np.uint8)
+    assert prediction.probabilities(tiles).shape == (1, *prediction.tile_shape[:2], 2)
 
 
 @pytest.mark.parametrize("mix", ["default", "gaussian"])
