@@ -91,7 +91,7 @@ def lay_out(plan: Plan, uses: Sequence[Use], shares: Sequence[float]) -> Site:
         The site, with all the buildings that it may hold.
     """
     streets = plan.streets
-    reach = 0.75 * plan.size + MARGIN + 30  # From the street frame's origin to any corner.
+    reach = 0.75 * plan.size + MARGIN + 30  # Far enough for nearly all corners.
     rows = range(-math.ceil(reach / streets.period), math.ceil(reach / streets.period))
     columns = range(
         -math.ceil(reach / streets.cross_period), math.ceil(reach / streets.cross_period)
