@@ -25,7 +25,7 @@ from noise2map_jax.method.noise import NoiseProcess, has_gaussian, noise_draws
 from noise2map_jax.steps.eval_step import predict_step
 from noise2map_jax.weights.finished_run import FinishedRun, read_run
 from noise2map_jax.weights.place import find
-from noise2map_jax.weights.single_file import SUFFIX, read_single_file
+from noise2map_jax.weights.single_file import SUFFIX, check_single_file, read_single_file
 
 POSITION = ("row", "column")  # of a tile's first pixel: inputs where noise is drawn
 
@@ -124,8 +124,11 @@ def read_prediction(
         UserError: there is no finished run, it predicts no classes, or an option does not fit it.
     """
     path = find(str(workdir))
-    is_file = path.suffix == SUFFIX and not path.is_dir()
-    run = read_single_file(path) if is_file else read_run(path)
+    if path.suffix == SUFFIX and not path.is_dir():
+        check_single_file(str(workdir), path)
+        run = read_single_file(path)
+    else:
+        run = read_run(path)
     config = task_config(run.config, task)
     if not create_task(config).has_classes:
         raise UserError(f"the run {str(workdir)!r} was trained to denoise; it predicts no maps")

@@ -20,7 +20,7 @@ from noise2map_jax.weights import hub
 from noise2map_jax.weights.config_file import read_json
 from noise2map_jax.weights.export import RUN_FILE, load_export
 from noise2map_jax.weights.place import find
-from noise2map_jax.weights.single_file import SUFFIX, is_single_file, load_single_file
+from noise2map_jax.weights.single_file import SUFFIX, check_single_file, load_single_file
 
 FOUND = ("threshold", "scores_val", "scores_test")  # files of --mode=eval in a run's report
 
@@ -75,13 +75,7 @@ def load(source: str | os.PathLike[str], *, task: str = "") -> Model:
 
 def _single_file(name: str, path: pathlib.Path, task: str, mesh: Mesh) -> Model:
     """Load a network that lies in one file of half precision."""
-    if not path.is_file():
-        raise UserError(f"no file {name!r}: give a run, an export, or a file of weights")
-    if not is_single_file(path):
-        raise UserError(
-            f"{name!r} predicts no maps: it is no {SUFFIX} file of `python -m noise2map_jax.weights"
-            " file`, which tells its network; it may serve as init_from"
-        )
+    check_single_file(name, path)
     origin, network, params = load_single_file(path)
     view = task_config(origin.config, task)
     return Model(name, view, network, sharding.replicate(params, mesh), mesh, origin.step, {})

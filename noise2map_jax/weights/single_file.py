@@ -129,15 +129,19 @@ def load_single_file(path: pathlib.Path) -> tuple[Origin, Noise2Map, dict[str, A
     return origin, model, load_authors(path, model, origin.task)
 
 
-def read_single_file(path: pathlib.Path) -> FinishedRun:
-    """Read a file as the run that it was written of, without scores; raises as above."""
+def check_single_file(name: str, path: pathlib.Path) -> None:
+    """Raise a UserError unless a file is there that tells its network; `name` is what was given."""
     if not path.is_file():
-        raise UserError(f"there is no file {path}; give a run or a file of weights")
+        raise UserError(f"no file {name!r}: give a run, an export, or a file of weights")
     if not is_single_file(path):
         raise UserError(
-            f"{path} does not tell its network; give a run, or a file of "
-            "`python -m noise2map_jax.weights file`"
+            f"{name!r} predicts no maps: it is no {SUFFIX} file of `python -m noise2map_jax.weights"
+            " file`, which tells its network; it may serve as init_from"
         )
+
+
+def read_single_file(path: pathlib.Path) -> FinishedRun:
+    """Read a file as the run that it was written of, without scores; raises as `load_single_file`."""
     origin, model, params = load_single_file(path)
     views = task_configs(origin.config)
     return FinishedRun(origin.config, views, model, origin.step, jax.device_get(params), {})

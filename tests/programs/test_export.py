@@ -88,10 +88,10 @@ def test_a_file_of_weights_is_exported_as_its_run(export, run, tmp_path, capsys)
     assert program.metadata["scores"] == []  # a file tells none
     missing = tmp_path / "missing.safetensors"
     assert export("--format=onnx", workdir=missing, output=tmp_path / "x") == 2
-    assert f"there is no file {missing}; give a run" in capsys.readouterr().err
+    assert f"no file {str(missing)!r}: give a run" in capsys.readouterr().err
     save_file({"a": np.zeros(1, np.float32)}, missing)
     assert export("--format=onnx", workdir=missing, output=tmp_path / "x") == 2
-    assert f"{missing} does not tell its network" in capsys.readouterr().err
+    assert f"{str(missing)!r} predicts no maps" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
