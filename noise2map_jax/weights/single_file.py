@@ -141,7 +141,7 @@ def check_single_file(name: str, path: pathlib.Path) -> None:
 
 
 def read_single_file(path: pathlib.Path) -> FinishedRun:
-    """Read a file as the run that it was written of, without scores; raises as `load_single_file`."""
+    """Read a file as the run it was written of, without scores; raises as `load_single_file`."""
     origin, model, params = load_single_file(path)
     views = task_configs(origin.config)
     return FinishedRun(origin.config, views, model, origin.step, jax.device_get(params), {})
