@@ -1,13 +1,10 @@
 """Writes an image or a mask on the grid of another image, as a GeoTIFF."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window as RasterioWindow
 
@@ -17,12 +14,10 @@ from data_prep.imagery.common_ground import CommonGround, bounds, common_ground,
 from data_prep.imagery.files import is_raster, opened_raster, read_grid, reasoned
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.image_file import ImageFile, open_image
+from data_prep.imagery.new_raster import created_raster, windows
 from data_prep.imagery.raster_bands import rasterio_window
 from data_prep.imagery.turn import UPRIGHT, Window
 from data_prep.imagery.warped_file import NEAREST, kernel_for, warped
-
-_STEP = 512  # Rows and columns that are written at once.
-_TILE = 256
 
 
 @reasoned
@@ -46,7 +41,7 @@ def warp_image(image: Path, onto: Path, output: Path, choice: BandChoice) -> str
         kernel = kernel_for(ground)
         nodata, interpretation = _header(image, source, choice)
         profile = {"count": source.num_bands, "dtype": source.dtype, "nodata": nodata}
-        with _created(output, target, profile) as file:
+        with created_raster(output, target, profile) as file:
             file.colorinterp = interpretation
             _copy(warped(source, target, kernel), file, nodata)
     return f"{kernel.in_words()}; it covers {ground.share:.1%} of {onto}"
@@ -81,7 +76,7 @@ def warp_mask(mask: Path, onto: Path, output: Path) -> str:
         source = ImageFile(mask, grid, 1, "uint8", (), UPRIGHT, load)
         nodata = int(file.nodata) if file.nodata in range(256) else _unused(source)
         profile = {"count": 1, "dtype": "uint8", "nodata": nodata}
-        with _created(output, target, profile) as copy:
+        with created_raster(output, target, profile) as copy:
             if file.colorinterp[0] == ColorInterp.palette:
                 copy.write_colormap(1, file.colormap(1))
             _copy(warped(source, target, NEAREST), copy, nodata, is_mask=True)
@@ -135,7 +130,7 @@ def _num_bits(file: Any) -> int:
 
 def _unused(mask: ImageFile) -> int:
     held: set[int] = set()
-    for window in _windows(mask.grid):
+    for window in windows(mask.grid):
         held |= set(np.unique(mask.read(window).pixels).tolist())
     free = set(range(255)) - held
     if not free:
@@ -143,34 +138,8 @@ def _unused(mask: ImageFile) -> int:
     return max(free)
 
 
-@contextlib.contextmanager
-def _created(output: Path, target: Grid, profile: dict[str, Any]) -> Iterator[Any]:
-    """Write to OUTPUT.part, which gets its name once it is complete."""
-    part = output.with_name(f"{output.name}.part")
-    profile |= {"height": target.height, "width": target.width}
-    profile |= {"crs": target.crs, "transform": target.transform}
-    tiles = {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE}
-    try:
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            rasterio.open(
-                part,
-                "w",
-                driver="GTiff",
-                compress="deflate",
-                bigtiff="IF_SAFER",
-                **tiles,
-                **profile,
-            ) as file,
-        ):
-            yield file
-        os.replace(part, output)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _copy(image: ImageFile, file: Any, nodata: int | None, *, is_mask: bool = False) -> None:
-    for window in _windows(image.grid):
+    for window in windows(image.grid):
         raster = image.read(window)
         valid = np.ones(raster.pixels.shape[:2], bool) if raster.valid is None else raster.valid
         pixels = raster.pixels
@@ -183,9 +152,3 @@ def _copy(image: ImageFile, file: Any, nodata: int | None, *, is_mask: bool = Fa
         file.write(np.moveaxis(pixels, -1, 0), window=where)
         if nodata is None:
             file.write_mask(valid, window=where)
-
-
-def _windows(grid: Grid) -> Iterator[Window]:
-    for row in range(0, grid.height, _STEP):
-        for column in range(0, grid.width, _STEP):
-            yield row, column, min(_STEP, grid.height - row), min(_STEP, grid.width - column)

@@ -1,0 +1,64 @@
+"""Writes a GeoTIFF window by window: complete, or not there."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from data_prep.imagery.grid import Grid
+from data_prep.imagery.turn import Window
+
+_STEP = 512  # Rows and columns that are written at once.
+_TILE = 256
+
+
+@contextlib.contextmanager
+def created_raster(output: Path, target: Grid, profile: dict[str, Any]) -> Iterator[Any]:
+    """Open a compressed GeoTIFF to write.
+
+    Args:
+      output: The file. Until it is complete it is called OUTPUT.part.
+      target: Its size and where it lies: a grid by an affine transform.
+      profile: Number of bands, type and no-data value, as rasterio names them.
+
+    Yields:
+      The rasterio dataset.
+    """
+    part = output.with_name(f"{output.name}.part")
+    profile = {**profile, "height": target.height, "width": target.width}
+    if target.is_placed:
+        profile |= {"crs": target.crs, "transform": target.transform}
+    tiles = {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE}
+    try:
+        with (
+            warnings.catch_warnings(),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            contextlib.ExitStack() as stack,
+        ):
+            # A mask of an image without a georeference has none either.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            file = rasterio.open(
+                part,
+                "w",
+                driver="GTiff",
+                compress="deflate",
+                bigtiff="IF_SAFER",
+                **tiles,
+                **profile,
+            )
+            yield stack.enter_context(file)
+        os.replace(part, output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def windows(grid: Grid) -> Iterator[Window]:
+    """Yield windows (row, column, height, width) that cover a grid, row by row."""
+    for row in range(0, grid.height, _STEP):
+        for column in range(0, grid.width, _STEP):
+            yield row, column, min(_STEP, grid.height - row), min(_STEP, grid.width - column)
