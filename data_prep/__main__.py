@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from data_prep import warp
+from data_prep import rasterize, warp
 from data_prep.advice import inspect
 from data_prep.basics.errors import UserError
 from data_prep.basics.options import check_name
@@ -24,6 +24,7 @@ TOOLS: dict[str, ModuleType] = {
     "verify": verify,
     "describe": describe,
     "warp": warp,
+    "rasterize": rasterize,
 }
 
 

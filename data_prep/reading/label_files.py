@@ -16,8 +16,8 @@ _OBJECTS = {
 _HEAD = 2000  # Bytes of a file that are searched.
 _MOST_READ = 3  # Files of a suffix.
 _BURN = (
-    "burn them into masks first, such as gdal_rasterize -burn 1 -ot Byte -ts WIDTH HEIGHT -te LEFT"
-    " BOTTOM RIGHT TOP LABELS MASK.tif with the CRS, size and borders of the image"
+    "draw them as masks first: python -m data_prep rasterize --images=IMAGES --outlines=FILE"
+    " --output=MASKS (FILE: GeoPackage, GeoJSON or Shapefile, or a folder with one for each image)"
 )
 _ALONE = "--task=denoise takes the images without labels"
 

@@ -174,7 +174,7 @@ def test_files_of_names_that_differ_in_case_alone_are_two_scenes(tmp_path):
     ("path", "text", "nearest"),
     [
         ("labels/#.geojson", "{}", "4 .geojson files (such as labels/0.geojson) hold polygons"),
-        ("roofs.shp", "", "1 .shp files (such as roofs.shp) hold polygons: burn them"),
+        ("roofs.shp", "", "1 .shp files (such as roofs.shp) hold polygons: draw them"),
         ("masks/#.npy", "", "the folder masks is meant for masks and holds .npy"),
         ("annotations/all.json", "{}", "the folder annotations is meant for masks and holds .json"),
         ("images/#.json", '{"shapes": []}', "4 .json files (such as images/0.json) hold outlines"),
