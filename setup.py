@@ -73,6 +73,7 @@ setup(
             "noise2map = noise2map_jax.main:run",
             "noise2map-predict = noise2map_jax.predict:main",
             "noise2map-polygonize = noise2map_jax.polygonize:main",
+            "noise2map-score = noise2map_jax.score:main",
             "noise2map-export = noise2map_jax.export:main",
             "noise2map-serve = noise2map_jax.serve:main",
             "noise2map-rank = noise2map_jax.rank:main",

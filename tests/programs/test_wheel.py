@@ -168,7 +168,7 @@ for path in sys.argv[1:]:
     with contextlib.suppress(SystemExit):
         runpy.run_path(path, run_name="__main__")
 """
-    names = ("predict", "polygonize", "export", "serve", "rank", "weights", "data")
+    names = ("predict", "polygonize", "score", "export", "serve", "rank", "weights", "data")
     paths = [installed / "bin" / f"noise2map-{name}" for name in names]
     _, *texts = call("python", "-c", script, *paths).stdout.split("SCRIPT\n")
     for name, printed in zip(names, texts, strict=True):
