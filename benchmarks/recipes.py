@@ -84,13 +84,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         row["f1_at_threshold_of_validation"] for row in rows
     ]
     return {
-        group: _spread(found)
-        for group, found in values.items()
-        if not any(f is None for f in found)
+        group: spread(found) for group, found in values.items() if not any(f is None for f in found)
     }
 
 
-def _spread(values: list[float]) -> dict[str, float | None]:
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Return mean, standard deviation (None for one value), least and most."""
     return {
         "mean": statistics.mean(values),
         "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,

@@ -224,6 +224,9 @@ def get_config() -> ConfigDict:
             # Probabilities are taken to the power 1 / temperature: above 1, they are less sure.
             # --mode=eval finds the best on validation, which maps take in place of this.
             temperature=1.0,
+            # Side in pixels of the tiles that maps of scenes are made of; 0 = that of what the
+            # network saw in training: the crops, or else the tiles of the dataset.
+            map_tile_size=0,
             num_pictures=8,  # rows of report/predictions.png
             # Scores by group, too: tiles whose record ids have the same first group of this
             # regular expression are one group; empty = no groups.

@@ -72,7 +72,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="t of prediction, the mean over several: 700,800,900,999; default: the run's",
     )
     parser.add_argument(
-        "--tile_size", type=int, default=0, help="side of tiles; default: of the crops of training"
+        "--tile_size",
+        type=int,
+        default=0,
+        help="side of tiles; default: the run's eval.map_tile_size, or the size of training",
     )
     parser.add_argument(
         "--resolution",

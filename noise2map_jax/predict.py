@@ -124,7 +124,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--mode=eval found on validation, 1 if it was not run",
     )
     parser.add_argument(
-        "--tile_size", type=int, default=0, help="default: of the crops of training"
+        "--tile_size",
+        type=int,
+        default=0,
+        help="default: the run's eval.map_tile_size, or the size of training",
     )
     parser.add_argument(
         "--margin",

@@ -18,6 +18,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "eval": {
         "num_noise_draws": 4,  # an exception: earlier versions drew once; now all runs use 4
         "temperature": 1.0,
+        "map_tile_size": 0,
     },
     "model": {
         "matmul_precision": "default",

@@ -23,6 +23,7 @@ from noise2map_jax.experiment.components import (
     evaluated_sizes,
 )
 from noise2map_jax.experiment.config_json import missing_fields, named
+from noise2map_jax.experiment.map_tiles import check_tile_size
 from noise2map_jax.experiment.network_choice import create_model
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.scaling_config import resolve_scaling
@@ -172,6 +173,8 @@ def _create_objective(
     problem = create_problem(config, model, class_weights(config, dataset), weight)
     if not problem.task.has_classes:
         check_sampling(config)
+    elif config.eval.map_tile_size:
+        check_tile_size(config, config.eval.map_tile_size)
     return Objective(config, dataset, problem, replicate(create_process(config), mesh))
 
 

@@ -34,6 +34,7 @@ RULES: dict[str, tuple[May, str]] = {
     "eval.batch_size": (_ANYTIME, "changes how many records are read at a time"),
     "eval.num_pictures": (_ANYTIME, "changes only what is shown"),
     "eval.group_regex": (_ANYTIME, "changes only how scores are reported"),
+    "eval.map_tile_size": (_ANYTIME, "is used after training"),
     "eval.num_samples": (_ANYTIME, "changes only what is shown"),
     "eval.num_sampling_steps": (_ANYTIME, "changes only what is shown"),
     "data.data_dir": (_READING, "changes the place of the records; a digest proves them the same"),

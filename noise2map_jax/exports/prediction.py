@@ -18,6 +18,7 @@ from noise2map_jax.experiment.components import (
     predicting_at,
     trained_sizes,
 )
+from noise2map_jax.experiment.map_tiles import map_tile_size
 from noise2map_jax.experiment.network_choice import sample_size
 from noise2map_jax.experiment.problem import Problem
 from noise2map_jax.experiment.task_configs import task_config
@@ -115,7 +116,7 @@ def read_prediction(
             such as `shipped:drawn_ss`.
         task: task of the head to use; "" = the only one.
         timesteps: timesteps to predict at and average over; empty = those of the run.
-        tile_size: side of the tiles in pixels; 0 = of what the network saw in training.
+        tile_size: side of the tiles in pixels; 0 = that of the run's maps.
 
     Returns:
         The run, and the prediction of its task.
@@ -160,4 +161,4 @@ def _tile_size(config: ConfigDict, asked: int) -> int:
             f"tile_size is {asked}, but the run resamples every tile to {backbone} pixels"
             f" (model.sample_size), so another size would change the scale: leave it at {own}"
         )
-    return asked or own
+    return asked or (own if backbone else map_tile_size(config))

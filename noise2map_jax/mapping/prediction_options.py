@@ -9,8 +9,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from noise2map_jax.errors import UserError
-from noise2map_jax.experiment.components import trained_sizes
-from noise2map_jax.experiment.network_choice import create_model, sample_size
+from noise2map_jax.experiment.map_tiles import (
+    check_tile_size,
+    map_tile_size,
+    resampled_size,
+    trained_size,
+)
 from noise2map_jax.mapping.tiling import Tiling
 
 BEST = "best"  # the threshold that is best on the validation split
@@ -22,8 +26,8 @@ class PredictionOptions:
 
     Attributes:
         timesteps: t to predict at and to average over; empty: those of the run.
-        tile_size: side of a tile in pixels; 0: of what the network saw in training, the crops
-            where it was trained on crops.
+        tile_size: side of a tile in pixels; 0: the run's `eval.map_tile_size`, or where that is 0,
+            too, of what the network saw in training (the crops where it was trained on crops).
         margin: pixels at the edge of a tile that are not used at all.
         overlap: pixels over which neighbouring tiles are blended; -1: half of what is used.
         batch_size: tiles predicted at once; 0: as many pixels as eight crops of training.
@@ -58,7 +62,7 @@ class PredictionOptions:
 
     def side(self, config: ConfigDict) -> int:
         """Return the side of a tile in pixels."""
-        return self.tile_size or _trained(config)
+        return self.tile_size or map_tile_size(config)
 
     def tiling(self, config: ConfigDict) -> Tiling:
         """Return the tiles for the run of one task.
@@ -67,14 +71,7 @@ class PredictionOptions:
             UserError: the network cannot take tiles of this size; the message says which it can.
         """
         size = self.side(config)
-        seen = self.sample_size(config) or size
-        stride = create_model(config).stride
-        if size < 1 or seen % stride:
-            near = max(round(size / stride), 1) * stride
-            raise UserError(
-                f"tile_size is {size}; this network shrinks tiles by {stride}, so it takes"
-                f" multiples of {stride}, such as {near}"
-            )
+        check_tile_size(config, size)
         margin = self.margin
         overlap = max(size - 2 * margin, 0) // 2 if self.overlap < 0 else self.overlap
         return Tiling(size, margin, overlap)
@@ -85,18 +82,12 @@ class PredictionOptions:
         Raises:
             UserError: the proportion gives no whole number.
         """
-        trained, seen, size = _trained(config), sample_size(config), self.side(config)
-        if seen * size % trained:
-            raise UserError(
-                f"tile_size is {size}, but this network resamples tiles of {trained} pixels to"
-                f" {seen}; choose a multiple of {trained}"
-            )
-        return seen * size // trained
+        return resampled_size(config, self.side(config))
 
     def num_tiles(self, config: ConfigDict, num_devices: int) -> int:
         """Return how many tiles are predicted at once: a multiple of the devices."""
         size = self.side(config)
-        number = self.batch_size or max(8 * _trained(config) ** 2 // size**2, 1)
+        number = self.batch_size or max(8 * trained_size(config) ** 2 // size**2, 1)
         return -(-number // num_devices) * num_devices
 
 
@@ -129,8 +120,3 @@ def _temperature(value: Any) -> float:
     if not 0 < number < math.inf:
         raise UserError(f"temperature is {value!r}; expected a number more than 0")
     return number
-
-
-def _trained(config: ConfigDict) -> int:
-    """Return the side of what the network saw in training: its norms are used to that much."""
-    return trained_sizes(config)[config.task]

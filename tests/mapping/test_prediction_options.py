@@ -17,6 +17,10 @@ def config(sample_size=0, crop_size=0):
 def test_tiles_are_those_of_training_and_overlap_by_half():
     assert PredictionOptions().tiling(config()) == Tiling(32, 0, 16)
     assert PredictionOptions().tiling(config(crop_size=24)) == Tiling(24, 0, 12)
+    with_own = config(crop_size=24)
+    with_own.eval.map_tile_size = 48
+    assert PredictionOptions().tiling(with_own) == Tiling(48, 0, 24)
+    assert PredictionOptions(tile_size=64).tiling(with_own) == Tiling(64, 0, 32)
     assert PredictionOptions(margin=3).tiling(config()) == Tiling(32, 3, 13)
     assert PredictionOptions(tile_size=64, overlap=5).tiling(config()) == Tiling(64, 0, 5)
 

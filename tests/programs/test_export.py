@@ -130,13 +130,15 @@ def test_what_is_refused_leaves_no_folder(export, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tiles_have_the_side_of_the_crops_of_training(tmp_path):
+@pytest.mark.parametrize(("of_maps", "size"), [(0, 16), (24, 24)])
+def test_tiles_have_the_side_of_those_of_maps(of_maps, size, tmp_path):
     config = thin()
     config.augment.crop_size, config.model.sample_size = 16, 0
+    config.eval.map_tile_size = of_maps
     finish(tmp_path / "run", config)
     options = [f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'export'}"]
     assert main([*options, "--format=stablehlo"]) == 0
-    assert loaded.load(tmp_path / "export").tile_size == 16
+    assert loaded.load(tmp_path / "export").tile_size == size
 
 
 def test_an_earlier_export_is_replaced_only_if_asked(export, tmp_path, capsys):
