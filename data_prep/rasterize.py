@@ -1,7 +1,7 @@
 """`python -m data_prep rasterize`: draw outlines as masks on the grids of images."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from data_prep.reading.outlines import (
     read_outlines,
 )
 
+OUTLINES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml")  # suffixes in a folder
 _NAMED = 3  # Files that a line names at most.
 
 
@@ -82,9 +83,9 @@ def run(args: argparse.Namespace) -> None:
             f"--classes names {len(args.classes)} classes; say which column tells them apart by"
             " --class_field"
         )
-    images = _images(args.images)
-    masks = _masks(args, images)
-    sheets, without = _sheets(args, images, masks)
+    images = _images(args.images, args.output)
+    _check_masks(args, images)
+    sheets, without = _sheets(args, images)
     counts = []
     with progress_bar(len(sheets), "masks", "masks") as bar:
         for sheet in sheets:
@@ -97,38 +98,42 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(_summary(args, sheets, counts, without)))
 
 
-def _images(source: Path) -> list[Path]:
+def _images(source: Path, output: Path) -> dict[Path, Path]:
+    """Return each image by its path without suffix below the folder; masks of before are none."""
     if source.is_file():
-        return [source]
-    found = sorted(
-        path
-        for path in source.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(source).parts)
-    )
-    if not found:
+        return {Path(source.stem): source}
+    images: dict[Path, Path] = {}
+    for path in sorted(source.rglob("*")):
+        below = path.relative_to(source)
+        is_hidden = any(part.startswith(".") for part in below.parts)
+        is_mask = path.absolute().is_relative_to(output.absolute()) and output != source
+        if path.suffix.lower() not in SUFFIXES or is_hidden or is_mask:
+            continue
+        name = below.with_suffix("")
+        if name in images:
+            raise UserError(f"{images[name]} and {path} would have one mask; rename one")
+        images[name] = path
+    if not images:
         raise UserError(f"no image in --images={source}; expected {', '.join(SUFFIXES)}")
-    return found
+    return images
 
 
-def _masks(args: argparse.Namespace, images: Sequence[Path]) -> list[Path]:
-    """Return where the mask of each image is written."""
-    root = args.images if args.images.is_dir() else args.images.parent
-    masks = [args.output / path.relative_to(root).with_suffix(".tif") for path in images]
-    for first, second, mask in zip(images, images[1:], masks, strict=False):
-        if mask == args.output / second.relative_to(root).with_suffix(".tif"):
-            raise UserError(f"{first} and {second} would have one mask, {mask}; rename one")
-    if overwritten := set(map(Path.absolute, masks)) & set(map(Path.absolute, images)):
+def _mask(args: argparse.Namespace, name: Path) -> Path:
+    return args.output / f"{name}.tif"
+
+
+def _check_masks(args: argparse.Namespace, images: Mapping[Path, Path]) -> None:
+    masks = [_mask(args, name) for name in images]
+    if overwritten := {m.absolute() for m in masks} & {i.absolute() for i in images.values()}:
         raise UserError(f"--output={args.output} would overwrite the image {min(overwritten)}")
     if not args.overwrite and (existing := [mask for mask in masks if mask.exists()]):
         raise UserError(
             f"{len(existing)} masks exist, such as {existing[0]}; --overwrite replaces them"
         )
-    return masks
 
 
 def _sheets(
-    args: argparse.Namespace, images: Sequence[Path], masks: Sequence[Path]
+    args: argparse.Namespace, images: Mapping[Path, Path]
 ) -> tuple[list[_Sheet], list[Path]]:
     """Place all outlines before a mask is written; return also images without a file of theirs."""
     options = {"layer": args.layer, "classes": args.classes, "field": args.class_field}
@@ -136,13 +141,13 @@ def _sheets(
     shared = None if own is not None else read_outlines(args.outlines, **options)
     area = read_outlines(args.area) if args.area else None
     sheets, without, unplaced = [], [], []
-    for image, mask in zip(images, masks, strict=True):
+    for name, image in images.items():
         outlines = shared
         if own is not None:
-            if image.stem not in own:
+            if name not in own:
                 without.append(image)
                 continue
-            outlines = read_outlines(own[image.stem], may_be_empty=True, **options)
+            outlines = read_outlines(own[name], may_be_empty=True, **options)
         assert outlines is not None
         try:
             grid = read_grid(image)
@@ -154,11 +159,11 @@ def _sheets(
             raise UserError(f"{image}: none of its outlines meets it: {nowhere(outlines, grid)}")
         if not grid.is_placed:
             unplaced.append(image)
-        sheets.append(_Sheet(image, mask, grid, outlines, placed, labelled))
+        sheets.append(_Sheet(image, _mask(args, name), grid, outlines, placed, labelled))
     if not sheets:
         raise UserError(
             f"no file in --outlines={args.outlines} has the name of an image, such as"
-            f" {images[0].stem}.gpkg"
+            f" {next(iter(images))}.gpkg"
         )
     if shared is not None and len(unplaced) > 1:
         raise UserError(
@@ -167,17 +172,20 @@ def _sheets(
         )
     if shared is not None and not any(len(sheet.placed.shapes) for sheet in sheets):
         raise UserError(f"no outline meets an image: {nowhere(shared, sheets[0].grid)}")
+    if area is not None and not any(len(s.area.shapes) for s in sheets if s.area is not None):
+        raise UserError(f"no polygon of --area meets an image: {nowhere(area, sheets[0].grid)}")
     return sheets, without
 
 
-def _own_files(folder: Path) -> dict[str, Path]:
-    """Return the file of outlines for each name of an image."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml"):
-            if path.stem in found:
-                raise UserError(f"{found[path.stem]} and {path} are for one image; remove one")
-            found[path.stem] = path
+def _own_files(folder: Path) -> dict[Path, Path]:
+    """Return each file of outlines by its path without suffix, which is that of an image."""
+    found: dict[Path, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).with_suffix("")
+        if path.suffix.lower() in OUTLINES:
+            if name in found:
+                raise UserError(f"{found[name]} and {path} are for one image; remove one")
+            found[name] = path
     return found
 
 

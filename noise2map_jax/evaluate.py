@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from noise2map_jax.evaluation.evaluator import (
     MapEvaluation,
     create_evaluator,
 )
+from noise2map_jax.evaluation.name_groups import name_groups
 from noise2map_jax.evaluation.number_text import number
 from noise2map_jax.evaluation.predictions import predict_spread, save_predictions
 from noise2map_jax.experiment.agreement import agreed, facts_of
@@ -222,18 +222,7 @@ def grouped_summary(
 
 
 def _groups(source: Sequence[dict[str, Any]], pattern: str) -> dict[str, np.ndarray]:
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"eval.group_regex {pattern!r} is not a regular expression: {error}"
-        ) from None
-    if regex.groups < 1:
-        raise UserError(f"eval.group_regex {pattern!r} has no group; write one in parentheses")
-    names = []
-    for record in source:
-        match = regex.search(record_id(record))
-        names.append(match.group(1) if match else "other")
+    names = name_groups([record_id(one) for one in source], pattern, "eval.group_regex")
     return {name: np.array([n == name for n in names]) for name in sorted(set(names))}
 
 

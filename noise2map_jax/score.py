@@ -11,9 +11,8 @@ that `data_prep` reads; 255 beside class indices is ignored.
 import argparse
 import math
 import pathlib
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from data_prep.reading.masks import ENCODINGS
 from noise2map_jax import strict_json
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
+from noise2map_jax.evaluation.name_groups import name_groups
 from noise2map_jax.mapping.map_scores import MapCounts, count_maps, pair_files
 from noise2map_jax.method.metrics import summary
 from noise2map_jax.polygons.class_map import open_class_map
 from noise2map_jax.progress import progress_bar
 
-ALL, OTHER = "all maps", "other"
+ALL = "all maps"  # the group that holds every map
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -66,8 +66,20 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def score(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def score(
+    pairs: Mapping[pathlib.Path, pathlib.Path],
+    classes: tuple[str, ...],
+    encoding: str = "auto",
+    pattern: str = "",
+) -> dict[str, dict[str, Any]]:
     """Compare maps with masks.
+
+    Args:
+        pairs: map -> its mask.
+        classes: names of the classes.
+        encoding: what values of the masks mean, see `count_maps`.
+        pattern: maps are scored together whose names agree in its first group; empty: each map is
+            scored by itself.
 
     Returns:
         The scores of `metrics.summary` by group of maps, all maps first; each also has the number
@@ -76,27 +88,37 @@ def score(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: a file or the pattern is wrong.
     """
-    pairs = pair_files(arguments.maps, arguments.truth)
-    regex = _pattern(arguments.group_regex) if arguments.group_regex else None
-    classes = arguments.classes
-    if not classes:
-        with open_class_map(str(next(iter(pairs)))) as one:
-            classes = one.classes
+    names = [path.stem for path in pairs]
+    groups = name_groups(names, pattern, "--group_regex") if pattern else names
     counted = []
     with progress_bar(len(pairs), "maps", "maps") as bar:
-        for one_map in count_maps(pairs, len(classes), arguments.mask_encoding):
-            counted.append(one_map)
+        for one in count_maps(pairs, len(classes), encoding):
+            counted.append(one)
             bar.update()
-    groups = {ALL: counted}
-    if regex is not None:
-        names = [_group(regex, one.name) for one in counted]
-        groups |= {
-            group: [one for one, name in zip(counted, names, strict=True) if name == group]
-            for group in sorted(set(names))
-        }
-    elif len(counted) > 1:
-        groups |= {one.name: [one] for one in counted}
-    return {group: _scores(maps, classes) for group, maps in groups.items()}
+    scores = {ALL: _scores(counted, classes)}
+    if not pattern and len(counted) == 1:
+        return scores
+    for group in sorted(set(groups)):
+        maps = [one for one, name in zip(counted, groups, strict=True) if name == group]
+        scores[group] = _scores(maps, classes)
+    return scores
+
+
+def named_classes(maps: Iterable[pathlib.Path]) -> tuple[str, ...]:
+    """Return the names of the classes that maps tell, which must agree.
+
+    Raises:
+        UserError: a map does not name its classes, or two name others.
+    """
+    named: dict[tuple[str, ...], pathlib.Path] = {}
+    for path in maps:
+        with open_class_map(str(path)) as one:
+            named.setdefault(one.classes, path)
+    if len(named) > 1:
+        told = "; ".join(f"{path} has {', '.join(names)}" for names, path in named.items())
+        raise UserError(f"the maps name other classes, so they cannot be scored together: {told}")
+    (classes,) = named
+    return classes
 
 
 def _scores(maps: Sequence[MapCounts], classes: tuple[str, ...]) -> dict[str, Any]:
@@ -106,31 +128,14 @@ def _scores(maps: Sequence[MapCounts], classes: tuple[str, ...]) -> dict[str, An
     return about | {"unmapped": unmapped} | summary(confusion, classes)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        regex = re.compile(text)
-    except re.error as error:
-        raise UserError(f"--group_regex {text!r} is not a regular expression: {error}") from None
-    if regex.groups < 1:
-        raise UserError(f"--group_regex {text!r} has no group; write one in parentheses")
-    return regex
-
-
-def _group(regex: re.Pattern[str], name: str) -> str:
-    match = regex.search(name)
-    return (match and match.group(1)) or OTHER
-
-
-def table(scores: dict[str, dict[str, Any]]) -> str:
+def table(scores: dict[str, dict[str, Any]], classes: tuple[str, ...]) -> str:
     """Write scores in % for people: a line for each group, and each foreground class of several."""
     head = ("F1", "IoU", "precision", "recall", "megapixels")
     lines = [f"{'in %':34}" + "".join(f"{name:>11}" for name in head)]
     for group, found in scores.items():
-        names = [key.removeprefix("f1/") for key in found if key.startswith("f1/")]
-        classes = [name for name in names if name not in ("mean", "foreground")][1:]
-        for name in classes:
+        for name in classes[1:]:
             values = [found[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall")]
-            label = group if len(classes) == 1 else f"{group}: {name}"
+            label = group if len(classes) == 2 else f"{group}: {name}"
             cells = [_percent(value) for value in values] + [f"{found['pixels'] / 1e6:.3f}"]
             lines.append(f"{label:34}" + "".join(f"{cell:>11}" for cell in cells))
     if unmapped := scores[ALL]["unmapped"]:
@@ -149,11 +154,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.output and not arguments.output.absolute().parent.is_dir():
             raise UserError(f"no folder {arguments.output.absolute().parent} for --output")
-        scores = score(arguments)
+        pairs = pair_files(arguments.maps, arguments.truth)
+        classes = arguments.classes or named_classes(pairs)
+        scores = score(pairs, classes, arguments.mask_encoding, arguments.group_regex)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(scores))
+    print(table(scores, classes))
     if arguments.output:
         text = strict_json.dumps({"maps": str(arguments.maps), "scores": scores}, indent=2)
         arguments.output.write_text(text + "\n", encoding="utf-8")

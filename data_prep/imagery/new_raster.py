@@ -34,24 +34,16 @@ def created_raster(output: Path, target: Grid, profile: dict[str, Any]) -> Itera
     if target.is_placed:
         profile |= {"crs": target.crs, "transform": target.transform}
     tiles = {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE}
+    kind = {"driver": "GTiff", "compress": "deflate", "bigtiff": "IF_SAFER"}
     try:
-        with (
-            warnings.catch_warnings(),
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            contextlib.ExitStack() as stack,
-        ):
+        with warnings.catch_warnings():
             # A mask of an image without a georeference has none either.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            file = rasterio.open(
-                part,
-                "w",
-                driver="GTiff",
-                compress="deflate",
-                bigtiff="IF_SAFER",
-                **tiles,
-                **profile,
-            )
-            yield stack.enter_context(file)
+            with (
+                rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+                rasterio.open(part, "w", **kind, **tiles, **profile) as file,
+            ):
+                yield file
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from data_prep.imagery.grid import Grid, crs_name, lattice, reprojected
 from data_prep.imagery.turn import Window
 from data_prep.reading import polygons, rasters
 
-_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 _BORDER_POINTS = 21  # Points a side by which the ground of an image is found in another CRS.
 _BESIDE = 0.1  # Share of an image's extent that is searched beyond it, for its edges may be curves.
 
@@ -103,8 +102,8 @@ def read_outlines(
     shapes = shapely.from_wkb(found)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     shapes = shapely.force_2d(shapes[kept])
-    kinds = shapely.get_type_id(shapes)
-    if others := sorted({shapely.GeometryType(kind).name for kind in kinds} - _names(_POLYGONS)):
+    kinds = {shapely.GeometryType(kind).name for kind in shapely.get_type_id(shapes)}
+    if others := sorted(kinds - {"POLYGON", "MULTIPOLYGON"}):
         raise UserError(f"{path} holds {', '.join(others)}; expected polygons alone")
     if not len(shapes) and not may_be_empty:
         raise UserError(f"{path} holds no polygon")
@@ -128,15 +127,13 @@ def place_outlines(outlines: Outlines, grid: Grid) -> Placed:
     if not len(outlines.shapes):
         return Placed(outlines.shapes, outlines.values, np.zeros(0, int), 0)
     if (outlines.crs is None) != (grid.crs is None):
-        named = outlines.crs or grid.crs
-        assert named is not None
-        with_crs, without = "the image", outlines.path
-        if outlines.crs is not None:
-            with_crs, without = str(outlines.path), Path("the image")
+        found = [
+            f"{what} has {'no CRS' if crs is None else f'the CRS {crs_name(crs)}'}"
+            for what, crs in ((outlines.path, outlines.crs), ("the image", grid.crs))
+        ]
         raise ReadError(
-            f"{with_crs} has the CRS {crs_name(named)} and {without} has none; give both one, or"
-            " save the outlines of an image without CRS as a GeoPackage without CRS (GeoJSON"
-            " always has one)"
+            f"does not fit: {' and '.join(found)}; give both one, or save the outlines of an image"
+            " without CRS as a GeoPackage without CRS (GeoJSON always has one)"
         )
     indices = np.sort(outlines.tree.query(_searched(outlines, grid)))
     shapes = outlines.shapes[indices]
@@ -156,6 +153,11 @@ def place_outlines(outlines: Outlines, grid: Grid) -> Placed:
     for index in invalid:
         shapes[index] = polygons.repair(shapes[index])
     return Placed(shapes, outlines.values[indices], indices, len(invalid))
+
+
+def nowhere(outlines: Outlines, grid: Grid) -> str:
+    """Say that no polygon meets an image, and where the two lie."""
+    return f"{outlines.path} covers {outlines.extent}, the image {bounds(grid, outlines.crs)}"
 
 
 def _read(path: Path, layer: str, field: str) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
@@ -189,10 +191,6 @@ def _read(path: Path, layer: str, field: str) -> tuple[dict[str, Any], np.ndarra
     if found is None:
         raise UserError(f"{path} holds a table without geometries")
     return meta, found, values
-
-
-def _names(kinds: Sequence[shapely.GeometryType]) -> set[str]:
-    return {kind.name for kind in kinds}
 
 
 def _class_indices(
@@ -244,8 +242,3 @@ def _searched(outlines: Outlines, grid: Grid) -> shapely.Polygon:
     low, high = seen.min(axis=0), seen.max(axis=0)
     room = _BESIDE * (high - low)
     return shapely.box(*(low - room), *(high + room))
-
-
-def nowhere(outlines: Outlines, grid: Grid) -> str:
-    """Say that no polygon meets an image, and where the two lie."""
-    return f"{outlines.path} covers {outlines.extent}, the image {bounds(grid, outlines.crs)}"

@@ -174,7 +174,7 @@ def _create_objective(
     if not problem.task.has_classes:
         check_sampling(config)
     elif config.eval.map_tile_size:
-        check_tile_size(config, config.eval.map_tile_size)
+        check_tile_size(config, config.eval.map_tile_size, "eval.map_tile_size")
     return Objective(config, dataset, problem, replicate(create_process(config), mesh))
 
 

@@ -21,7 +21,7 @@ def trained_size(config: ConfigDict) -> int:
     return trained_sizes(config)[config.task]
 
 
-def resampled_size(config: ConfigDict, size: int) -> int:
+def resampled_size(config: ConfigDict, size: int, name: str = "tile_size") -> int:
     """Return the side that tiles are resampled to, as in training; 0: they are not.
 
     Raises:
@@ -30,23 +30,23 @@ def resampled_size(config: ConfigDict, size: int) -> int:
     trained, seen = trained_size(config), sample_size(config)
     if seen * size % trained:
         raise UserError(
-            f"tile_size is {size}, but this network resamples tiles of {trained} pixels to"
+            f"{name} is {size}, but this network resamples tiles of {trained} pixels to"
             f" {seen}; choose a multiple of {trained}"
         )
     return seen * size // trained
 
 
-def check_tile_size(config: ConfigDict, size: int) -> None:
-    """Raise if the network cannot take tiles of `size` pixels.
+def check_tile_size(config: ConfigDict, size: int, name: str = "tile_size") -> None:
+    """Raise if the network cannot take tiles of `size` pixels; `name` is what the user calls it.
 
     Raises:
         UserError: it cannot; the message says which it can.
     """
-    seen = resampled_size(config, size) or size
+    seen = resampled_size(config, size, name) or size
     stride = create_model(config).stride
     if size < 1 or seen % stride:
         near = max(round(size / stride), 1) * stride
         raise UserError(
-            f"tile_size is {size}; this network shrinks tiles by {stride}, so it takes"
+            f"{name} is {size}; this network shrinks tiles by {stride}, so it takes"
             f" multiples of {stride}, such as {near}"
         )

@@ -34,5 +34,5 @@ def test_a_run_is_refused_before_it_trains_if_its_maps_could_not_be_made(size, t
     asked.data.data_dir = str(thin_data)
     create_experiment(asked)
     asked.eval.map_tile_size = size
-    with pytest.raises(UserError, match=f"tile_size is {size}; this network shrinks tiles by 4"):
+    with pytest.raises(UserError, match=rf"eval\.map_tile_size is {size}; this network shrinks"):
         create_experiment(asked)

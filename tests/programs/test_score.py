@@ -112,6 +112,12 @@ def test_several_classes_have_a_line_each(folders, capsys):
     assert "all maps: c" in text
 
 
+def test_a_class_may_be_called_foreground(folders, capsys):
+    write_map(folders / "maps" / "a.tif", MAP, ("mean", "foreground"))
+    assert score(folders)["all maps"]["f1/foreground"] == pytest.approx(F1)
+    assert capsys.readouterr().out.splitlines()[1].split()[2] == "87.50"
+
+
 def test_names_of_classes_may_be_given_for_a_plain_picture(folders):
     for name, values in (("maps", MAP), ("truth", TRUTH)):
         (folders / name / "a.tif").unlink()
@@ -127,6 +133,7 @@ MISTAKES = {
     "missing": "no file or folder --truth=",
     "class of mask": "holds 7; expected classes from 0 to 1 and 255 = ignore",
     "class of map": "holds class 7, but there are 2 classes",
+    "other names": "the maps name other classes, .*b.tif has background, road",
     "no names": "does not name its classes",
     "damaged": "a.tif",
     "pattern": "is not a regular expression",
@@ -156,6 +163,9 @@ def test_mistakes_are_told_in_a_line(folders, mistake, capsys):
         options = ["--mask_encoding=index"]
     elif mistake == "class of map":
         write_map(maps / "a.tif", np.where(MAP == 1, 7, MAP), classes)
+    elif mistake == "other names":
+        write_map(maps / "b.tif", MAP, ("background", "road"))
+        write_tiff(truth / "b.tif", TRUTH[..., None])
     elif mistake == "no names":
         write_map(maps / "a.tif", MAP, ())
     elif mistake == "damaged":

@@ -141,6 +141,27 @@ def test_a_file_for_each_image_may_be_empty_or_missing(folder, capsys):
     assert "no file of outlines, so no mask: 1 image (c.tif)" in capsys.readouterr().out
 
 
+def test_images_of_one_name_in_two_folders_have_outlines_of_their_own(folder):
+    for name in ("x", "y"):
+        (folder / "images" / name).mkdir()
+        (folder / "own" / name).mkdir(parents=True)
+        write_tiff(folder / "images" / name / "b.tif", picture(1, 90, 80), **PLACE)
+    save(folder / "own" / "x" / "b.gpkg", [HOUSE_ON_GROUND])
+    save(folder / "own" / "y" / "b.gpkg", [shapely.affinity.translate(HOUSE_ON_GROUND, 10)])
+    assert rasterize(folder, "own") == 0
+    np.testing.assert_array_equal(read(folder / "masks" / "x" / "b.tif"), house())
+    moved = np.roll(house(), 20, axis=1)
+    np.testing.assert_array_equal(read(folder / "masks" / "y" / "b.tif"), moved)
+
+
+def test_masks_of_before_are_no_images(folder):
+    save(folder / "houses.gpkg", [HOUSE_ON_GROUND])
+    inside = f"--output={folder / 'images' / 'masks'}"
+    for options in ([inside], [inside, "--overwrite"]):
+        assert rasterize(folder, "houses.gpkg", *options) == 0
+        assert [p.name for p in (folder / "images" / "masks").rglob("*")] == ["a.tif"]
+
+
 def test_what_nobody_labelled_is_ignored(folder, capsys):
     save(folder / "houses.gpkg", [HOUSE_ON_GROUND])
     save(folder / "area.gpkg", [shapely.box(5e5, 4e6 - 20, 5e5 + 40, 4e6)])  # rows 0 to 39
@@ -189,7 +210,7 @@ def test_an_image_with_control_points_is_met_pixel_by_pixel(folder):
     assert (read(folder / "masks" / "a.tif") != house()).mean() < 0.005
 
 
-def test_the_folder_builder_makes_a_dataset_of_the_masks(folder, capsys):
+def test_the_folder_builder_makes_a_dataset_of_the_masks(folder):
     save(folder / "houses.gpkg", [HOUSE_ON_GROUND])
     save(folder / "area.gpkg", [shapely.box(5e5, 4e6 - 20, 5e5 + 40, 4e6)])
     assert rasterize(folder, "houses.gpkg", f"--area={folder / 'area.gpkg'}") == 0
@@ -199,11 +220,11 @@ def test_the_folder_builder_makes_a_dataset_of_the_masks(folder, capsys):
     manifest = json.loads(next((folder / "data").rglob("manifest.json")).read_text())
     train = manifest["splits"]["train"]
     assert train["class_pixels"] == [40 * 80 - 20 * 20, 20 * 20]
-    capsys.readouterr()
 
 
 MISTAKES = {
-    "crs": "a.tif .*houses.gpkg has the CRS EPSG:32616 and the image has none",
+    "crs": "a.tif does not fit: .*houses.gpkg has the CRS EPSG:32616 and the image has no CRS",
+    "area": "no polygon of --area meets an image",
     "far": "no outline meets an image: .*covers x 600000 to 600010, .*the image x 500000 to 500040",
     "lines": "holds LINESTRING; expected polygons alone",
     "empty": "holds no polygon",
@@ -253,8 +274,12 @@ def test_mistakes_are_told_in_a_line(folder, mistake, capsys):
         assert rasterize(folder, "houses.gpkg") == 0
     elif mistake == "itself":
         options = [f"--output={folder / 'images'}", "--overwrite"]
-    elif mistake == "twins":
-        Image.fromarray(picture(0)).save(folder / "images" / "a.png")
+    elif mistake == "twins":  # a file between them in the order of names
+        for name in ("a.png", "a.q.png"):
+            Image.fromarray(picture(0)).save(folder / "images" / name)
+    elif mistake == "area":
+        save(folder / "area.gpkg", [shapely.box(6e5, 4e6, 6e5 + 10, 4e6 + 10)])
+        options = [f"--area={folder / 'area.gpkg'}"]
     capsys.readouterr()
     assert rasterize(folder, "houses.gpkg", *options) == 2
     text = error(capsys)
