@@ -47,7 +47,7 @@ def _after_drawn_scenes() -> ConfigDict:
     config.train.num_steps = 1400
     config.train.ema_decay = 0.99
     config.train.eval_every_steps = 350
-    # Maps gain by seeing more at once than a crop of training: see docs/recipes.md.
+    # Chosen on validation, where maps gain 1.6 points over tiles of a crop; on test they gain none.
     config.eval.map_tile_size = 384
     return config
 
