@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, sum up, and print the result."""
-    ways = dict(_way(text) for text in arguments.scores)
+    ways: dict[str, list[pathlib.Path]] = {}
+    for name, paths in map(_way, arguments.scores):
+        if name in ways:
+            raise UserError(f"--scores names {name!r} twice; give its files in one")
+        ways[name] = paths
     result = {
         "summed_up_on": machine.describe(),
         "command": "python -m benchmarks map_scores --scores "
@@ -44,9 +48,10 @@ def summary(way: str, paths: list[pathlib.Path]) -> dict[str, Any]:
     """
     found = []
     for path in paths:
-        if not path.is_file():
-            raise UserError(f"{way}: no file {path}")
-        found.append(json.loads(path.read_text())["scores"])
+        try:
+            found.append(json.loads(path.read_text())["scores"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{way}: {path} holds no scores of maps ({error})") from None
     pixels = [{group: scores["pixels"] for group, scores in one.items()} for one in found]
     for path, counted in zip(paths, pixels, strict=True):
         if counted != pixels[0]:
@@ -59,7 +64,7 @@ def summary(way: str, paths: list[pathlib.Path]) -> dict[str, Any]:
 
 def _way(text: str) -> tuple[str, list[pathlib.Path]]:
     name, _, files = text.partition("=")
-    if not files:
+    if not all(files.split(",")):
         raise UserError(f"{text!r} is not NAME=FILE,FILE")
     return name, [pathlib.Path(file) for file in files.split(",")]
 

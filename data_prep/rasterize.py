@@ -1,26 +1,19 @@
 """`python -m data_prep rasterize`: draw outlines as masks on the grids of images."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from data_prep.basics.errors import UserError
 from data_prep.basics.options import class_names
 from data_prep.basics.progress import progress_bar
 from data_prep.imagery.bands import ReadError
-from data_prep.imagery.files import SUFFIXES, read_grid
+from data_prep.imagery.files import SUFFIXES, read_grid, seen_turn
 from data_prep.imagery.grid import Grid
 from data_prep.reading.outline_masks import Counts, write_mask
-from data_prep.reading.outlines import (
-    Outlines,
-    Placed,
-    nowhere,
-    place_outlines,
-    read_outlines,
-)
+from data_prep.reading.outlines import Outlines, read_outlines
+from data_prep.reading.placed_outlines import Placed, nowhere, place_outlines
 
 OUTLINES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".kml")  # suffixes in a folder
 _NAMED = 3  # Files that a line names at most.
@@ -46,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help="polygons: a GeoPackage, GeoJSON or Shapefile for all images, or a folder with a file"
-        " of the same name for each image, which may be empty",
+        f" of the same name for each image ({', '.join(OUTLINES)}), which may be empty",
     )
     parser.add_argument(
         "--output", type=Path, required=True, help="the folder of the masks: NAME_OF_IMAGE.tif"
@@ -69,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="polygons around what was labelled: beyond them masks are 255, which training ignores",
     )
+    parser.add_argument("--area_layer", default="", help="layer of --area, if there are several")
     parser.add_argument("--overwrite", action="store_true", help="replace masks that exist")
 
 
@@ -85,28 +79,37 @@ def run(args: argparse.Namespace) -> None:
         )
     images = _images(args.images, args.output)
     _check_masks(args, images)
-    sheets, without = _sheets(args, images)
+    sheets, others = _sheets(args, images)
     counts = []
-    with progress_bar(len(sheets), "masks", "masks") as bar:
+    num_pixels = sum(sheet.grid.height * sheet.grid.width for sheet in sheets)
+    with progress_bar(num_pixels, "masks", "pixels") as bar:
         for sheet in sheets:
             sheet.mask.parent.mkdir(parents=True, exist_ok=True)
             try:
-                counts.append(write_mask(sheet.mask, sheet.grid, sheet.placed, sheet.area))
+                counts.append(
+                    write_mask(
+                        sheet.mask, sheet.grid, sheet.placed, sheet.area, args.classes, bar.update
+                    )
+                )
             except ReadError as error:
                 raise UserError(f"{sheet.mask} {error}") from None
-            bar.update()
-    print("\n".join(_summary(args, sheets, counts, without)))
+    print("\n".join([*_summary(args, sheets, counts), *others]))
 
 
 def _images(source: Path, output: Path) -> dict[Path, Path]:
     """Return each image by its path without suffix below the folder; masks of before are none."""
+    if not source.exists():
+        raise UserError(f"no file or folder --images={source}")
     if source.is_file():
         return {Path(source.stem): source}
+    place = output.resolve()
+    if place != source.resolve() and source.resolve().is_relative_to(place):
+        raise UserError(f"--images={source} lie in --output={output}; choose another folder")
     images: dict[Path, Path] = {}
     for path in sorted(source.rglob("*")):
         below = path.relative_to(source)
         is_hidden = any(part.startswith(".") for part in below.parts)
-        is_mask = path.absolute().is_relative_to(output.absolute()) and output != source
+        is_mask = path.resolve().is_relative_to(place) and place != source.resolve()
         if path.suffix.lower() not in SUFFIXES or is_hidden or is_mask:
             continue
         name = below.with_suffix("")
@@ -124,22 +127,27 @@ def _mask(args: argparse.Namespace, name: Path) -> Path:
 
 def _check_masks(args: argparse.Namespace, images: Mapping[Path, Path]) -> None:
     masks = [_mask(args, name) for name in images]
-    if overwritten := {m.absolute() for m in masks} & {i.absolute() for i in images.values()}:
+    if overwritten := {m.resolve() for m in masks} & {i.resolve() for i in images.values()}:
         raise UserError(f"--output={args.output} would overwrite the image {min(overwritten)}")
     if not args.overwrite and (existing := [mask for mask in masks if mask.exists()]):
         raise UserError(
-            f"{len(existing)} masks exist, such as {existing[0]}; --overwrite replaces them"
+            f"{len(existing)} of {_number(masks, 'mask')} exist, such as {existing[0]};"
+            " --overwrite replaces them"
         )
 
 
 def _sheets(
     args: argparse.Namespace, images: Mapping[Path, Path]
-) -> tuple[list[_Sheet], list[Path]]:
-    """Place all outlines before a mask is written; return also images without a file of theirs."""
+) -> tuple[list[_Sheet], list[str]]:
+    """Place all outlines before a mask is written; also say which files have no partner."""
     options = {"layer": args.layer, "classes": args.classes, "field": args.class_field}
     own = _own_files(args.outlines) if args.outlines.is_dir() else None
     shared = None if own is not None else read_outlines(args.outlines, **options)
-    area = read_outlines(args.area) if args.area else None
+    area = None
+    if args.area:
+        area = read_outlines(args.area, layer=args.area_layer, layer_option="--area_layer")
+    elif args.area_layer:
+        raise UserError("--area_layer is the layer of --area, which is not given")
     sheets, without, unplaced = [], [], []
     for name, image in images.items():
         outlines = shared
@@ -151,8 +159,9 @@ def _sheets(
         assert outlines is not None
         try:
             grid = read_grid(image)
-            placed = place_outlines(outlines, grid)
-            labelled = None if area is None else place_outlines(area, grid)
+            turn = seen_turn(image, grid)
+            placed = place_outlines(outlines, grid, turn)
+            labelled = None if area is None else place_outlines(area, grid, turn)
         except ReadError as error:
             raise UserError(f"{image} {error}") from None
         if own is not None and len(outlines.shapes) and not len(placed.shapes):
@@ -160,10 +169,12 @@ def _sheets(
         if not grid.is_placed:
             unplaced.append(image)
         sheets.append(_Sheet(image, _mask(args, name), grid, outlines, placed, labelled))
+    unused = sorted(own.keys() - images.keys()) if own is not None else []
     if not sheets:
+        held = f"; it has {', '.join(map(str, unused[:_NAMED]))}" if unused else ""
         raise UserError(
             f"no file in --outlines={args.outlines} has the name of an image, such as"
-            f" {next(iter(images))}.gpkg"
+            f" {next(iter(images))}, and one of the suffixes {', '.join(OUTLINES)}{held}"
         )
     if shared is not None and len(unplaced) > 1:
         raise UserError(
@@ -174,7 +185,13 @@ def _sheets(
         raise UserError(f"no outline meets an image: {nowhere(shared, sheets[0].grid)}")
     if area is not None and not any(len(s.area.shapes) for s in sheets if s.area is not None):
         raise UserError(f"no polygon of --area meets an image: {nowhere(area, sheets[0].grid)}")
-    return sheets, without
+    others = []
+    if without:
+        others.append(f"no file of outlines, so no mask: {_named(without, args.images)}")
+    if own is not None and unused:
+        files = [own[name] for name in unused]
+        others.append(f"no image: {_named(files, args.outlines, 'file')} of outlines")
+    return sheets, others
 
 
 def _own_files(folder: Path) -> dict[Path, Path]:
@@ -190,39 +207,68 @@ def _own_files(folder: Path) -> dict[Path, Path]:
 
 
 def _summary(
-    args: argparse.Namespace,
-    sheets: Sequence[_Sheet],
-    counts: Sequence[Counts],
-    without: Sequence[Path],
+    args: argparse.Namespace, sheets: Sequence[_Sheet], counts: Sequence[Counts]
 ) -> list[str]:
     """Return what was drawn, and what deserves a look, line by line."""
-    num_drawn = sum(len(sheet.placed.shapes) for sheet in sheets)
     num_pixels = sum(one.num_pixels for one in counts)
     foreground = sum(one.num_foreground for one in counts) / num_pixels
     ignored = sum(one.num_ignored for one in counts) / num_pixels
+    num_shown = sum(len(one.shown) for one in counts)
     lines = [
-        f"{args.output}: {len(sheets)} masks with {num_drawn} outlines; {foreground:.1%} of the"
-        " pixels are foreground" + (f", {ignored:.1%} lie outside --area" if args.area else "")
+        f"{args.output}: {_number(sheets, 'mask')} with {_number(range(num_shown), 'outline')};"
+        f" {foreground:.1%} of"
+        " the pixels are foreground" + (f", {ignored:.1%} lie outside --area" if args.area else "")
     ]
-    if repaired := sum(sheet.placed.num_repaired for sheet in sheets):
-        lines.append(f"repaired: {repaired} outlines that cross themselves")
-    if args.outlines.is_file():
-        drawn = np.unique(np.concatenate([sheet.placed.indices for sheet in sheets]))
-        if outside := len(sheets[0].outlines.shapes) - len(drawn):
-            lines.append(f"left out: {outside} outlines that meet no image")
-    bare = [sheet.image for sheet in sheets if not len(sheet.placed.shapes)]
+    lines += _left_out(sheets, counts)
+    pairs = list(zip(sheets, counts, strict=True))
+    outside = [sheet.image for sheet, one in pairs if one.num_ignored == one.num_pixels]
+    bare = [
+        sheet.image
+        for sheet, one in pairs
+        if not one.num_foreground and one.num_ignored < one.num_pixels
+    ]
+    if outside:
+        lines.append(
+            f"outside --area: {_named(outside, args.images)}; 255 (ignore) is all that the masks"
+            " hold, so take these images out"
+        )
     if bare:
         lines.append(
-            f"no outline: {_named(bare)}; their masks say {args.classes[0]} everywhere, so take"
-            " out images that nobody has looked at"
+            f"no outline: {_named(bare, args.images)}; their masks say {args.classes[0]}"
+            f" {'all over --area' if args.area else 'everywhere'}, so take out images that nobody"
+            " has looked at"
         )
-    if without:
-        lines.append(f"no file of outlines, so no mask: {_named(without)}")
-    if args.area:
-        lines.append("build the dataset with --mask_encoding=index, in which 255 is ignored")
     return lines
 
 
-def _named(paths: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:_NAMED])
-    return f"{len(paths)} images (such as {names})" if len(paths) > 1 else f"1 image ({names})"
+def _left_out(sheets: Sequence[_Sheet], counts: Sequence[Counts]) -> list[str]:
+    """Say what of the outlines is in no mask, or not as it was drawn."""
+    lines = []
+    if repaired := sum(sheet.placed.num_repaired for sheet in sheets):
+        lines.append(f"repaired, for they cross themselves: {_number(range(repaired), 'outline')}")
+    files = {id(sheet.outlines): sheet.outlines for sheet in sheets}.values()
+    placed: dict[int, set[int]] = {key: set() for key in map(id, files)}
+    shown: dict[int, set[int]] = {key: set() for key in map(id, files)}
+    for sheet, one in zip(sheets, counts, strict=True):
+        placed[id(sheet.outlines)] |= set(sheet.placed.indices.tolist())
+        shown[id(sheet.outlines)] |= one.shown
+    if empty := sum(file.num_features - len(file.shapes) for file in files):
+        lines.append(f"left out, for want of a geometry: {_number(range(empty), 'feature')}")
+    if beside := sum(len(file.shapes) - len(placed[id(file)]) for file in files):
+        lines.append(f"left out, for they meet no image: {_number(range(beside), 'outline')}")
+    if hidden := sum(len(placed[key] - shown[key]) for key in placed):
+        lines.append(
+            "not to be seen, for they hold no pixel's centre, lie under others or outside --area:"
+            f" {_number(range(hidden), 'outline')}"
+        )
+    return lines
+
+
+def _named(paths: Sequence[Path], folder: Path, noun: str = "image") -> str:
+    below = [path.relative_to(folder) if folder.is_dir() else path for path in paths]
+    names = ", ".join(path.as_posix() for path in below[:_NAMED])
+    return f"{_number(paths, noun)} ({'such as ' if len(paths) > 1 else ''}{names})"
+
+
+def _number(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

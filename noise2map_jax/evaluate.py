@@ -37,6 +37,7 @@ from noise2map_jax.experiment.experiment import Experiment, Objective, create_ex
 from noise2map_jax.experiment.network_choice import sees_noise
 from noise2map_jax.experiment.run import restore_best
 from noise2map_jax.experiment.run_config import evaluated_config, rebuilt
+from noise2map_jax.method.metrics import class_keys
 from noise2map_jax.page.reliability_diagram import save_reliability
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.study import openings
@@ -247,10 +248,10 @@ def format_scores(result: dict[str, Any], classes: tuple[str, ...], *, noised: b
     for group, scores in result["scores"].items():
         accuracy = number(100 * scores["accuracy"], ".2f")
         lines += [f"{group} ({scores['tiles']} tiles), accuracy {accuracy} %, in %:", head]
-        for name in (*classes, "mean"):
+        for name in (*class_keys(classes), "mean"):
             values = (scores[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall"))
             lines.append(f"  {name:32}" + "".join(f"{number(100 * v, '.2f'):>11}" for v in values))
-        absent = [name for name in classes if math.isnan(scores[f"f1/{name}"])]
+        absent = [name for name in class_keys(classes) if math.isnan(scores[f"f1/{name}"])]
         if absent and len(absent) < len(classes):
             lines.append(f"  neither labelled nor predicted, so in no mean: {', '.join(absent)}")
         if math.isnan(scores["f1/foreground"]):

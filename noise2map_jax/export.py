@@ -75,7 +75,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--tile_size",
         type=int,
         default=0,
-        help="side of tiles; default: the run's eval.map_tile_size, or the size of training",
+        help="side of tiles; default: model.sample_size if it is set, else the run's"
+        " eval.map_tile_size, or the size of training",
     )
     parser.add_argument(
         "--resolution",

@@ -12,7 +12,7 @@ import argparse
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,18 @@ import numpy as np
 from data_prep.basics.options import class_names
 from data_prep.reading.masks import ENCODINGS
 from noise2map_jax import strict_json
+from noise2map_jax.class_maps.map_scores import (
+    MapCounts,
+    Pair,
+    agreed_classes,
+    count_maps,
+    decide_encoding,
+    pair_files,
+)
 from noise2map_jax.command_name import command_name
 from noise2map_jax.errors import UserError
-from noise2map_jax.evaluation.name_groups import name_groups
-from noise2map_jax.mapping.map_scores import MapCounts, count_maps, pair_files
-from noise2map_jax.method.metrics import summary
-from noise2map_jax.polygons.class_map import open_class_map
+from noise2map_jax.evaluation.name_groups import OTHER, name_groups
+from noise2map_jax.method.metrics import class_keys, summary
 from noise2map_jax.progress import progress_bar
 
 ALL = "all maps"  # the group that holds every map
@@ -67,17 +73,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def score(
-    pairs: Mapping[pathlib.Path, pathlib.Path],
-    classes: tuple[str, ...],
-    encoding: str = "auto",
-    pattern: str = "",
+    pairs: Sequence[Pair], classes: tuple[str, ...], encoding: str, pattern: str = ""
 ) -> dict[str, dict[str, Any]]:
     """Compare maps with masks.
 
     Args:
-        pairs: map -> its mask.
+        pairs: maps and masks.
         classes: names of the classes.
-        encoding: what values of the masks mean, see `count_maps`.
+        encoding: what values of the masks mean, see `decide_encoding`.
         pattern: maps are scored together whose names agree in its first group; empty: each map is
             scored by itself.
 
@@ -88,11 +91,15 @@ def score(
     Raises:
         UserError: a file or the pattern is wrong.
     """
-    names = [path.stem for path in pairs]
+    names = [pair.name for pair in pairs]
     groups = name_groups(names, pattern, "--group_regex") if pattern else names
+    if pattern and set(groups) == {OTHER}:
+        raise UserError(f"--group_regex={pattern!r} is in no name of a map, such as {names[0]!r}")
+    if ALL in groups:
+        raise UserError(f"maps are called {ALL!r}, as the line of all maps; rename them")
     counted = []
     with progress_bar(len(pairs), "maps", "maps") as bar:
-        for one in count_maps(pairs, len(classes), encoding):
+        for one in count_maps(pairs, classes, encoding):
             counted.append(one)
             bar.update()
     scores = {ALL: _scores(counted, classes)}
@@ -104,23 +111,6 @@ def score(
     return scores
 
 
-def named_classes(maps: Iterable[pathlib.Path]) -> tuple[str, ...]:
-    """Return the names of the classes that maps tell, which must agree.
-
-    Raises:
-        UserError: a map does not name its classes, or two name others.
-    """
-    named: dict[tuple[str, ...], pathlib.Path] = {}
-    for path in maps:
-        with open_class_map(str(path)) as one:
-            named.setdefault(one.classes, path)
-    if len(named) > 1:
-        told = "; ".join(f"{path} has {', '.join(names)}" for names, path in named.items())
-        raise UserError(f"the maps name other classes, so they cannot be scored together: {told}")
-    (classes,) = named
-    return classes
-
-
 def _scores(maps: Sequence[MapCounts], classes: tuple[str, ...]) -> dict[str, Any]:
     confusion = np.sum([one.confusion for one in maps], axis=0)
     about = {"maps": len(maps), "pixels": int(confusion.sum())}
@@ -129,18 +119,29 @@ def _scores(maps: Sequence[MapCounts], classes: tuple[str, ...]) -> dict[str, An
 
 
 def table(scores: dict[str, dict[str, Any]], classes: tuple[str, ...]) -> str:
-    """Write scores in % for people: a line for each group, and each foreground class of several."""
+    """Write scores in % for people: a line for each group, and each foreground class of several.
+
+    A class that is labelled nowhere has no score.
+    """
     head = ("F1", "IoU", "precision", "recall", "megapixels")
-    lines = [f"{'in %':34}" + "".join(f"{name:>11}" for name in head)]
+    rows = []
     for group, found in scores.items():
-        for name in classes[1:]:
-            values = [found[f"{m}/{name}"] for m in ("f1", "iou", "precision", "recall")]
+        for name, key in zip(classes[1:], class_keys(classes)[1:], strict=True):
+            values = [found[f"{metric}/{key}"] for metric in ("f1", "iou", "precision", "recall")]
+            if math.isnan(found[f"recall/{key}"]):
+                values = [math.nan] * len(values)
             label = group if len(classes) == 2 else f"{group}: {name}"
             cells = [_percent(value) for value in values] + [f"{found['pixels'] / 1e6:.3f}"]
-            lines.append(f"{label:34}" + "".join(f"{cell:>11}" for cell in cells))
-    if unmapped := scores[ALL]["unmapped"]:
-        share = unmapped / (unmapped + scores[ALL]["pixels"])
+            rows.append((label, cells))
+    width = max(34, *(len(label) + 1 for label, _ in rows))
+    lines = [f"{'in %':{width}}" + "".join(f"{name:>11}" for name in head)]
+    lines += [f"{label:{width}}" + "".join(f"{c:>11}" for c in cells) for label, cells in rows]
+    pixels, unmapped = scores[ALL]["pixels"], scores[ALL]["unmapped"]
+    if unmapped:
+        share = unmapped / (unmapped + pixels)
         lines.append(f"not scored: {share:.1%} of the labelled pixels, where maps have no data")
+    elif not pixels:
+        lines.append("nothing was scored: no pixel of the masks has a label")
     return "\n".join(lines)
 
 
@@ -148,22 +149,44 @@ def _percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.2f}"
 
 
+def _check_output(output: pathlib.Path, pairs: Sequence[Pair]) -> None:
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise UserError(f"no folder {parent} for --output")
+    read = {path.resolve() for pair in pairs for path in (pair.map, pair.truth)}
+    if output.suffix.lower() != ".json" or output.is_dir() or output.resolve() in read:
+        raise UserError(f"--output={output} is not a file of JSON to write, such as scores.json")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print scores; a user's mistake is one line on stderr and exit code 2."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments.output and not arguments.output.absolute().parent.is_dir():
-            raise UserError(f"no folder {arguments.output.absolute().parent} for --output")
         pairs = pair_files(arguments.maps, arguments.truth)
-        classes = arguments.classes or named_classes(pairs)
-        scores = score(pairs, classes, arguments.mask_encoding, arguments.group_regex)
+        if arguments.output:
+            _check_output(arguments.output, pairs)
+        classes = agreed_classes(pairs, arguments.classes)
+        encoding, meaning = decide_encoding(pairs, classes, arguments.mask_encoding)
+        scores = score(pairs, classes, encoding, arguments.group_regex)
+        if arguments.output:
+            content = {
+                "maps": str(arguments.maps),
+                "truth": str(arguments.truth),
+                "classes": classes,
+                "masks": meaning,
+                "group_regex": arguments.group_regex,
+                "scores": scores,
+            }
+            text = strict_json.dumps(content, indent=2)
+            arguments.output.write_text(text + "\n", encoding="utf-8")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: cannot write --output={arguments.output}: {error}", file=sys.stderr)
+        return 2
     print(table(scores, classes))
-    if arguments.output:
-        text = strict_json.dumps({"maps": str(arguments.maps), "scores": scores}, indent=2)
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    print(f"masks: {meaning}")
     return 0
 
 

@@ -112,13 +112,13 @@ def _histograms(parts: Sequence[Part], num_workers: int) -> dict[Path, np.ndarra
 
 
 def label_histogram(item: tuple[Path, Window]) -> np.ndarray:
-    """Count the values in a window of a label, [256]; all 0 for one bit a pixel or damage."""
+    """Count the values in a window of a label, [256]; all 0 for known class indices or damage."""
     path, window = item
     try:
         mask = read_mask(path, window)
     except ReadError:  # The loader will report it.
         return np.zeros(256, np.int64)
-    if mask.is_boolean:
+    if mask.is_index:
         return np.zeros(256, np.int64)
     return _histogram(_present(mask))
 
@@ -182,10 +182,8 @@ def load_window(encodings: Mapping[Path, str], scene: Scene) -> dict[str, np.nda
 
 def _change(path: Path, window: Window, encoding: str) -> np.ndarray:
     mask = read_mask(path, window)
-    if not mask.is_boolean:
-        wrong = masks.wrong_values(_histogram(_present(mask)), len(CLASSES), encoding)
-        if wrong:
-            raise ReadError(
-                f"holds value(s) {', '.join(map(str, wrong[:5]))} in a label of 0 and 1"
-            )
+    known = "index" if mask.is_index else encoding
+    wrong = masks.wrong_values(_histogram(_present(mask)), len(CLASSES), known)
+    if wrong:
+        raise ReadError(f"holds value(s) {', '.join(map(str, wrong[:5]))} in a label of 0 and 1")
     return masks.to_index(mask, encoding, len(CLASSES), IGNORE)

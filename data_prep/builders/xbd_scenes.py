@@ -126,7 +126,7 @@ def inspect(with_damage: bool, resize: int, candidate: Candidate) -> Facts:
                 )
             elif role == "mask":
                 mask = read_mask(path)
-                if not mask.is_boolean:
+                if not mask.is_index:
                     histogram = np.bincount(mask.values.ravel(), minlength=256)
         except ReadError as error:
             reasons[path] = str(error)

@@ -51,21 +51,21 @@ class MaskRaster:
         can have; None: nowhere.
       nodata: A declared no-data value from 0 to 255. Programs declare 0, 1 or 255 without meaning
         it, so only a value that is no class is one; see `reading/masks.py`.
-      is_boolean: Whether the file has one bit a pixel; 1 is then class 1, whatever the encoding of
-        the other masks.
+      is_index: Whether the values are class indices, whatever the encoding of the other masks: the
+        file has one bit a pixel, or names its classes.
     """
 
     values: np.ndarray
     missing: np.ndarray | None = None
     nodata: int | None = None
-    is_boolean: bool = False
+    is_index: bool = False
 
     def turned(self, turn: Turn) -> MaskRaster:
         """Return the mask after a turn."""
         if not turn:
             return self
         missing = None if self.missing is None else turn.apply(self.missing)
-        return MaskRaster(turn.apply(self.values), missing, self.nodata, self.is_boolean)
+        return MaskRaster(turn.apply(self.values), missing, self.nodata, self.is_index)
 
 
 def image_raster(
@@ -110,7 +110,7 @@ def palette_mask(
     """
     if one_bit and np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all():
         white = (colours[:, 0] == 255).astype(np.uint8)
-        return MaskRaster(white[indices], is_boolean=True)
+        return MaskRaster(white[indices], is_index=True)
     black_white = np.isin(colours, (0, 255)).all() and (np.ptp(colours, axis=1) == 0).all()
     if not one_bit and len(colours) and black_white and colours[0].all():
         raise ReadError(
@@ -118,7 +118,7 @@ def palette_mask(
             f" may be meant either way ({_TO_GREY} takes white as foreground)"
         )
     mask = grey_mask(indices[..., None], False, nodata)
-    return dataclasses.replace(mask, is_boolean=one_bit)
+    return dataclasses.replace(mask, is_index=one_bit)
 
 
 def grey_mask(bands: np.ndarray, has_alpha: bool, nodata: float | None = None) -> MaskRaster:

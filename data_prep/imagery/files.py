@@ -46,11 +46,19 @@ Result = TypeVar("Result")
 
 def reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Turn any exception of a decoder into a ReadError; the first argument is the path."""
+    return _reasoned(read, "read")
 
-    @functools.wraps(read)
+
+def reasoned_writing(write: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Turn any exception of an encoder into a ReadError; the first argument is the path."""
+    return _reasoned(write, "written")
+
+
+def _reasoned(function: Callable[Parameters, Result], done: str) -> Callable[Parameters, Result]:
+    @functools.wraps(function)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
-            return read(*args, **kwargs)
+            return function(*args, **kwargs)
         except ReadError:
             raise
         # On damaged files decoders raise nearly any exception type (OSError, SyntaxError,
@@ -60,7 +68,7 @@ def reasoned(read: Callable[Parameters, Result]) -> Callable[Parameters, Result]
             cause = error.__cause__ if isinstance(error, RasterioError) else None
             text = " ".join(str(cause or error).split()) or type(error).__name__
             path = str(args[0])
-            raise ReadError(f"cannot be read ({text.replace(path, 'file')})") from error
+            raise ReadError(f"cannot be {done} ({text.replace(path, 'file')})") from error
 
     return wrapped
 

@@ -10,6 +10,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from data_prep.imagery.bands import MaskRaster, ReadError, grey_mask, palette_mask
+from data_prep.imagery.classes_tag import CLASSES_TAG, tagged_classes
 from data_prep.imagery.files import (
     check_window,
     is_raster,
@@ -56,7 +57,7 @@ def read_mask(path: Path, window: Window | None = None) -> MaskRaster:
 
 def _mask_from_pillow(picture: Image.Image, bit_depth: int | None) -> MaskRaster:
     if picture.mode == "1":
-        return MaskRaster(np.array(picture).astype(np.uint8), is_boolean=True)
+        return MaskRaster(np.array(picture).astype(np.uint8), is_index=True)
     if picture.mode == "P":
         indices = np.array(picture)
         colours = np.array(picture.getpalette("RGB")).reshape(-1, 3)
@@ -72,11 +73,14 @@ def _mask_from_pillow(picture: Image.Image, bit_depth: int | None) -> MaskRaster
 
 def _mask_from_rasterio(source: Any, window: RasterioWindow | None) -> MaskRaster:
     one_bit = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
+    names_classes = bool(tagged_classes(source.tags().get(CLASSES_TAG, "")))
     bands = np.moveaxis(source.read(window=window), 0, -1)
     if source.colorinterp[0] == ColorInterp.palette:
         table = source.colormap(1)
         colours = np.array([table.get(index, (0, 0, 0, 0))[:3] for index in range(256)])
-        return palette_mask(bands[..., 0], colours[: 2 if one_bit else 256], one_bit, source.nodata)
+        colours = colours[: 2 if one_bit else 256]
+        mask = palette_mask(bands[..., 0], colours, one_bit, source.nodata)
+        return dataclasses.replace(mask, is_index=one_bit or names_classes)
     if source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
         raise ReadError(
             "is a mask stored with white as 0, so that its values may be meant either way (save it"
@@ -84,4 +88,4 @@ def _mask_from_rasterio(source: Any, window: RasterioWindow | None) -> MaskRaste
         )
     has_alpha = source.colorinterp[-1] == ColorInterp.alpha and bands.shape[-1] > 1
     mask = grey_mask(bands, has_alpha, source.nodata)
-    return dataclasses.replace(mask, is_boolean=one_bit)
+    return dataclasses.replace(mask, is_index=one_bit or names_classes)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import Grid
 from data_prep.imagery.turn import Window
 
@@ -28,6 +29,9 @@ def created_raster(output: Path, target: Grid, profile: dict[str, Any]) -> Itera
 
     Yields:
       The rasterio dataset.
+
+    Raises:
+      ReadError: What was written cannot be read again: the disk is full, for example.
     """
     part = output.with_name(f"{output.name}.part")
     profile = {**profile, "height": target.height, "width": target.width}
@@ -44,9 +48,23 @@ def created_raster(output: Path, target: Grid, profile: dict[str, Any]) -> Itera
                 rasterio.open(part, "w", **kind, **tiles, **profile) as file,
             ):
                 yield file
+            _check_complete(part)
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check_complete(path: Path) -> None:
+    """Read all blocks: GDAL writes the last ones as it closes a file, and tells no error then."""
+    try:
+        with rasterio.open(path) as file:
+            for _, window in file.block_windows(1):
+                file.read(window=window, masked=True)
+    except RasterioError as error:
+        raise ReadError(
+            f"cannot be written: of {path.name} not all arrived on the disk"
+            f" ({' '.join(str(error.__cause__ or error).split())}); is it full?"
+        ) from None
 
 
 def windows(grid: Grid) -> Iterator[Window]:

@@ -10,6 +10,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from data_prep.imagery.band_choice import BandChoice
 from data_prep.imagery.bands import ImageRaster, ReadError
+from data_prep.imagery.classes_tag import CLASSES_TAG
 from data_prep.imagery.common_ground import CommonGround, bounds, common_ground, plain
 from data_prep.imagery.files import is_raster, opened_raster, read_grid, reasoned
 from data_prep.imagery.grid import Grid
@@ -77,6 +78,8 @@ def warp_mask(mask: Path, onto: Path, output: Path) -> str:
         nodata = int(file.nodata) if file.nodata in range(256) else _unused(source)
         profile = {"count": 1, "dtype": "uint8", "nodata": nodata}
         with created_raster(output, target, profile) as copy:
+            if names := file.tags().get(CLASSES_TAG):
+                copy.update_tags(**{CLASSES_TAG: names})
             if file.colorinterp[0] == ColorInterp.palette:
                 copy.write_colormap(1, file.colormap(1))
             _copy(warped(source, target, NEAREST), copy, nodata, is_mask=True)

@@ -42,7 +42,7 @@ class FileFacts:
       notes: See `image_file.ImageFile`.
       histogram: Number of pixels of each mask value, [256], without pixels that have no data; None
         for images.
-      is_boolean: See `bands.MaskRaster`.
+      is_index: See `bands.MaskRaster`.
     """
 
     height: int
@@ -56,7 +56,7 @@ class FileFacts:
     num_values: int = 0
     notes: tuple[str, ...] = ()
     histogram: np.ndarray | None = field(default=None, repr=False)
-    is_boolean: bool = False
+    is_index: bool = False
 
 
 _FEW = 16  # Masks whose one value is larger hardly number classes.
@@ -71,8 +71,8 @@ class Verdict:
       whole: Scenes whose files can all be used and fit together.
       rejected: The files of the other scenes.
       encoding: The mask encoding of the dataset.
-      histogram: Number of pixels of each value over all readable masks, [256], masks of one bit a
-        pixel left out.
+      histogram: Number of pixels of each value over all readable masks, [256], without those
+        whose values are known to be class indices.
     """
 
     whole: tuple[Candidate, ...]
@@ -122,7 +122,7 @@ def _mask_facts(path: Path, num_classes: int) -> FileFacts:
         grid,
         missing is not None,
         histogram=np.bincount(values.ravel(), minlength=256),
-        is_boolean=mask.is_boolean,
+        is_index=mask.is_index,
     )
 
 
@@ -186,7 +186,7 @@ def judge(
     histograms = {
         path.relative_to(source).as_posix(): fact.histogram
         for path, fact in facts.items()
-        if fact.histogram is not None and not fact.is_boolean
+        if fact.histogram is not None and not fact.is_index
     }
     histogram = sum(histograms.values(), np.zeros(256, np.int64))
     encoding = mask_encoding
@@ -236,9 +236,7 @@ def _complaint(
                 f" (--bands={common} reads the same of all{grey if common == '1' else ''})"
             )
         return None
-    if fact.is_boolean:
-        return None
-    wrong = masks.wrong_values(fact.histogram, num_classes, encoding)
+    wrong = masks.wrong_values(fact.histogram, num_classes, "index" if fact.is_index else encoding)
     if not wrong:
         return None
     values = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")

@@ -19,7 +19,8 @@ def decide_encoding(histogram: np.ndarray, num_classes: int) -> str:
     """Decide how all masks of a dataset are encoded.
 
     Args:
-      histogram: Number of pixels of each value over all masks, [256] (one-bit masks left out).
+      histogram: Number of pixels of each value over all masks, [256], but those known to hold class
+        indices.
       num_classes: Number of classes.
 
     Returns:
@@ -55,7 +56,8 @@ def check_alike(histograms: Mapping[str, np.ndarray], num_classes: int) -> None:
     Where one mask holds both, 255 is ignore.
 
     Args:
-      histograms: Name of each mask (those of one bit left out) -> pixels of each value, [256].
+      histograms: Name of each mask (but those known to hold class indices) -> pixels of each
+        value, [256].
       num_classes: Number of classes.
 
     Raises:
@@ -131,7 +133,7 @@ def to_index(mask: MaskRaster, encoding: str, num_classes: int, missing: int) ->
       [H, W, 1] uint8, class indices and 255 = ignore.
     """
     values = mask.values
-    if encoding != "index" and not mask.is_boolean:
+    if encoding != "index" and not mask.is_index:
         values = (values > (THRESHOLD if encoding == "binary255" else 0)).astype(np.uint8)
     absent = is_missing(mask, num_classes)
     return (values if absent is None else np.where(absent, np.uint8(missing), values))[..., None]

@@ -1,25 +1,25 @@
-"""Reads polygons that people drew in a GIS, and places them on the grid of an image."""
+"""Reads polygons that people drew in a GIS."""
 
-from collections.abc import Sequence
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from data_prep.basics.errors import UserError
-from data_prep.imagery.bands import ReadError
-from data_prep.imagery.common_ground import bounds
-from data_prep.imagery.grid import Grid, crs_name, lattice, reprojected
-from data_prep.imagery.turn import Window
-from data_prep.reading import polygons, rasters
+from data_prep.imagery.grid import crs_name
 
-_BORDER_POINTS = 21  # Points a side by which the ground of an image is found in another CRS.
-_BESIDE = 0.1  # Share of an image's extent that is searched beyond it, for its edges may be curves.
+_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+MEND = "QGIS mends them: Processing, Fix geometries"
+# How GeoPackage names "no CRS": two local ones.
+_NO_CRS = ("LOCAL_CS", "ENGCRS", 'GEOGCS["Undefined', 'GEOGCRS["Undefined')
+_SHP_LENGTH = 24  # Where a Shapefile states its length, in words of 16 bits.
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Outlines:
       path: The file.
       shapes: [P] polygons and multipolygons in coordinates of the file.
       values: [P] uint8, the class index of each.
+      features: [P] the number of each in the file, from 1.
+      num_features: Features of the file, also those without a geometry.
       crs: CRS of the coordinates; None if the file names none.
       tree: Finds the shapes that meet a box.
     """
@@ -37,6 +39,8 @@ class Outlines:
     path: Path
     shapes: np.ndarray
     values: np.ndarray
+    features: np.ndarray
+    num_features: int
     crs: CRS | None
     tree: shapely.STRtree
 
@@ -48,34 +52,6 @@ class Outlines:
         return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}{where}"
 
 
-@dataclass(frozen=True)
-class Placed:
-    """Polygons in pixels of an image: x = column, y = row, (0, 0) is the first pixel's corner.
-
-    Attributes:
-      shapes: [M] valid polygons and multipolygons, in the order of the file.
-      values: [M] uint8, the class index of each.
-      indices: [M] the place of each in the file.
-      num_repaired: How many were invalid and were repaired.
-    """
-
-    shapes: np.ndarray
-    values: np.ndarray
-    indices: np.ndarray
-    num_repaired: int
-
-    def drawn(self, window: Window) -> np.ndarray:
-        """Draw a window of the image: [H, W] uint8, 0 where no pixel centre lies in a polygon.
-
-        Where polygons overlap, the last one counts.
-        """
-        row, column, height, width = window
-        box = shapely.box(column, row, column + width, row + height)
-        near = shapely.intersects(shapely.envelope(self.shapes), box)
-        pairs = list(zip(self.shapes[near], self.values[near].tolist(), strict=True))
-        return rasters.rasterise(pairs, height, width, rasterio.Affine.translation(column, row))
-
-
 def read_outlines(
     path: Path,
     *,
@@ -83,6 +59,7 @@ def read_outlines(
     classes: Sequence[str] = (),
     field: str = "",
     may_be_empty: bool = False,
+    layer_option: str = "--layer",
 ) -> Outlines:
     """Read the polygons of a GeoPackage, GeoJSON, Shapefile or another file that GDAL knows.
 
@@ -92,75 +69,38 @@ def read_outlines(
       classes: Names of the classes, background first.
       field: Column that holds the name or the index of each polygon's class; empty: all polygons
         are of class 1.
-      may_be_empty: Whether the file may hold no polygon.
+      may_be_empty: Whether the file may hold no feature.
+      layer_option: Name of the option that chooses the layer, for messages.
 
     Raises:
-      UserError: pyogrio is missing, the file cannot be read, or it has several layers, no polygon,
-        geometries that are no polygons, no such column, or a class that is not among the names.
+      UserError: pyogrio is missing, the file cannot be read or is damaged, or it has several
+        layers, no polygon, geometries that are no polygons, no such column, or a class that is not
+        among the names.
     """
-    meta, found, columns = _read(path, layer, field)
-    shapes = shapely.from_wkb(found)
-    kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    meta, found, columns = _read(path, layer, field, layer_option)
+    is_null = np.array([one is None for one in found], bool)
+    shapes = shapely.from_wkb(found, on_invalid="ignore")
+    _refuse(path, shapely.is_missing(shapes) & ~is_null, f"damaged rings; {MEND}")
+    kept = ~(is_null | shapely.is_empty(shapes))
+    others = kept & ~np.isin(shapely.get_type_id(shapes), _POLYGONS)
+    _refuse(path, others, "points or lines; expected polygons alone, so take the others out")
+    if not kept.any() and not (may_be_empty and not len(shapes)):
+        among = f": {len(shapes)} features without a geometry" if len(shapes) else ""
+        raise UserError(f"{path} holds no polygon{among}")
     shapes = shapely.force_2d(shapes[kept])
-    kinds = {shapely.GeometryType(kind).name for kind in shapely.get_type_id(shapes)}
-    if others := sorted(kinds - {"POLYGON", "MULTIPOLYGON"}):
-        raise UserError(f"{path} holds {', '.join(others)}; expected polygons alone")
-    if not len(shapes) and not may_be_empty:
-        raise UserError(f"{path} holds no polygon")
     if not np.isfinite(shapely.get_coordinates(shapes)).all():
-        raise UserError(f"{path} holds a corner that is not finite")
+        raise UserError(f"{path} holds a corner that is not finite; {MEND}")
     values = np.ones(len(shapes), np.uint8)
     if field and len(shapes):
         values = _class_indices(path, field, columns[0][kept], classes)
-    return Outlines(path, shapes, values, _crs(path, meta["crs"]), shapely.STRtree(shapes))
+    features = 1 + np.flatnonzero(kept)
+    crs, tree = _crs(path, meta["crs"]), shapely.STRtree(shapes)
+    return Outlines(path, shapes, values, features, len(kept), crs, tree)
 
 
-def place_outlines(outlines: Outlines, grid: Grid) -> Placed:
-    """Place polygons on the grid of an image; those that do not meet it are left out.
-
-    An image that does not say where it lies has pixels as coordinates, (0, 0) at its upper left
-    corner. There y may also fall from 0 to minus the image's height, as QGIS shows such images.
-
-    Raises:
-      ReadError: One of the two has a CRS and the other has none, or a polygon cannot be repaired.
-    """
-    if not len(outlines.shapes):
-        return Placed(outlines.shapes, outlines.values, np.zeros(0, int), 0)
-    if (outlines.crs is None) != (grid.crs is None):
-        found = [
-            f"{what} has {'no CRS' if crs is None else f'the CRS {crs_name(crs)}'}"
-            for what, crs in ((outlines.path, outlines.crs), ("the image", grid.crs))
-        ]
-        raise ReadError(
-            f"does not fit: {' and '.join(found)}; give both one, or save the outlines of an image"
-            " without CRS as a GeoPackage without CRS (GeoJSON always has one)"
-        )
-    indices = np.sort(outlines.tree.query(_searched(outlines, grid)))
-    shapes = outlines.shapes[indices]
-    points = shapely.get_coordinates(shapes)
-    if outlines.crs is not None and grid.crs is not None:
-        points = reprojected(points, outlines.crs, grid.crs)
-    if not grid.is_placed and _falls(outlines):
-        points = points * (1, -1)
-    pixels = grid.pixels(points)
-    if not np.isfinite(pixels).all():
-        x, y = shapely.get_coordinates(shapes)[~np.isfinite(pixels).all(axis=1)][0]
-        raise ReadError(f"{outlines.path} has a corner ({x:g}, {y:g}) that is nowhere in the image")
-    shapes = shapely.set_coordinates(shapes.copy(), pixels)
-    meets = shapely.intersects(shapely.envelope(shapes), shapely.box(0, 0, grid.width, grid.height))
-    shapes, indices = shapes[meets], indices[meets]
-    invalid = np.flatnonzero(~shapely.is_valid(shapes))
-    for index in invalid:
-        shapes[index] = polygons.repair(shapes[index])
-    return Placed(shapes, outlines.values[indices], indices, len(invalid))
-
-
-def nowhere(outlines: Outlines, grid: Grid) -> str:
-    """Say that no polygon meets an image, and where the two lie."""
-    return f"{outlines.path} covers {outlines.extent}, the image {bounds(grid, outlines.crs)}"
-
-
-def _read(path: Path, layer: str, field: str) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
+def _read(
+    path: Path, layer: str, field: str, option: str
+) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
     if not path.is_file():
         raise UserError(f"no file {path}")
     try:
@@ -170,47 +110,85 @@ def _read(path: Path, layer: str, field: str) -> tuple[dict[str, Any], np.ndarra
         raise UserError(
             f"{path} needs pyogrio, which is not installed: pip install 'noise2map_jax[gis]'"
         ) from None
+    _check_length(path)
     try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        # QGIS keeps styles in a layer of their own, a table.
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind]
+        if not layers:
+            raise UserError(f"{path} holds a table without geometries")
         if layer not in ("", *layers):
             raise UserError(f"{path} has no layer {layer!r}; it has {', '.join(layers)}")
         if not layer and len(layers) != 1:
-            raise UserError(f"{path} has the layers {', '.join(layers)}; choose one by --layer")
+            raise UserError(f"{path} has the layers {', '.join(layers)}; choose one by {option}")
         name = layer or layers[0]
         about = pyogrio.read_info(path, layer=name)
         columns = [str(column) for column in about["fields"]]
         if field not in ("", *columns) and about["features"]:
             held = ", ".join(columns) or "none"
             raise UserError(f"{path} has no column {field!r}; it has {held}")
-        meta, _, found, values = pyogrio.raw.read(
-            path, layer=name, columns=[field] if field else [], force_2d=True
-        )
+        with warnings.catch_warnings():
+            # GDAL warns of rings that are not closed, which are refused here.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            meta, _, found, values = pyogrio.raw.read(
+                path, layer=name, columns=[field] if field else [], force_2d=True
+            )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         text = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read ({text}); save it as a GeoPackage") from None
-    if found is None:
-        raise UserError(f"{path} holds a table without geometries")
     return meta, found, values
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a Shapefile that was cut off: GDAL reads it as far as it goes."""
+    if path.suffix.lower() != ".shp":
+        return
+    head, found = path.read_bytes()[: _SHP_LENGTH + 4], path.stat().st_size
+    stated = 2 * struct.unpack_from(">i", head, _SHP_LENGTH)[0] if len(head) > _SHP_LENGTH else 0
+    if len(head) <= _SHP_LENGTH or found < stated:
+        raise UserError(
+            f"{path} was cut off: it has {found} of {stated or 'over 100'} bytes; copy it again"
+        )
+
+
+def _refuse(path: Path, wrong: np.ndarray, what: str) -> None:
+    if wrong.any():
+        raise UserError(
+            f"{path}: {wrong.sum()} of {len(wrong)} features (first: number"
+            f" {1 + np.flatnonzero(wrong)[0]}) have {what}"
+        )
 
 
 def _class_indices(
     path: Path, field: str, column: np.ndarray, classes: Sequence[str]
 ) -> np.ndarray:
     """Return the class index of each polygon from its name or index in a column."""
-    known = {name: index for index, name in enumerate(classes)}
-    known |= {str(index): index for index in range(len(classes))}
-    texts = [_text(value) for value in column.tolist()]
+    known = {str(index): index for index in range(len(classes))}
+    named = {name: index for index, name in enumerate(classes)}
+    if any(known.get(name, index) != index for name, index in named.items()):
+        known = {}  # Names that are numbers, and other ones than the indices.
+    known |= named
+    texts = [_text(value, known) for value in column.tolist()]
+    _refuse(path, np.array([not text for text in texts]), f"no value in the column {field!r}")
     if unknown := sorted({text for text in texts if text not in known}):
         raise UserError(
             f"{path}: the column {field!r} holds {', '.join(map(repr, unknown[:5]))}; expected"
-            f" {', '.join(classes)}, or 0 to {len(classes) - 1} (--classes names others)"
+            f" {', '.join(map(str, dict.fromkeys([*named, *known])))} (--classes names others)"
         )
     return np.array([known[text] for text in texts], np.uint8)
 
 
-def _text(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()  # Columns with gaps come as floats.
-    return str(int(value)) if whole else str(value)
+def _text(value: Any, known: Mapping[str, int]) -> str:
+    """Return a value of a column as people write it, 2.0 as 2; empty for none."""
+    if value is None or value != value:  # Not a number.
+        return ""
+    text = str(value)
+    if text in known:
+        return text
+    try:
+        number = float(value)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
 
 
 def _crs(path: Path, text: str | None) -> CRS | None:
@@ -220,25 +198,4 @@ def _crs(path: Path, text: str | None) -> CRS | None:
         crs = CRS.from_user_input(text)
     except CRSError as error:
         raise UserError(f"{path} has a CRS that cannot be read ({error})") from None
-    # GeoPackage names "no CRS" by a local one.
-    return None if crs.to_wkt().startswith(("LOCAL_CS", "ENGCRS")) else crs
-
-
-def _falls(outlines: Outlines) -> bool:
-    """Whether y falls from 0, as QGIS shows images that do not say where they lie."""
-    _, bottom, _, top = shapely.total_bounds(outlines.shapes)
-    return bool(-bottom > max(top, 0))  # People draw some pixels beyond an image's edge.
-
-
-def _searched(outlines: Outlines, grid: Grid) -> shapely.Polygon:
-    """Return a box around an image in coordinates of the outlines, with room beside it."""
-    everywhere = shapely.box(*shapely.total_bounds(outlines.shapes))
-    if not grid.is_placed or outlines.crs is None or grid.crs is None:
-        return everywhere
-    points = grid.coordinates(*lattice(grid.height, grid.width, _BORDER_POINTS))
-    seen = reprojected(points, grid.crs, outlines.crs)
-    if not np.isfinite(seen).all():
-        return everywhere
-    low, high = seen.min(axis=0), seen.max(axis=0)
-    room = _BESIDE * (high - low)
-    return shapely.box(*(low - room), *(high + room))
+    return None if crs.to_wkt().startswith(_NO_CRS) else crs

@@ -16,7 +16,11 @@ _NUDGE = 1e-6
 
 
 def rasterise(
-    shapes: Sequence[tuple[shapely.Geometry, int]], height: int, width: int, transform: Affine
+    shapes: Sequence[tuple[shapely.Geometry, int]],
+    height: int,
+    width: int,
+    transform: Affine,
+    dtype: str = "uint8",
 ) -> np.ndarray:
     """Rasterise polygons by pixel centres.
 
@@ -25,15 +29,16 @@ def rasterise(
       height: Rows of the result.
       width: Columns of the result.
       transform: (column, row) of the result -> (x, y) of the polygons.
+      dtype: Type of the values: uint8 or int32.
 
     Returns:
-      [height, width] uint8; 0 where the pixel's centre lies in no polygon.
+      [height, width]; 0 where the pixel's centre lies in no polygon.
     """
     if not shapes:
-        return np.zeros((height, width), np.uint8)
+        return np.zeros((height, width), dtype)
     a, b, c, d, e, f = transform[:6]
     beside = Affine(a, b, c + _NUDGE * (a + b), d, e, f + _NUDGE * (d + e))
-    return rasterio.features.rasterize(shapes, (height, width), transform=beside, dtype="uint8")
+    return rasterio.features.rasterize(shapes, (height, width), transform=beside, dtype=dtype)
 
 
 def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

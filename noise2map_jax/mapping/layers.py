@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from data_prep.imagery.classes_tag import CLASSES_TAG, classes_tag
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.blending import Strip
 from noise2map_jax.method.losses import IGNORE
@@ -59,7 +60,7 @@ def class_layer(classes: tuple[str, ...], threshold: float | None) -> Layer:
         nodata=IGNORE,
         values=lambda strip: most_probable(_probabilities(strip), threshold)[..., None],
         colours=dict(enumerate(class_colours(len(classes)))) | {IGNORE: (128, 128, 128)},
-        tags={"classes": ", ".join(f"{k} = {name}" for k, name in enumerate(classes))},
+        tags={CLASSES_TAG: classes_tag(classes)},
     )
 
 

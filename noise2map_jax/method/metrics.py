@@ -93,20 +93,31 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
         classes: names of the K classes; the first is background, all others are foreground.
 
     Returns:
-        `f1/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>` of each class,
-        `<metric>/mean` over the classes, `f1/foreground` (the mean F1 of all classes except the
-        first) and `accuracy`. Means leave out classes that are neither labelled nor predicted,
-        whose scores are NaN. `f1/foreground` is not defined (NaN) where no foreground is labelled,
+        `f1/<key>`, `iou/<key>`, `precision/<key>`, `recall/<key>` of each class, whose key is its
+        name, see `class_keys`; `<metric>/mean` over the classes, `f1/foreground` (the mean F1 of
+        all classes except the first) and `accuracy`. Means leave out classes that are neither
+        labelled nor predicted, whose scores are NaN. `f1/foreground` is not defined (NaN) where no
+        foreground is labelled,
         see `foreground_scores`.
     """
     result, foreground = scores(confusion), float(foreground_f1(confusion))
     named: dict[str, float] = {"f1/foreground": foreground}
     for metric in ("f1", "iou", "precision", "recall"):
         values = getattr(result, metric)
-        named |= {f"{metric}/{name}": float(v) for name, v in zip(classes, values, strict=True)}
+        keys = class_keys(classes)
+        named |= {f"{metric}/{key}": float(v) for key, v in zip(keys, values, strict=True)}
         named[f"{metric}/mean"] = _mean(values)
-    # Once more: a class may be called "foreground" itself.
+    # Once more: the one foreground class may be called so.
     return named | {"f1/foreground": foreground, "accuracy": result.accuracy}
+
+
+def class_keys(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys of classes among scores: their names, but those that mean all classes.
+
+    Where there is one foreground class, it may be called "foreground".
+    """
+    taken = ("mean", "foreground") if len(classes) > 2 else ("mean",)
+    return tuple(f"{name} (class)" if name in taken else name for name in classes)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import shapely
 
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.files import read_grid
-from noise2map_jax.polygons.class_map import ClassMap, open_class_map
+from noise2map_jax.class_maps.class_map import ClassMap, open_class_map
 from noise2map_jax.polygons.ground import Ground, valid_parts
 from noise2map_jax.polygons.polygon_file import (
     Features,

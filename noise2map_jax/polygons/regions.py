@@ -16,8 +16,7 @@ from rasterio.features import shapes
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-# Class indices [h, W], 0 where no polygon is wanted, and what is averaged over the polygons [h, W].
-Strip = tuple[np.ndarray, np.ndarray | None]
+from noise2map_jax.class_maps.class_map import Strip
 
 
 @dataclass(frozen=True)

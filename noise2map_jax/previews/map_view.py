@@ -15,9 +15,9 @@ from rasterio.windows import Window as RasterioWindow
 from data_prep.imagery.bands import ReadError
 from data_prep.imagery.grid import Grid, grid_of
 from data_prep.imagery.turn import Window
+from noise2map_jax.class_maps.class_map import NO_DATA, class_names
 from noise2map_jax.errors import UserError
 from noise2map_jax.pictures.class_colours import class_colours
-from noise2map_jax.polygons.class_map import NO_DATA, class_names
 from noise2map_jax.previews.cells import cell_means
 
 Colour = tuple[int, int, int]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noise2map_jax.polygons.class_map import NO_DATA
+from noise2map_jax.class_maps.class_map import NO_DATA
 
 _DARK = (0, 0, 0)
 

@@ -8,9 +8,9 @@ import rasterio
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.grid import crs_name
 from noise2map_jax.buckets.address import local_path
+from noise2map_jax.class_maps.class_map import NO_DATA
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping.map_file import CACHE_MB, check_targets
-from noise2map_jax.polygons.class_map import NO_DATA
 from noise2map_jax.previews.ground_scale import metres_a_pixel, north
 from noise2map_jax.previews.image_view import image_views
 from noise2map_jax.previews.map_view import (

@@ -9,6 +9,7 @@ from noise2map_jax import strict_json
 from noise2map_jax.evaluation.evaluator import Evaluation, MapEvaluation
 from noise2map_jax.experiment.experiment import Experiment, Objective
 from noise2map_jax.experiment.network_choice import sees_noise
+from noise2map_jax.method.metrics import class_keys
 from noise2map_jax.page.content import ClassScore, RunPage
 from noise2map_jax.pictures.prediction_rows import PredictedRecord
 from noise2map_jax.reports.parts import (
@@ -70,5 +71,5 @@ def _class_scores(evaluation: MapEvaluation) -> tuple[ClassScore, ...]:
         ClassScore(
             name, *(scores.get(f"{m}/{name}", np.nan) for m in ("f1", "iou", "precision", "recall"))
         )
-        for name in (*evaluation.classes, "mean")
+        for name in (*class_keys(evaluation.classes), "mean")
     )

@@ -11,6 +11,7 @@ from noise2map_jax.devices.checkpoint import saved_steps
 from noise2map_jax.errors import UserError
 from noise2map_jax.experiment.run_config import load_config
 from noise2map_jax.experiment.task_configs import task_configs
+from noise2map_jax.method.metrics import class_keys
 from noise2map_jax.method.tasks import get_task
 from noise2map_jax.study.result_row import ResultRow
 from noise2map_jax.study.result_table import read_table
@@ -163,9 +164,13 @@ def _read_scores(
         content = json.loads(path.read_text(encoding="utf-8"))
         scores, protocol = content["scores"]["all tiles"], str(content["protocol"])
         # null, and NaN in files of earlier versions: not defined.
+        keys = class_keys(classes)[1:]
         f1, *ious = (
             math.nan if value is None else float(value)
-            for value in (scores["f1/foreground"], *(scores[f"iou/{n}"] for n in classes[1:]))
+            for value in (
+                scores["f1/foreground"],
+                *(scores[f"iou/{key}"] for key in keys),
+            )
         )
         step = int(content["step"])
         is_of_now = content.keys() >= PREDICTED

@@ -1,8 +1,9 @@
+import argparse
 import json
 
 import pytest
 
-from benchmarks.map_scores import _way, summary
+from benchmarks.map_scores import _way, run, summary
 from noise2map_jax.errors import UserError
 
 
@@ -29,7 +30,12 @@ def test_scores_of_other_pixels_are_refused(tmp_path):
     paths = [write(tmp_path / "a.json", 0.5), write(tmp_path / "b.json", 0.5, 99)]
     with pytest.raises(UserError, match=r"a\.json and .*b\.json were not scored on the same"):
         summary("x", paths)
-    with pytest.raises(UserError, match="x: no file"):
-        summary("x", [tmp_path / "c.json"])
-    with pytest.raises(UserError, match="is not NAME=FILE,FILE"):
-        _way("x")
+    (tmp_path / "d.json").write_text("{}")
+    for name in ("c", "d"):
+        with pytest.raises(UserError, match=rf"x: .*{name}\.json holds no scores of maps"):
+            summary("x", [tmp_path / f"{name}.json"])
+    for text in ("x", "x=", "x=a.json,"):
+        with pytest.raises(UserError, match="is not NAME=FILE,FILE"):
+            _way(text)
+    with pytest.raises(UserError, match="--scores names 'x' twice"):
+        run(argparse.Namespace(scores=["x=a.json", "x=b.json"], output=None))

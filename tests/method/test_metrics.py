@@ -98,6 +98,14 @@ def test_a_class_called_foreground_is_not_the_mean_of_the_foreground():
     confusion = np.array([[4, 0, 0], [0, 4, 0], [2, 0, 2]])
     named = metrics.summary(confusion, ("background", "foreground", "water"))
     assert named["f1/foreground"] == pytest.approx((1 + 2 / 3) / 2)
+    assert named["f1/foreground (class)"] == 1
+    assert named["f1/water"] == pytest.approx(2 / 3)
+
+
+def test_a_class_called_mean_is_not_the_mean():
+    named = metrics.summary(np.array([[4, 0], [2, 2]]), ("background", "mean"))
+    assert named["f1/mean (class)"] == pytest.approx(2 / 3)
+    assert named["f1/mean"] == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
 def test_a_class_that_is_nowhere_is_in_no_mean_and_one_that_is_predicted_is():

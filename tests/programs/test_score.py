@@ -7,11 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 from class_maps import write_map
 from PIL import Image
 from raster_files import write_tiff
 
-from noise2map_jax.mapping import map_scores
+from noise2map_jax.class_maps import map_scores
 from noise2map_jax.score import main
 
 # Labels and classes of a map: rows of 10 pixels.
@@ -112,10 +113,55 @@ def test_several_classes_have_a_line_each(folders, capsys):
     assert "all maps: c" in text
 
 
-def test_a_class_may_be_called_foreground(folders, capsys):
-    write_map(folders / "maps" / "a.tif", MAP, ("mean", "foreground"))
+@pytest.mark.parametrize("classes", [("mean", "foreground"), ("no", "mean")])
+def test_a_class_may_be_called_foreground_or_mean(folders, classes, capsys):
+    write_map(folders / "maps" / "a.tif", MAP, classes)
     assert score(folders)["all maps"]["f1/foreground"] == pytest.approx(F1)
     assert capsys.readouterr().out.splitlines()[1].split()[2] == "87.50"
+
+
+def test_of_three_classes_one_may_be_called_foreground(folders, capsys):
+    write_map(folders / "maps" / "a.tif", MAP, ("no", "foreground", "edge"))
+    truth = TRUTH.copy()
+    truth[1] = 2
+    write_tiff(folders / "truth" / "a.tif", truth[..., None])
+    found = score(folders)["all maps"]
+    assert found["f1/foreground (class)"] == pytest.approx(2 * 4 / (2 * 4 + 12 + 2))
+    assert found["f1/foreground"] == pytest.approx(found["f1/foreground (class)"] / 2)
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split()[:4] == ["all", "maps:", "foreground", "36.36"]
+
+
+def test_masks_that_name_their_classes_are_read_so(folders, capsys):
+    """`rasterize` writes such masks: with --area, 255 is what nobody labelled."""
+    truth = np.where(TRUTH == 1, 255, TRUTH)
+    write_map(folders / "truth" / "a.tif", truth, ("background", "building"), nodata=None)
+    found = score(folders)["all maps"]
+    assert (found["pixels"], found["recall/building"]) == (4, None)
+    out = capsys.readouterr().out
+    assert "masks: index (0 to 1, 255 = ignore)" in out
+    assert "87.50" not in out  # no building is labelled, so there is no score
+    assert score(folders, "--mask_encoding=binary255")["all maps"]["pixels"] == 4
+
+
+def test_pixels_that_a_map_masks_are_in_no_score(folders):
+    path = write_map(folders / "maps" / "a.tif", MAP, ("background", "building"), nodata=None)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as target:
+        target.write_mask(np.array([[255] * 10, [0] * 10], np.uint8))
+    found = score(folders)["all maps"]
+    assert (found["pixels"], found["unmapped"]) == (10, 10)
+    assert found["f1/building"] == pytest.approx(2 * 4 / (2 * 4 + 2 + 2))
+
+
+def test_maps_in_folders_of_folders_are_told_apart(folders):
+    for name, values in (("x/a", MAP), ("y/a", TRUTH)):
+        for what in ("maps", "truth"):
+            (folders / what / name).parent.mkdir()
+        write_map(folders / "maps" / f"{name}.tif", values, ("background", "building"))
+        write_tiff(folders / "truth" / f"{name}.tif", TRUTH[..., None])
+    found = score(folders)
+    assert list(found) == ["all maps", "a", "x/a", "y/a"]
+    assert (found["x/a"]["f1/building"], found["y/a"]["f1/building"]) == (pytest.approx(F1), 1)
 
 
 def test_names_of_classes_may_be_given_for_a_plain_picture(folders):
@@ -128,12 +174,13 @@ def test_names_of_classes_may_be_given_for_a_plain_picture(folders):
 MISTAKES = {
     "grid": "does not lie on the grid of .*python -m data_prep warp --mask",
     "size": "does not lie on the grid of",
-    "no mask": "1 of 2 maps have no mask of the same name in .*such as b",
+    "no mask": r"1 of 2 maps have no mask of the same name in .*such as .*maps/b\.tif",
     "file and folder": "one is a folder and the other a file",
     "missing": "no file or folder --truth=",
     "class of mask": "holds 7; expected classes from 0 to 1 and 255 = ignore",
-    "class of map": "holds class 7, but there are 2 classes",
-    "other names": "the maps name other classes, .*b.tif has background, road",
+    "class of map": "holds class 7, but names 2 classes",
+    "other names": "maps with other classes .*b.tif has background, road",
+    "other classes": "--classes has no, yes; .*a.tif has background, building",
     "no names": "does not name its classes",
     "damaged": "a.tif",
     "pattern": "is not a regular expression",
@@ -141,6 +188,11 @@ MISTAKES = {
     "twins": "have one name; remove one",
     "both encodings": "--mask_encoding=nonzero takes both as foreground",
     "output": "no folder .* for --output",
+    "output is a map": "--output=.*a.tif is not a file of JSON to write",
+    "output is a folder": "--output=.* is not a file of JSON to write",
+    "0 and 255": "holds no class but background, and 255, .*write 1 for 255 .* or declare it",
+    "no match": "--group_regex='.x.' is in no name of a map, such as 'a'",
+    "all maps": "maps are called 'all maps'",
 }
 
 
@@ -179,6 +231,17 @@ def test_mistakes_are_told_in_a_line(folders, mistake, capsys):
     elif mistake == "both encodings":
         write_map(maps / "b.tif", MAP, classes)
         write_tiff(truth / "b.tif", 255 * TRUTH[..., None])
+    elif mistake == "other classes":
+        options = ["--classes=no,yes"]
+    elif mistake.startswith("output is"):
+        options = [f"--output={maps / 'a.tif' if 'map' in mistake else maps}"]
+    elif mistake == "0 and 255":
+        write_map(maps / "a.tif", 255 * MAP, classes, nodata=None)
+    elif mistake == "no match":
+        options = ["--group_regex=(x)"]
+    elif mistake == "all maps":
+        for path in (maps / "a.tif", truth / "a.tif"):
+            path.rename(path.with_stem("all maps"))
     elif mistake == "output":
         options = [f"--output={folders / 'nowhere' / 'scores.json'}"]
     capsys.readouterr()

@@ -73,7 +73,7 @@ def test_a_window_is_a_piece_of_the_whole(tmp_path_factory, row, column, rows, c
         if path.stem in ("palette", "bits", "grey"):
             mask, cut = read_mask(path), read_mask(path, window)
             np.testing.assert_array_equal(cut.values, mask.values[piece], err_msg=path.name)
-            assert cut.is_boolean == mask.is_boolean
+            assert cut.is_index == mask.is_index
     assert sum(whole_has_invalid(path) for path in folder.glob("*.tif")) == 2
 
 

@@ -24,7 +24,7 @@ def test_masks_of_one_bit_are_classes(tmp_path):
     picture.save(tmp_path / "inverse.png", bits=1)
     for path in sorted(tmp_path.iterdir()):
         mask = read_mask(path)
-        assert mask.is_boolean, path.name
+        assert mask.is_index, path.name
         np.testing.assert_array_equal(mask.values, bits, err_msg=path.name)
 
 
@@ -37,7 +37,7 @@ def test_palette_masks_are_indices(tmp_path):
         assert stored.mode == "P"
     mask = read_mask(tmp_path / "a.png")
     np.testing.assert_array_equal(mask.values, indices)
-    assert not mask.is_boolean
+    assert not mask.is_index
 
 
 def test_palettes_that_show_0_as_white_are_refused(tmp_path):

@@ -90,7 +90,7 @@ def test_to_index_thresholds_above_127_and_leaves_indices_and_bits_alone():
     assert index.ravel().tolist() == values[0].tolist()
     bits = np.array([[0, 1]], np.uint8)
     assert masks.to_index(
-        MaskRaster(bits, is_boolean=True), "binary255", 2, 255
+        MaskRaster(bits, is_index=True), "binary255", 2, 255
     ).ravel().tolist() == [0, 1]
 
 

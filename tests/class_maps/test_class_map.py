@@ -4,8 +4,8 @@ import rasterio
 from class_maps import write_map, write_probability
 from raster_files import write_tiff
 
+from noise2map_jax.class_maps.class_map import class_names, open_class_map
 from noise2map_jax.errors import UserError
-from noise2map_jax.polygons.class_map import class_names, open_class_map
 
 MAP = np.array([[0, 1, 2, 255], [1, 1, 0, 255]], np.uint8)
 

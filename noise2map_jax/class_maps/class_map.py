@@ -1,7 +1,6 @@
 """A finished class map, read strip by strip."""
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from data_prep.imagery.bands import ReadError
+from data_prep.imagery.classes_tag import CLASSES_TAG, tagged_classes
 from data_prep.imagery.grid import Grid, difference, grid_of, same_grid
 from noise2map_jax.errors import UserError
-from noise2map_jax.polygons.regions import Strip
+
+# Class indices [h, W], 0 where there is no data, and a probability beside them [h, W].
+Strip = tuple[np.ndarray, np.ndarray | None]
 
 NO_DATA = 255  # in class maps, whatever they declare
 _STRIP_PIXELS = 1 << 21  # read at once: memory depends neither on the height nor on the width
@@ -31,13 +33,24 @@ class ClassMap:
         path: as it was given.
         grid: where the pixels lie.
         classes: names of the classes, the background first.
+        tagged: those that the map itself names; () if it names none.
     """
 
     path: str
     grid: Grid
     classes: tuple[str, ...]
+    tagged: tuple[str, ...]
     _source: Any
     _probability: Any
+
+    @property
+    def declares_no_data(self) -> bool:
+        """Whether the file itself says where it has no data."""
+        return self.grid.nodata is not None or self._has_mask
+
+    @property
+    def _has_mask(self) -> bool:
+        return MaskFlags.per_dataset in self._source.mask_flag_enums[0]
 
     @property
     def has_probability(self) -> bool:
@@ -57,14 +70,22 @@ class ClassMap:
         for top in range(0, self.grid.height, rows):
             height = min(rows, self.grid.height - top)
             window = Window(0, top, self.grid.width, height)
-            yield self._indices(window), self._probabilities(window)
+            yield self.indices(window)[0], self._probabilities(window)
 
-    def _indices(self, window: Window) -> np.ndarray:
+    def indices(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Read a window.
+
+        Returns:
+            class indices, 0 where there is no data; and bool, True where there is none.
+
+        Raises:
+            UserError: see `strips`.
+        """
         indices = _read(self._source, self.path, window)
         nothing = indices == NO_DATA
-        if self.grid.nodata is not None:
+        if self.grid.nodata:  # Programs declare 0 without meaning it: it is the background.
             nothing |= indices == self.grid.nodata
-        elif MaskFlags.per_dataset in self._source.mask_flag_enums[0]:
+        elif self.grid.nodata is None and self._has_mask:
             nothing |= self._source.read_masks(1, window=window) == 0
         indices[nothing] = 0
         largest, least = int(indices.max()), int(indices.min())
@@ -73,7 +94,7 @@ class ClassMap:
                 f"{self.path!r} holds class {least if least < 0 else largest}, but names"
                 f" {len(self.classes)} classes ({', '.join(self.classes)}); give as many as it has"
             )
-        return indices
+        return indices, nothing
 
     def _probabilities(self, window: Window) -> np.ndarray | None:
         if self._probability is None:
@@ -114,7 +135,8 @@ def open_class_map(
         kind = source.dtypes[0]
         if not np.issubdtype(np.dtype(kind), np.integer):
             raise UserError(f"{path!r} holds {kind}; a class map holds whole numbers (uint8)")
-        names = classes or class_names(source.tags().get("classes", ""))
+        tag = source.tags().get(CLASSES_TAG, "")
+        names = classes or class_names(tag)
         if not names:
             raise UserError(
                 f"{path!r} does not name its classes (tag 'classes'): give"
@@ -132,7 +154,7 @@ def open_class_map(
                 )
         cache = sum(map(_row_of_blocks, [source, other] if other else [source]))
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=max(2 * cache, _LEAST_CACHE)))
-        yield ClassMap(path, grid, names, source, other)
+        yield ClassMap(path, grid, names, tagged_classes(tag), source, other)
 
 
 def class_names(tag: str) -> tuple[str, ...]:
@@ -141,15 +163,12 @@ def class_names(tag: str) -> tuple[str, ...]:
     Raises:
         UserError: the tag has another form.
     """
-    # A name may have a comma in it.
-    entries = re.findall(r"(\d+) = (.*?)(?:, (?=\d+ = )|$)", tag, re.DOTALL)
-    if [int(index) for index, _ in entries] != list(range(len(entries))) or bool(tag) > bool(
-        entries
-    ):
+    names = tagged_classes(tag)
+    if tag and not names:
         raise UserError(
             f"the map's tag classes is {tag!r}; expected such as '0 = background, 1 = building'"
         )
-    return tuple(name for _, name in entries)
+    return names
 
 
 @contextlib.contextmanager

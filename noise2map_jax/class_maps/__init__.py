@@ -1,0 +1,1 @@
+"""Finished maps of class indices, read again: strip by strip, and against the truth."""
