@@ -27,7 +27,8 @@ from data_prep.miniatures.command import MINIATURES
         (["synthetic", "--data_dir=y", "--task=denoise"], "invalid choice: 'denoise'"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, capsys):
+def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
