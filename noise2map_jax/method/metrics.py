@@ -102,9 +102,9 @@ def summary(confusion: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]
     """
     result, foreground = scores(confusion), float(foreground_f1(confusion))
     named: dict[str, float] = {"f1/foreground": foreground}
+    keys = class_keys(classes)
     for metric in ("f1", "iou", "precision", "recall"):
         values = getattr(result, metric)
-        keys = class_keys(classes)
         named |= {f"{metric}/{key}": float(v) for key, v in zip(keys, values, strict=True)}
         named[f"{metric}/mean"] = _mean(values)
     # Once more: the one foreground class may be called so.

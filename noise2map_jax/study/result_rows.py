@@ -164,14 +164,8 @@ def _read_scores(
         content = json.loads(path.read_text(encoding="utf-8"))
         scores, protocol = content["scores"]["all tiles"], str(content["protocol"])
         # null, and NaN in files of earlier versions: not defined.
-        keys = class_keys(classes)[1:]
-        f1, *ious = (
-            math.nan if value is None else float(value)
-            for value in (
-                scores["f1/foreground"],
-                *(scores[f"iou/{key}"] for key in keys),
-            )
-        )
+        keys = ["f1/foreground", *(f"iou/{key}" for key in class_keys(classes)[1:])]
+        f1, *ious = (math.nan if scores[key] is None else float(scores[key]) for key in keys)
         step = int(content["step"])
         is_of_now = content.keys() >= PREDICTED
         records = str(content.get("records"))
