@@ -194,6 +194,10 @@ def get_config() -> ConfigDict:
             # Decay per step of the averaged weights, which evaluation uses; 0.0 = no average is
             # kept.
             ema_decay=0.0,
+            # Share of the weights of init_from that is mixed into the trained ones, of which
+            # 1 - share is left, wherever weights are validated and kept (Wortsman et al. 2022);
+            # training itself goes on without it. Tensors that init_from lacks stay as trained.
+            initial_share=0.0,
             # The loss is the sum of these: cross_entropy, focal (Lin et al. 2017) of pixels; dice,
             # lovasz (Berman et al. 2018) of images. Task denoise: the squared error, always.
             losses=("cross_entropy",),

@@ -22,9 +22,16 @@ def describe(
     """
     own = num_images / num_devices
     lines = ["memory of a device"]
-    parts = ("parameters", "optimizer", "averages", "batch", "temporary", "code")
-    names = ("parameters", "optimiser", "averaged parameters", "batch", "activations", "program")
-    for part, name in zip(parts, names, strict=True):
+    parts = {
+        "parameters": "parameters",
+        "optimizer": "optimiser",
+        "averages": "averaged parameters",
+        **({"initial": "initial parameters"} if cost.initial else {}),
+        "batch": "batch",
+        "temporary": "activations",
+        "code": "program",
+    }
+    for part, name in parts.items():
         lines.append(f"  {name:<20}{getattr(cost, part) / GIB:8.3f} GiB")
     if cost.workspace:
         lines.append(

@@ -37,8 +37,7 @@ def placement_warnings(config: ConfigDict, mesh: Mesh, state: Any) -> list[str]:
             f"{LEAST_ROWS}: use {ways}"
         )
     held = sum(
-        math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
-        for leaf in jax.tree.leaves((state.params, state.opt_state, state.ema_params))
+        math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(state)
     )
     whole = mesh.size > 1 and mesh.shape["fsdp"] == 1
     if accelerator and whole and held > LARGE_SHARE * accelerator.usable:

@@ -29,6 +29,7 @@ class StepCost:
         parameters: bytes of the parameters.
         optimizer: bytes of the optimiser's state.
         averages: bytes of averaged parameters.
+        initial: bytes of initial parameters that are kept to be mixed in.
         batch: bytes of the batch and of all other arguments.
         temporary: bytes of activations, gradients and other temporary arrays.
         code: bytes of the program.
@@ -46,6 +47,7 @@ class StepCost:
     parameters: int
     optimizer: int
     averages: int
+    initial: int
     batch: int
     temporary: int
     code: int
@@ -59,7 +61,7 @@ class StepCost:
     @property
     def memory(self) -> int:
         """Bytes of the device's memory that the step needs."""
-        parts = self.parameters, self.optimizer, self.averages, self.batch
+        parts = self.parameters, self.optimizer, self.averages, self.initial, self.batch
         return sum(parts) + self.temporary + self.code + self.workspace
 
     def seconds(self, accelerator: Accelerator) -> dict[str, float]:
@@ -114,12 +116,14 @@ def step_cost(
     """
     analysis, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     assert memory is not None  # every supported backend has it
-    held = {name: _held(getattr(state, name)) for name in ("params", "opt_state", "ema_params")}
+    names = "params", "opt_state", "ema_params", "initial"
+    held = {name: _held(getattr(state, name)) for name in names}
     program = parse(compiled.as_text() or "")
     return StepCost(
         parameters=held["params"],
         optimizer=held["opt_state"],
         averages=held["ema_params"],
+        initial=held["initial"],
         batch=max(0, memory.argument_size_in_bytes - sum(held.values())),
         temporary=memory.temp_size_in_bytes
         + max(0, memory.output_size_in_bytes - memory.alias_size_in_bytes),

@@ -41,6 +41,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "scene_share": 1.0,
         "share_by_place": False,
         "place_power": 1.0,
+        "initial_share": 0.0,
     },
 }
 # Of sections that each task has for itself where there are several; likewise.

@@ -75,11 +75,15 @@ def step_and_init(
         )
     if not 0 <= options.ema_decay < 1:
         raise UserError(f"train.ema_decay is {options.ema_decay}; expected 0 <= decay < 1")
+    if not 0 <= options.initial_share < 1:
+        raise UserError(f"train.initial_share is {options.initial_share}; expected 0 <= share < 1")
 
     def init(key: jax.Array) -> TrainState:
         init_key = jax.random.fold_in(key, 2**31 - 1)  # a number that no step reaches
         params = init_params(model, init_key, trained_sizes(config))
-        return create_train_state(params, tx, use_ema=options.ema_decay > 0)
+        return create_train_state(
+            params, tx, use_ema=options.ema_decay > 0, keep_initial=options.initial_share > 0
+        )
 
     step = functools.partial(
         train_step,

@@ -135,7 +135,7 @@ def train_step(
         ema_params = jax.tree.map(keep, state.ema_params, ema_params)
         if statistics is not None:
             params = jax.tree.map(keep, state.params, params)
-    new_state = TrainState(
+    new_state = state.replace(
         step=state.step + 1, params=params, opt_state=opt_state, ema_params=ema_params
     )
     metrics = {

@@ -12,7 +12,8 @@ from noise2map_jax.network.interface import Network
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.steps.optimizer import BACKBONES
-from noise2map_jax.training.trainer import Run, Start
+from noise2map_jax.training.start import Start
+from noise2map_jax.training.trainer import Run
 
 LENGTH = {"train.num_steps", "train.num_epochs"}
 
@@ -48,6 +49,7 @@ def start_summary(
         f"parameters  {count_params(params):,}, of which backbone {backbone:,}{trained}",
         f"precision   {precision}",
         *([f"initial     {origin}"] if origin else []),
+        *_mixture(experiment),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
         f"device, {config.train.num_microbatches} micro-batch(es)",
@@ -63,6 +65,17 @@ def start_summary(
             f"from step {start.step:,} the learning rate follows a cosine of another length"
         )
     return "\n".join(lines)
+
+
+def _mixture(experiment: Experiment) -> list[str]:
+    """Say which weights are validated and kept where they are not the trained ones alone."""
+    config = experiment.config
+    share = config.train.initial_share
+    if not share:
+        return []
+    if not config.init_from:
+        return ["kept        trained weights alone: without init_from there is no initial share"]
+    return [f"kept        {1 - share:.3g} x trained weights + {share:.3g} x those of init_from"]
 
 
 def _about(objective: Objective, several: bool) -> list[str]:

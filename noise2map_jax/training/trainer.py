@@ -18,13 +18,12 @@ from noise2map_jax.experiment.run_config import check_same_numbers
 from noise2map_jax.progress import progress_bar
 from noise2map_jax.steps import optimizer
 from noise2map_jax.steps.step_functions import step_and_init
-from noise2map_jax.steps.train_state import TrainState, start_from
 from noise2map_jax.training.learner import Learner, each
 from noise2map_jax.training.profile import check_profile_steps, create_profile
 from noise2map_jax.training.reading import read_batches
+from noise2map_jax.training.start import Start, first_start
 from noise2map_jax.training.throughput import Throughput, create_throughput
 from noise2map_jax.training.validation import create_validation
-from noise2map_jax.weights.initialization import initialize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,23 +32,6 @@ class Run:
 
     experiment: Experiment
     workdir: pathlib.Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """The point that training of some networks starts from.
-
-    Attributes:
-        state: the states of all networks, placed as `execution` places them.
-        step: 0, or the step of the checkpoint to resume from.
-        origins: source of each network's initial values; empty if they are random.
-        digests: digest of these values, the same on all processes; empty if they are random.
-    """
-
-    state: TrainState
-    step: int
-    origins: tuple[str, ...]
-    digests: tuple[str, ...]
 
 
 class Trainer:
@@ -117,16 +99,7 @@ class Trainer:
                 abstract = checkpoint.abstract_like(shapes, placed)
                 none = ("",) * len(runs)
                 return Start(checkpoints.restore_latest(abstract), step, none, none)
-        state, origins, digests = self.init(keys), [""] * len(runs), [""] * len(runs)
-        if any(run.experiment.config.init_from for run in runs):
-            params = [self.execution.member(state.params, i) for i in range(len(runs))]
-            for i, run in enumerate(runs):
-                if run.experiment.config.init_from:
-                    initial = initialize(run.experiment, params[i])
-                    params[i], origins[i] = initial.params, initial.summary()
-                    digests[i] = initial.digest
-            state = start_from(state, self.execution.stack_params(params))
-        return Start(state, 0, tuple(origins), tuple(digests))
+        return first_start(self.init(keys), [run.experiment for run in runs], self.execution)
 
     def train(
         self,

@@ -85,6 +85,7 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("tile side in the network", f"{run.sample_size} pixels{_patches(config)}"),
         *([("share of the training scenes", f"{share:g}{turns}")] if share != 1 else []),
         *([("tiles of a place with n", f"read as n ** {power:g}")] if power != 1 else []),
+        *_mixture(config, train.initial_share),
         (
             "started from",
             f"`{config['init_from']}`" if config.get("init_from") else "random values",
@@ -94,6 +95,13 @@ def _training(run: FinishedRun, config: Mapping[str, Any]) -> str:
         ("seed", run.config.seed),
     ]
     return _table(("", ""), rows)
+
+
+def _mixture(config: Mapping[str, Any], share: float) -> list[tuple[str, str]]:
+    """Say how much of the weights that training began with is in those that were kept."""
+    if not share or not config.get("init_from"):
+        return []
+    return [("mixed", f"{1 - share:.3g} x trained weights + {share:.3g} x those started from")]
 
 
 def _patches(config: Mapping[str, Any]) -> str:

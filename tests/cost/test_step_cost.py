@@ -85,6 +85,7 @@ COST = StepCost(
     parameters=int(GIB),
     optimizer=int(2 * GIB),
     averages=0,
+    initial=0,
     batch=0,
     temporary=int(GIB),
     code=0,
