@@ -77,8 +77,13 @@ SMALL = {
     "no training": "train.num_steps=1 train.eval_every_steps=1 train.learning_rate=0.0",
 }
 SMALL_SHARE = {"ss": 0.15, "cd": 0.6}  # 20 of the 136 images of `buildings`, 21 of 35 pairs
+SMALL_INITIAL_SHARE = {"ss": 0.5, "cd": 0.0}  # the fewer labels, the more of the initial weights
+TRAINED_ALONE = "train.initial_share=0.0"
 PARTS_OF_TASK = {
-    "ss": {"places as they come": "train.place_power=1.0"},
+    "ss": {
+        "places as they come": "train.place_power=1.0",
+        "trained weights alone": TRAINED_ALONE,
+    },
     "cd": {
         "dates exchanged": "augment.exchange_dates=True",
         "no unchanged pairs": "augment.unchanged=0.0",
@@ -90,6 +95,7 @@ AUTHORS = (
     *("train.optimizer=adam", "train.learning_rate=1e-4", CONSTANT, "train.ema_decay=0.0"),
     *("train.max_gradient_norm=0.0", FROM_RANDOM, NO_LIGHT, NO_COLOUR, NO_ZOOM, NO_FLIPS),
     *("augment.exchange_dates=False", "augment.unchanged=0.0", "train.place_power=1.0"),
+    TRAINED_ALONE,
 )
 
 
@@ -101,17 +107,21 @@ def get_config(argument: str = "ss") -> ConfigDict:
         raise UserError(f"no study {argument!r}; expected one of: {' '.join(TASKS)} {others}")
     config = TASKS[task].get_config()
     whole, few = config.train.num_steps, STEPS[task]
+    small = SMALL | {"a quarter of the steps": _steps(few // 4)}
+    if SMALL_INITIAL_SHARE[task]:
+        small["trained weights alone"] = TRAINED_ALONE
     variants = {
         "": _parts(task, PARTS | PARTS_OF_TASK[task]),
         "whole": _parts(task, CONTROLS_OF_RECIPE),
         "steps": _lengths(few),
         "labels": _shares(),
-        "small": _parts(task, SMALL | {"a quarter of the steps": _steps(few // 4)}),
+        "small": _parts(task, small),
     }[study]
     if study not in ("whole", "steps"):
         config.train.num_steps = config.train.eval_every_steps = few
     if study == "small":
         config.train.scene_share = SMALL_SHARE[task]
+        config.train.initial_share = SMALL_INITIAL_SHARE[task]
     config.eval.group_regex = ""
     reference = {"labels": "100%", "steps": f"{whole} steps"}.get(study, "recipe")
     config = default.study(config, variants, reference=reference)

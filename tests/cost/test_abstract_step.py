@@ -3,6 +3,7 @@ import pytest
 import thin_config
 
 from noise2map_jax.cost.abstract_step import create_abstract_step
+from noise2map_jax.cost.step_cost import step_cost
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.devices.sharding import create_mesh
 from noise2map_jax.errors import UserError
@@ -15,6 +16,7 @@ def config(thin_data):
     config = thin_config.get_config()
     config.data.data_dir = str(thin_data)
     config.train.ema_decay = 0.9
+    config.train.initial_share = 0.3
     config.train.warmup_steps = 2
     return config
 
@@ -43,6 +45,20 @@ def test_it_is_the_step_that_is_trained_with(fsdp, config, tmp_path, monkeypatch
     config.train.learning_rate = 1e-2
     other = create_abstract_step(config, create_mesh(fsdp))
     assert other.step.lower(*other.arguments).as_text() != lowered
+
+
+def test_initial_parameters_that_are_kept_take_their_memory(config):
+    costs = []
+    for config.train.initial_share in (0.0, 0.3):
+        found = create_abstract_step(config, create_mesh())
+        costs.append(step_cost(found.step.lower(*found.arguments).compile(), found.arguments[0]))
+    without, kept = costs
+    assert without.initial == 0
+    assert kept.parameters == without.parameters == without.averages
+    tensors = len(jax.tree.leaves(found.arguments[0].params))
+    assert kept.initial == kept.parameters + 4 * tensors  # and the share of each
+    assert kept.batch == without.batch
+    assert kept.memory - without.memory >= kept.initial
 
 
 def test_what_is_read_from_the_data_is_stood_in_for(config):

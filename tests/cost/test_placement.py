@@ -7,6 +7,7 @@ import thin_config
 
 from noise2map_jax.cost.accelerators import ACCELERATORS, GIB
 from noise2map_jax.cost.placement import placement_warnings
+from noise2map_jax.steps.train_state import InitialParams, TrainState
 
 V5E, H100 = ("tpu", "TPU v5 lite"), ("gpu", "NVIDIA H100 80GB HBM3")
 
@@ -21,8 +22,13 @@ def warnings(kind, batch_size=64, num_microbatches=1, num_devices=4, fsdp=1, hel
         shape={"data": num_devices // fsdp, "fsdp": fsdp},
     )
     quarter = jax.ShapeDtypeStruct((int(held) // 16,), np.float32)
-    state = types.SimpleNamespace(
-        params=quarter, opt_state=(quarter, quarter), ema_params={"a": quarter}
+    # With the initial parameters, which some runs keep, the quarters are whole.
+    state = TrainState(
+        step=jax.ShapeDtypeStruct((), np.int32),
+        params=quarter,
+        opt_state=quarter,
+        ema_params={"a": quarter},
+        initial=InitialParams({"a": quarter}, {"a": jax.ShapeDtypeStruct((), np.float32)}),
     )
     return placement_warnings(config, mesh, state)
 

@@ -17,7 +17,7 @@ from noise2map_jax.errors import UserError
 from noise2map_jax.method.augment import Augmentation
 from noise2map_jax.steps.data_parallel import data_parallel
 from noise2map_jax.steps.eval_step import eval_step
-from noise2map_jax.steps.train_state import create_train_state
+from noise2map_jax.steps.train_state import create_train_state, initial_share
 from noise2map_jax.steps.train_step import train_step
 
 MESHES = [
@@ -47,7 +47,9 @@ def ten_steps(mesh, **options):
         **options,
     )
     params = drawn_params(problem.model, 8)
-    step, init = execution.jit(step, lambda key: create_train_state(params, tx, use_ema=True))
+    step, init = execution.jit(
+        step, lambda key: create_train_state(params, tx, use_ema=True, keep_initial=True)
+    )
     key, process = execution.keys([3]), sharding.replicate(tiny_process("cd"), mesh)
     state = init(key)
     losses = []
@@ -75,10 +77,19 @@ def test_eight_devices_and_one_give_the_same_losses(losses_of_one):
 def test_split_parameters_give_the_same_losses(fsdp, all_sharded, losses_of_one):
     losses, state = ten_steps(mesh_of(8, fsdp), num_microbatches=2, ema_decay=0.9)
     np.testing.assert_allclose(losses, losses_of_one, rtol=1e-5)
-    for tree in (state.params, state.ema_params, state.opt_state[0].mu, state.opt_state[0].nu):
+    moments = state.opt_state[0].mu, state.opt_state[0].nu
+    for tree in (state.params, state.ema_params, *moments, state.initial.params):
         whole = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
         assert held < 1.3 * whole / fsdp  # a few have no dimension that can be divided
+    # The step passes the initial parameters on, and mixes them with the averages where these lie.
+    share = sharding.replicate(initial_share(state.params, 0.25), mesh_of(8, fsdp))
+    before, trained = jax.device_get((state.initial.params, state.ema_params))
+    with jax.transfer_guard("disallow"):
+        mixed = state.replace(initial=state.initial.replace(share=share)).eval_params
+    compare = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
+    jax.tree.map(lambda m, a, b: compare(m, 0.75 * a + 0.25 * b), mixed, trained, before)
+    assert not all(jax.tree.leaves(jax.tree.map(np.allclose, before, trained)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What is moved in fine-tuning, and the whole way from pretraining to diffusers."""
 
 import contextlib
+import shutil
 
 import numpy as np
 import programs
@@ -9,6 +10,7 @@ from flax import traverse_util
 
 from noise2map_jax import weights
 from noise2map_jax.devices import checkpoint
+from noise2map_jax.experiment.run import open_run
 from noise2map_jax.weights.export import export
 
 ADAMW = (
@@ -56,6 +58,80 @@ def test_a_frozen_backbone_does_not_move_by_one_bit(program, start, tmp_path):
         elif (value != origin).any():
             moved.add(name.split("/")[1])
     assert moved == {"ss_input_conv", "ss_output_conv"}
+
+
+def best(workdir):
+    """The kept parameters of a run, as arrays by name."""
+    _, _, _, params = open_run(workdir)
+    return {k: np.asarray(v) for k, v in traverse_util.flatten_dict(params, sep="/").items()}
+
+
+def mixture(start, workdir, share):
+    """What a run should keep: a share of its start's best, the rest of its last averages."""
+    before = best(start)
+    averages = latest(workdir)
+    return {
+        name: share * value + (1 - share) * averages[f"ema_params/{name}"]
+        for name, value in before.items()
+    }
+
+
+MIXED = (*ADAMW, "--config.train.initial_share=0.25", "--config.train.eval_every_steps=4")
+
+
+def test_a_share_of_the_initial_weights_is_kept_exported_and_survives_a_pause(
+    program, start, tmp_path
+):
+    options = (*MIXED, f"--config.init_from={start}", "--config.init_parts=all")
+    done = program(*options)
+    assert "\nkept        0.75 x trained weights + 0.25 x those of init_from\n" in done.stdout
+    expected, whole = mixture(start, tmp_path / "run", 0.25), best(tmp_path / "run")
+    moved = 0
+    for name, value in latest(tmp_path / "run").items():
+        if name.startswith("ema_params/"):
+            name = name.removeprefix("ema_params/")
+            np.testing.assert_allclose(whole[name], expected[name], rtol=1e-5, atol=1e-7)
+            moved += not np.allclose(whole[name], value, rtol=1e-4)
+    assert moved > 3  # so it is not the averages alone
+
+    # A run that stops on the way, and whose source is gone: the mixture is the same to the bit.
+    paused, source = tmp_path / "paused", tmp_path / "source"
+    shutil.copytree(start, source)
+    arguments = (*MIXED, f"--config.init_from={source}", "--config.init_parts=all")
+    program(*arguments, "--config.train.num_steps=2", workdir=paused)
+    shutil.rmtree(source)
+    program(*arguments, workdir=paused)
+    again = best(paused)
+    assert all(again[name].tobytes() == value.tobytes() for name, value in whole.items())
+    # Eight devices, which split what is large, keep the same mixture.
+    split = tmp_path / "split"
+    program(*options, "--config.mesh.fsdp=4", workdir=split, num_devices=8)
+    for name, value in best(split).items():
+        np.testing.assert_allclose(value, whole[name], rtol=2e-3, atol=1e-4)
+    # The share belongs to the run.
+    refused = program(*arguments, "--config.train.initial_share=0.5", workdir=paused, expect=2)
+    assert "train.initial_share" in refused.stderr
+
+    export(tmp_path / "run", tmp_path / "exported")
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "0.75 x trained weights + 0.25 x those started from" in card
+
+
+def test_of_a_head_that_begins_at_random_nothing_is_mixed_in(program, start, tmp_path):
+    program(*MIXED, f"--config.init_from={start}", "--config.init_parts=backbone")
+    averages, kept = latest(tmp_path / "run"), best(tmp_path / "run")
+    expected = mixture(start, tmp_path / "run", 0.25)
+    for name, value in kept.items():
+        wanted = expected[name] if name.startswith("unet/") else averages[f"ema_params/{name}"]
+        np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_without_init_from_the_trained_weights_alone_are_kept(program, tmp_path):
+    done = program(*MIXED)
+    assert "trained weights alone: without init_from" in done.stdout
+    averages, kept = latest(tmp_path / "run"), best(tmp_path / "run")
+    for name, value in kept.items():
+        np.testing.assert_array_equal(value, averages[f"ema_params/{name}"])
 
 
 @pytest.mark.long

@@ -44,6 +44,7 @@ def error_line(done):
         (["--config.train.optimizer=sgdd"], ["'sgdd'", "adam, adamw"]),
         (["--config.train.warmup_steps=-1"], ["warmup_steps is -1", "num_steps = 20"]),
         (["--config.train.ema_decay=1.0"], ["ema_decay is 1.0"]),
+        (["--config.train.initial_share=1.0"], ["train.initial_share is 1.0"]),
         (
             ["--config.augment.crop_size=33", "--config.model.sample_size=0"],
             ["crop_size is 33", "32"],

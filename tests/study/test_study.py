@@ -199,7 +199,7 @@ def test_the_authors_recipe_is_theirs(argument):
     size = config.augment.crop_size
     assert Augmentation(**own.augment) == Augmentation(flips_and_turns=False, crop_size=size)
     assert own.noise == default.get_config().noise
-    assert (own.init_from, own.train.place_power) == ("", 1.0)
+    assert (own.init_from, own.train.initial_share, own.train.place_power) == ("", 0, 1)
     # What both share: network, number of images, and the weights that count.
     assert own.model == recipe.model
     for field in ("batch_size", "num_steps", "eval_every_steps", "scene_share"):
@@ -230,6 +230,7 @@ OF_PARTS = {
     "clean": {"noise.kind"},
     "clean_timestep": {"noise.kind"},
     "places as they come": {"train.place_power"},
+    "trained weights alone": {"train.initial_share"},
     "dates exchanged": {"augment.exchange_dates"},
     "no unchanged pairs": {"augment.unchanged"},
     "all timesteps": {"noise.timestep_range"},
