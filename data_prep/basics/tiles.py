@@ -29,7 +29,7 @@ def cut(array: np.ndarray, row: int, column: int, tile_size: int, fill: int) -> 
       row: First row of the tile.
       column: First column of the tile.
       tile_size: Side of the tile in pixels.
-      fill: Value of the padding: 0 for images, 255 (ignore) for masks.
+      fill: Value of the padding, such as 255 (ignore) for masks.
 
     Returns:
       The tile, [tile_size, tile_size, C], contiguous.

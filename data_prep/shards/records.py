@@ -11,6 +11,7 @@ from data_prep.basics import tiles
 from data_prep.basics.dataset import IGNORE, RecordFormat, Scene
 from data_prep.basics.errors import UserError
 from data_prep.basics.rejection import Unusable
+from data_prep.imagery.edges import cut_mirrored
 from data_prep.shards import histograms
 
 
@@ -71,7 +72,7 @@ def scene_records(
         valid = arrays["mask"][inside][..., 0] != IGNORE
         for name in layout.images:
             assert arrays[name].shape == (scene.height, scene.width, layout.num_bands), scene.name
-            record[name] = tiles.cut(arrays[name], row, column, size, fill=0)
+            record[name] = cut_mirrored(arrays[name], row, column, size)
             band_counts += histograms.count(arrays[name][inside], valid)
         counts = np.bincount(mask.ravel(), minlength=256)
         histogram += counts

@@ -11,6 +11,7 @@ from rasterio.windows import Window
 from data_prep.imagery import files, image_file
 from data_prep.imagery.band_choice import AS_FLAGGED, BandChoice
 from data_prep.imagery.bands import ReadError
+from data_prep.imagery.edges import mirrored
 from data_prep.imagery.image_file import ImageFile
 from noise2map_jax.errors import UserError
 
@@ -107,10 +108,3 @@ def read_block(image: ImageFile, window: Window) -> tuple[np.ndarray, np.ndarray
     take = np.ix_(rows - rows.min(), cols - cols.min())
     valid = np.ones(raster.pixels.shape[:2], bool) if raster.valid is None else raster.valid
     return raster.pixels[take], valid[take]
-
-
-def mirrored(offset: int, length: int, size: int) -> np.ndarray:
-    """Indices of a window, reflected at the edges of [0, size) as often as needed."""
-    period = max(2 * (size - 1), 1)
-    position = np.arange(offset, offset + length) % period
-    return np.minimum(position, period - position)

@@ -1,21 +1,11 @@
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
-from hypothesis import strategies as st
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from noise2map_jax.errors import UserError
 from noise2map_jax.mapping import scene
-
-
-@given(offset=st.integers(-40, 40), length=st.integers(1, 40), size=st.integers(1, 12))
-def test_mirroring_is_that_of_numpy(offset, length, size):
-    padded = np.pad(np.arange(size), 100, mode="reflect") if size > 1 else np.zeros(201, int)
-    np.testing.assert_array_equal(
-        scene.mirrored(offset, length, size), padded[100 + offset : 100 + offset + length]
-    )
 
 
 def write(path, pixels, **options):

@@ -6,6 +6,7 @@ import numpy as np
 import prepared_datasets
 import pytest
 from folder_builds import error, load, picture, run, save
+from rasterio.windows import Window
 
 from data_prep.__main__ import main
 from data_prep.basics.dataset import RecordFormat, Scene
@@ -13,6 +14,7 @@ from data_prep.basics.errors import UserError
 from data_prep.checks import describe
 from data_prep.shards import prepared
 from data_prep.shards.records import scene_records
+from noise2map_jax.mapping.scene import open_image, read_block
 
 
 def test_images_without_labels_have_masks_of_padding_and_no_data(tmp_path):
@@ -41,6 +43,29 @@ def test_images_without_labels_have_masks_of_padding_and_no_data(tmp_path):
     told = describe.describe(prepared.open_prepared(tmp_path / "shards/land"), num_workers=1)
     assert told["splits"]["train"]["images"]["num_pixels"] == len(counted) + 400
     assert told["splits"]["train"]["images"]["mean"] == [b["mean"] for b in entry["bands"]]
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_beyond_an_image_records_hold_what_maps_see_there(task, tmp_path):
+    """A network is trained and scored on what it is given in use; labels there are ignored."""
+    names = {"ss": ("image",), "cd": ("pre", "post")}[task]
+    images = {name: picture(number, 40, 50) for number, name in enumerate(names)}
+    for name, image in images.items():
+        save(tmp_path / f"{name}.png", image)
+    layout = RecordFormat(task, 32, 3, "uint8", ("none", "some"))
+    arrays = images | {"mask": np.ones((40, 50, 1), np.uint8)}
+    found = scene_records(lambda _: arrays, layout, Scene("s", "train", 0, 40, 50))
+    assert len(found.records) == 4
+    assert found.ignore_pixels == 64 * 64 - 40 * 50
+    for _, record in found.records:
+        row, column = (int(text[1:]) for text in record["id"].split("/")[2].split("_"))
+        for name in names:
+            with open_image(str(tmp_path / f"{name}.png")) as opened:
+                seen, _ = read_block(opened, Window(column, row, 32, 32))
+            np.testing.assert_array_equal(record[name], seen)
+        assert (record["mask"] == 255).sum() == 32**2 - min(32, 40 - row) * min(32, 50 - column)
+    # Statistics of the bands count each pixel once.
+    assert found.band_counts.sum() == len(names) * 3 * 40 * 50
 
 
 def test_masks_without_classes_are_verified(tmp_path, monkeypatch, capsys):
