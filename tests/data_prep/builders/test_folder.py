@@ -112,10 +112,9 @@ def test_other_bands_and_types(tmp_path, bands, dtype):
         image = records[0]["image"]
         seed = int(records[0]["id"].decode().split("/")[1])
         assert image.dtype == dtype
-        np.testing.assert_array_equal(
-            image[:20, :20], picture(seed, 20, 20, bands, np.dtype(dtype))
-        )
-        assert not image[20:].any()
+        own = picture(seed, 20, 20, bands, np.dtype(dtype))
+        mirrored = np.pad(own, ((0, 12), (0, 12), (0, 0)), mode="reflect")
+        np.testing.assert_array_equal(image, mirrored)
 
 
 def test_transparent_pixels_are_ignored(source):
