@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.basics.dataset import IGNORE
 from data_prep.checks import look_alikes
+from data_prep.checks.assembled_scene import assembled
 from data_prep.checks.look_alikes import Picture
 from data_prep.shards import histograms
 from data_prep.shards.prepared import Prepared, Shard
@@ -71,7 +72,7 @@ def check_shard(dataset: Prepared, shard: Shard) -> Report:
             faults = [*_check_grid(f"{shard.split}/{scene}", positions, tile_size)]
             report.findings += faults
             if not faults and len(tiles) == len(positions):
-                for image in _assembled(positions, tiles, dataset.images):
+                for image in assembled(positions, tiles, dataset.images):
                     report.pictures.append(look_alikes.picture(shard.split, scene, image))
 
     for index in range(len(records)):
@@ -144,31 +145,6 @@ def _check_grid(scene: str, positions: Sequence[tuple[int, int]], tile_size: int
         yield from (f"{scene}: tile r{r:05d}_c{c:05d} {what}" for r, c in found)
     if not (lost or many or other):
         yield f"{scene}: its tiles are not ordered by rows and columns"
-
-
-def _assembled(
-    positions: Sequence[tuple[int, int]],
-    tiles: Sequence[Mapping[str, np.ndarray]],
-    images: Sequence[str],
-) -> Iterator[np.ndarray]:
-    """Join the tiles of a scene; yield its images [H, W, C] without the padding."""
-    size = tiles[0]["mask"].shape[0]
-    rows, columns = (max(position) + size for position in zip(*positions, strict=True))
-
-    def whole(name: str) -> np.ndarray:
-        first = tiles[0][name]
-        array = np.zeros((rows, columns, first.shape[-1]), first.dtype)
-        for (row, column), tile in zip(positions, tiles, strict=True):
-            array[row : row + size, column : column + size] = tile[name]
-        return array
-
-    arrays = [whole(name) for name in images]
-    holds = (whole("mask") != IGNORE).any(-1)
-    for array in arrays:
-        holds |= array.any(-1)
-    if holds.any():
-        height, width = (np.flatnonzero(holds.any(axis))[-1] + 1 for axis in (1, 0))
-        yield from (array[:height, :width] for array in arrays)
 
 
 def _check_arrays(dataset: Prepared, record: Mapping[str, Any]) -> Iterator[str]:
