@@ -170,14 +170,25 @@ class Checkpoints:
         self._asked(check)
         if not self._alone:
             assert manager is not None
-            return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            return _restored(manager, step, abstract)
         tree = None
         if manager:
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            tree = manager.restore(
-                step, args=ocp.args.StandardRestore(abstract_like(abstract, here))
-            )
+            tree = _restored(manager, step, abstract_like(abstract, here))
         return spread(tree, abstract)
+
+
+def _restored(manager: ocp.CheckpointManager, step: int, abstract: Any) -> Any:
+    """Restore the arrays of a checkpoint whose names are those of `abstract`.
+
+    Orbax compares the parts that hold no array, too, such as an average that is not kept. A state
+    of an earlier version lacks the parts that came later, so only arrays are asked for.
+    """
+    wanted = _by_name(abstract)
+    saved = manager.item_metadata(step)
+    target = jax.tree_util.tree_map_with_path(lambda path, _: wanted[_name(path)], saved)
+    found = _by_name(manager.restore(step, args=ocp.args.StandardRestore(target)))
+    return jax.tree.unflatten(jax.tree.structure(abstract), [found[name] for name in wanted])
 
 
 def _first_alone(folder: epath.Path) -> bool:
@@ -239,15 +250,19 @@ def abstract_like(tree: Any, shardings: Any) -> Any:
     )
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by their paths, in the order of the tree."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-        "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path): (
-            tuple(leaf.shape)
-        )
-        for path, leaf in leaves
-        if hasattr(leaf, "shape")
-    }
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = _by_name(tree).items()
+    return {name: tuple(leaf.shape) for name, leaf in leaves if hasattr(leaf, "shape")}
 
 
 def _check_same_architecture(saved: Any, expected: Any, where: str) -> None:

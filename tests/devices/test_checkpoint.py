@@ -40,6 +40,25 @@ def test_the_newest_state_comes_back_bit_for_bit(folder):
     again.close()
 
 
+@pytest.mark.parametrize("use_ema", [True, False])
+def test_a_state_of_a_version_without_a_later_part_comes_back(folder, use_ema):
+    saved = a_state(scale=3, use_ema=use_ema)
+    checkpoints = Checkpoints(folder)
+    earlier = ("step", "params", "opt_state", "ema_params")
+    checkpoints.save_latest(10, {name: getattr(saved, name) for name in earlier})
+    checkpoints.close()
+    again = Checkpoints(folder)
+    state = again.restore_latest(abstract(a_state(use_ema=use_ema)))
+    assert jax.tree.structure(state) == jax.tree.structure(saved)
+    jax.tree.map(np.testing.assert_array_equal, state, saved)
+    # One that should hold such a part, and does not, is refused.
+    tx = optax.adam(1e-3)
+    other = create_train_state(saved.params, tx, use_ema=use_ema, keep_initial=True)
+    with pytest.raises(UserError, match=r"lacks initial/params/unet/kernel \(2, 3\)"):
+        again.restore_latest(abstract(other))
+    again.close()
+
+
 def test_the_best_is_kept_whatever_comes_later(folder):
     checkpoints = Checkpoints(folder)
     assert checkpoints.best_score() == float("-inf")
