@@ -104,7 +104,7 @@ def test_a_step_compiles_for_gpus_that_are_not_here(gpu, program, tmp_path):
     assert content["traffic"] > 2 * (content["parameters"] + content["optimizer"])
 
 
-COST = StepCost(0, 0, 0, 0, 0, 0, 0, 1e9, 1e9, None, (), {})
+COST = StepCost(0, 0, 0, 0, 0, 0, 0, 0, 1e9, 1e9, None, (), {})
 
 
 @pytest.fixture
