@@ -57,10 +57,13 @@ def highest_precision():
 @pytest.fixture(params=[-1.0, pytest.param(0.0, marks=pytest.mark.long)])
 def effort(request):
     """Compiling for TPUs takes a tenth of the time with little effort; users compile with 0."""
-    before = jax.config.jax_exec_time_optimization_effort
-    jax.config.update("jax_exec_time_optimization_effort", request.param)
+    if not hasattr(jax.config, programs.EFFORT):
+        yield 0.0
+        return
+    before = getattr(jax.config, programs.EFFORT)
+    jax.config.update(programs.EFFORT, request.param)
     yield request.param
-    jax.config.update("jax_exec_time_optimization_effort", before)
+    jax.config.update(programs.EFFORT, before)
 
 
 @pytest.fixture(scope="session")

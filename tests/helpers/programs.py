@@ -36,6 +36,7 @@ DENOISE = (
 
 
 # Tests and programs run for seconds, so fast compiling matters more than fast programs.
+EFFORT = "jax_exec_time_optimization_effort"  # which JAX 0.12 does not have
 COMPILE_FAST = "--xla_backend_optimization_level=0"
 # Options of a function of which two ways to compute it are compared by their bits.
 FUSED = {}
@@ -59,7 +60,11 @@ def environment(cache, num_devices=1, packages=()):
         # A limit makes JAX lock the folder, which several programs use at once.
         "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**32),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_EXEC_TIME_OPTIMIZATION_EFFORT": str(jax.config.jax_exec_time_optimization_effort),
+        **(
+            {"JAX_EXEC_TIME_OPTIMIZATION_EFFORT": str(getattr(jax.config, EFFORT))}
+            if hasattr(jax.config, EFFORT)
+            else {}
+        ),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices} {COMPILE_FAST}",
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "PYTHONWARNINGS": "ignore",
