@@ -45,16 +45,19 @@ class Window(NamedTuple):
 class Canvas:
     """The scene on the sensor's supersampled grid."""
 
-    def __init__(self, size: int, shift: tuple[float, float] = (0.0, 0.0)):
+    def __init__(self, size: int, shift: tuple[float, float] = (0.0, 0.0), detail: int = 1):
         """Make an empty, flat canvas of material 0.
 
         Args:
             size: side of the tile, in pixels.
             shift: where the tile's corner lies in the scene (x, y), in pixels, at most 1 each.
+            detail: how many pixels of the picture a pixel of the drawing has along each axis.
         """
         self.size = size
         self.shift = shift
-        self.samples = SUPERSAMPLING * (size + 2 * MARGIN)
+        self.detail = detail
+        self.density = SUPERSAMPLING * detail  # Samples a pixel of the drawing.
+        self.samples = self.density * (size + 2 * MARGIN)
         shape = (self.samples, self.samples)
         self.material = np.zeros(shape, np.int32)
         self.height = np.zeros(shape, np.float32)
@@ -62,7 +65,7 @@ class Canvas:
         self.slope_y = np.zeros(shape, np.float32)
         self.tone = np.ones(shape, np.float32)
         self.materials: list[Material] = []
-        steps = (np.arange(self.samples) + 0.5) / SUPERSAMPLING - MARGIN
+        steps = (np.arange(self.samples) + 0.5) / self.density - MARGIN
         self._x, self._y = steps + shift[0], steps + shift[1]
 
     def add_material(self, material: Material) -> int:
@@ -81,8 +84,8 @@ class Canvas:
         return Window(rows, columns, dx, dy)
 
     def _span(self, centre: float, radius: float) -> slice:
-        first = math.floor((centre - radius + MARGIN) * SUPERSAMPLING)
-        last = math.ceil((centre + radius + MARGIN) * SUPERSAMPLING)
+        first = math.floor((centre - radius + MARGIN) * self.density)
+        last = math.ceil((centre + radius + MARGIN) * self.density)
         return slice(min(max(first, 0), self.samples), min(max(last, 0), self.samples))
 
     def indices(self, x: np.ndarray, y: np.ndarray, reach: int) -> tuple[np.ndarray, ...]:
@@ -98,8 +101,8 @@ class Canvas:
             centres, in pixels, float32; valid [n, k, k], False outside the canvas.
         """
         offsets = np.arange(-reach, reach + 1)
-        column = np.floor((x - self.shift[0] + MARGIN) * SUPERSAMPLING).astype(np.int64)
-        row = np.floor((y - self.shift[1] + MARGIN) * SUPERSAMPLING).astype(np.int64)
+        column = np.floor((x - self.shift[0] + MARGIN) * self.density).astype(np.int64)
+        row = np.floor((y - self.shift[1] + MARGIN) * self.density).astype(np.int64)
         columns = column[:, None, None] + offsets[None, None, :]
         rows = row[:, None, None] + offsets[None, :, None]
         valid = (columns >= 0) & (columns < self.samples) & (rows >= 0) & (rows < self.samples)
@@ -126,7 +129,7 @@ class Noise(NamedTuple):
         """Interpolate the noise at the canvas' samples: [samples, samples] float32."""
         # Two grid points of room for the cubic kernel, one pixel for the shift.
         left, upper = ((shift + 1) / self.spacing + 2 for shift in canvas.shift)
-        extent = canvas.samples / SUPERSAMPLING / self.spacing
+        extent = canvas.samples / canvas.density / self.spacing
         box = (left, upper, left + extent, upper + extent)
         shape = (canvas.samples, canvas.samples)
         kernel = Image.Resampling.BICUBIC

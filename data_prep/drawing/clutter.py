@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.drawing.canvas import SUPERSAMPLING, Canvas, Material, linear
+from data_prep.drawing.canvas import Canvas, Material, linear
 
 SPECIES = 4
 # Colours of foliage from spring to drought, one row a species, and of bare twigs.
@@ -89,7 +89,7 @@ def paint_trees(
         return
     # Of repeated indices the last value stays, so low crowns come first.
     trees = trees.keep(np.argsort(trees.height, kind="stable"))
-    reach = math.ceil((float(trees.radius.max()) * 1.2) * SUPERSAMPLING)
+    reach = math.ceil((float(trees.radius.max()) * 1.2) * canvas.density)
     flat, dx, dy, valid = canvas.indices(trees.x, trees.y, reach)
     radius = trees.radius.astype(np.float32)[:, None, None]
     rag = fine.ravel()[flat]
@@ -116,7 +116,7 @@ def paint_cars(canvas: Canvas, cars: Cars) -> None:
         canvas.add_material(Material(linear(*paint), (0.0, 0.0, 0.0), 0.02))
     if not len(cars.x):
         return
-    reach = math.ceil((float(cars.length.max()) / 2 + 1.2) * SUPERSAMPLING)
+    reach = math.ceil((float(cars.length.max()) / 2 + 1.2) * canvas.density)
     flat, dx, dy, valid = canvas.indices(cars.x, cars.y, reach)
     c = np.array([math.cos(a) for a in cars.angle], np.float32)[:, None, None]
     s = np.array([math.sin(a) for a in cars.angle], np.float32)[:, None, None]

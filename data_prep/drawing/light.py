@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.drawing.canvas import MARGIN, SUPERSAMPLING, Canvas
+from data_prep.drawing.canvas import MARGIN, Canvas
 
 _TURN = 8  # Shadows run along slopes of n / 8: whole samples after 8, 16 and 32 steps.
 
@@ -71,26 +71,29 @@ def _raise_to(ceiling: np.ndarray, ground: np.ndarray, dx: int, dy: int, drop: f
     np.maximum(target, source - drop, out=target)
 
 
-def shadows(height: np.ndarray, azimuth: float, elevation: float) -> np.ndarray:
+def shadows(height: np.ndarray, azimuth: float, elevation: float, density: int) -> np.ndarray:
     """Find the samples in shadow: those for which something higher hides the sun.
 
     Args:
         height: [h, w], in pixels.
         azimuth: direction of the sun, in radians from +x towards +y.
         elevation: elevation of the sun, in radians above the horizon.
+        density: samples a pixel of the drawing: 2, 4 or 8.
 
     Returns:
-        [h, w] bool; a shadow is at most 63 samples long.
+        [h, w] bool; a shadow is at most 31 pixels of the drawing long.
     """
     x, y = math.cos(azimuth), math.sin(azimuth)
     major = max(abs(x), abs(y))
     x, y = round(x / major * _TURN), round(y / major * _TURN)  # The length of 8 steps, in samples.
-    drop = math.hypot(x, y) / _TURN / SUPERSAMPLING * math.tan(elevation)  # Pixels a step.
+    drop = math.hypot(x, y) / _TURN / density * math.tan(elevation)  # Pixels a step.
     ceiling = height.copy()
     for k in range(1, _TURN):
         _raise_to(ceiling, height, round(k * x / _TURN), round(k * y / _TURN), k * drop)
-    for k in (1, 2, 4):  # The ceiling now holds 8 steps; each round doubles that.
+    k = 1
+    while k <= 2 * density:  # The ceiling now holds 8 steps; each round doubles that.
         _raise_to(ceiling, ceiling, k * x, k * y, k * _TURN * drop)
+        k *= 2
     return ceiling > height + 0.25
 
 
@@ -111,9 +114,9 @@ def expose(
         rng: random generator of the sensor's noise.
 
     Returns:
-        [size, size, 3] uint8.
+        [S, S, 3] uint8, where S is the size times the detail of the canvas.
     """
-    edge = MARGIN * SUPERSAMPLING
+    edge = MARGIN * canvas.density
     inner = (slice(edge, canvas.samples - edge),) * 2
     albedo = np.array([m.albedo for m in canvas.materials], np.float32)
     drift = np.array([m.drift for m in canvas.materials], np.float32)
@@ -125,11 +128,12 @@ def expose(
     slope_x, slope_y = canvas.slope_x[inner], canvas.slope_y[inner]
     sun = (1 - slope_x * towards_x - slope_y * towards_y).clip(0)
     sun /= np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
-    sun[shadows(canvas.height, light.azimuth, light.elevation)[inner]] = 0
+    sun[shadows(canvas.height, light.azimuth, light.elevation, canvas.density)[inner]] = 0
 
     material, middle = canvas.material[inner], middle[inner]
     texture = canvas.tone[inner] * (1 + np.take(grain, material) * fine[inner])
-    image = np.empty((canvas.size, canvas.size, 3), np.float32)
+    side = canvas.size * canvas.detail
+    image = np.empty((side, side, 3), np.float32)
     for band in range(3):
         sky = light.sky[band]
         radiance = np.take(albedo[:, band], material) + np.take(drift[:, band], material) * middle

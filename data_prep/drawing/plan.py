@@ -17,7 +17,7 @@ PAD = 1.5  # Pixels between the street and a lot.
 class Site(NamedTuple):
     """The content of a tile, apart from season, light and moving things."""
 
-    size: int
+    size: int  # In pixels of the drawing, as all lengths.
     streets: Streets
     patches: tuple[Patch, ...]
     buildings: tuple[Building, ...]
@@ -25,6 +25,7 @@ class Site(NamedTuple):
     bays: tuple[tuple[float, float, float], ...]  # x, y and angle of a parked car.
     crowns: tuple[float, float] = (1.8, 5.2)  # Least and largest radius of trees, in pixels.
     weather: Weather = FAIR
+    detail: int = 1  # Pixels of the picture a pixel of the drawing, along each axis.
 
 
 class Plan:

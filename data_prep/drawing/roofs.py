@@ -49,16 +49,26 @@ class Building(NamedTuple):
         return max(math.hypot(abs(p.u) + p.a, abs(p.v) + p.b) for p in self.parts)
 
 
-def mark_footprint(mask: np.ndarray, building: Building) -> None:
-    """Set a bool mask [size, size] where the pixel's centre lies in a building's footprint."""
+def mark_footprint(mask: np.ndarray, building: Building, detail: int = 1) -> None:
+    """Set a mask where the centre of a pixel of the picture lies in a building's footprint.
+
+    Args:
+        mask: [S, S] bool, S the side of the picture.
+        building: the building, in pixels of the drawing.
+        detail: pixels of the picture a pixel of the drawing, along each axis.
+    """
     size = len(mask)
     reach = building.radius + 1
     rows, columns = (
-        slice(max(0, math.floor(c - reach)), max(0, min(size, math.ceil(c + reach))))
+        slice(
+            max(0, math.floor((c - reach) * detail)),
+            max(0, min(size, math.ceil((c + reach) * detail))),
+        )
         for c in (building.y, building.x)
     )
-    dx = np.arange(columns.start, max(columns.start, columns.stop))[None, :] + 0.5 - building.x
-    dy = np.arange(rows.start, max(rows.start, rows.stop))[:, None] + 0.5 - building.y
+    dx = (np.arange(columns.start, max(columns.start, columns.stop))[None, :] + 0.5) / detail
+    dy = (np.arange(rows.start, max(rows.start, rows.stop))[:, None] + 0.5) / detail
+    dx, dy = dx - building.x, dy - building.y
     c, s = math.cos(building.angle), math.sin(building.angle)
     u, v = dx * c + dy * s, dy * c - dx * s
     for part in building.parts:

@@ -1,10 +1,12 @@
 """Synthetic aerial scenes with exact masks: one date, two with their change, or a series of dates.
 
-A pixel covers about `PIXEL_SIZE` of ground. The mask is 1 where the centre of a pixel lies in a
-footprint; the picture is rendered from the same geometry. A scene depends only on the generator's
-state and the size.
+A pixel of the drawing covers about `PIXEL_SIZE` of ground; a picture has one, two or four pixels
+for it along each axis. The mask is 1 where the centre of a picture's pixel lies in a footprint;
+image and mask are rendered from the same geometry. A scene depends only on the generator's state,
+the size and the detail.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from data_prep.drawing.roofs import Building, mark_footprint, paint
 from data_prep.drawing.suburb import draw_suburb
 
 PIXEL_SIZE = 0.8  # Metres.
+DETAILS = (1, 2, 4)  # Pixels of a picture a pixel of the drawing, along each axis.
 TOWNS = {"suburb": draw_suburb, "city": draw_city}  # What a scene may show.
 SHARE = (0.06, 0.14)  # Least and largest share of a pair's pixels that change.
 _NO_CHANGE = 1 / 12  # Share of pairs in which no building changes.
@@ -35,13 +38,23 @@ class _Ground(NamedTuple):
     base: Cover  # Between the lots.
     fine: Noise
     middle: Noise
+    finest: Noise | None  # Of the picture's pixels, where they are smaller than the drawing's.
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, size: int) -> "_Ground":
-        """Draw the ground of a tile of `size` pixels."""
+    def draw(cls, rng: np.random.Generator, site: Site) -> "_Ground":
+        """Draw the ground of a site."""
         base = Cover.LAWN if rng.random() < 0.5 else Cover.MEADOW
-        noises = Noise.draw(rng, size, 1.0), Noise.draw(rng, size, 7.0)
-        return cls(draw_palette(rng), base, *noises)
+        fine, middle = Noise.draw(rng, site.size, 1.0), Noise.draw(rng, site.size, 7.0)
+        palette = draw_palette(rng)
+        finest = Noise.draw(rng, site.size, 1 / site.detail) if site.detail > 1 else None
+        return cls(palette, base, fine, middle, finest)
+
+    def grain(self, canvas: Canvas) -> np.ndarray:
+        """Sample the noise of unit variance that is as fine as the picture."""
+        fine = self.fine.sample(canvas)
+        if self.finest is None:
+            return fine
+        return (fine + self.finest.sample(canvas)) * np.float32(math.sqrt(0.5))
 
 
 class _Date(NamedTuple):
@@ -56,20 +69,21 @@ class _Date(NamedTuple):
 
 
 def segmentation_scene(
-    rng: np.random.Generator, size: int, town: str = "suburb"
+    rng: np.random.Generator, size: int, town: str = "suburb", detail: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw an image and the footprints of its buildings.
 
     Args:
         rng: the only source of randomness.
-        size: side of the tile, in pixels.
+        size: side of the tile, in pixels of the drawing.
         town: a key of `TOWNS`.
+        detail: one of `DETAILS`.
 
     Returns:
-        image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
+        image uint8 [S, S, 3]; mask uint8 [S, S, 1], 1 = building; S = size * detail.
     """
-    site, ground = TOWNS[town](rng, size), _Ground.draw(rng, size)
-    mask = _union(site.buildings, size)
+    site = TOWNS[town](rng, size)._replace(detail=detail)
+    ground, mask = _Ground.draw(rng, site), _union(site.buildings, site)
     patches = site.patches + draw_blobs(rng, size)
     trees = _standing(draw_trees(rng, site), site, mask)
     cars, bare = draw_cars(rng, site), bool(rng.random() < 0.2)
@@ -82,6 +96,7 @@ def change_scene(
     rng: np.random.Generator,
     size: int,
     town: str = "suburb",
+    detail: int = 1,
     *,
     share: tuple[float, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,15 +108,17 @@ def change_scene(
 
     Args:
         rng: the only source of randomness.
-        size: side of the tile, in pixels.
+        size: side of the tile, in pixels of the drawing.
         town: a key of `TOWNS`.
+        detail: one of `DETAILS`.
         share: least and largest share of the tile that changes, as far as its buildings allow. By
             default `SHARE`, and no change at all in one pair of twelve.
 
     Returns:
-        pre, post uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = changed.
+        pre, post uint8 [S, S, 3]; mask uint8 [S, S, 1], 1 = changed; S = size * detail.
     """
-    site, ground = TOWNS[town](rng, size), _Ground.draw(rng, size)
+    site = TOWNS[town](rng, size)._replace(detail=detail)
+    ground = _Ground.draw(rng, site)
     if share is None:
         share = (0.0, 0.0) if rng.random() < _NO_CHANGE else SHARE
     pre, post, mask = _alter(rng, site, rng.uniform(*share))
@@ -131,8 +148,8 @@ def series(
     Returns:
         For each date: image uint8 [size, size, 3]; mask uint8 [size, size, 1], 1 = building.
     """
-    site, ground = draw_suburb(rng, size), _Ground.draw(rng, size)
-    number = len(site.buildings)
+    site = draw_suburb(rng, size)
+    ground, number = _Ground.draw(rng, site), len(site.buildings)
     built = np.where(rng.random(number) < 0.2, 0, rng.integers(1, num_dates + 1, number))
     gone = np.where(rng.random(number) < 0.1, rng.integers(1, num_dates + 1, number), num_dates)
     blobs, trees, dryness = draw_blobs(rng, size), draw_trees(rng, site), rng.random()
@@ -146,7 +163,7 @@ def series(
         shift = rng.uniform(-_SHIFT / 2, _SHIFT / 2, 2)
         offset = (float(shift[0]), float(shift[1]))
         image = _revisit(rng, site, ground, standing, blobs, trees, dryness, offset)
-        dates.append((image, _union(standing, size).astype(np.uint8)[:, :, None]))
+        dates.append((image, _union(standing, site).astype(np.uint8)[:, :, None]))
     return dates
 
 
@@ -165,18 +182,23 @@ def _revisit(
     patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
     patches += draw_blobs(rng, site.size) + cleared
     kept = trees.keep(rng.random(len(trees.x)) < 0.9)
-    kept = _standing(kept, site, _union(buildings, site.size))
+    kept = _standing(kept, site, _union(buildings, site))
     dry = dryness + rng.uniform(-0.35, 0.35)
     bare = bool(rng.random() < 0.2)
     date = _Date(patches, buildings, kept, draw_cars(rng, site), dry, bare)
     return _picture(rng, site, ground, date, shift)
 
 
-def _union(buildings: tuple[Building, ...], size: int) -> np.ndarray:
-    mask = np.zeros((size, size), bool)
+def _union(buildings: tuple[Building, ...], site: Site) -> np.ndarray:
+    mask = _nowhere(site)
     for building in buildings:
-        mark_footprint(mask, building)
+        mark_footprint(mask, building, site.detail)
     return mask
+
+
+def _nowhere(site: Site) -> np.ndarray:
+    """Return a mask of the picture that holds nothing."""
+    return np.zeros((site.size * site.detail,) * 2, bool)
 
 
 def _alter(
@@ -189,34 +211,32 @@ def _alter(
     """
     pre: dict[int, Building] = dict(enumerate(site.buildings))
     post, top = dict(pre), _top(site)
-    mask = np.zeros((site.size, site.size), bool)
+    mask = _nowhere(site)
     for index in rng.permutation(len(pre)):
         if mask.mean() >= target:
             break
         building, kind = pre[index], rng.random()
-        changed = _union((building,), site.size)
+        changed = _union((building,), site)
         if len(building.parts) > 1 and kind < 0.4:
             smaller = building._replace(parts=building.parts[:-1])
             (pre if rng.random() < 0.65 else post)[index] = smaller
-            changed &= ~_union((smaller,), site.size)
+            changed &= ~_union((smaller,), site)
         elif kind < 0.65:
             del pre[index]
         elif kind < 0.95:
             del post[index]
         else:
             post[index] = rebuild(rng, building)
-            mark_footprint(changed, post[index])
+            mark_footprint(changed, post[index], site.detail)
         mask |= changed & (top <= index)
     return tuple(pre.values()), tuple(post.values()), mask
 
 
 def _top(site: Site) -> np.ndarray:
-    """Return the number of the building that shows at each pixel [size, size], -1 for none."""
-    top = np.full((site.size, site.size), -1)
+    """Return the number of the building that shows at each pixel [S, S], -1 for none."""
+    top = np.full(_nowhere(site).shape, -1)
     for index, building in enumerate(site.buildings):
-        footprint = np.zeros(top.shape, bool)
-        mark_footprint(footprint, building)
-        top[footprint] = index
+        top[_union((building,), site)] = index
     return top
 
 
@@ -233,14 +253,15 @@ def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, 
 
 def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
     """Remove the trees on streets and in buildings; a few of the others overhang a roof."""
-    x, y = trees.x, trees.y
+    x, y, side = trees.x, trees.y, len(mask)
     free = site.streets.clearance(x, y) > 0.2 * trees.radius
     for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
         column, row = (
-            np.floor(c).astype(int) for c in (x + dx * trees.radius, y + dy * trees.radius)
+            np.floor(c * site.detail).astype(int)
+            for c in (x + dx * trees.radius, y + dy * trees.radius)
         )
-        within = (column >= 0) & (column < site.size) & (row >= 0) & (row < site.size)
-        column, row = column.clip(0, site.size - 1), row.clip(0, site.size - 1)
+        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        column, row = column.clip(0, side - 1), row.clip(0, side - 1)
         free &= ~(within & mask[row, column])
     return trees.keep(free)
 
@@ -270,10 +291,10 @@ def _picture(
     shift: tuple[float, float],
 ) -> np.ndarray:
     """Paint a date of a site, draw light and sensor, and take the picture."""
-    canvas = Canvas(site.size, shift)
+    canvas = Canvas(site.size, shift, site.detail)
     for material in season(rng, ground.palette, date.dryness, _SOWN):
         canvas.add_material(material)
-    fine, middle = ground.fine.sample(canvas), ground.middle.sample(canvas)
+    fine, middle = ground.grain(canvas), ground.middle.sample(canvas)
     canvas.material[:] = ground.base
     for patch in date.patches:
         paint_patch(canvas, patch, middle)

@@ -12,18 +12,20 @@ from data_prep.builders import synthetic
 from data_prep.drawing import scenes
 
 SUBURBS = ("suburb",)
+ONE = (0.8,)  # Metres a pixel.
 
 
 @pytest.fixture
 def simple(monkeypatch):
     """Replace the drawing by something quick that shows the generator's state."""
 
-    def segmentation(rng, size, town):
+    def segmentation(rng, size, town, detail):
+        size *= detail
         image = rng.integers(0, 256, (size, size, 3), np.uint8)
         return image, (image[..., :1] > 127).astype(np.uint8)
 
-    def change(rng, size, town):
-        pre, mask = segmentation(rng, size, town)
+    def change(rng, size, town, detail):
+        pre, mask = segmentation(rng, size, town, detail)
         return pre, rng.integers(0, 256, pre.shape, np.uint8), mask
 
     monkeypatch.setattr(scenes, "segmentation_scene", segmentation)
@@ -61,7 +63,7 @@ def test_scenes_do_not_depend_on_how_many_there_are(tmp_path, task):
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
 def test_the_real_drawing_keeps_the_contract(task):
-    arrays = synthetic.draw(task, 0, 1, SUBURBS, Scene("scene00000", "val", 0, 64, 64))
+    arrays = synthetic.draw(task, 0, ONE, SUBURBS, Scene("scene00000", "val", 0, 64, 64))
     names = ("image",) if task == "ss" else ("pre", "post")
     assert set(arrays) == {*names, "mask"}
     for name in names:
@@ -74,15 +76,15 @@ def test_the_real_drawing_keeps_the_contract(task):
 
 @pytest.mark.usefixtures("simple")
 def test_the_seed_is_the_documented_one():
-    arrays = synthetic.draw("ss", 7, 1, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
+    arrays = synthetic.draw("ss", 7, ONE, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
     rng = np.random.default_rng(np.random.SeedSequence([7, 2, 3]))
     np.testing.assert_array_equal(arrays["image"], rng.integers(0, 256, (8, 8, 3), np.uint8))
 
 
 @pytest.mark.usefixtures("simple")
 def test_a_larger_pixel_is_the_mean_of_what_is_drawn():
-    fine = synthetic.draw("ss", 7, 1, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
-    coarse = synthetic.draw("ss", 7, 2, SUBURBS, Scene("scene00003", "test", 3, 4, 4))
+    fine = synthetic.draw("ss", 7, ONE, SUBURBS, Scene("scene00003", "test", 3, 8, 8))
+    coarse = synthetic.draw("ss", 7, (1.6,), SUBURBS, Scene("scene00003", "test", 3, 4, 4))
     means = {
         name: np.mean([pixels[i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
         for name, pixels in fine.items()
@@ -97,7 +99,7 @@ def test_the_size_of_a_pixel_is_asked_for_in_metres(tmp_path):
     manifest, records = build(tmp_path, "cd", "1,1,1", "--pixel_size=2.4000000001")
     assert manifest["options"]["pixel_size"] == 2.4
     assert "pixel_size" not in build(tmp_path, "ss", "1,0,0", "--pixel_size=0.8")[0]["options"]
-    drawn = synthetic.draw("cd", 0, 3, SUBURBS, Scene("scene00000", "train", 0, 40, 40))
+    drawn = synthetic.draw("cd", 0, (2.4,), SUBURBS, Scene("scene00000", "train", 0, 40, 40))
     first = records[min(key for key in records if key.startswith("train/"))]
     np.testing.assert_array_equal(first["pre"], drawn["pre"][:32, :32])
 
@@ -106,7 +108,8 @@ def test_the_size_of_a_pixel_is_asked_for_in_metres(tmp_path):
 def test_a_pixel_that_is_no_multiple_of_the_drawings(tmp_path, capsys, metres):
     options = [f"--data_dir={tmp_path}", f"--pixel_size={metres}"]
     assert main(["synthetic", "--task=ss", *options]) == 2
-    assert f"{metres!r}: must be 0.8 or a whole multiple of it" in capsys.readouterr().err
+    message = f"{metres!r}: must be 0.8, 0.4, 0.2 or a whole multiple of 0.8"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", ["ss", "cd"])
@@ -124,6 +127,28 @@ def test_scenes_show_the_towns_in_turn(tmp_path, task):
         np.testing.assert_array_equal(
             found["image" if task == "ss" else "pre"], expected[0][:32, :32]
         )
+
+
+@pytest.mark.parametrize("task", ["ss", "cd"])
+def test_sizes_of_pixels_take_turns_with_every_town(tmp_path, task):
+    options = ["--towns=city,suburb", "--pixel_size=0.8,0.4"]
+    manifest, records = build(tmp_path, task, "5,0,0", *options)
+    assert manifest["options"]["pixel_size"] == [0.8, 0.4]
+    draw = {"ss": scenes.segmentation_scene, "cd": scenes.change_scene}[task]
+    turns = (("city", 1), ("suburb", 1), ("city", 2), ("suburb", 2), ("city", 1))
+    for number, (town, detail) in enumerate(turns):
+        rng = np.random.default_rng(np.random.SeedSequence([0, 0, number]))
+        *_, mask = draw(rng, 40 // detail, town, detail)
+        found = records[min(key for key in records if f"scene{number:05d}" in key)]
+        np.testing.assert_array_equal(found["mask"], mask[:32, :32])
+
+
+def test_a_scene_that_holds_no_whole_number_of_drawn_pixels(tmp_path, capsys):
+    arguments = ["synthetic", "--task=ss", f"--data_dir={tmp_path}", "--scene_size=42"]
+    assert main([*arguments, "--tile_size=32", "--pixel_size=0.8,0.2"]) == 2
+    message = "--scene_size=42: must be a multiple of 4 pixels where one has 0.2 m"
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_town(tmp_path, capsys):

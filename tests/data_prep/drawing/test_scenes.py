@@ -14,7 +14,15 @@ from scipy import ndimage
 from data_prep.drawing.canvas import MARGIN, SUPERSAMPLING, Canvas, Material
 from data_prep.drawing.light import Light, expose, shadows
 from data_prep.drawing.roofs import Building, Part, mark_footprint, paint
-from data_prep.drawing.scenes import SHARE, TOWNS, _alter, _union, change_scene, segmentation_scene
+from data_prep.drawing.scenes import (
+    DETAILS,
+    SHARE,
+    TOWNS,
+    _alter,
+    _union,
+    change_scene,
+    segmentation_scene,
+)
 
 SCENES = {"ss": segmentation_scene, "cd": change_scene}
 BOTH = pytest.mark.parametrize("town", TOWNS)
@@ -102,6 +110,47 @@ def test_shapes_and_types(task, size, town):
     assert mask.max() <= 1
 
 
+@BOTH
+@pytest.mark.parametrize("detail", DETAILS[1:])
+@pytest.mark.parametrize("task", SCENES)
+def test_shapes_in_more_detail(task, detail, town):
+    *images, mask = SCENES[task](np.random.default_rng(5), 40, town, detail)
+    for image in images:
+        assert image.shape == (40 * detail, 40 * detail, 3)
+        assert image.std() > 4
+    assert mask.shape == (40 * detail, 40 * detail, 1)
+
+
+@BOTH
+@pytest.mark.parametrize("detail", DETAILS[1:])
+def test_more_detail_shows_the_same_buildings(detail, town):
+    for seed in range(8):
+        _, coarse = segmentation_scene(np.random.default_rng(seed), 64, town)
+        _, fine = segmentation_scene(np.random.default_rng(seed), 64, town, detail)
+        blocks = fine.reshape(64, detail, 64, detail)
+        shares = blocks.mean(axis=(1, 3))
+        whole = (shares == 0) | (shares == 1)  # Not at an edge.
+        # A corner may cut through a block's middle and miss the pixels around it.
+        assert (shares[whole] != coarse[..., 0][whole]).mean() < 1e-3
+        assert whole.mean() > 0.6
+        # Edges cut through blocks: the mask is drawn finer, not magnified.
+        assert fine.any() == coarse.any()
+        assert not coarse.any() or not whole.all()
+
+
+@BOTH
+def test_more_detail_is_drawn_not_magnified(town):
+    def sharpness(images):
+        return np.mean([np.quantile(abs(np.diff(i.astype(float), axis=1)), 0.99) for i in images])
+
+    coarse, fine = (
+        [segmentation_scene(np.random.default_rng(s), 64, town, detail)[0] for s in range(10)]
+        for detail in (1, 2)
+    )
+    magnified = [ndimage.zoom(image.astype(float), (2, 2, 1), order=1) for image in coarse]
+    assert sharpness(fine) > 1.4 * sharpness(magnified)
+
+
 def test_share_of_buildings(segmentation):
     shares = segmentation[-1].mean(axis=(1, 2, 3))
     assert 0.15 < shares.mean() < 0.25
@@ -127,7 +176,7 @@ def test_sizes_of_buildings_in_pixels():
 def test_no_building_stands_on_a_street(town):
     for seed in range(40):
         site = TOWNS[town](np.random.default_rng(seed), 128)
-        rows, columns = np.nonzero(_union(site.buildings, 128))
+        rows, columns = np.nonzero(_union(site.buildings, site))
         # A corner of a crooked hut may reach across the edge.
         least = -1.5 if town == "city" else 1.0
         assert (site.streets.clearance(columns + 0.5, rows + 0.5) > least).all()
@@ -137,8 +186,8 @@ def test_cities_are_denser_and_differ_more():
     suburbs, cities = (
         np.array(
             [
-                _union(draw(np.random.default_rng(seed), 128).buildings, 128).mean()
-                for seed in range(60)
+                _union(site.buildings, site).mean()
+                for site in (draw(np.random.default_rng(seed), 128) for seed in range(60))
             ]
         )
         for draw in TOWNS.values()
@@ -297,7 +346,7 @@ def test_shadows_fall_away_from_the_sun_as_long_as_the_height_asks(azimuth):
     height = np.zeros((160, 160), np.float32)
     height[78:82, 78:82] = 10.0
     azimuth, elevation = math.radians(azimuth), math.radians(40.0)
-    shadow = shadows(height, azimuth, elevation)
+    shadow = shadows(height, azimuth, elevation, SUPERSAMPLING)
     rows, columns = np.nonzero(shadow)
     along = -((columns - 79.5) * math.cos(azimuth) + (rows - 79.5) * math.sin(azimuth))
     length = 10.0 / math.tan(elevation) * SUPERSAMPLING
