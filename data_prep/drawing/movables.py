@@ -1,4 +1,4 @@
-"""What differs from date to date on a site: worn ground, trees, cars."""
+"""What differs from date to date on a site: worn and cleared ground, trees, cars."""
 
 import math
 
@@ -7,6 +7,7 @@ import numpy as np
 from data_prep.drawing.clutter import CAR_PAINTS, SPECIES, Cars, Trees
 from data_prep.drawing.ground import Cover, Patch
 from data_prep.drawing.plan import Site
+from data_prep.drawing.roofs import Building
 
 
 def draw_blobs(rng: np.random.Generator, size: int) -> tuple[Patch, ...]:
@@ -56,3 +57,46 @@ def draw_cars(rng: np.random.Generator, site: Site) -> Cars:
     n = len(places)
     x, y, angle = np.array(places).reshape(n, 3).T
     return Cars(x, y, angle, rng.uniform(4.2, 6.0, n), rng.integers(CAR_PAINTS, size=n))
+
+
+def wear(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:
+    """Let some green patches be dug up, grow over or dry out."""
+    natural = (Cover.LAWN, Cover.MEADOW, Cover.SOIL)
+    worn = []
+    for patch in patches:
+        if patch.cover in natural and rng.random() < 0.12:
+            patch = patch._replace(cover=natural[rng.integers(3)])
+        worn.append(patch._replace(tone=patch.tone * rng.uniform(0.93, 1.07)))
+    return tuple(worn)
+
+
+def fell(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
+    """Remove the trees on streets and in buildings; a few of the others overhang a roof."""
+    x, y, side = trees.x, trees.y, len(mask)
+    free = site.streets.clearance(x, y) > 0.2 * trees.radius
+    for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
+        column, row = (
+            np.floor(c * site.detail).astype(int)
+            for c in (x + dx * trees.radius, y + dy * trees.radius)
+        )
+        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        column, row = column.clip(0, side - 1), row.clip(0, side - 1)
+        free &= ~(within & mask[row, column])
+    return trees.keep(free)
+
+
+def clear(
+    rng: np.random.Generator, buildings: tuple[Building, ...], standing: tuple[Building, ...]
+) -> tuple[Patch, ...]:
+    """Lay soil or green where a building stands no more or not yet."""
+    places = {(building.x, building.y) for building in standing}
+    patches = []
+    for building in buildings:
+        if (building.x, building.y) in places:
+            continue
+        a = max(abs(part.u) + part.a for part in building.parts) + rng.uniform(0.5, 2.0)
+        b = max(abs(part.v) + part.b for part in building.parts) + rng.uniform(0.5, 2.0)
+        cover = (Cover.SOIL, Cover.LAWN, Cover.MEADOW)[rng.choice(3, p=(0.4, 0.35, 0.25))]
+        tone = rng.uniform(0.9, 1.1)
+        patches.append(Patch(building.x, building.y, building.angle, a, b, cover, tone))
+    return tuple(patches)

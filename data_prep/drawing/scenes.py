@@ -17,7 +17,7 @@ from data_prep.drawing.city import draw_city
 from data_prep.drawing.clutter import Cars, Trees, draw_foliage, paint_cars, paint_trees
 from data_prep.drawing.ground import Cover, Patch, draw_palette, paint_patch, paint_streets, season
 from data_prep.drawing.light import draw_light, expose
-from data_prep.drawing.movables import draw_blobs, draw_cars, draw_trees
+from data_prep.drawing.movables import clear, draw_blobs, draw_cars, draw_trees, fell, wear
 from data_prep.drawing.plan import Site
 from data_prep.drawing.roofs import Building, mark_footprint, paint
 from data_prep.drawing.suburb import draw_suburb
@@ -85,7 +85,7 @@ def segmentation_scene(
     site = TOWNS[town](rng, size)._replace(detail=detail)
     ground, mask = _Ground.draw(rng, site), _union(site.buildings, site)
     patches = site.patches + draw_blobs(rng, size)
-    trees = _standing(draw_trees(rng, site), site, mask)
+    trees = fell(draw_trees(rng, site), site, mask)
     cars, bare = draw_cars(rng, site), bool(rng.random() < 0.2)
     date = _Date(patches, site.buildings, trees, cars, rng.random(), bare)
     image = _picture(rng, site, ground, date, (0.0, 0.0))
@@ -178,11 +178,11 @@ def _revisit(
     shift: tuple[float, float],
 ) -> np.ndarray:
     """Picture one of several dates of a site; draw everything that comes and goes anew."""
-    cleared = _cleared(rng, site.buildings, buildings)
-    patches = _worn(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
+    cleared = clear(rng, site.buildings, buildings)
+    patches = wear(rng, site.patches) + blobs[: rng.integers(len(blobs) + 1)]
     patches += draw_blobs(rng, site.size) + cleared
     kept = trees.keep(rng.random(len(trees.x)) < 0.9)
-    kept = _standing(kept, site, _union(buildings, site))
+    kept = fell(kept, site, _union(buildings, site))
     dry = dryness + rng.uniform(-0.35, 0.35)
     bare = bool(rng.random() < 0.2)
     date = _Date(patches, buildings, kept, draw_cars(rng, site), dry, bare)
@@ -238,49 +238,6 @@ def _top(site: Site) -> np.ndarray:
     for index, building in enumerate(site.buildings):
         top[_union((building,), site)] = index
     return top
-
-
-def _worn(rng: np.random.Generator, patches: tuple[Patch, ...]) -> tuple[Patch, ...]:
-    """Let some green patches be dug up, grow over or dry out."""
-    natural = (Cover.LAWN, Cover.MEADOW, Cover.SOIL)
-    worn = []
-    for patch in patches:
-        if patch.cover in natural and rng.random() < 0.12:
-            patch = patch._replace(cover=natural[rng.integers(3)])
-        worn.append(patch._replace(tone=patch.tone * rng.uniform(0.93, 1.07)))
-    return tuple(worn)
-
-
-def _standing(trees: Trees, site: Site, mask: np.ndarray) -> Trees:
-    """Remove the trees on streets and in buildings; a few of the others overhang a roof."""
-    x, y, side = trees.x, trees.y, len(mask)
-    free = site.streets.clearance(x, y) > 0.2 * trees.radius
-    for dx, dy in ((0.0, 0.0), (0.7, 0.0), (-0.7, 0.0), (0.0, 0.7), (0.0, -0.7)):
-        column, row = (
-            np.floor(c * site.detail).astype(int)
-            for c in (x + dx * trees.radius, y + dy * trees.radius)
-        )
-        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-        column, row = column.clip(0, side - 1), row.clip(0, side - 1)
-        free &= ~(within & mask[row, column])
-    return trees.keep(free)
-
-
-def _cleared(
-    rng: np.random.Generator, buildings: tuple[Building, ...], standing: tuple[Building, ...]
-) -> tuple[Patch, ...]:
-    """Lay soil or green where a building stands no more or not yet."""
-    places = {(building.x, building.y) for building in standing}
-    patches = []
-    for building in buildings:
-        if (building.x, building.y) in places:
-            continue
-        a = max(abs(part.u) + part.a for part in building.parts) + rng.uniform(0.5, 2.0)
-        b = max(abs(part.v) + part.b for part in building.parts) + rng.uniform(0.5, 2.0)
-        cover = (Cover.SOIL, Cover.LAWN, Cover.MEADOW)[rng.choice(3, p=(0.4, 0.35, 0.25))]
-        tone = rng.uniform(0.9, 1.1)
-        patches.append(Patch(building.x, building.y, building.angle, a, b, cover, tone))
-    return tuple(patches)
 
 
 def _picture(
