@@ -8,6 +8,8 @@ import argparse
 import pathlib
 from typing import Any
 
+from flax import traverse_util
+
 from benchmarks import machine
 from noise2map_jax.devices.execution import create_execution
 from noise2map_jax.errors import UserError
@@ -60,10 +62,10 @@ def _of_run(workdir: pathlib.Path, shares: list[float], data_dir: str) -> dict[s
     experiment = create_experiment(config)
     (objective,) = experiment.objectives.values()
     evaluate = MapEvaluator(objective, experiment.mesh, "val")
-    step, trained, initial, random = _weights(experiment, workdir)
+    step, trained, initial, drawn = _weights(experiment, workdir)
     scores = {}
     for share in shares:
-        shares_of_tensors = initial_share(initial, share, random)
+        shares_of_tensors = initial_share(initial, share, drawn)
         mixed = InitialParams(initial, shares_of_tensors).mixed_into(trained)
         scores[f"{share:g}"] = evaluate(mixed, objective.process).score
     return {
@@ -72,7 +74,7 @@ def _of_run(workdir: pathlib.Path, shares: list[float], data_dir: str) -> dict[s
         "init_from": pathlib.Path(config.init_from).name,
         "scene_share": config.train.scene_share,
         "step": step,
-        "random_tensors": len(random),
+        "random_tensors": len(drawn),
         "foreground_f1": scores,
     }
 
@@ -80,12 +82,19 @@ def _of_run(workdir: pathlib.Path, shares: list[float], data_dir: str) -> dict[s
 def _weights(
     experiment: Experiment, workdir: pathlib.Path
 ) -> tuple[int, Any, Any, tuple[str, ...]]:
-    """Return the last step, its weights without a mixture, the initial ones, which are random."""
+    """Return the last step, its weights without a mixture, the initial ones, which were drawn.
+
+    A run that mixed a share holds the initial weights; else they are read from `init_from` again.
+    """
     trainer = Trainer(experiment, create_execution("dispatch", 1, experiment.config.mesh.fsdp))
     start = trainer.start([Run(experiment, workdir)], workdir)
     if start.step != trainer.num_steps:
         raise UserError(f"{workdir} ended at step {start.step} of {trainer.num_steps}: train on")
     trained = trainer.execution.member(start.state.replace(initial=None).eval_params, 0)
+    if experiment.config.train.initial_share:
+        held = trainer.execution.member(start.state.initial, 0)
+        shares = traverse_util.flatten_dict(held.share, sep="/")
+        return start.step, trained, held.params, tuple(n for n, s in shares.items() if not s)
     initial = initialize(experiment, trained)
     return start.step, trained, initial.params, initial.drawn
 

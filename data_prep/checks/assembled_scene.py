@@ -46,15 +46,23 @@ def _end(arrays: Sequence[np.ndarray], counts: np.ndarray, size: int) -> int:
     labelled = np.flatnonzero(counts.any(1))
     # The last tile holds at least one row of the image.
     first = max(total - size, labelled[-1] if len(labelled) else 0) + 1
-    ends = (end for end in range(first, total) if all(_is_padded(a, end) for a in arrays))
-    return next(ends, total)
+    black = [_black_from(array) for array in arrays]
+
+    def is_padded(end: int) -> bool:
+        pairs = zip(arrays, black, strict=True)
+        return all(end >= row or _is_mirrored(array, end) for array, row in pairs)
+
+    return next(filter(is_padded, range(first, total)), total)
 
 
-def _is_padded(array: np.ndarray, end: int) -> bool:
-    """Whether the rows from `end` on are black, or those before it, mirrored."""
+def _black_from(array: np.ndarray) -> int:
+    """Return the number of the first row from which on all are black."""
+    rows = np.flatnonzero(array.any((1, 2)))
+    return int(rows[-1]) + 1 if len(rows) else 0
+
+
+def _is_mirrored(array: np.ndarray, end: int) -> bool:
+    """Whether the rows from `end` on are those before it, mirrored."""
     beyond, source = array[end:], mirrored(end, len(array) - end, end)
     # The first row alone tells nearly always.
-    is_mirrored = np.array_equal(beyond[0], array[source[0]]) and np.array_equal(
-        beyond, array[source]
-    )
-    return is_mirrored or not beyond.any()
+    return np.array_equal(beyond[0], array[source[0]]) and np.array_equal(beyond, array[source])

@@ -15,6 +15,7 @@ VERSION = "1.0.0"
 # Version of the manifest and of the records. Format 1 had no places, and no mask without classes.
 FORMAT = 2
 FILE_NAME = "manifest.json"
+EDGES = "mirrored"  # What tiles hold beyond the edges of an image; earlier versions left it black.
 
 # The entries that a manifest must have, and their types. A list of one element means a list of any
 # length, "*" any key; a key that ends in a question mark may be missing.
@@ -42,6 +43,7 @@ _CONTENT: dict[str, Any] = {
     "place_rule": str,
     "places_known": bool,
     "options?": dict,
+    "edges?": str,
     "found": int,
     "used": int,
     "rejected": [{"path": str, "reason": str}],
@@ -82,6 +84,7 @@ def make(
         "dtype": layout.dtype,
         "classes": list(layout.classes),
         "ignore_value": IGNORE,
+        "edges": EDGES,
         **({"first_change_class": layout.first_change_class} if layout.task == "cd" else {}),
         **dataset.about,
         "notes": [*dataset.about["notes"], *([shared] if shared else [])],
@@ -179,6 +182,20 @@ def _inside(value: Any, kind: Any, where: str) -> Iterator[tuple[Any, Any, str]]
                 yield value.get(key), of_key, f"{dot}{key}"
 
 
+def black_edges(manifest: Mapping[str, Any]) -> str:
+    """Say that an earlier version left black what lies beyond the edges; empty if it did not."""
+    if "edges" in manifest:
+        return ""
+    ignored = {s: e["ignore_pixels"] for s, e in manifest["splits"].items() if e["ignore_pixels"]}
+    if not ignored:  # Pixels beyond an edge are ignored, so no tile has any.
+        return ""
+    return (
+        "an earlier version built it: where tiles reach beyond an image they are black; now they"
+        " hold the image, mirrored, as maps do, and --overwrite builds it so. Its ignored pixels:"
+        f" {', '.join(f'{number:,} in {split}' for split, number in ignored.items())}"
+    )
+
+
 def summary(manifest: Mapping[str, Any], folder: Path) -> str:
     """Return the closing lines of a build: counts and class fractions of each split, warnings."""
     lines = [f"{manifest['name']} ({manifest['task']}, {manifest['source']}) -> {folder}"]
@@ -192,6 +209,8 @@ def summary(manifest: Mapping[str, Any], folder: Path) -> str:
         lines.append(
             f"  files: {manifest['used']} used + {rejected} rejected = {manifest['found']} found"
         )
+    if black := black_edges(manifest):
+        lines.append(f"warning: {black}")
     if shared := places.shared(manifest["splits"]):
         lines.append(f"warning: {shared}")
     if without := _without_foreground(manifest["splits"]):

@@ -165,7 +165,9 @@ class Checkpoints:
 
         def check() -> None:
             assert manager is not None
-            _check_same_architecture(manager.item_metadata(step), abstract, f"{folder}/{step}")
+            with _named_damage(f"{folder}/{step}"):
+                saved = manager.item_metadata(step)
+            _check_same_architecture(saved, abstract, f"{folder}/{step}")
 
         self._asked(check)
         if not self._alone:
@@ -185,9 +187,10 @@ def _restored(manager: ocp.CheckpointManager, step: int, abstract: Any) -> Any:
     of an earlier version lacks the parts that came later, so only arrays are asked for.
     """
     wanted = _by_name(abstract)
-    saved = manager.item_metadata(step)
-    target = jax.tree_util.tree_map_with_path(lambda path, _: wanted[_name(path)], saved)
-    found = _by_name(manager.restore(step, args=ocp.args.StandardRestore(target)))
+    with _named_damage(f"{manager.directory}/{step}"):
+        saved = manager.item_metadata(step)
+        target = jax.tree_util.tree_map_with_path(lambda path, _: wanted[_name(path)], saved)
+        found = _by_name(manager.restore(step, args=ocp.args.StandardRestore(target)))
     return jax.tree.unflatten(jax.tree.structure(abstract), [found[name] for name in wanted])
 
 
@@ -208,6 +211,20 @@ def check_best(folder: pathlib.Path) -> None:
             raise UserError(f"no checkpoint in {str(folder)!r}; train first")
 
     told(check) if _first_alone(folder) else check()
+
+
+@contextlib.contextmanager
+def _named_damage(where: str) -> Iterator[None]:
+    """Raise one line that says which checkpoint cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(_damaged(where, reason)) from error
+
+
+def _damaged(where: str, reason: str) -> str:
+    return f"checkpoint {where} is damaged ({reason}); put a copy there, or use another --workdir"
 
 
 @contextlib.contextmanager
@@ -268,6 +285,8 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 def _check_same_architecture(saved: Any, expected: Any, where: str) -> None:
     """Compare names and shapes of parameters; raise on the first difference."""
     before, now = _shapes(saved), _shapes(expected)
+    if not before:
+        raise UserError(_damaged(where, "it lists no arrays"))
     problem = None
     for name in sorted(before.keys() | now.keys()):
         if name not in now:

@@ -9,6 +9,9 @@ import numpy as np
 import optax
 from flax import struct, traverse_util
 
+from noise2map_jax.errors import UserError
+from noise2map_jax.network.statistics import STATISTICS
+
 
 class InitialParams(struct.PyTreeNode):
     """The parameters that training began with, a share of which is mixed into the trained ones.
@@ -100,7 +103,7 @@ def create_train_state(
     )
 
 
-def start_from(state: TrainState, params: Any, share: Any = None) -> TrainState:
+def start_from(state: TrainState, params: Any, share: Any) -> TrainState:
     """Return a state of step 0 with other initial parameters.
 
     Args:
@@ -114,20 +117,29 @@ def start_from(state: TrainState, params: Any, share: Any = None) -> TrainState:
     return state.replace(params=params, ema_params=ema_params, initial=initial)
 
 
-def initial_share(params: Any, share: float, random: Collection[str] = ()) -> Any:
+def initial_share(params: Any, share: float, drawn: Collection[str] = ()) -> Any:
     """Return the share of each initial tensor that is mixed into the trained one.
 
     Args:
         params: tree of parameters.
         share: the share, in [0, 1).
-        random: paths, such as `unet/conv_in/kernel`, of tensors that begin with random values:
+        drawn: paths, such as `unet/conv_in/kernel`, of tensors that begin with random values:
             nothing of them is mixed in.
 
     Returns:
         A tree like `params` of [] float32 NumPy arrays.
+
+    Raises:
+        UserError: the network has batch normalisation. The variance after mixed kernels is not the
+            mean of the variances, so its running statistics cannot be mixed.
     """
+    if share and STATISTICS in params:
+        raise UserError(
+            f"train.initial_share={share:g}, but this network has batch normalisation, whose"
+            " running statistics do not fit mixed weights; set train.initial_share=0.0"
+        )
     flat = traverse_util.flatten_dict(params, sep="/")
-    shares = {name: np.float32(0 if name in random else share) for name in flat}
+    shares = {name: np.float32(0 if name in drawn else share) for name in flat}
     return traverse_util.unflatten_dict(shares, sep="/")
 
 

@@ -1,4 +1,4 @@
-"""The point that training starts from: random values, those of `init_from`, or a checkpoint."""
+"""The point that training starts from: random values or those of `init_from`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -38,7 +38,8 @@ def first_start(
         execution: the placement of networks on devices.
 
     Raises:
-        UserError: what `init_from` names cannot be read, or does not fit the network.
+        UserError: what `init_from` names cannot be read, or does not fit the network; or a share of
+            it is to be kept, which this network's statistics do not allow.
     """
     num = len(experiments)
     origins, digests = [""] * num, [""] * num

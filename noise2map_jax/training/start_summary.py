@@ -1,6 +1,7 @@
 """The summary that a training run prints before it begins."""
 
 import jax
+import numpy as np
 
 from noise2map_jax.buckets.names import shown
 from noise2map_jax.cost.placement import placement_warnings
@@ -12,6 +13,7 @@ from noise2map_jax.network.interface import Network
 from noise2map_jax.network.matmul_precision import describe_precision
 from noise2map_jax.network.model import Noise2Map
 from noise2map_jax.steps.optimizer import BACKBONES
+from noise2map_jax.steps.train_state import TrainState
 from noise2map_jax.training.start import Start
 from noise2map_jax.training.trainer import Run
 
@@ -49,7 +51,7 @@ def start_summary(
         f"parameters  {count_params(params):,}, of which backbone {backbone:,}{trained}",
         f"precision   {precision}",
         *([f"initial     {origin}"] if origin else []),
-        *_mixture(experiment),
+        *_mixture(experiment, start.state),
         f"devices     {mesh.size} x {device.device_kind} in {jax.process_count()} process(es)",
         f"batch       {config.train.batch_size} images{' a task' if several else ''}, {rows} a "
         f"device, {config.train.num_microbatches} micro-batch(es)",
@@ -67,7 +69,7 @@ def start_summary(
     return "\n".join(lines)
 
 
-def _mixture(experiment: Experiment) -> list[str]:
+def _mixture(experiment: Experiment, state: TrainState) -> list[str]:
     """Say which weights are validated and kept where they are not the trained ones alone."""
     config = experiment.config
     share = config.train.initial_share
@@ -75,7 +77,16 @@ def _mixture(experiment: Experiment) -> list[str]:
         return []
     if not config.init_from:
         return ["kept        trained weights alone: without init_from there is no initial share"]
-    return [f"kept        {1 - share:.3g} x trained weights + {share:.3g} x those of init_from"]
+    line = f"kept        {1 - share:.3g} x trained weights + {share:.3g} x those of init_from"
+    assert state.initial is not None
+    num_drawn = sum(not np.any(each) for each in jax.tree.leaves(state.initial.share))
+    if not num_drawn:
+        return [line]
+    return [
+        line,
+        f"warning     {num_drawn} tensors begin at random and are kept as trained, behind tensors "
+        "that are mixed: this was not measured; train.initial_share=0.0 keeps all as trained",
+    ]
 
 
 def _about(objective: Objective, several: bool) -> list[str]:

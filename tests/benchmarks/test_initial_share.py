@@ -1,5 +1,6 @@
 import argparse
 import json
+import shutil
 
 import programs
 import pytest
@@ -51,6 +52,13 @@ def test_mixtures_have_the_scores_that_runs_with_them_have(runs, capsys):
         assert row["foreground_f1"]["1"] == pytest.approx(start, rel=1e-3)
         assert row["random_tensors"] == 0
     assert result["mean_foreground_f1"]["1"] == pytest.approx(start, rel=1e-3)
+    # What a run began with is in the run; its source may be gone, or another by now.
+    shutil.move(runs / "start", runs / "gone")
+    (again,) = scores_of(runs, "mixed")["runs"]
+    assert again["foreground_f1"] == result["runs"][1]["foreground_f1"]
+    with pytest.raises(UserError, match="start"):
+        scores_of(runs, "alone")
+    shutil.move(runs / "gone", runs / "start")
     with pytest.raises(UserError, match="start began with random values"):
         scores_of(runs, "start")
     with pytest.raises(UserError, match=r"--shares has 1\.5; expected numbers from 0 to 1"):

@@ -40,6 +40,29 @@ def test_the_newest_state_comes_back_bit_for_bit(folder):
     again.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(("_METADATA", damage) for damage in ("lost", "cut", "zeroed")),
+        *(("array_metadatas/process_0", damage) for damage in ("cut", "zeroed")),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(folder, name, damage):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save_latest(10, a_state())
+    checkpoints.close()
+    file = folder / "latest/10/default" / name
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "lost":
+        cut = content[: len(content) // 2]
+        file.write_bytes(cut if damage == "cut" else bytes(len(content)))
+    again = Checkpoints(folder)
+    with pytest.raises(UserError, match=r"/latest/10 is damaged \(.*\); put a copy there, or"):
+        again.restore_latest(abstract(a_state()))
+    again.close()
+
+
 @pytest.mark.parametrize("use_ema", [True, False])
 def test_a_state_of_a_version_without_a_later_part_comes_back(folder, use_ema):
     saved = a_state(scale=3, use_ema=use_ema)

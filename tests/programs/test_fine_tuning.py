@@ -118,12 +118,15 @@ def test_a_share_of_the_initial_weights_is_kept_exported_and_survives_a_pause(
 
 
 def test_of_a_head_that_begins_at_random_nothing_is_mixed_in(program, start, tmp_path):
-    program(*MIXED, f"--config.init_from={start}", "--config.init_parts=backbone")
+    done = program(*MIXED, f"--config.init_from={start}", "--config.init_parts=backbone")
     averages, kept = latest(tmp_path / "run"), best(tmp_path / "run")
     expected = mixture(start, tmp_path / "run", 0.25)
     for name, value in kept.items():
         wanted = expected[name] if name.startswith("unet/") else averages[f"ema_params/{name}"]
         np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-7)
+    num_drawn = sum(not name.startswith("unet/") for name in kept)
+    assert num_drawn
+    assert f"\nwarning     {num_drawn} tensors begin at random and are kept as" in done.stdout
 
 
 def test_without_init_from_the_trained_weights_alone_are_kept(program, tmp_path):

@@ -6,6 +6,8 @@ import optax
 import pytest
 from hypothesis import strategies
 
+from noise2map_jax.errors import UserError
+from noise2map_jax.network.statistics import STATISTICS
 from noise2map_jax.steps.train_state import (
     InitialParams,
     create_train_state,
@@ -42,7 +44,7 @@ def test_the_average_is_a_copy():
 def test_a_start_from_other_values_is_at_step_0_with_an_average_of_its_own(use_ema):
     state = create_train_state({"a": jnp.ones(2)}, optax.adam(0.1), use_ema=use_ema)
     params = {"a": jnp.full(2, 3.0)}
-    started = start_from(state, params)
+    started = start_from(state, params, initial_share(params, 0))
     assert started.step == 0
     assert started.params is params
     assert started.opt_state is state.opt_state
@@ -76,8 +78,15 @@ def test_what_begins_at_random_is_not_mixed_in():
     state = create_train_state(tree_of(1, 2), optax.sgd(0.1), use_ema=False, keep_initial=True)
     trained = state.replace(params=tree_of(7, 8))
     assert jax.tree.all(jax.tree.map(np.array_equal, trained.eval_params, trained.params))
-    share = initial_share(tree_of(0, 1), 0.3, random=["a/kernel"])
+    share = initial_share(tree_of(0, 1), 0.3, drawn=["a/kernel"])
     assert jax.tree.map(float, share) == {"a": {"kernel": 0}, "b": pytest.approx(0.3)}
+
+
+def test_running_statistics_are_not_mixed():
+    params = {"conv": jnp.ones(2), STATISTICS: {"norm": {"var": jnp.ones(2)}}}
+    with pytest.raises(UserError, match=r"^train\.initial_share=0\.3, but .* batch norm"):
+        initial_share(params, 0.3)
+    assert jax.tree.leaves(initial_share(params, 0)) == [0, 0]
 
 
 def test_kept_initial_parameters_are_copies():

@@ -151,6 +151,8 @@ def test_what_it_says_is_so_and_what_it_advises_works(write, words, tmp_path, ca
     assert len(commands) == 1
     config = follow(*commands[0])
     assert (tmp_path / "data/mine/1.0.0/manifest.json").is_file()
+    if config.init_parts == "backbone":  # A share of it was never measured.
+        assert config.train.initial_share == 0
     # Drawn scenes, with which the recipes begin, have labels.
     assert bool(config.init_from) == ("task denoise" not in text)
 

@@ -45,6 +45,29 @@ def test_a_whole_dataset_is_kept_and_a_broken_one_replaced(source, capsys):
     assert not leftover.exists()
 
 
+def test_black_edges_of_an_earlier_version_are_told(source, capsys):
+    def said(*options):
+        capsys.readouterr()
+        assert run(source, *options) == 0
+        return capsys.readouterr().out
+
+    assert "they are black" not in said()
+    file = source.parent / "shards/my_roofs/1.0.0/manifest.json"
+    manifest = json.loads(file.read_text())
+    assert manifest.pop("edges") == "mirrored"
+    file.write_text(json.dumps(manifest))
+    ignored = manifest["splits"]["train"]["ignore_pixels"]
+    assert ignored
+    (line,) = (line for line in said().splitlines() if "they are black" in line)
+    assert line.startswith("warning: an earlier version built it")
+    assert f"{ignored:,} in train" in line
+    assert "they are black" not in said("--overwrite")
+    for entry in manifest["splits"].values():  # Tiles that images fill hold no edge.
+        entry["ignore_pixels"] = 0
+    file.write_text(json.dumps(manifest))
+    assert "they are black" not in said()
+
+
 def test_another_source_of_the_same_name_is_told_apart(source, tmp_path, capsys):
     assert run(source) == 0
     moved = tmp_path / "copy" / source.name
